@@ -1,0 +1,86 @@
+"""Use of a trained chain: draw samples, score files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from jko.chain import Chain
+from jko.config import Config
+from jko.errors import InputError
+from tasks.adapters.layout import Layout
+from tasks.adapters.plan import make_plan, read_manifest, stored_config
+from tasks.adapters.store import DataFacts, load_chain, read_facts
+from tasks.datasets.files import load_file
+from tasks.datasets.prepare import dequantise
+
+WRITERS = (".csv", ".npy", ".parquet")
+
+
+def open_chain(layout: Layout) -> tuple[Config, Chain, DataFacts]:
+    """A complete chain from its folder.
+
+    Raises:
+        InputError: no chain there, or blocks are missing.
+    """
+    config = stored_config(layout)
+    fingerprints = tuple((read_manifest(layout) or {})["fingerprints"])
+    torch.set_num_threads(config.runtime.threads)
+    return config, load_chain(layout, config, fingerprints), read_facts(layout, fingerprints[0])
+
+
+def draw_samples(layout: Layout, rows: int, seed: int, output: Path) -> None:
+    """Write samples of a chain's model, data units, one column per dimension."""
+    check_output(output)
+    _, chain, facts = open_chain(layout)
+    values = chain.sample(rows, seed=seed).double().cpu().numpy()
+    write_table(pd.DataFrame(values, columns=list(facts.columns)), output)
+
+
+def score_file(layout: Layout, file: Path, output: Path) -> tuple[int, float]:
+    """Write the log-density of every row of a file.
+
+    Columns that were dequantised for training get noise of the same width, fixed per row by
+    the chain's seed, so that the values compare with the chain's test NLL.
+
+    Returns:
+        Number of rows and their mean log-density, nats, data units.
+    """
+    check_output(output)
+    config, chain, facts = open_chain(layout)
+    wanted = None if file.suffix.lower() == ".npy" else facts.columns
+    settings = config.data.model_copy(update={"source": "file", "file": str(file), "columns": wanted})
+    table = load_file(settings)
+    if table.rows.shape[1] != facts.dim:
+        raise InputError(f"{file}: {table.rows.shape[1]} columns; the chain has {facts.dim}")
+    rows = dequantise(table.rows, np.array(facts.grid), config.seed)
+    values, errors = chain.log_prob(torch.from_numpy(rows), seed=config.seed)
+    frame = pd.DataFrame({"log_density": values.double().cpu().numpy()})
+    if bool((errors != 0).any()):
+        frame["log_density_se"] = errors.double().cpu().numpy()
+    write_table(frame, output)
+    return len(frame), float(frame["log_density"].mean())
+
+
+def check_output(path: Path) -> None:
+    """Refuse an output that cannot be written, before any work is done."""
+    if path.suffix.lower() not in WRITERS:
+        raise InputError(f"-o {path}: files of kind {path.suffix!r} are not written; allowed: {', '.join(WRITERS)}")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"-o {path}: the folder {path.absolute().parent} does not exist")
+
+
+def write_table(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table under a temporary name and rename it."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as stream:
+        if path.suffix.lower() == ".csv":
+            frame.to_csv(stream, index=False)
+        elif path.suffix.lower() == ".npy":
+            np.save(stream, frame.to_numpy(), allow_pickle=False)
+        else:
+            frame.to_parquet(stream, index=False)
+    temporary.replace(path)

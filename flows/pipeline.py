@@ -1,0 +1,127 @@
+"""The pipeline as one Prefect flow: prepare → train block by block → evaluate → report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from prefect import flow
+
+from flows.settings import flattened
+from jko.config import Config
+from tasks.adapters.layout import Layout
+from tasks.adapters.plan import arrange, chain_digest, write_manifest
+from tasks.adapters.prefect_runs import open_run
+from tasks.adapters.store import read_curve, read_facts
+from tasks.adapters.tracking import Tracker, git_commit
+from tasks.adapters.versions import data_version
+from tasks.evaluate import evaluate_chain, headline
+from tasks.measure import measure_block
+from tasks.options import value_of
+from tasks.prepare import prepare_data
+from tasks.progress import Progress
+from tasks.push import push_block
+from tasks.report.make import make_report
+from tasks.train import train_block
+
+Stage = Literal["prepare", "train", "evaluate", "report"]
+STAGES: tuple[Stage, ...] = ("prepare", "train", "evaluate", "report")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the steps of one flow run share.
+
+    Args:
+        config: the settings.
+        layout: the chain.
+        chain: fingerprints of blocks 0..N.
+        progress: what the user sees.
+        tracker: MLflow's run.
+    """
+
+    config: Config
+    layout: Layout
+    chain: tuple[str, ...]
+    progress: Progress
+    tracker: Tracker
+
+
+@flow(name="jko", flow_run_name="{name}", validate_parameters=False)
+def jko_flow(name: str, chain: str, root: str, config: Config, upto: Stage = "report") -> dict[str, Any]:
+    """Bring a chain up to a stage; what is committed is skipped.
+
+    Args:
+        name: shown in Prefect and MLflow.
+        chain: the chain folder.
+        root: the project's folder.
+        config: validated settings.
+        upto: the last stage to run.
+
+    Returns:
+        The headline figures if the chain was evaluated, and the report's path.
+    """
+    layout = Layout.of(chain, Path(root))
+    with Progress() as progress, open_run(layout) as flow_run:
+        digest = value_of(prepare_data(config, layout))
+        if upto == "prepare":
+            return {}
+        fingerprints = write_manifest(config, layout, digest)
+        arrange(layout, fingerprints)
+        tracker = Tracker(layout, fingerprints[-1], Path(root))
+        run = Run(config, layout, fingerprints, progress, tracker)
+        try:
+            open_tracking(run, name, Path(root), flow_run)
+            result = run_stages(run, upto)
+        except BaseException as error:
+            tracker.close("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            raise
+        tracker.close("FINISHED")
+        return result
+
+
+def run_stages(run: Run, upto: Stage) -> dict[str, Any]:
+    """Train, evaluate and report, as far as asked."""
+    result: dict[str, Any] = {}
+    train_chain(run)
+    run.tracker.tag("jko.digest", chain_digest(run.layout, run.chain) or "")
+    if upto in ("evaluate", "report"):
+        run.progress.say("evaluating on test rows …")
+        figures = value_of(evaluate_chain(run.config, run.layout, run.chain))
+        result["metrics"] = headline(figures)
+        run.tracker.final(result["metrics"], len(run.chain) - 1)
+    if upto == "report":
+        result["report"] = value_of(make_report(run.config, run.layout, run.chain))
+        run.tracker.artefacts(run.layout.report, "report")
+        for k in range(1, len(run.chain)):
+            folder = run.layout.block(k, run.chain[k])
+            run.tracker.artefacts(folder / "weights.safetensors", f"blocks/{k}")
+    return result
+
+
+def train_chain(run: Run) -> None:
+    """Blocks 1..N in order: train, push (which commits), measure, track."""
+    config, layout, chain = run.config, run.layout, run.chain
+    count = len(chain) - 1
+    for k in range(1, count + 1):
+        committed = layout.block(k, chain[k]).exists()
+        train_block(config, layout, chain, k, run.progress)
+        push_block(config, layout, chain, k)
+        figures = value_of(measure_block(config, layout, chain, k))
+        run.progress.block_done(k, count, figures, trained=not committed)
+        run.tracker.step(k, {key: value for key, value in figures.items() if key != "rows_wanted"})
+        curve = read_curve(layout.curve(k, chain[k]))
+        if curve is not None:
+            run.tracker.curve(k, layout.curve(k, chain[k]).stem, curve)
+
+
+def open_tracking(run: Run, name: str, root: Path, flow_run: str) -> None:
+    """Open MLflow's run with the settings, the data version and where it came from."""
+    facts = read_facts(run.layout, run.chain[0])
+    for note in facts.notes:
+        run.progress.say(f"{facts.name}: {note}")
+    folder = run.layout.block(0, run.chain[0])
+    tags = {"jko.prefect_run": flow_run, "jko.git_commit": git_commit(root), "jko.data": facts.name}
+    run.tracker.open(name, flattened(run.config.model_dump(mode="json")), tags)
+    run.tracker.data(facts.name, data_version(folder), str(folder))

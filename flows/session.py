@@ -1,0 +1,131 @@
+"""One run from the command line: lock, servers, flow, data version; then the short summary."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jko.config import Config
+from jko.errors import JkoError
+from tasks.adapters.commit import read_commit, read_json, remove_temporary
+from tasks.adapters.environment import platform_environment
+from tasks.adapters.layout import Layout
+from tasks.adapters.plan import Plan, chain_digest, fingerprints, make_plan
+
+if TYPE_CHECKING:
+    from flows.pipeline import Stage
+
+
+@dataclass(frozen=True)
+class Job:
+    """A chain to bring up to a stage.
+
+    Args:
+        name: shown in Prefect and MLflow.
+        config: the settings.
+        layout: the chain.
+        root: the project's folder.
+        command: the command that continues it.
+    """
+
+    name: str
+    config: Config
+    layout: Layout
+    root: Path
+    command: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a finished run tells.
+
+    Args:
+        metrics: headline figures.
+        report: path of the page.
+        digest: the chain's digest.
+        reason: why there was nothing to do; empty if something was done.
+    """
+
+    metrics: dict[str, Any]
+    report: str
+    digest: str
+    reason: str = ""
+
+
+def nothing_to_do(job: Job, plan: Plan) -> Finished | None:
+    """What is there already, if the whole run is; decided from files, without heavy imports."""
+    from tasks.adapters.versions import inside_stage, is_recorded
+
+    if not plan.complete or plan.data_digest is None:
+        return None
+    chain = fingerprints(job.config, plan.data_digest)
+    digest = chain_digest(job.layout, chain) or ""
+    report, metrics = read_commit(job.layout.report), read_json(job.layout.metrics)
+    receipt = read_json(job.layout.run / "finished.json") or {}
+    if report is None or metrics is None or receipt != finished_receipt(job, digest):
+        return None
+    if job.layout.owned_by_dvc and not inside_stage() and not is_recorded(job.layout, job.root, digest):
+        return None
+    count = len(chain) - 1
+    reason = f"all {count} blocks, the evaluation and the report are committed under these settings"
+    return Finished(metrics, str(job.layout.report / "report.html"), digest, reason)
+
+
+def finished_receipt(job: Job, digest: str) -> dict[str, Any]:
+    """What a complete run leaves in the run folder: for which content and drawing it is done."""
+    return {
+        "digest": digest,
+        "evaluation": job.config.evaluation.model_dump(mode="json"),
+        "measure": job.config.measure.model_dump(mode="json"),
+    }
+
+
+def run_job(job: Job, upto: Stage = "report") -> Finished:
+    """Hold the chain, bring the servers up, run the flow, record the data version.
+
+    Raises:
+        JkoError: bad input, numerical failure, or the chain is in use.
+    """
+    platform_environment(job.root)
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="warning: %(message)s")
+    from tasks.adapters.lock import chain_lock
+    from tasks.adapters.server import prefect_server, wait_until_healthy
+
+    with chain_lock(job.layout, job.command), prefect_server(job.root) as address:
+        remove_temporary(job.layout.chain)
+        # heavy imports run while the server comes up
+        from flows.pipeline import jko_flow
+        from tasks.adapters.prefect_runs import close_crashed_run
+
+        wait_until_healthy(address)
+        if crashed := close_crashed_run(job.layout):
+            print(f"took over the run {crashed}, whose process had ended", file=sys.stderr)
+        result = jko_flow(job.name, str(job.layout.chain), str(job.root), job.config, upto)
+        return finish(job, result, upto)
+
+
+def finish(job: Job, result: dict[str, Any], upto: Stage) -> Finished:
+    """Record the data version and leave the receipt of a complete run."""
+    from tasks.adapters.commit import write_json
+    from tasks.adapters.versions import commit_stages, inside_stage
+
+    plan = make_plan(job.config, job.layout)
+    chain = fingerprints(job.config, plan.data_digest or "")
+    digest = chain_digest(job.layout, chain) or ""
+    if upto == "report":
+        if job.layout.owned_by_dvc and not inside_stage():
+            commit_stages(job.layout, job.root, digest)
+        write_json(job.layout.run / "finished.json", finished_receipt(job, digest))
+    return Finished(result.get("metrics", {}), result.get("report", ""), digest)
+
+
+def describe_failure(job: Job, error: BaseException) -> tuple[str, int]:
+    """The sentence and the exit code of a failure."""
+    if isinstance(error, JkoError):
+        return str(error), error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted; committed blocks are kept", 130
+    return f"{type(error).__name__}: {error}", 1

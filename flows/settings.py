@@ -1,0 +1,140 @@
+"""Settings from params.yaml, presets, ``--data`` and ``--set``; loads nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from jko.config import Config, parse_config
+from jko.errors import InputError
+
+PRESETS = Path(__file__).parent / "presets"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asked for.
+
+    Args:
+        config: the validated settings.
+        name: short name, of the preset, file or default; names the chain folder.
+        default: whether nothing but params.yaml was used: DVC's own chain.
+    """
+
+    config: Config
+    name: str
+    default: bool
+
+
+def project_root(start: Path | None = None) -> Path:
+    """The nearest folder at or above ``start`` that holds ``dvc.yaml``; else ``start``."""
+    start = (start or Path.cwd()).resolve()
+    for folder in (start, *start.parents):
+        if (folder / "dvc.yaml").is_file():
+            return folder
+    return start
+
+
+def build_request(
+    root: Path,
+    *,
+    preset: str | None = None,
+    file: str | None = None,
+    assignments: Sequence[str] = (),
+    seed: int | None = None,
+) -> Request:
+    """Merge the layers of settings, later ones winning, and validate.
+
+    Args:
+        root: the project's folder, which may hold params.yaml.
+        preset: a name in :func:`preset_names`, used instead of params.yaml.
+        file: a data file.
+        assignments: ``key=value`` texts; values are YAML.
+        seed: overrides the seed.
+
+    Raises:
+        InputError: anything unknown or impossible.
+    """
+    if file is not None and preset is None:
+        preset = "rose" if _is_picture(file) else "tabular"
+    values = read_preset(preset) if preset else read_params(root)
+    if file is not None:
+        values = merged(values, {"data": {"source": "file", "file": file}})
+    for text in assignments:
+        values = merged(values, parse_assignment(text))
+    if seed is not None:
+        values = merged(values, {"seed": seed})
+    changed = bool(preset or file or assignments or seed is not None)
+    name = Path(file).stem if file else preset or "default"
+    return Request(parse_config(values), name, default=not changed)
+
+
+def preset_names() -> list[str]:
+    """Names of the presets."""
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def read_preset(name: str) -> dict[str, Any]:
+    """The settings of a preset."""
+    path = PRESETS / f"{name}.yaml"
+    if not path.is_file():
+        raise InputError(f"unknown preset {name!r}; allowed: {', '.join(preset_names())}")
+    return read_yaml(path)
+
+
+def read_params(root: Path) -> dict[str, Any]:
+    """params.yaml, or the digits preset where there is none."""
+    path = root / "params.yaml"
+    return read_yaml(path) if path.is_file() else read_preset("digits")
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file that holds a mapping."""
+    try:
+        values = YAML(typ="safe").load(path.read_text())
+    except YAMLError as error:
+        raise InputError(f"{path}: not readable as YAML ({' '.join(str(error).split())[:200]})") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: a mapping of settings is expected")
+    return values
+
+
+def parse_assignment(text: str) -> dict[str, Any]:
+    """``a.b.c=value`` as nested settings; block numbers become integers."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise InputError(f"--set {text!r}: the form is key=value, as in steps.count=12")
+    try:
+        nested: Any = YAML(typ="safe").load(value)
+    except YAMLError:
+        raise InputError(f"--set {text!r}: the value is not readable") from None
+    for part in reversed(key.strip().split(".")):
+        nested = {int(part) if part.isdigit() else part: nested}
+    return nested
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with ``over``'s entries; nested mappings are merged."""
+    result = dict(base)
+    for key, value in over.items():
+        old = result.get(key)
+        result[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as ``a.b.c`` keys."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        flat |= flattened(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return flat
+
+
+def _is_picture(file: str) -> bool:
+    return Path(file).suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp")

@@ -1,0 +1,120 @@
+"""What is known of a chain, from its files: for people and for scripts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tasks.adapters.commit import read_commit, read_json
+from tasks.adapters.layout import Layout, name_of
+from tasks.adapters.plan import chain_digest, make_plan, stored_config
+
+if TYPE_CHECKING:
+    from flows.session import Finished
+
+
+def chain_status(layout: Layout) -> dict[str, Any]:
+    """State, digest, blocks and figures of a chain.
+
+    Returns:
+        ``{"state", "digest", "blocks": [{"index", "state", "step_size", "weights_digest",
+        "metrics"}], "metrics"}``; states are those of the design: ``complete``, ``partial``,
+        ``running`` or ``broken`` for the chain, ``done``, ``missing`` or ``training`` for a
+        block.
+
+    Raises:
+        InputError: no chain there, or one of another format.
+    """
+    from tasks.adapters.lock import is_held
+
+    config = stored_config(layout)
+    manifest = read_json(layout.manifest)
+    chain = manifest["fingerprints"]
+    held = is_held(layout)
+    blocks = [block_status(layout, k, chain[k], config.step_sizes[k - 1]) for k in range(1, len(chain))]
+    missing = [block for block in blocks if block["state"] == "missing"]
+    damaged = any(layout.block(block["index"], chain[block["index"]]).exists() for block in missing)
+    if held and missing:
+        missing[0]["state"] = "training"
+    state = "running" if held else "broken" if damaged else "partial" if missing else "complete"
+    return {
+        "state": state,
+        "digest": chain_digest(layout, chain),
+        "blocks": blocks,
+        "metrics": chain_metrics(layout, chain),
+    }
+
+
+def block_status(layout: Layout, k: int, fingerprint: str, step_size: float) -> dict[str, Any]:
+    """One block's entry."""
+    commit = read_commit(layout.block(k, fingerprint))
+    metrics = read_json(layout.measures(k, fingerprint)) or {}
+    return {
+        "index": k,
+        "state": "done" if commit else "missing",
+        "step_size": step_size,
+        "name": name_of(k, fingerprint),
+        "weights_digest": commit.files["weights.safetensors"] if commit else None,
+        "metrics": {key: value for key, value in metrics.items() if key != "rows_wanted"},
+    }
+
+
+def chain_metrics(layout: Layout, chain: list[str]) -> dict[str, float]:
+    """The headline figures, if they belong to the chain as it is now."""
+    digest = chain_digest(layout, chain)
+    receipt = read_json(layout.run / "finished.json") or {}
+    known = digest is not None and receipt.get("digest") in (digest, None)
+    return (read_json(layout.metrics) or {}) if known else {}
+
+
+def status_table(layout: Layout, found: dict[str, Any]) -> None:
+    """Print a chain's status for people."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    table = Table(title=f"{layout.chain}: {found['state']}", title_justify="left")
+    for name in ("block", "state", "γ", "KL drop, nats", "NLL, nats", "movement", "round trip"):
+        table.add_column(name, justify="left" if name == "state" else "right")
+    for block in found["blocks"]:
+        figures = block["metrics"]
+        cells = [str(block["index"]), block["state"], f"{block['step_size']:.3g}"]
+        if figures:
+            cells += [
+                f"{figures['kl_drop']:.3f}", f"{figures['nll']:.3f} ± {figures['nll_se']:.3f}",
+                f"{figures['movement']:.3f}", f"{figures['inversion_error']:.1e}",
+            ]  # fmt: skip
+        table.add_row(*cells)
+    console.print(table)
+    for key, value in found["metrics"].items():
+        console.print(f"{key:28s} {value:.6g}")
+    if found["digest"]:
+        console.print(f"{'digest':28s} {found['digest'][:16]}")
+
+
+def result_table(layout: Layout, finished: Finished) -> None:
+    """Print the short table that ends a run, the report and the next commands."""
+    from rich.console import Console
+    from rich.table import Table
+
+    figures = finished.metrics
+    console = Console(highlight=False)
+    table = Table(show_header=True, title=None)
+    table.add_column("on held-out test rows")
+    table.add_column("nats (± one SE)", justify="right")
+    table.add_row("NLL of the chain", f"{figures['test/nll']:.3f} ± {figures['test/nll_se']:.3f}")
+    if "test/gap_to_entropy" in figures:
+        gap = f"{figures['test/gap_to_entropy']:.3f} ± {figures['test/gap_to_entropy_se']:.3f}"
+        table.add_row("gap to the data entropy", gap)
+    table.add_row("NLL of a Gaussian mixture", f"{figures['test/nll_mixture']:.3f}")
+    table.add_row("NLL of one Gaussian", f"{figures['test/nll_gaussian']:.3f}")
+    console.print(table)
+    console.print(f"round trip of the whole chain {figures['inversion_error_chain']:.1e} (standardised units)")
+    console.print(f"digest {finished.digest[:16]}")
+    console.print(f"report {finished.report}")
+    chain = str(layout.chain)
+    click.echo("\ntry next:")
+    click.echo(f"  jko status {chain}")
+    click.echo(f"  jko sample {chain} -n 1000 -o samples.csv")
+    click.echo(f"  jko train --set steps.count={figures['steps'] + 2}")

@@ -1,0 +1,1 @@
+"""JKO flows: normalizing flows trained block by block as steps of a Wasserstein gradient flow."""

@@ -1,0 +1,116 @@
+"""A chain of blocks: the normalizing flow, with the standardisation of its data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from jko.block import Block, Pushed
+from jko.objective import potential
+
+
+class Chain(nn.Module):
+    r"""Blocks :math:`T_N \circ \dots \circ T_1` after :math:`x \mapsto (x - shift) / scale`.
+
+    .. math:: \log q_0(x) = \log q(x_N) + \sum_k \log|\det \nabla T_k(x_{k-1})| - \sum_i \log scale_i
+
+    Positions that enter ``forward`` and leave ``inverse`` and ``sample`` are in data units, and
+    so are log-densities.
+
+    Args:
+        blocks: the blocks in forward order.
+        shift: subtracted from the data, shape (d,).
+        scale: the data are divided by it, shape (d,).
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, blocks: Iterable[Block], shift: Tensor, scale: Tensor) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+        self.register_buffer("shift", shift)
+        self.register_buffer("scale", scale)
+
+    def __iter__(self) -> Iterator[Block]:
+        return iter(self.blocks)
+
+    @property
+    def dim(self) -> int:
+        """Dimension d of the data."""
+        return self.shift.shape[0]
+
+    def standardise(self, x: Tensor) -> Tensor:
+        """Data units to standardised units, shape (batch, d), in the chain's dtype and device."""
+        return (x.to(self.shift) - self.shift) / self.scale
+
+    @torch.no_grad()
+    def forward(self, x: Tensor, *, batch: int = 4096, seed: int = 0) -> Pushed:
+        """Data → reference; ``log_det`` includes the standardisation's.
+
+        Args:
+            x: rows in data units, shape (rows, d).
+            batch: rows pushed at a time.
+            seed: seed of the Hutchinson probes, where blocks use them.
+
+        Returns:
+            x_N in standardised units, log|det| in nats and its standard error, all rows.
+        """
+        probe = torch.Generator().manual_seed(seed)
+        parts = []
+        for rows in x.split(batch):
+            y = self.standardise(rows)
+            log_det = -torch.log(self.scale).sum().expand(len(rows))
+            variance = torch.zeros_like(log_det)
+            for block in self:
+                pushed = block(y, probe)
+                y, log_det = pushed.x, log_det + pushed.log_det
+                variance = variance + pushed.log_det_se**2
+            parts.append(Pushed(y, log_det, variance.sqrt()))
+        return _concatenate(parts)
+
+    @torch.no_grad()
+    def inverse(self, z: Tensor, *, batch: int = 4096) -> Tensor:
+        """Reference → data, deterministic: x in data units for z, shapes (rows, d)."""
+        parts = []
+        for rows in z.to(self.shift).split(batch):
+            for block in reversed(list(self)):
+                rows = block.pull_back(rows)
+            parts.append(rows * self.scale + self.shift)
+        return torch.cat(parts)
+
+    def log_prob(self, x: Tensor, *, batch: int = 4096, seed: int = 0) -> tuple[Tensor, Tensor]:
+        """Log-density of rows under the model q_0.
+
+        Args:
+            x: rows in data units, shape (rows, d).
+            batch: rows at a time.
+            seed: seed of the Hutchinson probes, where blocks use them.
+
+        Returns:
+            log q_0(x) in nats with respect to Lebesgue measure in data units, shape (rows,), and
+            its standard error (zero where the divergence is exact).
+        """
+        pushed = self(x, batch=batch, seed=seed)
+        return reference_log_prob(pushed.x) + pushed.log_det, pushed.log_det_se
+
+    def sample(self, rows: int, *, seed: int = 0, batch: int = 4096) -> Tensor:
+        """Draw from the model: the inverse of standard normal draws, shape (rows, d)."""
+        z = torch.randn(rows, self.dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        return self.inverse(z, batch=batch)
+
+
+def reference_log_prob(z: Tensor) -> Tensor:
+    """log N(z; 0, I) in nats, shape (batch, d) to (batch,)."""
+    return -potential(z) - 0.5 * z.shape[-1] * math.log(2 * math.pi)
+
+
+def _concatenate(parts: Sequence[Pushed]) -> Pushed:
+    return Pushed(
+        torch.cat([part.x for part in parts]),
+        torch.cat([part.log_det for part in parts]),
+        torch.cat([part.log_det_se for part in parts]),
+    )

@@ -1,0 +1,230 @@
+"""The one validated, frozen configuration of a run.
+
+Every key has a default; ``params.yaml``, a preset and ``--set`` only override. Importing this
+module loads pydantic and nothing heavier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from jko.errors import InputError
+from jko.schedule import step_sizes
+
+#: Raised by hand when a change alters what training computes; part of every fingerprint.
+NUMERICS = 1
+
+
+def _switch(value: Any) -> Any:
+    """YAML 1.1 readers turn a bare on/off into a boolean; turn it back."""
+    return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+
+
+Switch = Annotated[Literal["on", "off"], BeforeValidator(_switch)]
+Count = Annotated[int, Field(ge=0, le=100_000_000)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(gt=0, lt=0.5)]
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, strict about unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Split(Section):
+    """Fractions of the rows held out, chosen by seed; the rest is for training."""
+
+    validation: Fraction = 0.1
+    test: Fraction = 0.1
+
+
+class Data(Section):
+    """Where the rows come from and how they are prepared."""
+
+    source: Literal[
+        "digits", "breast_cancer", "moons", "eight_gaussians", "rose", "gaussian", "file"
+    ] = "digits"
+    file: str | None = None
+    columns: tuple[str, ...] | None = None
+    missing: Literal["refuse", "drop"] = "refuse"
+    dequantise: Annotated[Literal["auto", "off"], BeforeValidator(_switch)] = "auto"
+    standardise: Switch = "on"
+    rows: Annotated[int, Field(ge=2, le=100_000_000)] = 20_000
+    mean: tuple[float, ...] = (3.0, 3.0)
+    std: tuple[Positive, ...] = (1.0, 1.0)
+    split: Split = Split()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Data:
+        if (self.source == "file") != (self.file is not None):
+            raise ValueError("data.file names a file exactly when data.source is 'file'")
+        if len(self.mean) != len(self.std) or not self.mean:
+            raise ValueError("data.mean and data.std need the same number of entries, at least one")
+        return self
+
+
+class Steps(Section):
+    """Step sizes γ_k = min(first · ratio^(k-1), max), k = 1..count, or the list ``sizes``."""
+
+    count: Annotated[int, Field(ge=1, le=1000)] | None = None
+    first: Positive = 0.5
+    ratio: Positive = 1.2
+    max: Positive = 5.0
+    sizes: tuple[Positive, ...] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Steps:
+        if self.count is None and not self.sizes:
+            raise ValueError("give steps.count or a list steps.sizes with at least one step size")
+        self.resolve()
+        return self
+
+    def resolve(self) -> tuple[float, ...]:
+        """The N step sizes."""
+        return step_sizes(
+            self.count, first=self.first, ratio=self.ratio, maximum=self.max, sizes=self.sizes
+        )
+
+
+class Network(Section):
+    """The velocity field of a block."""
+
+    hidden: Annotated[tuple[Annotated[int, Field(ge=1, le=8192)], ...], Field(min_length=1)] = (128, 128)
+    activation: Literal["silu", "softplus", "tanh"] = "silu"
+    fourier: Annotated[int, Field(ge=0, le=4096)] = 0
+    fourier_scale: Positive = 3.0
+
+
+class SolverSettings(Section):
+    """How a block's equation is solved; ``exact`` divergence below ``auto``'s limit."""
+
+    method: Literal["euler", "midpoint", "rk4"] = "rk4"
+    steps: Annotated[int, Field(ge=1, le=1000)] = 4
+    divergence: Literal["auto", "exact", "hutchinson"] = "auto"
+    probes: Annotated[int, Field(ge=1, le=1000)] = 2
+
+
+class Training(Section):
+    """How one block is trained; iterations are the budget, never time."""
+
+    warm_start: bool = True
+    flow_matching_iterations: Count = 1000
+    flow_matching_learning_rate: Positive = 1e-3
+    iterations: Count = 300
+    learning_rate: Positive = 1e-3
+    batch_size: Annotated[int, Field(ge=1, le=10_000_000)] = 256
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    clip: Positive = 5.0
+    validate_every: Annotated[int, Field(ge=1)] = 100
+
+
+class BlockOverride(Section):
+    """Training settings (and step size) of one block that differ from the others'."""
+
+    step_size: Positive | None = None
+    warm_start: bool | None = None
+    flow_matching_iterations: Count | None = None
+    flow_matching_learning_rate: Positive | None = None
+    iterations: Count | None = None
+    learning_rate: Positive | None = None
+    batch_size: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    clip: Positive | None = None
+    validate_every: Annotated[int, Field(ge=1)] | None = None
+
+
+class Measure(Section):
+    """Limits and sizes of what is measured after a block; never part of its identity."""
+
+    inversion_limit: Positive = 0.05
+    rows: Annotated[int, Field(ge=2)] = 5000
+
+
+class Evaluation(Section):
+    """What is drawn and compared once the chain is complete."""
+
+    samples: Annotated[int, Field(ge=10, le=10_000_000)] = 1000
+    mixture_components: tuple[Annotated[int, Field(ge=1)], ...] = (1, 2, 5, 10, 20)
+
+
+class Runtime(Section):
+    """Where the numbers are computed."""
+
+    threads: Annotated[int, Field(ge=1, le=1024)] = 1
+    device: str = "cpu"
+    dtype: Literal["float32", "float64"] = "float32"
+
+
+class Config(Section):
+    """All settings of a run."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**53)] = 0
+    data: Data = Data()
+    steps: Steps = Steps(count=8)
+    network: Network = Network()
+    solver: SolverSettings = SolverSettings()
+    training: Training = Training()
+    blocks: dict[Annotated[int, Field(ge=1, le=1000)], BlockOverride] = {}
+    measure: Measure = Measure()
+    evaluation: Evaluation = Evaluation()
+    runtime: Runtime = Runtime()
+
+    @property
+    def step_sizes(self) -> tuple[float, ...]:
+        """γ_1 … γ_N with the blocks' own overrides."""
+        override = {k: block.step_size for k, block in self.blocks.items() if block.step_size}
+        return tuple(override.get(k, size) for k, size in enumerate(self.steps.resolve(), start=1))
+
+    def training_of(self, k: int) -> Training:
+        """The training settings of block k (1..N)."""
+        override = self.blocks.get(k)
+        if override is None:
+            return self.training
+        own = override.model_dump(exclude_none=True, exclude={"step_size"})
+        return self.training.model_copy(update=own)
+
+
+def parse_config(values: Mapping[str, Any], *, where: str = "settings") -> Config:
+    """Validate nested settings.
+
+    Args:
+        values: nested mapping, as read from YAML or JSON.
+        where: named in the error, such as the file they came from.
+
+    Raises:
+        InputError: unknown key, wrong type or impossible value, in one sentence.
+    """
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise InputError(f"{where}: {_sentence(error)}") from None
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first problem of a validation error as: key, value, what is allowed."""
+    problem = error.errors()[0]
+    key = ".".join(str(part) for part in problem["loc"]) or "settings"
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {key}; allowed there: {', '.join(_siblings(problem['loc']))}"
+    if problem["type"] == "value_error":
+        return message
+    return f"{key} = {problem['input']!r} is not allowed: {message[:1].lower()}{message[1:]}"
+
+
+def _siblings(location: tuple[int | str, ...]) -> list[str]:
+    """Keys allowed beside the last part of a location."""
+    model: Any = Config
+    for part in location[:-1]:
+        if model is Config and part == "blocks":
+            model = BlockOverride
+        elif isinstance(part, str) and part in model.model_fields:
+            model = model.model_fields[part].annotation
+    return sorted(model.model_fields)
+
+

@@ -1,0 +1,1 @@
+"""Prefect tasks, data sets, and one adapter for each outside system."""

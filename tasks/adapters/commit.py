@@ -1,0 +1,161 @@
+"""Committed folders: written under a temporary name, digested, renamed, never changed again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+COMMIT = "COMMIT.json"
+TEMPORARY = ".tmp-"
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 of a JSON value written in one canonical way."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What a committed folder says of itself.
+
+    Args:
+        fingerprint: identity of the settings and inputs that made it.
+        files: SHA-256 of every file by relative path.
+        record: small facts stored with the commit.
+    """
+
+    fingerprint: str
+    files: Mapping[str, str]
+    record: Mapping[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """Digest of the content: of all files' names and digests."""
+        return digest_of(dict(self.files))
+
+
+def read_commit(folder: Path, *, verify: bool = False) -> Commit | None:
+    """The commit of a folder, or ``None`` if it was never finished (or is damaged).
+
+    Args:
+        folder: the folder.
+        verify: hash every file again; otherwise only their presence is checked.
+    """
+    try:
+        values = json.loads((folder / COMMIT).read_text())
+        commit = Commit(values["fingerprint"], values["files"], values["record"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    for name, expected in commit.files.items():
+        path = folder / name
+        if not path.is_file() or (verify and file_digest(path) != expected):
+            return None
+    return commit
+
+
+@contextmanager
+def committing(final: Path, fingerprint: str, record: Mapping[str, Any]) -> Iterator[Path]:
+    """A temporary folder that becomes ``final`` when the body ends without an exception.
+
+    Args:
+        final: the folder to create; an unfinished one of that name is replaced.
+        fingerprint: stored in the commit file.
+        record: stored in the commit file; may be filled while the body runs.
+    """
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=final.parent))
+    try:
+        temporary.chmod(0o755)
+        yield temporary
+        publish(temporary, final, fingerprint, record)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def publish(temporary: Path, final: Path, fingerprint: str, record: Mapping[str, Any]) -> Commit:
+    """Write the commit file last, make everything durable, and rename into place."""
+    files = {
+        str(path.relative_to(temporary)): file_digest(path)
+        for path in sorted(temporary.rglob("*"))
+        if path.is_file()
+    }
+    commit = Commit(fingerprint, files, dict(record))
+    body = {"fingerprint": fingerprint, "files": files, "record": dict(record)}
+    (temporary / COMMIT).write_text(json.dumps(body, indent=1, sort_keys=True))
+    for path in [*temporary.rglob("*"), temporary]:
+        _sync(path)
+    if final.exists():
+        shutil.rmtree(final)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    os.rename(temporary, final)
+    _sync(final.parent)
+    return commit
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file under a temporary name and rename it: readers see all of it or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)
+    try:
+        with os.fdopen(handle, "w") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically, readable by people; nan and infinity are refused."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any | None:
+    """The JSON value of a file, or ``None`` if it is absent or damaged."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def link_tree(source: Path, target: Path) -> None:
+    """Copy a tree by hard links where the file system allows, by bytes where not."""
+
+    def link(one: str, other: str) -> None:
+        try:
+            os.link(one, other)
+        except OSError:
+            shutil.copy2(one, other)
+
+    shutil.copytree(source, target, copy_function=link, dirs_exist_ok=True)
+
+
+def remove_temporary(folder: Path) -> None:
+    """Remove what killed writers left behind; only for the holder of the chain's lock."""
+    for path in folder.rglob(f"{TEMPORARY}*") if folder.is_dir() else []:
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

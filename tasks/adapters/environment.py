@@ -1,0 +1,48 @@
+"""Environment of the embedded systems; set before Prefect, MLflow or DVC are imported."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+
+
+def platform_environment(root: Path) -> None:
+    """Keep state under ``.jko``, telemetry off, logs quiet; what the user set stays.
+
+    Args:
+        root: the project's folder.
+    """
+    home = root.resolve() / ".jko"
+    defaults = {
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_LOGGING_LEVEL": "CRITICAL",
+        "PREFECT_LOGGING_SERVER_LEVEL": "ERROR",
+        "PREFECT_CLI_PROMPT": "false",
+        # "true" and not "1": MLflow accepts only the word
+        "DO_NOT_TRACK": "true",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlflow.db'}",
+        "DVC_NO_ANALYTICS": "1",
+        "GIT_PYTHON_REFRESH": "quiet",
+        # threads that spin at barriers make small matrices a hundred times slower on a busy machine
+        "OMP_WAIT_POLICY": "PASSIVE",
+    }
+    if named_server() is None:
+        defaults["PREFECT_HOME"] = str(home / "prefect")
+    for key, value in defaults.items():
+        os.environ.setdefault(key, value)
+    home.mkdir(parents=True, exist_ok=True)
+
+
+def named_server() -> str | None:
+    """The Prefect server the user chose, in the environment or the active profile."""
+    if address := os.environ.get("PREFECT_API_URL"):
+        return address
+    profiles = Path(os.environ.get("PREFECT_PROFILES_PATH", Path.home() / ".prefect" / "profiles.toml"))
+    try:
+        values = tomllib.loads(profiles.read_text())
+        active = os.environ.get("PREFECT_PROFILE", values.get("active", ""))
+        return values["profiles"][active].get("PREFECT_API_URL")
+    except (OSError, ValueError, KeyError, AttributeError):
+        return None

@@ -1,0 +1,58 @@
+"""Keeps a Prefect server alive exactly as long as some command uses it.
+
+Run as ``python -m tasks.adapters.keeper HOME PORT``; started by ``tasks.adapters.server``.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+from tasks.adapters.server import STOP_SECONDS, live_users
+
+LOOK_SECONDS = 0.5
+
+
+def keep(home: Path, port: int) -> int:
+    """Run the server until no user is left, or until asked to stop.
+
+    Args:
+        home: folder with the users' records.
+        port: free loopback port.
+
+    Returns:
+        The server's exit code if it ended by itself, else 0.
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+    server = subprocess.Popen(
+        [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
+        stdin=subprocess.DEVNULL, env=environment,
+    )  # fmt: skip
+    asked_to_stop = False
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        nonlocal asked_to_stop
+        asked_to_stop = True
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    while server.poll() is None and not asked_to_stop and live_users(home):
+        time.sleep(LOOK_SECONDS)
+    if server.poll() is not None:
+        return server.returncode
+    server.terminate()
+    try:
+        server.wait(STOP_SECONDS / 3)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(keep(Path(sys.argv[1]), int(sys.argv[2])))

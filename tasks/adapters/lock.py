@@ -1,0 +1,72 @@
+"""Who works on a chain: an OS file lock, with a JSON file beside it that names the holder."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import filelock
+import psutil
+
+from jko.errors import ChainInUseError
+from tasks.adapters.commit import read_json, write_json
+from tasks.adapters.layout import Layout
+
+
+@contextmanager
+def chain_lock(layout: Layout, command: str) -> Iterator[None]:
+    """Hold the chain; the kernel releases the lock at any death of this process.
+
+    Args:
+        layout: the chain.
+        command: told to others that want the chain meanwhile.
+
+    Raises:
+        ChainInUseError: another process holds it.
+    """
+    layout.run.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(layout.run / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise ChainInUseError(f"{layout.chain} is in use by {_holder(layout)}; wait or stop it") from None
+    try:
+        write_json(
+            layout.run / "holder.json",
+            {"pid": os.getpid(), "host": socket.gethostname(), "command": command,
+             "started": psutil.Process().create_time()},
+        )  # fmt: skip
+        yield
+    finally:
+        (layout.run / "holder.json").unlink(missing_ok=True)
+        lock.release()
+
+
+def is_held(layout: Layout) -> bool:
+    """Whether some process holds the chain now."""
+    if not (layout.run / "lock").exists():
+        return False
+    lock = filelock.FileLock(layout.run / "lock")
+    try:
+        with lock.acquire(timeout=0):
+            return False
+    except filelock.Timeout:
+        return True
+
+
+def _holder(layout: Layout) -> str:
+    holder = read_json(layout.run / "holder.json")
+    if not isinstance(holder, dict):
+        return "another process"
+    return f"process {holder.get('pid')} on {holder.get('host')} ({holder.get('command')})"
+
+
+def is_alive(pid: int, started: float) -> bool:
+    """Whether the process with this pid *and* start time still runs."""
+    try:
+        process = psutil.Process(pid)
+        return abs(process.create_time() - started) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

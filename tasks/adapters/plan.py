@@ -1,0 +1,250 @@
+"""What is done and what will be trained, from files and settings alone; loads nothing heavy."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from jko.config import NUMERICS, Config, parse_config
+from jko.errors import InputError
+from tasks.adapters.commit import digest_of, file_digest, read_commit, read_json, write_json
+from tasks.adapters.layout import Layout, name_of
+
+FORMAT = 1
+BlockState = Literal["done", "missing"]
+
+
+@dataclass(frozen=True)
+class BlockPlan:
+    """One block of a plan; index 0 is the prepared data.
+
+    Args:
+        index: k.
+        fingerprint: identity of the block; ``None`` while the data are not prepared.
+        step_size: γ_k; 0 for the data.
+        state: ``done`` if committed under this fingerprint.
+        reason: why it will be trained, in words; empty when done.
+    """
+
+    index: int
+    fingerprint: str | None
+    step_size: float
+    state: BlockState
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The plan of a chain.
+
+    Args:
+        source_key: identity of the data's source and preparation.
+        data_digest: digest of the prepared arrays, once they are committed.
+        blocks: blocks 0..N.
+    """
+
+    source_key: str
+    data_digest: str | None
+    blocks: tuple[BlockPlan, ...]
+
+    @property
+    def missing(self) -> tuple[BlockPlan, ...]:
+        """Blocks that are not committed."""
+        return tuple(block for block in self.blocks if block.state == "missing")
+
+    @property
+    def complete(self) -> bool:
+        """Whether every block is committed."""
+        return not self.missing
+
+
+def source_key(config: Config) -> str:
+    """Identity of the data before they are loaded: settings, seed, and the file's bytes."""
+    data = config.data.model_dump(mode="json")
+    if config.data.file is not None:
+        path = Path(config.data.file)
+        if not path.is_file():
+            raise InputError(f"data.file = {str(path)!r}: no such file")
+        data["file"] = file_digest(path)
+    if config.data.source in ("digits", "breast_cancer"):
+        data["version"] = importlib.metadata.version("scikit-learn")
+    return digest_of({"data": data, "seed": config.seed, "numerics": NUMERICS})
+
+
+def data_fingerprint(data_digest: str) -> str:
+    """Fingerprint of block 0."""
+    return digest_of({"data": data_digest})
+
+
+def block_settings(config: Config, k: int) -> dict[str, Any]:
+    """The settings that affect block k, and so belong to its identity."""
+    return {
+        "step_size": config.step_sizes[k - 1],
+        "network": config.network.model_dump(mode="json"),
+        "solver": config.solver.model_dump(mode="json"),
+        "training": config.training_of(k).model_dump(mode="json"),
+        "seed": config.seed,
+        "dtype": config.runtime.dtype,
+        "device": config.runtime.device,
+    }
+
+
+def fingerprints(config: Config, data_digest: str) -> tuple[str, ...]:
+    """Fingerprints of blocks 0..N, each hashing the one before it."""
+    chain = [data_fingerprint(data_digest)]
+    for k in range(1, len(config.step_sizes) + 1):
+        own = {"parent": chain[-1], "block": k, "settings": block_settings(config, k)}
+        chain.append(digest_of({**own, "numerics": NUMERICS}))
+    return tuple(chain)
+
+
+def find_data(layout: Layout, key: str) -> str | None:
+    """Digest of the committed data of this source, in the chain or in DVC's prepared folder."""
+    places = [layout.prepared] if layout.prepared else []
+    for folder in [*places, *sorted((layout.chain / "blocks").glob("0-*"))]:
+        commit = read_commit(folder)
+        if commit is not None and commit.record.get("source_key") == key:
+            return commit.record["data_digest"]
+    return None
+
+
+def make_plan(config: Config, layout: Layout, *, verify: bool = False) -> Plan:
+    """Compare the settings with what is committed.
+
+    Args:
+        config: the settings wanted.
+        layout: the chain.
+        verify: hash the committed files again; a damaged block counts as missing.
+    """
+    key = source_key(config)
+    digest = find_data(layout, key)
+    sizes = (0.0, *config.step_sizes)
+    before = read_manifest(layout)
+    if digest is None:
+        why = "the data are not prepared yet" if before is None else "the data or their settings changed"
+        return Plan(key, None, tuple(BlockPlan(k, None, g, "missing", why) for k, g in enumerate(sizes)))
+    blocks: list[BlockPlan] = []
+    for k, fingerprint in enumerate(fingerprints(config, digest)):
+        commit = read_commit(layout.block(k, fingerprint), verify=verify)
+        done = commit is not None and commit.fingerprint == fingerprint
+        parent_missing = bool(blocks) and blocks[-1].state == "missing"
+        reason = "" if done and not parent_missing else _reason(config, layout, before, blocks, k, fingerprint)
+        blocks.append(BlockPlan(k, fingerprint, sizes[k], "missing" if reason else "done", reason))
+    return Plan(key, digest, tuple(blocks))
+
+
+def _reason(
+    config: Config, layout: Layout, before: dict[str, Any] | None,
+    blocks: list[BlockPlan], k: int, fingerprint: str,
+) -> str:
+    """Why block k will be trained."""
+    if layout.block(k, fingerprint).exists():
+        return "its stored files do not match their commit"
+    if blocks and blocks[-1].state == "missing":
+        return f"follows block {blocks[-1].index}"
+    known = (before or {}).get("fingerprints", [])
+    if k == 0 or k >= len(known) or known[k] == fingerprint:
+        return "not trained yet"
+    return changed_settings(before, config, k) or "an earlier block or the numerics changed"
+
+
+def changed_settings(before: dict[str, Any] | None, config: Config, k: int) -> str:
+    """Which settings of block k differ from the manifest's, as ``key old → new``."""
+    try:
+        old = block_settings(parse_config((before or {})["config"]), k)
+    except (InputError, KeyError, IndexError):
+        return ""
+    new = block_settings(config, k)
+    pairs = zip(_flat(old).items(), _flat(new).items(), strict=False)
+    return ", ".join(f"{key} {was} → {now}" for (key, was), (_, now) in pairs if was != now)
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        flat |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return flat
+
+
+def read_manifest(layout: Layout) -> dict[str, Any] | None:
+    """``chain.json``, or ``None`` if there is no chain.
+
+    Raises:
+        InputError: it is a chain of another format.
+    """
+    manifest = read_json(layout.manifest)
+    if not layout.manifest.exists():
+        return None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        found = manifest.get("format") if isinstance(manifest, dict) else "no JSON object"
+        raise InputError(
+            f"{layout.manifest}: this is a chain of format {found}; this version reads format {FORMAT}"
+        )
+    return manifest
+
+
+def stored_config(layout: Layout) -> Config:
+    """The settings of an existing chain.
+
+    Raises:
+        InputError: there is no chain there.
+    """
+    manifest = read_manifest(layout)
+    if manifest is None:
+        raise InputError(f"{layout.chain}: no chain there (a chain folder holds a chain.json)")
+    return parse_config(manifest["config"], where=str(layout.manifest))
+
+
+def write_manifest(config: Config, layout: Layout, data_digest: str) -> tuple[str, ...]:
+    """Write ``chain.json`` for a plan; returns the fingerprints of blocks 0..N."""
+    chain = fingerprints(config, data_digest)
+    write_json(
+        layout.manifest,
+        {
+            "format": FORMAT,
+            "config": config.model_dump(mode="json"),
+            "data_digest": data_digest,
+            "fingerprints": list(chain),
+        },
+    )
+    return chain
+
+
+def arrange(layout: Layout, chain: tuple[str, ...]) -> None:
+    """Leave exactly the plan's blocks in the chain folder.
+
+    Blocks the plan does not name move to the run folder; one that was superseded earlier and
+    is wanted again moves back. Only for the holder of the chain's lock.
+    """
+    wanted = {name_of(k, fingerprint) for k, fingerprint in enumerate(chain)}
+    for folder in sorted((layout.chain / "blocks").glob("*")):
+        if folder.name not in wanted or read_commit(folder, verify=True) is None:
+            _move(folder, layout.superseded / folder.name)
+    for name in sorted(wanted):
+        stored, place = layout.superseded / name, layout.chain / "blocks" / name
+        if not place.exists() and read_commit(stored, verify=True) is not None:
+            _move(stored, place)
+    for path in sorted((layout.chain / "measures").glob("*.json")):
+        if path.stem not in wanted:
+            path.unlink()
+
+
+def _move(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(target, ignore_errors=True)
+    source.rename(target)
+
+
+def chain_digest(layout: Layout, chain: tuple[str, ...] | list[str]) -> str | None:
+    """Digest of the content of all blocks; ``None`` until every one is committed."""
+    digests = []
+    for k, fingerprint in enumerate(chain):
+        commit = read_commit(layout.block(k, fingerprint))
+        if commit is None or commit.fingerprint != fingerprint:
+            return None
+        digests.append(commit.digest)
+    return digest_of(digests)

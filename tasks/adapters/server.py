@@ -1,0 +1,136 @@
+"""The embedded Prefect server: started on demand, shared, stopped by its last user.
+
+A small keeper process (:mod:`tasks.adapters.keeper`) owns the server. Commands register as
+users by pid and start time; when none is left alive, also after a kill, the keeper stops the
+server and ends.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import filelock
+import psutil
+
+from jko.errors import JkoError
+from tasks.adapters.commit import read_json, write_json
+from tasks.adapters.environment import named_server
+from tasks.adapters.lock import is_alive
+
+START_SECONDS = 180.0
+STOP_SECONDS = 15.0
+
+
+class ServerError(JkoError):
+    """The embedded server did not start."""
+
+
+@contextmanager
+def prefect_server(root: Path) -> Iterator[str]:
+    """Use a Prefect server while the body runs; start it in the background if there is none.
+
+    The address is set in the environment at once; call :func:`wait_until_healthy` before the
+    first flow, so that heavy imports can run while the server comes up.
+
+    Args:
+        root: the project's folder.
+    """
+    if address := named_server():
+        yield address
+        return
+    home = root.resolve() / ".jko" / "server"
+    home.mkdir(parents=True, exist_ok=True)
+    user = home / f"user-{os.getpid()}.json"
+    with filelock.FileLock(home / "lock", timeout=60):
+        write_json(user, {"pid": os.getpid(), "started": psutil.Process().create_time()})
+        address = _running(home) or _start(home)
+    os.environ["PREFECT_API_URL"] = address
+    try:
+        yield address
+    finally:
+        os.environ.pop("PREFECT_API_URL", None)
+        user.unlink(missing_ok=True)
+        with filelock.FileLock(home / "lock", timeout=60):
+            if not live_users(home):
+                _await_stop(home)
+
+
+def wait_until_healthy(address: str, seconds: float = START_SECONDS) -> None:
+    """Wait for the server to answer.
+
+    Raises:
+        ServerError: it does not within ``seconds``.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"{address}/health", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise ServerError(f"the Prefect server at {address} did not answer within {seconds:.0f} s")
+
+
+def live_users(home: Path) -> list[Path]:
+    """Registered commands that still run; records of dead ones are removed."""
+    alive = []
+    for path in home.glob("user-*.json"):
+        record = read_json(path)
+        if isinstance(record, dict) and is_alive(record["pid"], record["started"]):
+            alive.append(path)
+        else:
+            path.unlink(missing_ok=True)
+    return alive
+
+
+def _keeper(home: Path) -> dict[str, Any] | None:
+    record = read_json(home / "keeper.json")
+    if isinstance(record, dict) and is_alive(record["pid"], record["started"]):
+        return record
+    return None
+
+
+def _running(home: Path) -> str | None:
+    record = _keeper(home)
+    return record["address"] if record else None
+
+
+def _start(home: Path) -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with (home / "keeper.log").open("a") as log:
+        keeper = subprocess.Popen(
+            [sys.executable, "-m", "tasks.adapters.keeper", str(home), str(port)],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+    address = f"http://127.0.0.1:{port}/api"
+    started = psutil.Process(keeper.pid).create_time()
+    write_json(home / "keeper.json", {"pid": keeper.pid, "started": started, "address": address})
+    return address
+
+
+def _await_stop(home: Path) -> None:
+    """The keeper sees that no user is left; wait for it, and end it if it does not."""
+    record = _keeper(home)
+    if record is None:
+        return
+    try:
+        keeper = psutil.Process(record["pid"])
+        family = [keeper, *keeper.children(recursive=True)]
+        keeper.terminate()
+    except psutil.Error:
+        return
+    for process in psutil.wait_procs(family, timeout=STOP_SECONDS)[1]:
+        process.kill()
+    (home / "keeper.json").unlink(missing_ok=True)

@@ -1,0 +1,215 @@
+"""Arrays and weights of a chain on disk: the only user of Zarr and safetensors."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import zarr
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from zarr.codecs import Crc32cCodec
+
+from jko.block import Block, Solver
+from jko.chain import Chain
+from jko.config import Config
+from jko.errors import InputError
+from jko.seeds import generator
+from jko.velocity import VelocityField
+from tasks.adapters.commit import digest_of, read_commit, read_json, write_json
+from tasks.adapters.layout import Layout
+
+SAMPLES = "samples.zarr"
+WEIGHTS = "weights.safetensors"
+CHUNK_BYTES = 8_000_000
+#: dimension up to which ``auto`` takes the exact divergence of a field without trace formula
+EXACT_LIMIT = 8
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], attributes: Mapping[str, Any]) -> None:
+    """Write a Zarr v3 group: whole-row chunks, checksummed, no chunk left out.
+
+    Args:
+        path: folder to create.
+        arrays: by name; the first axis is rows.
+        attributes: JSON values stored with the group.
+    """
+    group = zarr.create_group(store=str(path), attributes=dict(attributes))
+    for name, values in arrays.items():
+        row_bytes = max(1, values.dtype.itemsize * int(np.prod(values.shape[1:])))
+        rows = max(1, min(len(values), CHUNK_BYTES // row_bytes))
+        floating = np.issubdtype(values.dtype, np.floating)
+        array = group.create_array(
+            name, shape=values.shape, dtype=values.dtype, chunks=(rows, *values.shape[1:]),
+            compressors=[Crc32cCodec()], fill_value=float("nan") if floating else 0,
+            config={"write_empty_chunks": True},
+        )  # fmt: skip
+        array[...] = values
+
+
+def read_array(path: Path, name: str) -> NDArray[Any]:
+    """Read one array whole.
+
+    Raises:
+        InputError: a chunk is missing or its checksum is wrong.
+    """
+    array = zarr.open_group(str(path), mode="r")[name]
+    if array.nchunks_initialized != array.nchunks:
+        raise InputError(f"{path}/{name}: {array.nchunks - array.nchunks_initialized} chunks are missing")
+    try:
+        return array[...]
+    except ValueError as error:
+        raise InputError(f"{path}/{name}: the stored values are damaged ({error})") from None
+
+
+def read_attributes(path: Path) -> dict[str, Any]:
+    """The JSON values stored with a group."""
+    return dict(zarr.open_group(str(path), mode="r").attrs)
+
+
+def array_digest(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Digest over names, shapes, dtypes and bytes; never over paths or attributes."""
+    parts = [
+        (name, list(values.shape), str(values.dtype), hashlib.sha256(np.ascontiguousarray(values)).hexdigest())
+        for name, values in sorted(arrays.items())
+    ]
+    return digest_of(parts)
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What is known of the prepared data (block 0).
+
+    Args:
+        name: name of the data set or file.
+        columns: one name per dimension.
+        shift: subtracted from the data, data units, d values.
+        scale: the data are divided by it, data units, d values.
+        grid: grid step of each dequantised column, 0 where none, data units.
+        notes: sentences for the user: what was left out, dropped, dequantised.
+        rows: number of rows by part.
+        entropy: differential entropy of the law in nats with its standard error, where known.
+        image_shape: rows as pictures, where that makes sense.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    shift: tuple[float, ...]
+    scale: tuple[float, ...]
+    grid: tuple[float, ...]
+    notes: tuple[str, ...]
+    rows: Mapping[str, int]
+    entropy: Mapping[str, float] | None
+    image_shape: tuple[int, int] | None
+
+    @property
+    def dim(self) -> int:
+        """Dimension d."""
+        return len(self.columns)
+
+
+def write_facts(folder: Path, facts: DataFacts) -> None:
+    """Store the facts beside the arrays."""
+    write_json(folder / "data.json", asdict(facts))
+
+
+def read_facts(layout: Layout, fingerprint: str) -> DataFacts:
+    """The facts of a chain's data."""
+    values = read_json(layout.block(0, fingerprint) / "data.json")
+    tuples = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in (values or {}).items()
+    }
+    return DataFacts(**tuples)
+
+
+def read_samples(layout: Layout, k: int, fingerprint: str, name: str) -> NDArray[Any]:
+    """An array of block k's samples; row i is particle i."""
+    return read_array(layout.block(k, fingerprint) / SAMPLES, name)
+
+
+def torch_dtype(config: Config) -> torch.dtype:
+    """The dtype numbers are computed in."""
+    return {"float32": torch.float32, "float64": torch.float64}[config.runtime.dtype]
+
+
+def read_particles(layout: Layout, config: Config, k: int, fingerprint: str, name: str) -> Tensor:
+    """Samples of block k as a tensor in the run's dtype and on its device."""
+    values = read_samples(layout, k, fingerprint, name)
+    return torch.from_numpy(values).to(device=config.runtime.device, dtype=torch_dtype(config))
+
+
+def new_block(config: Config, k: int, dim: int) -> Block:
+    """Block k with the initial weights of its seed: the identity map."""
+    network = config.network
+    field = VelocityField(
+        dim, network.hidden, network.activation, fourier=network.fourier,
+        fourier_scale=network.fourier_scale, generator=generator(config.seed, k, "init"),
+    )  # fmt: skip
+    block = Block(field, config.step_sizes[k - 1], solver_of(config, field))
+    return block.to(device=config.runtime.device, dtype=torch_dtype(config))
+
+
+def solver_of(config: Config, field: VelocityField) -> Solver:
+    """The solver; ``auto`` takes the exact divergence where it is cheap."""
+    settings = config.solver
+    cheap = field.has_trace_formula or field.dim <= EXACT_LIMIT
+    exact = settings.divergence == "exact" or (settings.divergence == "auto" and cheap)
+    return Solver(settings.method, settings.steps, 0 if exact else settings.probes)
+
+
+def save_weights(folder: Path, block: Block) -> None:
+    """Write a block's weights; equal weights give equal bytes."""
+    state = {name: value.detach().cpu().contiguous() for name, value in block.state_dict().items()}
+    save_file(state, folder / WEIGHTS)
+
+
+def load_weights(folder: Path, block: Block) -> Block:
+    """Read a block's weights into it."""
+    block.load_state_dict(load_file(folder / WEIGHTS))
+    return block
+
+
+def load_block(layout: Layout, config: Config, k: int, fingerprint: str, dim: int) -> Block:
+    """A committed block, ready to push.
+
+    Raises:
+        InputError: it is not committed.
+    """
+    folder = layout.block(k, fingerprint)
+    if read_commit(folder) is None:
+        raise InputError(f"{folder}: block {k} is not committed; run jko resume {layout.chain}")
+    return load_weights(folder, new_block(config, k, dim)).eval()
+
+
+def load_chain(layout: Layout, config: Config, chain: tuple[str, ...]) -> Chain:
+    """All blocks of a chain with its standardisation.
+
+    Args:
+        layout: the chain.
+        config: its settings.
+        chain: fingerprints of blocks 0..N.
+    """
+    facts = read_facts(layout, chain[0])
+    like = {"dtype": torch_dtype(config), "device": config.runtime.device}
+    blocks = [load_block(layout, config, k, chain[k], facts.dim) for k in range(1, len(chain))]
+    return Chain(blocks, torch.tensor(facts.shift, **like), torch.tensor(facts.scale, **like))
+
+
+def write_curve(path: Path, records: list[dict[str, Any]]) -> None:
+    """Store a training curve as Parquet."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    pd.DataFrame.from_records(records).to_parquet(temporary, index=False)
+    temporary.replace(path)
+
+
+def read_curve(path: Path) -> pd.DataFrame | None:
+    """A training curve, or ``None`` where it was not kept."""
+    return pd.read_parquet(path) if path.is_file() else None

@@ -1,0 +1,76 @@
+"""DVC: which bytes belong to which data version. Never called inside a DVC stage."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from tasks.adapters.commit import read_json, write_json
+from tasks.adapters.layout import Layout
+
+STAGES = ("prepare", "train", "evaluate", "report")
+log = logging.getLogger("jko.versions")
+
+
+def inside_stage() -> bool:
+    """Whether DVC itself runs this process; calling DVC would then wait for itself."""
+    return bool(os.environ.get("DVC_STAGE"))
+
+
+def commit_stages(layout: Layout, root: Path, digest: str) -> bool:
+    """Record the chain DVC owns, as if ``dvc repro`` had made it.
+
+    Args:
+        layout: the chain.
+        root: the project's folder.
+        digest: the chain's digest, remembered as recorded.
+
+    Returns:
+        Whether DVC now knows this content. A project without DVC's folder gets a warning.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    _quiet()
+    try:
+        with Repo(str(root)) as repo:
+            for stage in STAGES:
+                repo.commit(stage, force=True)
+    except DvcException as error:
+        log.warning("DVC did not record the chain: %s", str(error).strip() or type(error).__name__)
+        return False
+    write_json(_receipt(layout), {"digest": digest, "lock": _lock_text(root)})
+    return True
+
+
+def is_recorded(layout: Layout, root: Path, digest: str) -> bool:
+    """Whether :func:`commit_stages` ran for this content and dvc.lock is as it left it."""
+    receipt = read_json(_receipt(layout)) or {}
+    return receipt == {"digest": digest, "lock": _lock_text(root)} and bool(receipt["lock"])
+
+
+def data_version(path: Path) -> str:
+    """The hash DVC gives a folder, ``<md5>.dir``, without recording anything."""
+    from dvc_data.hashfile.build import build
+    from dvc_data.hashfile.db import HashFileDB
+    from dvc_objects.fs.local import LocalFileSystem
+    from dvc_objects.fs.memory import MemoryFileSystem
+
+    odb = HashFileDB(MemoryFileSystem(), "/versions")
+    return build(odb, str(path.resolve()), LocalFileSystem(), "md5", dry_run=True)[2].hash_info.value
+
+
+def _quiet() -> None:
+    logger = logging.getLogger("dvc")
+    logger.setLevel(logging.ERROR)
+    logger.propagate = False
+
+
+def _receipt(layout: Layout) -> Path:
+    return layout.run / "dvc.json"
+
+
+def _lock_text(root: Path) -> str:
+    path = root / "dvc.lock"
+    return path.read_text() if path.is_file() else ""

@@ -1,0 +1,129 @@
+"""From a table to prepared arrays: dequantise, split, standardise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jko.config import Config
+from jko.errors import InputError
+from jko.seeds import counter_seed
+from tasks.datasets.table import Array, Table
+
+PARTS = ("train", "validation", "test")
+#: share of rows at one single value from which a column is dequantised
+REPEATED = 0.01
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Arrays ready for a chain.
+
+    Args:
+        arrays: ``train``, ``validation``, ``test`` (rows, d) float32, standardised units, and
+            for each ``<part>_rows`` (rows,) int64: the row of the source each came from.
+        shift: subtracted, data units, shape (d,).
+        scale: divided by, data units, shape (d,).
+        grid: grid step of each dequantised column, 0 where none.
+        notes: sentences for the user.
+    """
+
+    arrays: Mapping[str, NDArray[Any]]
+    shift: Array
+    scale: Array
+    grid: Array
+    notes: tuple[str, ...]
+
+
+def prepare(table: Table, config: Config) -> Prepared:
+    """Prepare a table as the settings say.
+
+    Raises:
+        InputError: too few rows, or a column that stays constant.
+    """
+    grid = grid_steps(table, config)
+    rows = dequantise(table.rows, grid, config.seed)
+    parts = split_rows(len(rows), config, table.name)
+    shift, scale = standardisation(rows[parts["train"]], config, table)
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, index in parts.items():
+        arrays[name] = np.ascontiguousarray((rows[index] - shift) / scale, dtype=np.float32)
+        arrays[f"{name}_rows"] = index.astype(np.int64)
+    return Prepared(arrays, shift, scale, grid, (*table.notes, *_notes(table, grid, parts)))
+
+
+def grid_steps(table: Table, config: Config) -> Array:
+    """Grid step of every column that needs dequantising, 0 for the others."""
+    if config.data.dequantise == "off" or table.entropy is not None:
+        return np.zeros(table.rows.shape[1])
+    if table.grid is not None:
+        return np.full(table.rows.shape[1], table.grid)
+    return np.array([grid_step(column) for column in table.rows.T])
+
+
+def grid_step(column: Array) -> float:
+    """The spacing of a column's grid, 0 if its values look continuous.
+
+    A column is gridded when every gap between its distinct values is a multiple of the
+    smallest one and values repeat, or when more than 1 % of its rows hold one value. A constant
+    column has no gap, so no step.
+    """
+    values, counts = np.unique(column, return_counts=True)
+    if len(values) == 1:
+        return 0.0
+    gaps = np.diff(values)
+    multiples = gaps / gaps.min()
+    on_grid = np.allclose(multiples, np.rint(multiples), atol=1e-3, rtol=0) and len(values) < len(column) / 2
+    repeated = counts.max() > max(1, REPEATED * len(column))
+    return float(gaps.min()) if on_grid or repeated else 0.0
+
+
+def dequantise(rows: Array, grid: Array, seed: int) -> Array:
+    """Add uniform noise of one grid step, centred; fixed per row by the seed."""
+    noise = np.random.default_rng(counter_seed(seed, "dequantise")).random(rows.shape) - 0.5
+    return rows + noise * grid
+
+
+def split_rows(count: int, config: Config, name: str) -> dict[str, NDArray[np.int64]]:
+    """Indices of the training, validation and test rows, by seed."""
+    split = config.data.split
+    held = {"validation": round(count * split.validation), "test": round(count * split.test)}
+    held = {part: max(2, number) for part, number in held.items()}
+    if count - sum(held.values()) < 2:
+        raise InputError(f"{name}: {count} rows; at least 6 are needed to train, validate and test")
+    order = np.random.default_rng(counter_seed(config.seed, "split")).permutation(count)
+    test, validation, train = np.split(order, np.cumsum([held["test"], held["validation"]]))
+    return {"train": np.sort(train), "validation": np.sort(validation), "test": np.sort(test)}
+
+
+def standardisation(train: Array, config: Config, table: Table) -> tuple[Array, Array]:
+    """Mean and standard deviation of the training rows; 0 and 1 when switched off."""
+    deviation = train.std(axis=0)
+    constant = np.flatnonzero(deviation <= 1e-12 * np.maximum(1.0, np.abs(train).max(axis=0)))
+    if len(constant):
+        raise InputError(
+            f"{table.name}: column {table.columns[constant[0]]!r} is constant in the training rows; "
+            "leave it out with data.columns (a law on a plane has no density)"
+        )
+    if config.data.standardise == "off":
+        return np.zeros(train.shape[1]), np.ones(train.shape[1])
+    return train.mean(axis=0), deviation
+
+
+def _notes(table: Table, grid: Array, parts: Mapping[str, NDArray[np.int64]]) -> tuple[str, ...]:
+    notes = []
+    gridded = [name for name, step in zip(table.columns, grid, strict=True) if step]
+    if gridded:
+        which = "all columns" if len(gridded) == len(grid) else ", ".join(gridded)
+        notes.append(f"dequantised with uniform noise of one grid step: {which}")
+    if table.rows.shape[1] > len(parts["train"]):
+        notes.append(
+            f"warning: more dimensions ({table.rows.shape[1]}) than training rows ({len(parts['train'])})"
+        )
+    if table.rows.shape[1] == 1:
+        notes.append("warning: one dimension only; a histogram may serve better")
+    return tuple(notes)

@@ -1,0 +1,44 @@
+"""Rows as they come from a source, before splitting and scaling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jko.config import Data
+from jko.densities import Estimate
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Numeric rows of one source.
+
+    Args:
+        name: what the data set is called.
+        rows: shape (rows, d), data units.
+        columns: d names.
+        notes: what was left out or dropped, as sentences.
+        entropy: differential entropy of the law in nats, where known.
+        grid: grid step of all columns, where the source knows it; else it is looked for.
+        image_shape: (height, width) if a row is a picture.
+    """
+
+    name: str
+    rows: Array
+    columns: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    entropy: Estimate | None = None
+    grid: float | None = None
+    image_shape: tuple[int, int] | None = None
+
+
+class Source(Protocol):
+    """Loads the rows that the settings describe."""
+
+    def __call__(self, settings: Data, seed: int) -> Table:
+        """Load; draws of toy laws depend on the seed alone."""

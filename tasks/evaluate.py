@@ -1,0 +1,213 @@
+"""Evaluate a complete chain on test rows: likelihood cut by cut, samples, baselines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from prefect import task
+
+from jko.chain import Chain, reference_log_prob
+from jko.config import Config
+from jko.measures import chain_inversion_error, standard_error
+from tasks.adapters.commit import committing, digest_of, read_commit, read_json, write_json
+from tasks.adapters.layout import Layout
+from tasks.adapters.plan import chain_digest
+from tasks.adapters.store import DataFacts, load_chain, read_facts, read_samples, write_arrays
+from tasks.baselines import baseline_log_densities
+from tasks.options import DURABLE, skipped
+
+#: raised when a change alters what the evaluation computes
+EVALUATION = 1
+FIGURES = "figures.json"
+PATH_ROWS = 512
+
+
+def evaluation_fingerprint(config: Config, digest: str) -> str:
+    """Identity of an evaluation: the chain's content and what is drawn."""
+    settings = config.evaluation.model_dump(mode="json")
+    return digest_of({"chain": digest, "evaluation": settings, "version": EVALUATION})
+
+
+@task(name="evaluate", **DURABLE)
+def evaluate_chain(config: Config, layout: Layout, chain: tuple[str, ...]) -> Any:
+    """Commit the evaluation folder and write the metrics file; returns the figures."""
+    fingerprint = evaluation_fingerprint(config, chain_digest(layout, chain) or "")
+    commit = read_commit(layout.evaluation, verify=True)
+    if commit is not None and commit.fingerprint == fingerprint:
+        figures = read_json(layout.evaluation / FIGURES)
+        write_json(layout.metrics, headline(figures))
+        return skipped("the evaluation matches the chain", figures)
+    torch.set_num_threads(config.runtime.threads)
+    result = evaluate(config, layout, chain)
+    with committing(layout.evaluation, fingerprint, {}) as folder:
+        write_json(folder / FIGURES, result.figures)
+        result.rows.to_parquet(folder / "test_rows.parquet", index=False)
+        write_arrays(folder / "samples.zarr", result.arrays, {"units": "data units"})
+    write_json(layout.metrics, headline(result.figures))
+    return result.figures
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is stored of an evaluation.
+
+    Args:
+        figures: JSON figures.
+        rows: per test row the log-densities in nats, data units.
+        arrays: generated samples and the paths of some particles, data units.
+    """
+
+    figures: dict[str, Any]
+    rows: pd.DataFrame
+    arrays: Mapping[str, NDArray[Any]]
+
+
+def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> Evaluation:
+    """Compute everything shown of a complete chain."""
+    chain = load_chain(layout, config, fingerprints)
+    facts = read_facts(layout, fingerprints[0])
+    parts = {
+        name: read_samples(layout, 0, fingerprints[0], name) * np.array(facts.scale) + np.array(facts.shift)
+        for name in ("train", "validation", "test")
+    }
+    cuts, cuts_se = log_prob_of_cuts(chain, torch.from_numpy(parts["test"]), config.seed)
+    baselines = baseline_log_densities(parts, config.evaluation.mixture_components, config.seed)
+    generated = chain.sample(config.evaluation.samples, seed=config.seed).double().cpu().numpy()
+    figures = {
+        "steps": len(chain.blocks),
+        "test": nll_figures(cuts[-1], cuts_se[-1], facts),
+        "cuts": cut_figures(cuts),
+        "baselines": {name: nll_figures(values, None, facts) for name, values in baselines.items()},
+        "inversion_error_chain": chain_inversion_error(chain, torch.from_numpy(parts["validation"])),
+        "nearest_training_row": nearest_ratio(generated, parts),
+    }
+    rows = {
+        "row": read_samples(layout, 0, fingerprints[0], "test_rows"),
+        "log_density": cuts[-1],
+        "log_density_se": cuts_se[-1],
+        **{f"log_density_cut_{k}": values for k, values in enumerate(cuts)},
+        **{f"log_density_{name}": values for name, values in baselines.items()},
+    }
+    arrays = {"generated": generated, **paths(chain, parts["test"], config.seed)}
+    return Evaluation(figures, pd.DataFrame(rows), arrays)
+
+
+@torch.no_grad()
+def log_prob_of_cuts(chain: Chain, x: torch.Tensor, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Log-densities of the chain cut after block 0..N and their standard errors.
+
+    Returns:
+        Two arrays of shape (N + 1, rows), nats, data units; cut 0 is the standardised normal.
+    """
+    probe = torch.Generator().manual_seed(seed)
+    y = chain.standardise(x)
+    total = -torch.log(chain.scale.double()).sum().expand(len(x))
+    variance = torch.zeros(len(x), dtype=torch.float64)
+    values, errors = [reference_log_prob(y.double()) + total], [variance.sqrt()]
+    for block in chain:
+        parts = [block(rows, probe) for rows in y.split(4096)]
+        y = torch.cat([part.x for part in parts])
+        total = total + torch.cat([part.log_det for part in parts]).double()
+        variance = variance + torch.cat([part.log_det_se for part in parts]).double().cpu() ** 2
+        values.append(reference_log_prob(y.double()) + total)
+        errors.append(variance.sqrt())
+    return (
+        np.stack([value.cpu().numpy() for value in values]),
+        np.stack([error.cpu().numpy() for error in errors]),
+    )
+
+
+def nll_figures(
+    values: NDArray[Any], errors: NDArray[Any] | None, facts: DataFacts
+) -> dict[str, float | None]:
+    """Mean negative log-density with its standard error, and the gap to a known entropy.
+
+    ``log_density_se`` is the mean standard error of a row's value over Hutchinson probes.
+    """
+    se = float(values.std(ddof=1) / math.sqrt(len(values)))
+    figures: dict[str, float | None] = {"nll": float(-values.mean()), "nll_se": se}
+    if errors is not None:
+        mean = float(errors.mean())
+        figures["log_density_se"] = mean if math.isfinite(mean) else None
+    if facts.entropy is not None:
+        figures["gap_to_entropy"] = figures["nll"] - facts.entropy["value"]
+        figures["gap_to_entropy_se"] = math.hypot(se, facts.entropy["se"])
+    return figures
+
+
+def cut_figures(cuts: NDArray[Any]) -> list[dict[str, float | None]]:
+    """Test NLL after each block, with the paired change against the cut before."""
+    figures: list[dict[str, float | None]] = []
+    for k, values in enumerate(cuts):
+        change = None if k == 0 else torch.from_numpy(cuts[k - 1] - values)
+        figures.append(
+            {
+                "nll": float(-values.mean()),
+                "nll_se": standard_error(torch.from_numpy(values)),
+                "change": None if change is None else float(change.mean()),
+                "change_se": None if change is None else standard_error(change),
+            }
+        )
+    return figures
+
+
+def nearest_ratio(generated: NDArray[Any], parts: Mapping[str, NDArray[Any]]) -> float:
+    """Median distance of generated rows to the nearest training row, over that of test rows.
+
+    Distances are Euclidean in data units; well below 1 means copying.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    near = NearestNeighbors(n_neighbors=1).fit(parts["train"])
+
+    def median(rows: NDArray[Any]) -> float:
+        return float(np.median(near.kneighbors(rows[:2000])[0]))
+
+    return median(generated) / median(parts["test"])
+
+
+@torch.no_grad()
+def paths(chain: Chain, test: NDArray[Any], seed: int) -> dict[str, NDArray[Any]]:
+    """Positions after every block: test rows forward, reference draws backward.
+
+    Returns:
+        ``forward_path`` (N + 1, rows, d), standardised units, from data to reference;
+        ``reverse_path`` (N + 1, rows, d), data units, from the draw (0) to the sample (N).
+    """
+    y = chain.standardise(torch.from_numpy(test[:PATH_ROWS]))
+    forward = [y]
+    for block in chain:
+        forward.append(block.push_forward(forward[-1]))
+    draw = torch.Generator().manual_seed(seed)
+    z = torch.randn(min(PATH_ROWS, len(test)), chain.dim, generator=draw, dtype=torch.float64)
+    reverse = [z.to(chain.shift)]
+    for block in reversed(list(chain)):
+        reverse.append(block.pull_back(reverse[-1]))
+    back = [rows * chain.scale + chain.shift for rows in reverse]
+    return {
+        "forward_path": torch.stack(forward).cpu().numpy(),
+        "reverse_path": torch.stack(back).cpu().numpy(),
+    }
+
+
+def headline(figures: Mapping[str, Any]) -> dict[str, float]:
+    """The figures of ``metrics.json``, of DVC and of MLflow's run: flat, finite."""
+    flat = {
+        "test/nll": figures["test"]["nll"],
+        "test/nll_se": figures["test"]["nll_se"],
+        "test/gap_to_entropy": figures["test"].get("gap_to_entropy"),
+        "test/gap_to_entropy_se": figures["test"].get("gap_to_entropy_se"),
+        "test/nll_gaussian": figures["baselines"]["gaussian"]["nll"],
+        "test/nll_mixture": figures["baselines"]["mixture"]["nll"],
+        "test/nearest_training_row": figures["nearest_training_row"],
+        "inversion_error_chain": figures["inversion_error_chain"],
+        "steps": figures["steps"],
+    }
+    return {key: value for key, value in flat.items() if value is not None}

@@ -1,0 +1,35 @@
+"""What all tasks of the pipeline have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import Task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.states import Completed
+
+
+def is_io_error(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
+    """Retry what a busy disk or network may cause; a numerical error never."""
+    return isinstance(state.result(raise_on_failure=False), OSError)
+
+
+#: The commit file on disk says what is done, so Prefect's own cache stays off.
+DURABLE: dict[str, Any] = {
+    "cache_policy": NO_CACHE,
+    "persist_result": False,
+    "retries": 2,
+    "retry_delay_seconds": 1,
+    "retry_condition_fn": is_io_error,
+}
+
+
+def skipped(reason: str, value: Any) -> State[Any]:
+    """A completed state that says why nothing was done."""
+    return Completed(name="Skipped", message=reason, data=value)
+
+
+def value_of(result: Any) -> Any:
+    """What a task returned, also where it returned a state of :func:`skipped`."""
+    return result.result() if isinstance(result, State) else result

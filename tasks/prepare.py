@@ -1,0 +1,75 @@
+"""Prepare the data: load, dequantise, split, standardise, commit as block 0."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+
+from jko.config import Config
+from tasks.adapters.commit import committing, link_tree, read_commit
+from tasks.adapters.layout import Layout
+from tasks.adapters.plan import data_fingerprint, find_data, source_key
+from tasks.adapters.store import SAMPLES, DataFacts, array_digest, write_arrays, write_facts
+from tasks.datasets.prepare import PARTS, Prepared, prepare
+from tasks.datasets.sources import SOURCES
+from tasks.datasets.table import Table
+from tasks.options import DURABLE, skipped
+
+
+@task(name="prepare", **DURABLE)
+def prepare_data(config: Config, layout: Layout) -> Any:
+    """Commit the prepared data of a chain; returns their digest."""
+    key = source_key(config)
+    digest = find_data(layout, key)
+    if digest is not None:
+        adopt_prepared(layout, digest)
+        return skipped(f"the data are prepared already ({digest[:12]})", digest)
+    table = SOURCES[config.data.source](config.data, config.seed)
+    prepared = prepare(table, config)
+    digest = commit_data(layout, table, prepared, key)
+    adopt_prepared(layout, digest)
+    return digest
+
+
+def commit_data(layout: Layout, table: Table, prepared: Prepared, key: str) -> str:
+    """Write the prepared arrays and facts; returns the data digest."""
+    digest = array_digest(prepared.arrays)
+    fingerprint = data_fingerprint(digest)
+    final = layout.prepared or layout.block(0, fingerprint)
+    record = {"data_digest": digest, "source_key": key}
+    with committing(final, fingerprint, record) as folder:
+        write_arrays(folder / SAMPLES, prepared.arrays, {"units": "standardised"})
+        write_facts(folder, facts_of(table, prepared))
+    return digest
+
+
+def adopt_prepared(layout: Layout, digest: str) -> None:
+    """Give the chain its own copy of data that were prepared outside it."""
+    fingerprint = data_fingerprint(digest)
+    final = layout.block(0, fingerprint)
+    if layout.prepared is None or read_commit(final) is not None:
+        return
+    outside = read_commit(layout.prepared)
+    if outside is None or outside.fingerprint != fingerprint:
+        return
+    with committing(final, fingerprint, outside.record) as folder:
+        link_tree(layout.prepared, folder)
+        (folder / "COMMIT.json").unlink()
+
+
+def facts_of(table: Table, prepared: Prepared) -> DataFacts:
+    """The facts stored with the arrays."""
+    entropy = table.entropy
+    return DataFacts(
+        name=Path(table.name).name,
+        columns=table.columns,
+        shift=tuple(map(float, prepared.shift)),
+        scale=tuple(map(float, prepared.scale)),
+        grid=tuple(map(float, prepared.grid)),
+        notes=prepared.notes,
+        rows={part: len(prepared.arrays[part]) for part in PARTS},
+        entropy=None if entropy is None else {"value": entropy.value, "se": entropy.se},
+        image_shape=table.image_shape,
+    )

@@ -1,0 +1,143 @@
+"""Live progress of a run on standard error: bars in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bars, TaskID, TextColumn
+
+from jko.config import Config
+from jko.fit import FitRecord, Phase
+
+#: how many flow-matching iterations one JKO iteration is taken to cost before it is measured
+ASSUMED_COST = 10.0
+
+
+class Pace:
+    """Seconds per iteration of each phase, to tell the time left."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[Phase, float] = {"flow_matching": 0.0, "jko": 0.0}
+        self.iterations: dict[Phase, int] = {"flow_matching": 0, "jko": 0}
+
+    def add(self, phase: Phase, iterations: int, seconds: float) -> None:
+        """Count what was just done."""
+        self.seconds[phase] += seconds
+        self.iterations[phase] += iterations
+
+    def per_iteration(self, phase: Phase) -> float | None:
+        """Seconds per iteration, estimated from the other phase before its first record."""
+        if self.iterations[phase]:
+            return self.seconds[phase] / self.iterations[phase]
+        other: Phase = "jko" if phase == "flow_matching" else "flow_matching"
+        if not self.iterations[other]:
+            return None
+        factor = ASSUMED_COST if phase == "jko" else 1 / ASSUMED_COST
+        return factor * self.seconds[other] / self.iterations[other]
+
+
+class Progress:
+    """Shows block k of N, its KL drop, the NLL, the rate and the time left.
+
+    Args:
+        console: where to write; standard error by default.
+        quiet: show nothing.
+    """
+
+    def __init__(self, console: Console | None = None, *, quiet: bool = False) -> None:
+        self.console = console or Console(stderr=True, quiet=quiet, highlight=False)
+        self.live = self.console.is_terminal and not quiet
+        self.bars = Bars(
+            TextColumn("[bold]block {task.fields[block]}"), BarColumn(bar_width=24), MofNCompleteColumn(),
+            TextColumn("{task.fields[said]}"), console=self.console, transient=True,
+        )  # fmt: skip
+        self.pace = Pace()
+        self.bar: TaskID | None = None
+        self.nll: float | None = None
+        self.config: Config | None = None
+        self.block = self.iteration = 0
+        self.start_potential = 0.0
+        self.since = time.monotonic()
+
+    def __enter__(self) -> Self:
+        if self.live:
+            self.bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bars.stop()
+
+    def say(self, text: str) -> None:
+        """One line that stays."""
+        self.console.print(text, soft_wrap=True)
+
+    def start_block(self, k: int, config: Config, potential: float) -> None:
+        """Training of block k begins; ``potential`` is E V of the rows it starts from, nats."""
+        self.config, self.block, self.iteration, self.start_potential = config, k, 0, potential
+        self.since = time.monotonic()
+        settings = config.training_of(k)
+        total = settings.flow_matching_iterations + settings.iterations
+        count = len(config.step_sizes)
+        if self.bar is not None:
+            self.bars.remove_task(self.bar)
+        self.bar = self.bars.add_task("", total=total, block=f"{k}/{count}", said="")
+
+    def record(self, record: FitRecord) -> None:
+        """A validation inside the block's training."""
+        now = time.monotonic()
+        if record.iteration > self.iteration:
+            self.pace.add(record.phase, record.iteration - self.iteration, now - self.since)
+        self.iteration, self.since = record.iteration, now
+        if self.bar is not None:
+            self.bars.update(self.bar, completed=record.iteration, said=self._said(record))
+
+    def _said(self, record: FitRecord) -> str:
+        drop = self.start_potential - record.potential + record.log_det
+        speed = self.pace.per_iteration(record.phase)
+        parts = [
+            "flow matching" if record.phase == "flow_matching" else "JKO objective",
+            f"KL drop {drop:.3f}",
+            f"NLL {self.nll - drop:.3f}" if self.nll is not None else "",
+            f"{1 / speed:.0f} it/s" if speed else "",
+            f"{_clock(self.seconds_left())} left",
+        ]
+        return "  ".join(part for part in parts if part)
+
+    def seconds_left(self) -> float | None:
+        """Time until the last block is trained, from the pace so far."""
+        if self.config is None:
+            return None
+        left = {"flow_matching": 0, "jko": 0}
+        for k in range(self.block, len(self.config.step_sizes) + 1):
+            settings = self.config.training_of(k)
+            left["flow_matching"] += settings.flow_matching_iterations
+            left["jko"] += settings.iterations
+        here = self.config.training_of(self.block)
+        matched = min(self.iteration, here.flow_matching_iterations)
+        left["flow_matching"] -= matched
+        left["jko"] -= self.iteration - matched
+        times = {phase: self.pace.per_iteration(phase) for phase in left}  # type: ignore[arg-type]
+        if any(left[phase] and times[phase] is None for phase in left):  # type: ignore[index]
+            return None
+        return sum(left[phase] * (times[phase] or 0.0) for phase in left)  # type: ignore[index]
+
+    def block_done(self, k: int, count: int, figures: Mapping[str, Any], *, trained: bool) -> None:
+        """One line for a committed and measured block."""
+        self.nll = figures["nll"]
+        self.say(
+            f"block {k}/{count}  γ {figures['step_size']:.3g}  KL drop {figures['kl_drop']:.3f} nats  "
+            f"NLL {figures['nll']:.3f} ± {figures['nll_se']:.3f} nats  movement {figures['movement']:.3f}  "
+            f"round trip {figures['inversion_error']:.1e}" + ("" if trained else "  (committed earlier)")
+        )
+
+
+def _clock(seconds: float | None) -> str:
+    if seconds is None:
+        return "? "
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -1,0 +1,1 @@
+"""Pictures and page; reads measures and evaluation, computes nothing."""

@@ -1,0 +1,75 @@
+"""What a report shows, read from the chain's files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from jko.config import Config
+from tasks.adapters.commit import read_json
+from tasks.adapters.layout import Layout
+from tasks.adapters.plan import chain_digest
+from tasks.adapters.store import DataFacts, read_array, read_curve, read_facts, read_samples
+from tasks.evaluate import FIGURES
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Content:
+    """Everything a report shows.
+
+    Args:
+        config: settings of the chain.
+        facts: what is known of the data.
+        digest: the chain's digest.
+        steps: figures of blocks 1..N on validation rows.
+        figures: figures of the evaluation on test rows.
+        data: test rows, data units.
+        generated: samples of the model, data units.
+        forward_path: (N + 1, rows, d), standardised units.
+        reverse_path: (N + 1, rows, d), data units.
+        curves: training curve by block, where kept.
+    """
+
+    config: Config
+    facts: DataFacts
+    digest: str
+    steps: tuple[Mapping[str, Any], ...]
+    figures: Mapping[str, Any]
+    data: Array
+    generated: Array
+    forward_path: Array
+    reverse_path: Array
+    curves: Mapping[int, pd.DataFrame]
+
+    @property
+    def step_indices(self) -> range:
+        """1..N."""
+        return range(1, len(self.steps) + 1)
+
+
+def read_content(config: Config, layout: Layout, chain: tuple[str, ...]) -> Content:
+    """Read what a report shows of a complete, evaluated chain."""
+    facts = read_facts(layout, chain[0])
+    store = layout.evaluation / "samples.zarr"
+    indices = range(1, len(chain))
+    curves = {k: read_curve(layout.curve(k, chain[k])) for k in indices}
+    test = read_samples(layout, 0, chain[0], "test")
+    return Content(
+        config=config,
+        facts=facts,
+        digest=chain_digest(layout, chain) or "",
+        steps=tuple(read_json(layout.measures(k, chain[k])) for k in indices),
+        figures=read_json(layout.evaluation / FIGURES),
+        data=test * np.array(facts.scale) + np.array(facts.shift),
+        generated=read_array(store, "generated"),
+        forward_path=read_array(store, "forward_path"),
+        reverse_path=read_array(store, "reverse_path"),
+        curves={k: curve for k, curve in curves.items() if curve is not None},
+    )

@@ -1,0 +1,111 @@
+"""Write the report: one self-contained page and its pictures as PNG."""
+
+from __future__ import annotations
+
+import base64
+import importlib.metadata
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from matplotlib.figure import Figure
+from prefect import task
+
+from jko.config import Config
+from tasks.adapters.commit import committing, digest_of, file_digest, read_commit, read_json
+from tasks.adapters.layout import Layout
+from tasks.options import DURABLE, skipped
+from tasks.report import pictures
+from tasks.report.content import Content, read_content
+
+#: raised when a change alters what a report shows
+REPORT = 1
+PAGE = "report.html"
+SHOWN_VERSIONS = ("torch", "numpy", "prefect", "mlflow", "dvc", "zarr")
+
+
+def report_fingerprint(layout: Layout, chain: tuple[str, ...]) -> str:
+    """Identity of a report: what it reads and how it is drawn."""
+    evaluation = read_commit(layout.evaluation)
+    measures = [read_json(layout.measures(k, chain[k])) for k in range(1, len(chain))]
+    curves = [layout.curve(k, chain[k]) for k in range(1, len(chain))]
+    kept = [file_digest(path) for path in curves if path.is_file()]
+    digest = evaluation.digest if evaluation else ""
+    return digest_of({"evaluation": digest, "measures": measures, "curves": kept, "version": REPORT})
+
+
+@task(name="report", **DURABLE)
+def make_report(config: Config, layout: Layout, chain: tuple[str, ...]) -> Any:
+    """Commit the report folder; returns the page's path."""
+    fingerprint = report_fingerprint(layout, chain)
+    commit = read_commit(layout.report)
+    if commit is not None and commit.fingerprint == fingerprint:
+        return skipped("the report matches the evaluation", str(layout.report / PAGE))
+    content = read_content(config, layout, chain)
+    with committing(layout.report, fingerprint, {}) as folder:
+        images = write_pictures(folder, content)
+        (folder / PAGE).write_text(render(content, images))
+    return str(layout.report / PAGE)
+
+
+def write_pictures(folder: Path, content: Content) -> dict[str, str | None]:
+    """Write the PNGs; returns them as data URIs by name."""
+    images: dict[str, str | None] = {}
+    with matplotlib.rc_context(pictures.STYLE):
+        for draw in (pictures.samples, pictures.path, pictures.progress, pictures.training):
+            figure = draw(content)
+            images[draw.__name__] = figure and _save(figure, folder / f"{draw.__name__}.png")
+    return images
+
+
+def _save(figure: Figure, path: Path) -> str:
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", metadata={"Software": None})
+    path.write_bytes(stream.getvalue())
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+def render(content: Content, images: dict[str, str | None]) -> str:
+    """The page as HTML."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+    )
+    figures = content.figures
+    models = [
+        ("JKO chain", figures["test"]),
+        ("Gaussian mixture", figures["baselines"]["mixture"]),
+        ("Gaussian", figures["baselines"]["gaussian"]),
+    ]
+    return environment.get_template("page.html.j2").render(
+        facts=content.facts, steps=content.steps, figures=figures, digest=content.digest,
+        models=models, cards=cards(content), pictures=images, versions=versions(),
+        settings=json.dumps(content.config.model_dump(mode="json"), indent=1),
+    )  # fmt: skip
+
+
+def cards(content: Content) -> list[dict[str, str]]:
+    """The headline figures."""
+    test, steps = content.figures["test"], content.steps
+    gain = content.figures["baselines"]["gaussian"]["nll"] - test["nll"]
+    shown = [
+        {"value": f"{test['nll']:.3f} ± {test['nll_se']:.3f}", "label": "test NLL, nats (± one SE)"},
+        {"value": f"{gain:+.3f}", "label": "nats better than one Gaussian"},
+        {"value": f"{sum(step['kl_drop'] for step in steps):.3f}", "label": "KL removed by the chain, nats"},
+        {"value": f"{content.figures['inversion_error_chain']:.1e}", "label": "round trip of the whole chain"},
+        {"value": f"{content.figures['nearest_training_row']:.2f}",
+         "label": "distance to nearest training row, samples over test rows"},
+    ]  # fmt: skip
+    if "gap_to_entropy" in test:
+        gap = f"{test['gap_to_entropy']:.3f} ± {test['gap_to_entropy_se']:.3f}"
+        shown.insert(1, {"value": gap, "label": "gap to the data entropy, nats"})
+    return shown
+
+
+def versions() -> str:
+    """Versions of the libraries that the numbers depend on."""
+    return " · ".join(f"{name} {importlib.metadata.version(name)}" for name in SHOWN_VERSIONS)

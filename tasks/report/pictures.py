@@ -1,0 +1,222 @@
+"""The pictures of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tasks.report.content import Array, Content
+
+DATA, MODEL, ACCENT, GREY = "#2f6690", "#d1495b", "#3d8361", "#8d99ae"
+STYLE = {
+    "figure.dpi": 110,
+    "savefig.bbox": "tight",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.labelsize": 10,
+    "font.size": 9,
+    "legend.frameon": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+}
+SHOWN_COLUMNS = 6
+SHOWN_ROWS = 2000
+
+
+def samples(content: Content) -> Figure:
+    """Held-out data beside generated samples, in data units."""
+    if content.facts.image_shape:
+        return _images_side_by_side(content)
+    if content.facts.dim == 2:
+        return _planes_side_by_side(content)
+    return _marginals(content)
+
+
+def _images_side_by_side(content: Content) -> Figure:
+    figure = Figure(figsize=(9.5, 4.9))
+    for place, (title, rows) in enumerate(
+        [("held-out data", content.data), ("generated", content.generated)], start=1
+    ):
+        axes = figure.add_subplot(1, 2, place)
+        axes.imshow(_tiles(rows[:100], content.facts.image_shape or (1, 1)), cmap="gray_r")
+        axes.set_title(title)
+        axes.axis("off")
+    figure.tight_layout()
+    return figure
+
+
+def _tiles(rows: Array, shape: tuple[int, int], across: int = 10) -> Array:
+    """Rows as pictures in a grid with a thin margin."""
+    height, width = shape
+    down = -(-len(rows) // across)
+    low, high = np.percentile(rows, [1, 99])
+    canvas = np.full((down * (height + 1), across * (width + 1)), low)
+    for i, row in enumerate(np.clip(rows, low, high)):
+        top, left = (i // across) * (height + 1), (i % across) * (width + 1)
+        canvas[top : top + height, left : left + width] = row.reshape(shape)
+    return canvas
+
+
+def _planes_side_by_side(content: Content) -> Figure:
+    figure = Figure(figsize=(9.5, 4.7))
+    low, high = np.quantile(content.data, [0.001, 0.999], axis=0)
+    margin = 0.15 * (high - low)
+    for place, (title, rows, colour) in enumerate(
+        [("held-out data", content.data, DATA), ("generated", content.generated, MODEL)], start=1
+    ):
+        axes = figure.add_subplot(1, 2, place)
+        axes.scatter(*rows[:SHOWN_ROWS].T, s=3, alpha=0.5, color=colour, linewidths=0)
+        axes.set(title=f"{title} ({min(len(rows), SHOWN_ROWS)} rows)", aspect="equal")
+        axes.set_xlim(low[0] - margin[0], high[0] + margin[0])
+        axes.set_ylim(low[1] - margin[1], high[1] + margin[1])
+        axes.set_xlabel(content.facts.columns[0])
+        axes.set_ylabel(content.facts.columns[1])
+    figure.tight_layout()
+    return figure
+
+
+def _marginals(content: Content) -> Figure:
+    shown = range(min(SHOWN_COLUMNS, content.facts.dim))
+    across = min(3, len(shown))
+    down = -(-len(shown) // across)
+    figure = Figure(figsize=(3.2 * across, 2.5 * down))
+    for i in shown:
+        axes = figure.add_subplot(down, across, i + 1)
+        span = np.quantile(content.data[:, i], [0.002, 0.998])
+        bins = np.linspace(*span, 31)
+        axes.hist(content.data[:, i], bins, density=True, color=DATA, alpha=0.45, label="held-out data")
+        axes.hist(
+            content.generated[:, i], bins, density=True, histtype="step", color=MODEL, lw=1.6,
+            label="generated",
+        )  # fmt: skip
+        axes.set_title(content.facts.columns[i])
+        axes.set_yticks([])
+        if i == 0:
+            axes.legend(fontsize=8)
+    figure.tight_layout()
+    return figure
+
+
+def path(content: Content) -> Figure:
+    """The chain after each block."""
+    if content.facts.image_shape:
+        return _image_path(content)
+    return _scatter_path(content)
+
+
+def _image_path(content: Content, rows: int = 8) -> Figure:
+    height, width = content.facts.image_shape or (1, 1)
+    stages = content.reverse_path[:, :rows]
+    tiles = stages.transpose(1, 0, 2).reshape(-1, stages.shape[-1])
+    figure = Figure(figsize=(0.95 * len(stages) + 0.6, 0.95 * rows + 0.6))
+    axes = figure.add_subplot()
+    axes.imshow(_tiles(tiles, (height, width), across=len(stages)), cmap="gray_r")
+    last = len(stages) - 1
+    names = ["noise", *(f"after T{last - i + 1}⁻¹" for i in range(1, last + 1))]
+    axes.set_xticks([width / 2 + i * (width + 1) for i in range(len(names))], names, fontsize=7)
+    axes.set_yticks([])
+    axes.grid(visible=False)
+    axes.set_title("reverse path: from noise to a sample, one column a block")
+    return figure
+
+
+def _scatter_path(content: Content) -> Figure:
+    stages = content.forward_path
+    across = min(5, len(stages))
+    down = -(-len(stages) // across)
+    figure = Figure(figsize=(2.3 * across, 2.4 * down))
+    directions = _principal_directions(stages[0])
+    for k, rows in enumerate(stages):
+        axes = figure.add_subplot(down, across, k + 1)
+        plane = rows @ directions if directions.shape[1] == 2 else np.c_[rows, np.zeros(len(rows))]
+        axes.scatter(*plane.T, s=4, alpha=0.5, linewidths=0, color=DATA if k == 0 else ACCENT)
+        limit = 4.0 if content.config.data.standardise == "on" else max(4.0, np.abs(stages).max())
+        axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal", xticks=[], yticks=[])
+        axes.set_title("data" if k == 0 else f"after block {k}")
+    figure.tight_layout()
+    return figure
+
+
+def _principal_directions(rows: Array) -> Array:
+    """Coordinates for two dimensions or fewer; else the two leading principal directions."""
+    dim = rows.shape[1]
+    if dim <= 2:
+        return np.eye(dim)
+    return np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)[2][:2].T
+
+
+def progress(content: Content) -> Figure:
+    """KL drop, NLL, movement and round trip of every block."""
+    figure = Figure(figsize=(9.5, 6.0))
+    panels: list[Callable[[Axes, Content], None]] = [_kl_drop, _nll, _movement, _round_trip]
+    for place, panel in enumerate(panels, start=1):
+        axes = figure.add_subplot(2, 2, place)
+        panel(axes, content)
+        axes.set_xlabel("JKO step k")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    figure.tight_layout()
+    return figure
+
+
+def _column(content: Content, name: str) -> Array:
+    return np.array([np.nan if step[name] is None else step[name] for step in content.steps], dtype=float)
+
+
+def _kl_drop(axes: Axes, content: Content) -> None:
+    errors = 2 * _column(content, "kl_drop_se")
+    axes.bar(content.step_indices, _column(content, "kl_drop"), yerr=errors, color=DATA, capsize=3)
+    axes.set(title="KL drop of each block", ylabel="nats (± 2 SE, validation)")
+
+
+def _nll(axes: Axes, content: Content) -> None:
+    cuts = content.figures["cuts"]
+    values = [cut["nll"] for cut in cuts]
+    axes.errorbar(
+        range(len(cuts)), values, yerr=[2 * cut["nll_se"] for cut in cuts], color=MODEL, marker="o",
+        ms=4, capsize=3, label="chain cut after block k",
+    )  # fmt: skip
+    for name, style in (("gaussian", ":"), ("mixture", "--")):
+        axes.axhline(content.figures["baselines"][name]["nll"], ls=style, color=GREY, label=name)
+    if content.facts.entropy:
+        axes.axhline(content.facts.entropy["value"], color=ACCENT, label="data entropy")
+    axes.set(title="test NLL", ylabel="nats, data units (± 2 SE)")
+    axes.legend(fontsize=8)
+
+
+def _movement(axes: Axes, content: Content) -> None:
+    axes.plot(content.step_indices, _column(content, "movement"), marker="o", ms=4, color=ACCENT)
+    axes.set(title="movement √E|Tx − x|²", ylabel="standardised units")
+    axes.set_ylim(bottom=0)
+
+
+def _round_trip(axes: Axes, content: Content) -> None:
+    axes.semilogy(
+        content.step_indices, _column(content, "inversion_error"), marker="o", ms=4, color=DATA, label="block"
+    )
+    whole = content.figures["inversion_error_chain"]
+    axes.axhline(whole, ls="--", color=MODEL, label=f"whole chain {whole:.1e}")
+    axes.set(title="round trip √E|T⁻¹Tx − x|²", ylabel="standardised units")
+    axes.legend(fontsize=8)
+
+
+def training(content: Content) -> Figure | None:
+    """Both losses of every block's training, where the curves were kept."""
+    if not content.curves:
+        return None
+    figure = Figure(figsize=(9.5, 3.2))
+    left, right = figure.add_subplot(1, 2, 1), figure.add_subplot(1, 2, 2)
+    for k, curve in content.curves.items():
+        shade = 0.25 + 0.75 * k / len(content.steps)
+        matching = curve[(curve.phase == "flow_matching") & (curve.iteration > 0)]
+        left.plot(matching.iteration, matching.loss, color=DATA, alpha=shade, label=f"block {k}")
+        right.plot(curve.iteration, curve.objective, color=MODEL, alpha=shade)
+    left.set(title="flow-matching loss", xlabel="iteration", ylabel="mean squared velocity error")
+    right.set(title="JKO objective on validation rows", xlabel="iteration", ylabel="nats")
+    left.legend(fontsize=7, ncols=2)
+    figure.tight_layout()
+    return figure

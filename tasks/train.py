@@ -1,0 +1,76 @@
+"""Train one JKO block on the samples that the previous block pushed forward."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from prefect import task
+
+from jko.block import Block
+from jko.config import NUMERICS, Config
+from jko.fit import FitRecord, FitResult, fit_block
+from tasks.adapters.commit import committing, read_commit, write_json
+from tasks.adapters.layout import Layout, name_of
+from tasks.adapters.plan import block_settings
+from tasks.adapters.store import (
+    load_block, new_block, read_facts, read_particles, save_weights, write_curve,
+)  # fmt: skip
+from tasks.options import DURABLE, skipped
+from tasks.progress import Progress
+
+
+@task(name="train", task_run_name="block-{k}-train", **DURABLE)
+def train_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int, progress: Progress) -> Any:
+    """Train block k and stage its weights; they become true with their samples (push)."""
+    name = name_of(k, chain[k])
+    for folder in (layout.block(k, chain[k]), layout.staged(k, chain[k])):
+        commit = read_commit(folder, verify=True)
+        if commit is not None and commit.fingerprint == chain[k]:
+            return skipped(f"block {k} is already trained ({name})", name)
+    torch.set_num_threads(config.runtime.threads)
+    train = read_particles(layout, config, k - 1, chain[k - 1], "train")
+    validation = read_particles(layout, config, k - 1, chain[k - 1], "validation")
+    block = starting_block(config, layout, chain, k)
+    progress.start_block(k, config, float((validation**2).sum(-1).mean() / 2))
+    result = fit_block(
+        block, train, validation, config.training_of(k),
+        seed=config.seed, index=k, on_record=progress.record,
+    )  # fmt: skip
+    stage(config, layout, chain, k, block, result)
+    return name
+
+
+def starting_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> Block:
+    """The identity, or with ``warm_start`` the previous block's weights."""
+    dim = read_facts(layout, chain[0]).dim
+    block = new_block(config, k, dim)
+    if k > 1 and config.training_of(k).warm_start:
+        block.load_state_dict(load_block(layout, config, k - 1, chain[k - 1], dim).state_dict())
+    return block
+
+
+def stage(
+    config: Config, layout: Layout, chain: tuple[str, ...], k: int, block: Block, result: FitResult
+) -> None:
+    """Commit the trained weights to the run folder, and the training curve beside them."""
+    write_curve(layout.curve(k, chain[k]), [asdict(record) for record in result.curve])
+    with committing(layout.staged(k, chain[k]), chain[k], {}) as folder:
+        save_weights(folder, block)
+        write_json(
+            folder / "block.json",
+            {
+                "index": k,
+                "settings": block_settings(config, k),
+                "numerics": NUMERICS,
+                "best": finite(result.best),
+                "rollbacks": result.rollbacks,
+            },
+        )
+
+
+def finite(record: FitRecord) -> dict[str, Any]:
+    """A record as JSON: no loss was computed for the start (iteration 0)."""
+    values = asdict(record)
+    return {key: None if value != value else value for key, value in values.items()}

@@ -12,7 +12,7 @@ from jko.chain import Chain
 from jko.config import Config
 from jko.errors import InputError
 from tasks.adapters.layout import Layout
-from tasks.adapters.plan import make_plan, read_manifest, stored_config
+from tasks.adapters.plan import read_manifest, stored_config
 from tasks.adapters.store import DataFacts, load_chain, read_facts
 from tasks.datasets.files import load_file
 from tasks.datasets.prepare import dequantise
@@ -68,7 +68,9 @@ def score_file(layout: Layout, file: Path, output: Path) -> tuple[int, float]:
 def check_output(path: Path) -> None:
     """Refuse an output that cannot be written, before any work is done."""
     if path.suffix.lower() not in WRITERS:
-        raise InputError(f"-o {path}: files of kind {path.suffix!r} are not written; allowed: {', '.join(WRITERS)}")
+        raise InputError(
+            f"-o {path}: files of kind {path.suffix!r} are not written; allowed: {', '.join(WRITERS)}"
+        )
     if not path.absolute().parent.is_dir():
         raise InputError(f"-o {path}: the folder {path.absolute().parent} does not exist")
 

@@ -106,8 +106,8 @@ def train_chain(run: Run) -> None:
     count = len(chain) - 1
     for k in range(1, count + 1):
         committed = layout.block(k, chain[k]).exists()
-        train_block(config, layout, chain, k, run.progress)
-        push_block(config, layout, chain, k)
+        value_of(train_block(config, layout, chain, k, progress=run.progress))
+        value_of(push_block(config, layout, chain, k))
         figures = value_of(measure_block(config, layout, chain, k))
         run.progress.block_done(k, count, figures, trained=not committed)
         run.tracker.step(k, {key: value for key, value in figures.items() if key != "rows_wanted"})

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jko.config import Config
-from jko.errors import JkoError
-from tasks.adapters.commit import read_commit, read_json, remove_temporary
+from jko.errors import InputError, JkoError
+from tasks.adapters.commit import TEMPORARY, read_commit, read_json, remove_temporary
 from tasks.adapters.environment import platform_environment
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import Plan, chain_digest, fingerprints, make_plan
@@ -29,6 +29,7 @@ class Job:
         layout: the chain.
         root: the project's folder.
         command: the command that continues it.
+        again: the words after ``jko`` that would change it, such as ``train --preset moons``.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Job:
     layout: Layout
     root: Path
     command: str
+    again: str = "train"
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,30 @@ def nothing_to_do(job: Job, plan: Plan) -> Finished | None:
     count = len(chain) - 1
     reason = f"all {count} blocks, the evaluation and the report are committed under these settings"
     return Finished(metrics, str(job.layout.report / "report.html"), digest, reason)
+
+
+def check_input(job: Job, plan: Plan) -> None:
+    """Refuse bad data before a server is started or anything is written.
+
+    Raises:
+        InputError: the file cannot be used, or the chain folder holds something else.
+    """
+    check_folder(job.layout)
+    if plan.data_digest is None and job.config.data.source == "file":
+        from tasks.datasets.prepare import prepare
+        from tasks.datasets.sources import SOURCES
+
+        prepare(SOURCES["file"](job.config.data, job.config.seed), job.config)
+
+
+def check_folder(layout: Layout) -> None:
+    """Refuse a folder that holds anything but a chain."""
+    known = {"chain.json", "blocks", "measures"}
+    found = sorted(path.name for path in layout.chain.iterdir()) if layout.chain.is_dir() else []
+    strange = [name for name in found if name not in known and not name.startswith(TEMPORARY)]
+    if strange or (layout.chain.exists() and not layout.chain.is_dir()):
+        what = f"it holds {strange[0]!r}" if strange else "it is a file"
+        raise InputError(f"{layout.chain}: this is not a chain's folder ({what}); give a new or empty one")
 
 
 def finished_receipt(job: Job, digest: str) -> dict[str, Any]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tasks.adapters.commit import read_commit, read_json
 from tasks.adapters.layout import Layout, name_of
-from tasks.adapters.plan import chain_digest, make_plan, stored_config
+from tasks.adapters.plan import chain_digest, stored_config
 
 if TYPE_CHECKING:
-    from flows.session import Finished
+    from flows.session import Finished, Job
 
 
 def chain_status(layout: Layout) -> dict[str, Any]:
@@ -93,7 +94,7 @@ def status_table(layout: Layout, found: dict[str, Any]) -> None:
         console.print(f"{'digest':28s} {found['digest'][:16]}")
 
 
-def result_table(layout: Layout, finished: Finished) -> None:
+def result_table(job: Job, finished: Finished) -> None:
     """Print the short table that ends a run, the report and the next commands."""
     from rich.console import Console
     from rich.table import Table
@@ -110,11 +111,14 @@ def result_table(layout: Layout, finished: Finished) -> None:
     table.add_row("NLL of a Gaussian mixture", f"{figures['test/nll_mixture']:.3f}")
     table.add_row("NLL of one Gaussian", f"{figures['test/nll_gaussian']:.3f}")
     console.print(table)
-    console.print(f"round trip of the whole chain {figures['inversion_error_chain']:.1e} (standardised units)")
+    console.print(
+        f"round trip of the whole chain {figures['inversion_error_chain']:.1e} (standardised units)"
+    )
     console.print(f"digest {finished.digest[:16]}")
     console.print(f"report {finished.report}")
-    chain = str(layout.chain)
+    chain = shlex.quote(str(job.layout.chain))
+    more = "--preset digits " if job.again == "train" else ""
     click.echo("\ntry next:")
     click.echo(f"  jko status {chain}")
     click.echo(f"  jko sample {chain} -n 1000 -o samples.csv")
-    click.echo(f"  jko train --set steps.count={figures['steps'] + 2}")
+    click.echo(f"  jko {job.again} {more}--set steps.count={figures['steps'] + 2:.0f}")

@@ -102,8 +102,12 @@ class Block(nn.Module):
     def _solve(self, x: Tensor, start: float, end: float) -> Tensor:
         solver = self.solver
         return integrate(
-            lambda y, t: (self.field(y, t), None), x,
-            start=start, end=end, steps=solver.steps, method=solver.method,
+            lambda y, t: (self.field(y, t), None),
+            x,
+            start=start,
+            end=end,
+            steps=solver.steps,
+            method=solver.method,
         )[0]
 
     def _solve_with_log_det(
@@ -115,9 +119,8 @@ class Block(nn.Module):
         else:
             probes = rademacher(solver.probes, x, generator or torch.Generator().manual_seed(0))
             right_side = hutchinson_divergence(self.field, probes)
-        y, integral = integrate(
-            right_side, x, start=start, end=end, steps=solver.steps, method=solver.method
-        )
+        y, integral = integrate(right_side, x, start=start, end=end, steps=solver.steps, method=solver.method)
+        assert integral is not None  # the right side has an integrand
         log_det = (end - start) * integral  # integrated backwards, the integral changes sign
         if solver.probes == 0:
             return Pushed(y, log_det, torch.zeros_like(log_det))

@@ -36,7 +36,9 @@ class Chain(nn.Module):
         self.register_buffer("scale", scale)
 
     def __iter__(self) -> Iterator[Block]:
-        return iter(self.blocks)
+        for block in self.blocks:
+            assert isinstance(block, Block)  # a ModuleList knows modules only
+            yield block
 
     @property
     def dim(self) -> int:
@@ -77,9 +79,10 @@ class Chain(nn.Module):
         """Reference → data, deterministic: x in data units for z, shapes (rows, d)."""
         parts = []
         for rows in z.to(self.shift).split(batch):
+            y = rows
             for block in reversed(list(self)):
-                rows = block.pull_back(rows)
-            parts.append(rows * self.scale + self.shift)
+                y = block.pull_back(y)
+            parts.append(y * self.scale + self.shift)
         return torch.cat(parts)
 
     def log_prob(self, x: Tensor, *, batch: int = 4096, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -104,7 +107,7 @@ class Chain(nn.Module):
 
 
 def reference_log_prob(z: Tensor) -> Tensor:
-    """log N(z; 0, I) in nats, shape (batch, d) to (batch,)."""
+    """The log-density log N(z; 0, I) in nats, shape (batch, d) to (batch,)."""
     return -potential(z) - 0.5 * z.shape[-1] * math.log(2 * math.pi)
 
 

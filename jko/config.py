@@ -7,7 +7,6 @@ module loads pydantic and nothing heavier.
 from __future__ import annotations
 
 from collections.abc import Mapping
-
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -43,12 +42,24 @@ class Split(Section):
     test: Fraction = 0.1
 
 
+class Augment(Section):
+    """Smoothed copies of the training rows (see :func:`jko.smoothing.manifold_parzen`).
+
+    ``copies`` counts the rows themselves, so 1 means none; each copy gets its own dequantisation
+    noise. ``width`` is relative to the offsets of the ``neighbours`` nearest rows.
+    """
+
+    copies: Annotated[int, Field(ge=1, le=10_000)] = 1
+    width: Annotated[float, Field(ge=0, le=10)] = 0.0
+    neighbours: Annotated[int, Field(ge=1, le=1000)] = 10
+
+
 class Data(Section):
     """Where the rows come from and how they are prepared."""
 
-    source: Literal[
-        "digits", "breast_cancer", "moons", "eight_gaussians", "rose", "gaussian", "file"
-    ] = "digits"
+    source: Literal["digits", "breast_cancer", "moons", "eight_gaussians", "rose", "gaussian", "file"] = (
+        "digits"
+    )
     file: str | None = None
     columns: tuple[str, ...] | None = None
     missing: Literal["refuse", "drop"] = "refuse"
@@ -58,6 +69,7 @@ class Data(Section):
     mean: tuple[float, ...] = (3.0, 3.0)
     std: tuple[Positive, ...] = (1.0, 1.0)
     split: Split = Split()
+    augment: Augment = Augment()
 
     @model_validator(mode="after")
     def _consistent(self) -> Data:
@@ -86,9 +98,7 @@ class Steps(Section):
 
     def resolve(self) -> tuple[float, ...]:
         """The N step sizes."""
-        return step_sizes(
-            self.count, first=self.first, ratio=self.ratio, maximum=self.max, sizes=self.sizes
-        )
+        return step_sizes(self.count, first=self.first, ratio=self.ratio, maximum=self.max, sizes=self.sizes)
 
 
 class Network(Section):
@@ -226,5 +236,3 @@ def _siblings(location: tuple[int | str, ...]) -> list[str]:
         elif isinstance(part, str) and part in model.model_fields:
             model = model.model_fields[part].annotation
     return sorted(model.model_fields)
-
-

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,7 +158,7 @@ class PictureDensity:
         """Width of each pixel's Gaussian: half a pixel, shape (2,)."""
         return 0.5 * self.pixel
 
-    def centres(self, row: Array, column: Array) -> Array:
+    def centres(self, row: NDArray[Any], column: NDArray[Any]) -> Array:
         """Positions of pixels by index, shape (…, 2); y points up."""
         wide, high = self.pixel
         return np.stack([-4 + column * wide, 4 - row * high], axis=-1)
@@ -198,9 +198,10 @@ class PictureDensity:
         column = np.rint((x[:, 0] + 4) / wide)[:, None, None] + offset
         row, column = np.broadcast_arrays(row, column)
         inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-        weight = self.darkness[
-            np.clip(row, 0, height - 1).astype(int), np.clip(column, 0, width - 1).astype(int)
-        ] * inside
+        weight = (
+            self.darkness[np.clip(row, 0, height - 1).astype(int), np.clip(column, 0, width - 1).astype(int)]
+            * inside
+        )
         exponent = self._exponent(x[:, None, None, :], self.centres(row, column))
         with np.errstate(divide="ignore"):
             return logsumexp(exponent, b=weight, axis=(1, 2)) - self._log_constant()

@@ -57,9 +57,9 @@ def hutchinson_divergence(field: Field, probes: Tensor) -> FieldWithDivergence:
     def evaluate(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         columns = []
         for probe in probes:
-            velocity, product = torch.func.jvp(lambda y: field(y, t), (x,), (probe,))
+            product = torch.func.jvp(lambda y: field(y, t), (x,), (probe,))[1]
             columns.append((probe * product).sum(-1))
-        return velocity, torch.stack(columns, dim=-1)
+        return field(x, t), torch.stack(columns, dim=-1)
 
     return evaluate
 

@@ -39,8 +39,10 @@ class NumericalError(JkoError, ArithmeticError):
     ) -> None:
         self.block, self.step, self.value, self.bound, self.remedy = block, step, value, bound, remedy
         where = f"block {block}" + (f", iteration {step}" if step is not None else "")
-        size = "" if value is None else f" (value {value:.4g}" + (
-            f", bound {bound:.4g})" if bound is not None else ")"
+        size = (
+            ""
+            if value is None
+            else f" (value {value:.4g}" + (f", bound {bound:.4g})" if bound is not None else ")")
         )
         super().__init__(f"{where}: {what}{size}; {remedy}")
 

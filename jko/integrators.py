@@ -75,7 +75,8 @@ def integrate(
             slope, integrand = right_side(stage, time)
             slopes.append(slope)
             if integrand is not None and b:
-                integral = (0 if integral is None else integral) + h * b * integrand
+                term = h * b * integrand
+                integral = term if integral is None else integral + term
         for b, slope in zip(tableau.weights, slopes, strict=True):
             if b:
                 x = x + h * b * slope

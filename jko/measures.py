@@ -45,7 +45,7 @@ class BlockFigures:
 
 @torch.no_grad()
 def measure_block(
-    block: Block, x: Tensor, y: Tensor, log_det: Tensor, log_det_se: Tensor, total_log_det: Tensor
+    block: Block, x: Tensor, y: Tensor, *, log_det: Tensor, log_det_se: Tensor, total_log_det: Tensor
 ) -> BlockFigures:
     """Measure one block on held-out particles.
 

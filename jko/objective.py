@@ -31,7 +31,7 @@ class JkoTerms:
 
     @property
     def total(self) -> Tensor:
-        """potential − log_det + transport."""
+        """The objective: potential − log_det + transport."""
         return self.potential - self.log_det + self.transport
 
 

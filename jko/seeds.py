@@ -8,8 +8,10 @@ uninterrupted one bit for bit.
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 def counter_seed(seed: int, *counters: int | str) -> int:
@@ -28,4 +30,6 @@ def counter_seed(seed: int, *counters: int | str) -> int:
 
 def generator(seed: int, *counters: int | str) -> torch.Generator:
     """A fresh CPU generator for one named draw (see :func:`counter_seed`)."""
+    import torch  # here, so that reading a table loads no torch
+
     return torch.Generator().manual_seed(counter_seed(seed, *counters))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +45,11 @@ class VelocityField(nn.Module):
         generator: source of the initial weights and frequencies.
     """
 
+    # registered modules and buffers, declared for the type checker
+    time: nn.Linear
+    linear: nn.Linear
+    frequencies: Tensor
+
     def __init__(
         self,
         dim: int,
@@ -56,11 +62,10 @@ class VelocityField(nn.Module):
     ) -> None:
         super().__init__()
         self.dim, self.activation = dim, activation
-        self.act, self.slope = ACTIVATIONS[activation]
         frequencies = torch.randn(fourier, dim, generator=generator) * fourier_scale
         self.register_buffer("frequencies", frequencies)
         widths = [dim + 2 * fourier, *hidden, dim]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.stack = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         self.time = nn.Linear(3, hidden[0], bias=False)
         self.linear = nn.Linear(dim, dim, bias=False)
         self._initialise(generator)
@@ -73,8 +78,26 @@ class VelocityField(nn.Module):
                 layer.weight.uniform_(-bound, bound, generator=generator)
                 if layer.bias is not None:
                     layer.bias.uniform_(-bound, bound, generator=generator)
-            for zero in (self.layers[-1].weight, self.layers[-1].bias, self.linear.weight):
-                zero.zero_()
+        self.reset_output()
+
+    @property
+    def layers(self) -> list[nn.Linear]:
+        """The linear layers from input to output."""
+        return [layer for layer in self.stack if isinstance(layer, nn.Linear)]
+
+    def act(self, a: Tensor) -> Tensor:
+        """The activation σ."""
+        return ACTIVATIONS[self.activation][0](a)
+
+    def slope(self, a: Tensor) -> Tensor:
+        """Its derivative σ'."""
+        return ACTIVATIONS[self.activation][1](a)
+
+    @torch.no_grad()
+    def reset_output(self) -> None:
+        """Zero the output layer and A, so that v = 0 and the block is the identity."""
+        for zero in (self.layers[-1].weight, self.layers[-1].bias, self.linear.weight):
+            zero.zero_()
 
     @property
     def has_trace_formula(self) -> bool:

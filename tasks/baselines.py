@@ -37,9 +37,7 @@ def baseline_log_densities(
     }
 
 
-def _best(
-    rows: Mapping[str, NDArray[np.float64]], components: Sequence[int], seed: int
-) -> GaussianMixture:
+def _best(rows: Mapping[str, NDArray[np.float64]], components: Sequence[int], seed: int) -> GaussianMixture:
     """The mixture with the highest validation likelihood."""
     fitted = []
     with warnings.catch_warnings():

@@ -77,6 +77,7 @@ def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> E
         name: read_samples(layout, 0, fingerprints[0], name) * np.array(facts.scale) + np.array(facts.shift)
         for name in ("train", "validation", "test")
     }
+    parts["train"] = parts["train"][: facts.rows["source"]]
     cuts, cuts_se = log_prob_of_cuts(chain, torch.from_numpy(parts["test"]), config.seed)
     baselines = baseline_log_densities(parts, config.evaluation.mixture_components, config.seed)
     generated = chain.sample(config.evaluation.samples, seed=config.seed).double().cpu().numpy()
@@ -137,7 +138,7 @@ def nll_figures(
         mean = float(errors.mean())
         figures["log_density_se"] = mean if math.isfinite(mean) else None
     if facts.entropy is not None:
-        figures["gap_to_entropy"] = figures["nll"] - facts.entropy["value"]
+        figures["gap_to_entropy"] = float(-values.mean()) - facts.entropy["value"]
         figures["gap_to_entropy_se"] = math.hypot(se, facts.entropy["se"])
     return figures
 

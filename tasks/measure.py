@@ -45,9 +45,9 @@ def measure(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> d
         block,
         read_particles(layout, config, k - 1, chain[k - 1], "validation")[:rows],
         read_particles(layout, config, k, chain[k], "validation")[:rows],
-        held_out("validation_log_det"),
-        held_out("validation_log_det_se"),
-        held_out("validation_log_det_total"),
+        log_det=held_out("validation_log_det"),
+        log_det_se=held_out("validation_log_det_se"),
+        total_log_det=held_out("validation_log_det_total"),
     )
     values = {key: value if math.isfinite(value) else None for key, value in asdict(figures).items()}
     return {"step_size": block.step_size, **values}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from prefect import task
 
 from jko.config import Config
@@ -69,7 +70,10 @@ def facts_of(table: Table, prepared: Prepared) -> DataFacts:
         scale=tuple(map(float, prepared.scale)),
         grid=tuple(map(float, prepared.grid)),
         notes=prepared.notes,
-        rows={part: len(prepared.arrays[part]) for part in PARTS},
+        rows={
+            **{part: len(prepared.arrays[part]) for part in PARTS},
+            "source": len(np.unique(prepared.arrays["train_rows"])),
+        },
         entropy=None if entropy is None else {"value": entropy.value, "se": entropy.se},
         image_shape=table.image_shape,
     )

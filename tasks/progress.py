@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bars, TaskID, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
+from rich.progress import Progress as Bars
 
 from jko.config import Config
 from jko.fit import FitRecord, Phase
@@ -77,6 +78,15 @@ class Progress:
         """One line that stays."""
         self.console.print(text, soft_wrap=True)
 
+    def start_chain(self, potential: float, constant: float) -> None:
+        """The chain begins: NLL of the standardised data under the reference, nats.
+
+        Args:
+            potential: E V of the rows of p_0.
+            constant: what NLL adds to it, (d/2) log 2π + Σ log scale.
+        """
+        self.nll = potential + constant
+
     def start_block(self, k: int, config: Config, potential: float) -> None:
         """Training of block k begins; ``potential`` is E V of the rows it starts from, nats."""
         self.config, self.block, self.iteration, self.start_potential = config, k, 0, potential
@@ -113,7 +123,7 @@ class Progress:
         """Time until the last block is trained, from the pace so far."""
         if self.config is None:
             return None
-        left = {"flow_matching": 0, "jko": 0}
+        left: dict[Phase, int] = {"flow_matching": 0, "jko": 0}
         for k in range(self.block, len(self.config.step_sizes) + 1):
             settings = self.config.training_of(k)
             left["flow_matching"] += settings.flow_matching_iterations
@@ -122,10 +132,10 @@ class Progress:
         matched = min(self.iteration, here.flow_matching_iterations)
         left["flow_matching"] -= matched
         left["jko"] -= self.iteration - matched
-        times = {phase: self.pace.per_iteration(phase) for phase in left}  # type: ignore[arg-type]
-        if any(left[phase] and times[phase] is None for phase in left):  # type: ignore[index]
+        times = {phase: self.pace.per_iteration(phase) for phase in left}
+        if any(left[phase] and times[phase] is None for phase in left):
             return None
-        return sum(left[phase] * (times[phase] or 0.0) for phase in left)  # type: ignore[index]
+        return sum(left[phase] * (times[phase] or 0.0) for phase in left)
 
     def block_done(self, k: int, count: int, figures: Mapping[str, Any], *, trained: bool) -> None:
         """One line for a committed and measured block."""

@@ -18,7 +18,13 @@ from jko.seeds import generator
 from tasks.adapters.commit import committing, link_tree, read_commit
 from tasks.adapters.layout import Layout, name_of
 from tasks.adapters.store import (
-    SAMPLES, load_weights, new_block, read_facts, read_particles, read_samples, write_arrays,
+    SAMPLES,
+    load_weights,
+    new_block,
+    read_facts,
+    read_particles,
+    read_samples,
+    write_arrays,
 )  # fmt: skip
 from tasks.options import DURABLE, skipped
 
@@ -41,7 +47,8 @@ def push_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -
         (folder / "COMMIT.json").unlink()
         write_arrays(folder / SAMPLES, arrays, {"block": k, "units": "standardised"})
     shutil.rmtree(staged)
-    return read_commit(final).digest
+    committed = read_commit(final)
+    return committed.digest if committed else None
 
 
 def push_samples(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -11,18 +12,25 @@ from prefect import task
 from jko.block import Block
 from jko.config import NUMERICS, Config
 from jko.fit import FitRecord, FitResult, fit_block
+from jko.objective import potential
 from tasks.adapters.commit import committing, read_commit, write_json
 from tasks.adapters.layout import Layout, name_of
 from tasks.adapters.plan import block_settings
 from tasks.adapters.store import (
-    load_block, new_block, read_facts, read_particles, save_weights, write_curve,
+    DataFacts,
+    load_block,
+    new_block,
+    read_facts,
+    read_particles,
+    save_weights,
+    write_curve,
 )  # fmt: skip
 from tasks.options import DURABLE, skipped
 from tasks.progress import Progress
 
 
 @task(name="train", task_run_name="block-{k}-train", **DURABLE)
-def train_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int, progress: Progress) -> Any:
+def train_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int, *, progress: Progress) -> Any:
     """Train block k and stage its weights; they become true with their samples (push)."""
     name = name_of(k, chain[k])
     for folder in (layout.block(k, chain[k]), layout.staged(k, chain[k])):
@@ -33,13 +41,21 @@ def train_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int, 
     train = read_particles(layout, config, k - 1, chain[k - 1], "train")
     validation = read_particles(layout, config, k - 1, chain[k - 1], "validation")
     block = starting_block(config, layout, chain, k)
-    progress.start_block(k, config, float((validation**2).sum(-1).mean() / 2))
+    level = float(potential(validation).mean())
+    if k == 1:
+        progress.start_chain(level, reference_constant(read_facts(layout, chain[0])))
+    progress.start_block(k, config, level)
     result = fit_block(
         block, train, validation, config.training_of(k),
         seed=config.seed, index=k, on_record=progress.record,
     )  # fmt: skip
-    stage(config, layout, chain, k, block, result)
+    stage(config, layout, chain, k, trained=(block, result))
     return name
+
+
+def reference_constant(facts: DataFacts) -> float:
+    """(d/2) log 2π + Σ log scale: what turns E V into the NLL of the reference, nats."""
+    return 0.5 * facts.dim * math.log(2 * math.pi) + sum(math.log(scale) for scale in facts.scale)
 
 
 def starting_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> Block:
@@ -52,9 +68,10 @@ def starting_block(config: Config, layout: Layout, chain: tuple[str, ...], k: in
 
 
 def stage(
-    config: Config, layout: Layout, chain: tuple[str, ...], k: int, block: Block, result: FitResult
+    config: Config, layout: Layout, chain: tuple[str, ...], k: int, *, trained: tuple[Block, FitResult]
 ) -> None:
     """Commit the trained weights to the run folder, and the training curve beside them."""
+    block, result = trained
     write_curve(layout.curve(k, chain[k]), [asdict(record) for record in result.curve])
     with committing(layout.staged(k, chain[k]), chain[k], {}) as folder:
         save_weights(folder, block)
@@ -73,4 +90,7 @@ def stage(
 def finite(record: FitRecord) -> dict[str, Any]:
     """A record as JSON: no loss was computed for the start (iteration 0)."""
     values = asdict(record)
-    return {key: None if value != value else value for key, value in values.items()}
+    return {
+        key: None if isinstance(value, float) and math.isnan(value) else value
+        for key, value in values.items()
+    }

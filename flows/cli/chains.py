@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import click
 
-from flows.session import Finished, Job, describe_failure, nothing_to_do, run_job
+from flows.session import Finished, Job, check_input, describe_failure, nothing_to_do, run_job
 from flows.settings import Request, build_request, project_root
 from jko.config import Config
 from jko.errors import InputError
@@ -49,14 +51,21 @@ def shown(path: Path) -> Path:
 
 @click.command()
 @click.option("--preset", help="Named settings: digits, rose, gaussian, moons, tabular or smoke.")
-@click.option("--data", "file", type=click.Path(path_type=Path), help="A CSV or NPY table, or a grey picture.")
+@click.option(
+    "--data", "file", type=click.Path(path_type=Path), help="A CSV or NPY table, or a grey picture."
+)
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override one setting.")
 @click.option("--chain", type=click.Path(path_type=Path), help="Folder of the chain.")
 @click.option("--seed", type=int, help="Seed of everything random.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def train(
-    preset: str | None, file: Path | None, assignments: tuple[str, ...], chain: Path | None,
-    seed: int | None, as_json: bool,
+    *,
+    preset: str | None,
+    file: Path | None,
+    assignments: tuple[str, ...],
+    chain: Path | None,
+    seed: int | None,
+    as_json: bool,
 ) -> None:
     """Train, evaluate and report a chain; continue it if it is unfinished."""
     root = project_root()
@@ -65,7 +74,22 @@ def train(
     )
     layout = chain_folder(request, root, chain)
     refuse_other_settings(layout, request.config, root)
-    run(Job(request.name, request.config, layout, root, f"jko resume {shlex.quote(str(layout.chain))}"), as_json)
+    again = shlex.join(["train", *_repeated(preset, file, assignments, chain, seed)])
+    command = f"jko resume {shlex.quote(str(layout.chain))}"
+    run(Job(request.name, request.config, layout, root, command, again), as_json)
+
+
+def _repeated(
+    preset: str | None,
+    file: Path | None,
+    assignments: tuple[str, ...],
+    chain: Path | None,
+    seed: int | None,
+) -> list[str]:
+    """The options of a command, as words, to show it again."""
+    given = {"--preset": preset, "--data": file, "--chain": chain, "--seed": seed}
+    words = [word for key, value in given.items() if value is not None for word in (key, str(value))]
+    return [*words, *(word for text in assignments for word in ("--set", text))]
 
 
 @click.command()
@@ -125,6 +149,7 @@ def run(job: Job, as_json: bool) -> None:
     plan = make_plan(job.config, job.layout)
     finished = nothing_to_do(job, plan)
     if finished is None:
+        check_input(job, plan)
         explain(plan)
         finished = execute(job, "report")
     else:
@@ -134,6 +159,7 @@ def run(job: Job, as_json: bool) -> None:
 
 def execute(job: Job, upto: Any) -> Finished:
     """Run a job; a failure ends with its sentence and the exact command that resumes."""
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         return run_job(job, upto)
     except (Exception, KeyboardInterrupt) as error:
@@ -146,6 +172,11 @@ def execute(job: Job, upto: Any) -> Finished:
         if job.layout.manifest.exists():
             click.echo(f"to continue: {job.command}", err=True)
         sys.exit(code)
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    """Take SIGTERM as Ctrl-C: end the tracked run, release the chain, stop the server."""
+    raise KeyboardInterrupt
 
 
 def explain(plan: Any) -> None:
@@ -172,4 +203,4 @@ def tell(job: Job, finished: Finished, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({**chain_status(job.layout), "report": finished.report}, indent=1))
         return
-    result_table(job.layout, finished)
+    result_table(job, finished)

@@ -14,7 +14,9 @@ from tasks.adapters.layout import Layout
 @click.argument("chain", type=click.Path(path_type=Path), metavar="DIR")
 @click.option("-n", "rows", type=click.IntRange(1, 100_000_000), required=True, help="Number of samples.")
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("-o", "output", type=click.Path(path_type=Path), required=True, help="A .csv, .npy or .parquet.")
+@click.option(
+    "-o", "output", type=click.Path(path_type=Path), required=True, help="A .csv, .npy or .parquet."
+)
 def sample(chain: Path, rows: int, seed: int, output: Path) -> None:
     """Draw samples, in the data's units, from the complete chain in DIR."""
     from flows.models import draw_samples
@@ -26,7 +28,9 @@ def sample(chain: Path, rows: int, seed: int, output: Path) -> None:
 @click.command()
 @click.argument("chain", type=click.Path(path_type=Path), metavar="DIR")
 @click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
-@click.option("-o", "output", type=click.Path(path_type=Path), required=True, help="A .csv, .npy or .parquet.")
+@click.option(
+    "-o", "output", type=click.Path(path_type=Path), required=True, help="A .csv, .npy or .parquet."
+)
 def score(chain: Path, file: Path, output: Path) -> None:
     """Log-density of every row of FILE under the chain in DIR, nats in the data's units."""
     from flows.models import score_file

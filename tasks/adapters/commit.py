@@ -127,7 +127,7 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any | None:
+def read_json(path: Path) -> Any:
     """The JSON value of a file, or ``None`` if it is absent or damaged."""
     try:
         return json.loads(path.read_text())

@@ -131,16 +131,25 @@ def make_plan(config: Config, layout: Layout, *, verify: bool = False) -> Plan:
         commit = read_commit(layout.block(k, fingerprint), verify=verify)
         done = commit is not None and commit.fingerprint == fingerprint
         parent_missing = bool(blocks) and blocks[-1].state == "missing"
-        reason = "" if done and not parent_missing else _reason(config, layout, before, blocks, k, fingerprint)
+        reason = (
+            ""
+            if done and not parent_missing
+            else _reason(config, layout, before, blocks, fingerprint=fingerprint)
+        )
         blocks.append(BlockPlan(k, fingerprint, sizes[k], "missing" if reason else "done", reason))
     return Plan(key, digest, tuple(blocks))
 
 
 def _reason(
-    config: Config, layout: Layout, before: dict[str, Any] | None,
-    blocks: list[BlockPlan], k: int, fingerprint: str,
+    config: Config,
+    layout: Layout,
+    before: dict[str, Any] | None,
+    blocks: list[BlockPlan],
+    *,
+    fingerprint: str,
 ) -> str:
-    """Why block k will be trained."""
+    """Why the block after ``blocks`` will be trained."""
+    k = len(blocks)
     if layout.block(k, fingerprint).exists():
         return "its stored files do not match their commit"
     if blocks and blocks[-1].state == "missing":

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Crashed
 
@@ -42,7 +43,9 @@ def close_crashed_run(layout: Layout) -> str | None:
         with get_client(sync_client=True) as client:
             run = client.read_flow_run(UUID(record["flow_run"]))
             if run.state is not None and not run.state.is_final():
-                crashed = Crashed(message="its process ended without a word; a later run took over")
+                crashed: State[None] = Crashed(
+                    message="its process ended without a word; a later run took over"
+                )
                 client.set_flow_run_state(run.id, crashed, force=True)
     except Exception as error:  # the scheduler's record must not stop a resume
         log.warning("could not mark the crashed run in Prefect: %s", str(error).splitlines()[:1])

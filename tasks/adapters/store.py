@@ -60,7 +60,7 @@ def read_array(path: Path, name: str) -> NDArray[Any]:
     Raises:
         InputError: a chunk is missing or its checksum is wrong.
     """
-    array = zarr.open_group(str(path), mode="r")[name]
+    array: Any = zarr.open_group(str(path), mode="r")[name]
     if array.nchunks_initialized != array.nchunks:
         raise InputError(f"{path}/{name}: {array.nchunks - array.nchunks_initialized} chunks are missing")
     try:
@@ -77,7 +77,12 @@ def read_attributes(path: Path) -> dict[str, Any]:
 def array_digest(arrays: Mapping[str, NDArray[Any]]) -> str:
     """Digest over names, shapes, dtypes and bytes; never over paths or attributes."""
     parts = [
-        (name, list(values.shape), str(values.dtype), hashlib.sha256(np.ascontiguousarray(values)).hexdigest())
+        (
+            name,
+            list(values.shape),
+            str(values.dtype),
+            hashlib.sha256(values.tobytes()).hexdigest(),
+        )
         for name, values in sorted(arrays.items())
     ]
     return digest_of(parts)
@@ -94,7 +99,7 @@ class DataFacts:
         scale: the data are divided by it, data units, d values.
         grid: grid step of each dequantised column, 0 where none, data units.
         notes: sentences for the user: what was left out, dropped, dequantised.
-        rows: number of rows by part.
+        rows: number of rows by part; ``source`` counts the training rows without copies.
         entropy: differential entropy of the law in nats with its standard error, where known.
         image_shape: rows as pictures, where that makes sense.
     """
@@ -122,9 +127,9 @@ def write_facts(folder: Path, facts: DataFacts) -> None:
 
 def read_facts(layout: Layout, fingerprint: str) -> DataFacts:
     """The facts of a chain's data."""
-    values = read_json(layout.block(0, fingerprint) / "data.json")
-    tuples = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in (values or {}).items()
+    values = read_json(layout.block(0, fingerprint) / "data.json") or {}
+    tuples: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
     }
     return DataFacts(**tuples)
 
@@ -197,7 +202,7 @@ def load_chain(layout: Layout, config: Config, chain: tuple[str, ...]) -> Chain:
         chain: fingerprints of blocks 0..N.
     """
     facts = read_facts(layout, chain[0])
-    like = {"dtype": torch_dtype(config), "device": config.runtime.device}
+    like: dict[str, Any] = {"dtype": torch_dtype(config), "device": config.runtime.device}
     blocks = [load_block(layout, config, k, chain[k], facts.dim) for k in range(1, len(chain))]
     return Chain(blocks, torch.tensor(facts.shift, **like), torch.tensor(facts.scale, **like))
 

@@ -119,8 +119,8 @@ class Tracker:
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         from mlflow.tracking import MlflowClient
 
-        for name in ("alembic", "mlflow", "mlflow.store.db.utils"):
-            logging.getLogger(name).setLevel(logging.ERROR)
+        for chatty in ("alembic", "mlflow", "mlflow.store.db.utils"):
+            logging.getLogger(chatty).setLevel(logging.ERROR)
         self._client = MlflowClient()
         self.run_id = self._find_run()
         if self.run_id is None:
@@ -205,10 +205,10 @@ class Tracker:
         thin = frame.iloc[:: math.ceil(len(frame) / CURVE_POINTS)] if len(frame) else frame
         columns = [column for column in ("loss", "objective", "learning_rate") if column in thin]
         entries = [
-            Entry(f"{row.phase}/{column}", float(getattr(row, column)), int(row.iteration), now)
-            for row in thin.itertuples()
+            Entry(f"{row['phase']}/{column}", float(row[column]), int(row["iteration"]), now)
+            for row in thin.to_dict("records")
             for column in columns
-            if math.isfinite(getattr(row, column))
+            if math.isfinite(row[column])
         ]
         self._send(entries, child.info.run_id)
         self._client.set_terminated(child.info.run_id, "FINISHED")

@@ -58,7 +58,8 @@ def data_version(path: Path) -> str:
     from dvc_objects.fs.memory import MemoryFileSystem
 
     odb = HashFileDB(MemoryFileSystem(), "/versions")
-    return build(odb, str(path.resolve()), LocalFileSystem(), "md5", dry_run=True)[2].hash_info.value
+    version = build(odb, str(path.resolve()), LocalFileSystem(), "md5", dry_run=True)[2].hash_info.value
+    return version or ""
 
 
 def _quiet() -> None:

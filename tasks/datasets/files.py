@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +52,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
     return frame
 
 
-def _looks_numeric(names: Sequence[str]) -> bool:
+def _looks_numeric(names: Iterable[str]) -> bool:
     """Whether every column name reads as a number: then a header is missing."""
     try:
         [float(name) for name in names]
@@ -112,9 +112,7 @@ def _refuse_text(column: pd.Series, path: Path) -> None:
         )
 
 
-def finite_rows(
-    frame: pd.DataFrame, missing: str, path: Path
-) -> tuple[np.ndarray, tuple[str, ...]]:
+def finite_rows(frame: pd.DataFrame, missing: str, path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
     """Rows as floats; empty cells refused or their rows dropped, infinities always refused."""
     values = np.ascontiguousarray(frame.to_numpy(dtype=float, copy=True))
     infinite = np.argwhere(np.isinf(values))

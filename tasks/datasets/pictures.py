@@ -32,7 +32,9 @@ def load_picture(path: str) -> tuple[str, PictureDensity]:
     if min(grey.shape) < 2:
         raise InputError(f"{path}: a picture needs at least 2 × 2 pixels, this has {grey.shape}")
     if not np.any(grey < 255):
-        raise InputError(f"{path}: the picture is all white; its darkness is the density, so some must be dark")
+        raise InputError(
+            f"{path}: the picture is all white; its darkness is the density, so some must be dark"
+        )
     return Path(path).stem, PictureDensity(255.0 - grey)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from jko.config import Config
 from jko.errors import InputError
 from jko.seeds import counter_seed
+from jko.smoothing import manifold_parzen
 from tasks.datasets.table import Array, Table
 
 PARTS = ("train", "validation", "test")
@@ -25,7 +26,8 @@ class Prepared:
 
     Args:
         arrays: ``train``, ``validation``, ``test`` (rows, d) float32, standardised units, and
-            for each ``<part>_rows`` (rows,) int64: the row of the source each came from.
+            for each ``<part>_rows`` (rows,) int64: the row of the source each came from. The
+            training rows themselves come first, smoothed copies of them after.
         shift: subtracted, data units, shape (d,).
         scale: divided by, data units, shape (d,).
         grid: grid step of each dequantised column, 0 where none.
@@ -49,11 +51,13 @@ def prepare(table: Table, config: Config) -> Prepared:
     rows = dequantise(table.rows, grid, config.seed)
     parts = split_rows(len(rows), config, table.name)
     shift, scale = standardisation(rows[parts["train"]], config, table)
+    values = {name: rows[index] for name, index in parts.items()}
+    values["train"] = np.concatenate([values["train"], copies(table.rows[parts["train"]], grid, config)])
     arrays: dict[str, NDArray[Any]] = {}
     for name, index in parts.items():
-        arrays[name] = np.ascontiguousarray((rows[index] - shift) / scale, dtype=np.float32)
-        arrays[f"{name}_rows"] = index.astype(np.int64)
-    return Prepared(arrays, shift, scale, grid, (*table.notes, *_notes(table, grid, parts)))
+        arrays[name] = np.ascontiguousarray((values[name] - shift) / scale, dtype=np.float32)
+        arrays[f"{name}_rows"] = np.resize(index, len(values[name])).astype(np.int64)
+    return Prepared(arrays, shift, scale, grid, (*table.notes, *_notes(table, grid, parts, config)))
 
 
 def grid_steps(table: Table, config: Config) -> Array:
@@ -88,6 +92,18 @@ def dequantise(rows: Array, grid: Array, seed: int) -> Array:
     return rows + noise * grid
 
 
+def copies(train: Array, grid: Array, config: Config) -> Array:
+    """Smoothed, freshly dequantised copies of the training rows, shape ((copies − 1) · rows, d)."""
+    augment = config.data.augment
+    if augment.copies == 1:
+        return np.empty((0, train.shape[1]))
+    draw = np.random.default_rng(counter_seed(config.seed, "augment"))
+    moved = manifold_parzen(
+        train, augment.copies - 1, width=augment.width, neighbours=augment.neighbours, rng=draw
+    )
+    return moved + (draw.random(moved.shape) - 0.5) * grid
+
+
 def split_rows(count: int, config: Config, name: str) -> dict[str, NDArray[np.int64]]:
     """Indices of the training, validation and test rows, by seed."""
     split = config.data.split
@@ -114,12 +130,21 @@ def standardisation(train: Array, config: Config, table: Table) -> tuple[Array, 
     return train.mean(axis=0), deviation
 
 
-def _notes(table: Table, grid: Array, parts: Mapping[str, NDArray[np.int64]]) -> tuple[str, ...]:
+def _notes(
+    table: Table, grid: Array, parts: Mapping[str, NDArray[np.int64]], config: Config
+) -> tuple[str, ...]:
     notes = []
     gridded = [name for name, step in zip(table.columns, grid, strict=True) if step]
     if gridded:
         which = "all columns" if len(gridded) == len(grid) else ", ".join(gridded)
         notes.append(f"dequantised with uniform noise of one grid step: {which}")
+    augment = config.data.augment
+    if augment.copies > 1:
+        notes.append(
+            f"training rows are joined by {augment.copies - 1} smoothed copies of each "
+            f"(width {augment.width:g} of the {augment.neighbours} nearest rows' offsets); "
+            "validation and test rows are as they are"
+        )
     if table.rows.shape[1] > len(parts["train"]):
         notes.append(
             f"warning: more dimensions ({table.rows.shape[1]}) than training rows ({len(parts['train'])})"

@@ -57,7 +57,8 @@ def write_pictures(folder: Path, content: Content) -> dict[str, str | None]:
     with matplotlib.rc_context(pictures.STYLE):
         for draw in (pictures.samples, pictures.path, pictures.progress, pictures.training):
             figure = draw(content)
-            images[draw.__name__] = figure and _save(figure, folder / f"{draw.__name__}.png")
+            saved = None if figure is None else _save(figure, folder / f"{draw.__name__}.png")
+            images[draw.__name__] = saved
     return images
 
 
@@ -96,7 +97,7 @@ def cards(content: Content) -> list[dict[str, str]]:
         {"value": f"{test['nll']:.3f} ± {test['nll_se']:.3f}", "label": "test NLL, nats (± one SE)"},
         {"value": f"{gain:+.3f}", "label": "nats better than one Gaussian"},
         {"value": f"{sum(step['kl_drop'] for step in steps):.3f}", "label": "KL removed by the chain, nats"},
-        {"value": f"{content.figures['inversion_error_chain']:.1e}", "label": "round trip of the whole chain"},
+        {"value": f"{content.figures['inversion_error_chain']:.1e}", "label": "round trip of the chain"},
         {"value": f"{content.figures['nearest_training_row']:.2f}",
          "label": "distance to nearest training row, samples over test rows"},
     ]  # fmt: skip

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from tasks.report.content import Array, Content
 
 DATA, MODEL, ACCENT, GREY = "#2f6690", "#d1495b", "#3d8361", "#8d99ae"
-STYLE = {
+STYLE: Any = {
     "figure.dpi": 110,
     "savefig.bbox": "tight",
     "axes.spines.top": False,
@@ -70,7 +72,7 @@ def _planes_side_by_side(content: Content) -> Figure:
         [("held-out data", content.data, DATA), ("generated", content.generated, MODEL)], start=1
     ):
         axes = figure.add_subplot(1, 2, place)
-        axes.scatter(*rows[:SHOWN_ROWS].T, s=3, alpha=0.5, color=colour, linewidths=0)
+        axes.scatter(rows[:SHOWN_ROWS, 0], rows[:SHOWN_ROWS, 1], s=3, alpha=0.5, color=colour, linewidths=0)
         axes.set(title=f"{title} ({min(len(rows), SHOWN_ROWS)} rows)", aspect="equal")
         axes.set_xlim(low[0] - margin[0], high[0] + margin[0])
         axes.set_ylim(low[1] - margin[1], high[1] + margin[1])
@@ -88,7 +90,7 @@ def _marginals(content: Content) -> Figure:
     for i in shown:
         axes = figure.add_subplot(down, across, i + 1)
         span = np.quantile(content.data[:, i], [0.002, 0.998])
-        bins = np.linspace(*span, 31)
+        bins = [float(edge) for edge in np.linspace(span[0], span[1], 31)]
         axes.hist(content.data[:, i], bins, density=True, color=DATA, alpha=0.45, label="held-out data")
         axes.hist(
             content.generated[:, i], bins, density=True, histtype="step", color=MODEL, lw=1.6,
@@ -134,7 +136,7 @@ def _scatter_path(content: Content) -> Figure:
     for k, rows in enumerate(stages):
         axes = figure.add_subplot(down, across, k + 1)
         plane = rows @ directions if directions.shape[1] == 2 else np.c_[rows, np.zeros(len(rows))]
-        axes.scatter(*plane.T, s=4, alpha=0.5, linewidths=0, color=DATA if k == 0 else ACCENT)
+        axes.scatter(plane[:, 0], plane[:, 1], s=4, alpha=0.5, linewidths=0, color=DATA if k == 0 else ACCENT)
         limit = 4.0 if content.config.data.standardise == "on" else max(4.0, np.abs(stages).max())
         axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal", xticks=[], yticks=[])
         axes.set_title("data" if k == 0 else f"after block {k}")
@@ -158,7 +160,7 @@ def progress(content: Content) -> Figure:
         axes = figure.add_subplot(2, 2, place)
         panel(axes, content)
         axes.set_xlabel("JKO step k")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.tight_layout()
     return figure
 

@@ -1,0 +1,30 @@
+# make run   the main job: a JKO chain on handwritten digits, evaluated and reported
+# make test  everything that guards the project;  make test-all  what takes longer, too
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: run test test-all lint clean
+
+run: $(READY)
+	@$(BIN)/jko train
+
+test: $(READY) lint
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(READY) lint
+	@$(BIN)/python -m pytest --require-outside
+
+lint: $(READY)
+	@$(BIN)/ruff format --check --quiet . || (echo "run: $(BIN)/ruff format ."; exit 1)
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+
+$(READY): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing into .venv (a few minutes the first time) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	@touch $(READY)
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache build *.egg-info

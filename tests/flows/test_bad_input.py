@@ -1,0 +1,124 @@
+"""Bad input: one sentence that says what, where and what is allowed; exit code 2; nothing left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flows.cli.main import main
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command with bad input.
+
+    Args:
+        words: the command; ``{f}`` stands for the file.
+        says: parts the sentence must hold.
+        make: writes the file.
+    """
+
+    words: str
+    says: tuple[str, ...]
+    make: Callable[[Path], None] = lambda path: None
+    file: str = "table.csv"
+
+
+def text(content: str) -> Callable[[Path], None]:
+    return lambda path: path.write_text(content) and None
+
+
+def numbers(rows: int, first: str = "") -> str:
+    """A table of two columns with something in its first cell."""
+    body = [f"{np.sin(i):.6f},{np.cos(i * i):.6f}" for i in range(rows)]
+    if first:
+        body[0] = f"{first},1.0"
+    return "alpha,beta\n" + "\n".join(body) + "\n"
+
+
+def white(path: Path) -> None:
+    Image.fromarray(np.full((20, 20), 255, np.uint8)).save(path)
+
+
+CASES = {
+    "missing file": Case("train --data {f}", ("table.csv", "no such file")),
+    "missing picture": Case("train --data {f}", ("p.png", "no such file"), file="p.png"),
+    "empty file": Case("train --data {f}", ("table.csv", "empty"), text("")),
+    "header only": Case("train --data {f}", ("table.csv", "no rows"), text("a,b\n")),
+    "no header": Case("train --data {f}", ("table.csv", "header"), text("1,2\n3,4\n")),
+    "no numeric column": Case("train --data {f}", ("no numeric column", "a, b"), text("a,b\nx,y\nz,w\n")),
+    "text in a column": Case(
+        "train --data {f}", ("'alpha'", "'oops'", "row 1"), text(numbers(50, "oops"))
+    ),
+    "text in a named column": Case(
+        "train --data {f} --set data.columns=[alpha]", ("'alpha'", "'oops'"), text(numbers(2, "oops"))
+    ),
+    "infinite value": Case("train --data {f}", ("'alpha'", "infinite", "row 1"), text(numbers(50, "inf"))),
+    "empty cell": Case("train --data {f}", ("'alpha'", "row 1", "data.missing=drop"), text(numbers(50, " "))),
+    "one row": Case("train --data {f}", ("1 rows", "at least 6"), text(numbers(1))),
+    "constant column": Case(
+        "train --data {f}", ("'beta'", "constant"), text("alpha,beta\n" + "0.1,3\n0.7,3\n0.31,3\n" * 9)
+    ),
+    "unknown column": Case(
+        "train --data {f} --set data.columns=[gamma]", ("'gamma'", "alpha, beta"), text(numbers(50))
+    ),
+    "unknown kind of file": Case("train --data {f}", (".xyz", ".csv, .npy"), text("1"), "t.xyz"),
+    "npy that is none": Case("train --data {f}", ("x.npy", "not a readable NPY"), text("hello"), "x.npy"),
+    "npy of three axes": Case(
+        "train --data {f}", ("x.npy", "(rows, d)"), lambda path: np.save(path, np.zeros((2, 2, 2))), "x.npy"
+    ),
+    "all-white picture": Case("train --data {f}", ("p.png", "white"), white, "p.png"),
+    "picture that is none": Case("train --data {f}", ("p.png", "picture"), text("hello"), "p.png"),
+    "step size zero": Case("train --preset smoke --set steps.first=0", ("steps.first", "0", "greater than 0")),
+    "step size negative": Case("train --preset smoke --set steps.sizes=[-1]", ("steps.sizes", "-1")),
+    "no blocks": Case("train --preset smoke --set steps.count=0", ("steps.count", "greater than or equal to 1")),
+    "unknown key": Case("train --preset smoke --set steps.number=3", ("steps.number", "count, first, max")),
+    "unknown top key": Case("train --preset smoke --set step.count=3", ("step", "steps")),
+    "unknown block key": Case(
+        "train --preset smoke --set blocks.2.iteration=3", ("blocks.2.iteration", "iterations")
+    ),
+    "wrong type": Case("train --preset smoke --set network.hidden=wide", ("network.hidden", "'wide'")),
+    "not a number": Case("train --preset smoke --set steps.first=.nan", ("steps.first",)),
+    "no value": Case("train --preset smoke --set steps.count", ("steps.count", "key=value")),
+    "unknown preset": Case("train --preset nope", ("'nope'", "digits, gaussian, moons, rose, smoke, tabular")),
+    "unknown option": Case("train --prest smoke", ("--prest",)),
+    "negative seed": Case("train --preset smoke --seed -1", ("seed", "-1")),
+    "resume nothing": Case("resume nowhere", ("nowhere", "no chain there")),
+    "status of nothing": Case("status nowhere", ("nowhere", "no chain there")),
+    "sample from nothing": Case("sample nowhere -n 5 -o s.csv", ("nowhere", "no chain there")),
+    "sample to nowhere": Case("sample nowhere -n 5 -o no/where/s.csv", ("no/where", "does not exist")),
+    "sample to a strange file": Case("sample nowhere -n 5 -o s.pdf", (".pdf", ".csv, .npy, .parquet")),
+    "no samples": Case("sample nowhere -n 0 -o s.csv", ("0",)),
+    "folder of something else": Case(
+        "train --preset smoke --chain other", ("other", "not a chain's folder", "precious.txt")
+    ),
+    "chain of another format": Case("resume old", ("old/chain.json", "format 7", "reads format 1")),
+    "split that leaves nothing": Case(
+        "train --preset smoke --set data.split.test=0.9", ("data.split.test", "0.9")
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bad_input(
+    name: str, project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case, file = CASES[name], project / CASES[name].file
+    case.make(file)
+    for folder, inside, content in (("other", "precious.txt", "x"), ("old", "chain.json", '{"format": 7}')):
+        (project / folder).mkdir()
+        (project / folder / inside).write_text(content)
+    before = sorted(project.rglob("*"))
+    monkeypatch.setattr("sys.argv", ["jko", *case.words.replace("{f}", file.name).split()])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    said = capsys.readouterr().err.strip().splitlines()
+    assert stop.value.code == 2
+    assert all(part in said[-1] for part in case.says), said
+    assert "Traceback" not in "\n".join(said)
+    assert sorted(project.rglob("*")) == before

@@ -1,0 +1,236 @@
+"""The whole pipeline on a tiny chain, through the real systems."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from flows.cli.main import main
+from tasks.adapters.layout import Layout
+from tasks.adapters.plan import read_manifest, stored_config
+from tasks.adapters.store import load_chain, read_facts, read_samples
+
+CHAIN = Path("chain")
+QUICK = ("--set", "training.flow_matching_iterations=60", "--set", "training.iterations=20")
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """Run the command line in this process; returns the exit code."""
+    monkeypatch.setattr("sys.argv", ["jko", *words])
+    try:
+        main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, server: str) -> Path:
+    """A project with one finished smoke chain."""
+    root = tmp_path_factory.mktemp("project")
+    (root / "dvc.yaml").write_text("stages: {}\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        assert call(patch, "train", "--preset", "smoke", *QUICK, "--chain", str(CHAIN)) == 0
+    return root
+
+
+@pytest.fixture
+def inside(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+    monkeypatch.chdir(trained)
+    return Layout(CHAIN)
+
+
+def status(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], chain: Path = CHAIN) -> dict:
+    capsys.readouterr()
+    assert call(monkeypatch, "status", str(chain), "--json") == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_status_says_what_scripts_rely_on(
+    inside: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = status(monkeypatch, capsys)
+    assert found["state"] == "complete"
+    assert len(found["digest"]) == 64
+    assert [block["index"] for block in found["blocks"]] == [1, 2, 3]
+    for block in found["blocks"]:
+        assert block["state"] == "done"
+        assert len(block["weights_digest"]) == 64
+        names = {"kl_drop", "nll", "nll_se", "movement", "inversion_error", "loss_potential"}
+        assert names <= set(block["metrics"])
+    assert {"test/nll", "test/nll_se", "inversion_error_chain"} <= set(found["metrics"])
+
+
+def test_the_files_are_those_of_the_design(inside: Layout) -> None:
+    chain = read_manifest(inside)["fingerprints"]
+    for k in (1, 2, 3):
+        folder = inside.block(k, chain[k])
+        assert {path.name for path in folder.iterdir()} == {
+            "weights.safetensors", "samples.zarr", "block.json", "COMMIT.json",
+        }  # fmt: skip
+        assert inside.measures(k, chain[k]).is_file()
+        assert inside.curve(k, chain[k]).is_file()
+    assert not list(inside.chain.rglob(".tmp-*"))
+
+
+def test_row_i_of_every_store_is_particle_i(inside: Layout) -> None:
+    """Pushing the rows of block 0 through the loaded chain gives the rows of every block."""
+    config, fingerprints = stored_config(inside), read_manifest(inside)["fingerprints"]
+    chain = load_chain(inside, config, tuple(fingerprints))
+    for part in ("train", "validation"):
+        x = torch.from_numpy(read_samples(inside, 0, fingerprints[0], part))
+        for k, block in enumerate(chain, start=1):
+            with torch.no_grad():
+                x = block.push_forward(x)
+            np.testing.assert_allclose(x, read_samples(inside, k, fingerprints[k], part), atol=1e-5)
+
+
+def test_figures_agree_with_the_chain(
+    inside: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The NLL of the last block's measures is that of the whole chain on validation rows."""
+    found = status(monkeypatch, capsys)
+    fingerprints = read_manifest(inside)["fingerprints"]
+    facts = read_facts(inside, fingerprints[0])
+    chain = load_chain(inside, stored_config(inside), tuple(fingerprints))
+
+    def nll(part: str) -> float:
+        rows = read_samples(inside, 0, fingerprints[0], part) * np.array(facts.scale) + np.array(facts.shift)
+        return -float(chain.log_prob(torch.from_numpy(rows))[0].mean())
+
+    assert found["blocks"][-1]["metrics"]["nll"] == pytest.approx(nll("validation"), abs=1e-4)
+    assert found["metrics"]["test/nll"] == pytest.approx(nll("test"), abs=1e-4)
+    drops = sum(block["metrics"]["kl_drop"] for block in found["blocks"])
+    first = found["blocks"][0]["metrics"]
+    before = first["nll"] + first["kl_drop"]
+    assert before - drops == pytest.approx(found["blocks"][-1]["metrics"]["nll"], abs=1e-4)
+
+
+def test_validation_nll_never_rises(
+    inside: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = [block["metrics"]["kl_drop"] for block in status(monkeypatch, capsys)["blocks"]]
+    assert min(values) > -1e-4
+
+
+def test_the_same_command_again_has_nothing_to_do(
+    inside: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in inside.chain.rglob("*")}
+    assert call(monkeypatch, "train", "--preset", "smoke", *QUICK, "--chain", str(CHAIN)) == 0
+    assert "nothing to do: all 3 blocks" in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in inside.chain.rglob("*")} == before
+
+
+def test_samples_are_those_of_the_seed(inside: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seed in (("a.csv", "1"), ("b.csv", "1"), ("c.csv", "2")):
+        assert call(monkeypatch, "sample", str(CHAIN), "-n", "50", "--seed", seed, "-o", name) == 0
+    a, b, c = (pd.read_csv(name) for name in ("a.csv", "b.csv", "c.csv"))
+    assert list(a.columns) == ["x", "y"]
+    pd.testing.assert_frame_equal(a, b)
+    assert not np.allclose(a, c)
+
+
+@pytest.mark.parametrize("kind", [".csv", ".npy", ".parquet"])
+def test_scores_are_the_log_density_of_every_row(
+    inside: Layout, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    assert call(monkeypatch, "sample", str(CHAIN), "-n", "20", "-o", "rows.csv") == 0
+    assert call(monkeypatch, "score", str(CHAIN), "rows.csv", "-o", f"scores{kind}") == 0
+    readers = {".csv": pd.read_csv, ".npy": np.load, ".parquet": pd.read_parquet}
+    values = np.asarray(readers[kind](f"scores{kind}")).ravel()
+    chain = load_chain(inside, stored_config(inside), tuple(read_manifest(inside)["fingerprints"]))
+    rows = torch.from_numpy(pd.read_csv("rows.csv").to_numpy(copy=True))
+    np.testing.assert_allclose(values, chain.log_prob(rows)[0], atol=1e-5)
+
+
+def test_changing_one_block_trains_it_and_those_after_only(
+    inside: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = status(monkeypatch, capsys)
+    change = ("--set", "blocks.3.iterations=25")
+    assert call(monkeypatch, "train", "--preset", "smoke", *QUICK, *change, "--chain", str(CHAIN)) == 0
+    assert "block 3: training.iterations 20 → 25" in capsys.readouterr().err
+    new = status(monkeypatch, capsys)
+    same = [a["name"] == b["name"] for a, b in zip(old["blocks"], new["blocks"], strict=True)]
+    assert same == [True, True, False]
+    assert call(monkeypatch, "train", "--preset", "smoke", *QUICK, "--chain", str(CHAIN)) == 0
+    assert status(monkeypatch, capsys)["digest"] == old["digest"]
+
+
+def test_a_damaged_block_is_found_and_trained_again(
+    inside: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digest = status(monkeypatch, capsys)["digest"]
+    fingerprint = read_manifest(inside)["fingerprints"][2]
+    (inside.block(2, fingerprint) / "weights.safetensors").unlink()
+    assert status(monkeypatch, capsys)["state"] == "broken"
+    assert call(monkeypatch, "resume", str(CHAIN)) == 0
+    assert status(monkeypatch, capsys)["digest"] == digest
+
+
+def test_mlflow_has_one_run_with_steps_and_where_it_came_from(inside: Layout) -> None:
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient()
+    chain = str(inside.chain.resolve())
+    plan = read_manifest(inside)["fingerprints"][-1]
+    query = f"tags.`jko.chain` = '{chain}' and tags.`jko.plan` = '{plan}'"
+    runs = client.search_runs([client.get_experiment_by_name("jko").experiment_id], query)
+    assert len(runs) == 1
+    run = runs[0]
+    assert run.info.status == "FINISHED"
+    assert run.data.params["steps.count"] == "3"
+    assert {"jko.prefect_run", "jko.git_commit", "jko.data_version", "jko.digest"} <= set(run.data.tags)
+    assert run.data.tags["jko.data_version"].endswith(".dir")
+    history = client.get_metric_history(run.info.run_id, "step/inversion_error")
+    assert sorted(entry.step for entry in history) == [1, 2, 3]
+    assert "test/nll" in run.data.metrics
+    stored = {item.path for item in client.list_artifacts(run.info.run_id)}
+    assert stored == {"report", "blocks"}
+
+
+def test_prefect_knows_every_block_as_a_task(inside: Layout, server: str) -> None:
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        names = {run.name for run in client.read_task_runs()}
+    assert {f"block-{k}-{verb}" for k in (1, 2, 3) for verb in ("train", "push", "measure")} <= names
+
+
+def test_a_tracking_failure_costs_a_warning_and_no_result(
+    project: Path, server: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    assert call(monkeypatch, "train", "--preset", "smoke", *QUICK, "--set", "steps.count=1") == 0
+    assert "tracking stopped, the run goes on" in caplog.text
+
+
+def test_the_report_is_one_page_that_needs_nothing_else(inside: Layout) -> None:
+    page = (inside.report / "report.html").read_text()
+    assert "data:image/png;base64," in page
+    assert "http" not in page.replace("http-equiv", "")
+    pictures = {path.name for path in inside.report.glob("*.png")}
+    assert pictures == {"samples.png", "path.png", "progress.png", "training.png"}
+
+
+def test_another_holder_of_the_chain_is_named(
+    inside: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tasks.adapters.lock import chain_lock
+
+    with chain_lock(inside, "jko resume chain"):
+        other = ("--set", "steps.count=2")
+        code = call(monkeypatch, "train", "--preset", "smoke", *QUICK, *other, "--chain", str(CHAIN))
+    said = capsys.readouterr().err
+    assert code == 4
+    assert "in use by process" in said
+    assert "jko resume chain" in said

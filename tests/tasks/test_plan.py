@@ -1,0 +1,154 @@
+"""What is done, what will be trained, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jko.config import Config, parse_config
+from jko.errors import InputError
+from tasks.adapters.commit import committing, write_json
+from tasks.adapters.layout import Layout
+from tasks.adapters.plan import (
+    arrange,
+    chain_digest,
+    data_fingerprint,
+    fingerprints,
+    make_plan,
+    read_manifest,
+    source_key,
+    write_manifest,
+)
+
+DIGEST = "d" * 64
+
+
+def config(**changes: Any) -> Config:
+    return parse_config({"data": {"source": "moons", "rows": 100}, "steps": {"count": 4}, **changes})
+
+
+def commit_chain(layout: Layout, settings: Config) -> tuple[str, ...]:
+    """A committed chain with stand-in files: plans look at commits only."""
+    chain = write_manifest(settings, layout, DIGEST)
+    for k, fingerprint in enumerate(chain):
+        record = {"data_digest": DIGEST, "source_key": source_key(settings)} if k == 0 else {}
+        if not layout.block(k, fingerprint).exists():
+            with committing(layout.block(k, fingerprint), fingerprint, record) as folder:
+                (folder / "weights").write_text(fingerprint)
+    return chain
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return Layout(tmp_path / "chain")
+
+
+@pytest.mark.parametrize(
+    ("changes", "first"),
+    [
+        ({"blocks": {3: {"iterations": 7}}}, 3),
+        ({"training": {"batch_size": 7}}, 1),
+        ({"network": {"hidden": [3]}}, 1),
+        ({"solver": {"steps": 9}}, 1),
+        ({"seed": 1}, 1),
+        ({"steps": {"sizes": [0.5, 0.6, 0.1, 0.2]}}, 3),
+        ({"steps": {"count": 6}}, 5),
+        ({"measure": {"rows": 10}}, 5),
+        ({"evaluation": {"samples": 10}}, 5),
+        ({"runtime": {"threads": 2}}, 5),
+    ],
+)
+def test_a_changed_setting_changes_the_identity_of_its_block_and_those_after(
+    changes: dict[str, Any], first: int
+) -> None:
+    before, after = fingerprints(config(), DIGEST), fingerprints(config(**changes), DIGEST)
+    same = [a == b for a, b in zip(before, after, strict=False)]
+    assert same == [True] * min(first, 5) + [False] * (5 - min(first, 5))
+
+
+def test_other_data_change_everything() -> None:
+    assert not set(fingerprints(config(), DIGEST)) & set(fingerprints(config(), "e" * 64))
+
+
+def test_the_numerics_number_changes_every_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = fingerprints(config(), DIGEST)
+    monkeypatch.setattr("tasks.adapters.plan.NUMERICS", 999)
+    assert not set(before[1:]) & set(fingerprints(config(), DIGEST)[1:])
+
+
+def test_an_empty_folder_plans_everything(layout: Layout) -> None:
+    plan = make_plan(config(), layout)
+    assert [block.state for block in plan.blocks] == ["missing"] * 5
+    assert plan.blocks[0].reason == "the data are not prepared yet"
+
+
+def test_a_committed_chain_is_complete_and_has_a_digest(layout: Layout) -> None:
+    chain = commit_chain(layout, config())
+    assert make_plan(config(), layout, verify=True).complete
+    assert len(chain_digest(layout, chain) or "") == 64
+
+
+def test_the_reason_names_the_setting(layout: Layout) -> None:
+    commit_chain(layout, config())
+    plan = make_plan(config(blocks={3: {"iterations": 7}}), layout)
+    assert [block.index for block in plan.missing] == [3, 4]
+    assert plan.missing[0].reason == "training.iterations 300 → 7"
+    assert plan.missing[1].reason == "follows block 3"
+
+
+def test_a_longer_chain_trains_the_new_blocks_only(layout: Layout) -> None:
+    commit_chain(layout, config())
+    plan = make_plan(config(steps={"count": 6}), layout)
+    assert [(block.index, block.reason) for block in plan.missing] == [
+        (5, "not trained yet"),
+        (6, "follows block 5"),
+    ]
+
+
+def test_a_damaged_block_and_those_after_it_are_trained_again(layout: Layout) -> None:
+    chain = commit_chain(layout, config())
+    (layout.block(2, chain[2]) / "weights").write_text("x")
+    plan = make_plan(config(), layout, verify=True)
+    assert [block.index for block in plan.missing] == [2, 3, 4]
+    assert plan.missing[0].reason == "its stored files do not match their commit"
+
+
+def test_replaced_blocks_move_away_and_come_back(layout: Layout) -> None:
+    old = commit_chain(layout, config())
+    new = commit_chain(layout, config(blocks={3: {"iterations": 7}}))
+    arrange(layout, new)
+    names = {path.name.split("-")[0] for path in (layout.chain / "blocks").iterdir()}
+    assert names == {"0", "1", "2", "3", "4"}
+    assert len(list(layout.superseded.iterdir())) == 2
+    arrange(layout, old)
+    assert chain_digest(layout, old) is not None
+
+
+def test_measures_of_blocks_outside_the_plan_are_removed(layout: Layout) -> None:
+    chain = commit_chain(layout, config())
+    write_json(layout.measures(1, chain[1]), {})
+    write_json(layout.measures(1, "f" * 64), {})
+    arrange(layout, chain)
+    assert list((layout.chain / "measures").iterdir()) == [layout.measures(1, chain[1])]
+
+
+@pytest.mark.parametrize("text", ['{"format": 99}', '{"config": {}}', "[1]", "not json"])
+def test_a_chain_of_another_format_is_refused_in_one_sentence(layout: Layout, text: str) -> None:
+    layout.chain.mkdir()
+    layout.manifest.write_text(text)
+    with pytest.raises(InputError, match=r"this version reads format 1"):
+        read_manifest(layout)
+
+
+def test_the_source_key_follows_the_file_content_and_not_its_path(tmp_path: Path) -> None:
+    def key(name: str, text: str) -> str:
+        (tmp_path / name).write_text(text)
+        return source_key(config(data={"source": "file", "file": str(tmp_path / name)}))
+
+    assert key("a.csv", "x\n1\n") == key("b.csv", "x\n1\n") != key("a.csv", "x\n2\n")
+
+
+def test_fingerprint_of_data_is_not_that_of_a_block() -> None:
+    assert data_fingerprint(DIGEST) == fingerprints(config(), DIGEST)[0]

@@ -1,0 +1,102 @@
+"""Arrays and weights on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import zarr
+
+from jko.config import parse_config
+from jko.errors import InputError
+from tasks.adapters.store import (
+    array_digest,
+    load_weights,
+    new_block,
+    read_array,
+    save_weights,
+    write_arrays,
+)
+
+
+def rows(count: int = 1000, dim: int = 3) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((count, dim)).astype(np.float32)
+
+
+def test_arrays_come_back_bit_for_bit_and_in_order(tmp_path: Path) -> None:
+    write_arrays(tmp_path / "s.zarr", {"train": rows(), "row": np.arange(1000)}, {"k": 1})
+    np.testing.assert_array_equal(read_array(tmp_path / "s.zarr", "train"), rows())
+    np.testing.assert_array_equal(read_array(tmp_path / "s.zarr", "row"), np.arange(1000))
+
+
+def test_chunks_are_whole_rows_of_a_few_megabytes(tmp_path: Path) -> None:
+    write_arrays(tmp_path / "s.zarr", {"train": rows(1_500_000, 2)}, {})
+    array = zarr.open_group(str(tmp_path / "s.zarr"), mode="r")["train"]
+    assert array.chunks[1] == 2
+    assert 2e6 <= array.chunks[0] * 8 <= 13e6
+    assert array.metadata.zarr_format == 3
+
+
+def chunk_files(folder: Path) -> list[Path]:
+    return [path for path in (folder / "train" / "c").rglob("*") if path.is_file()]
+
+
+def test_a_flipped_bit_is_an_error_and_never_data(tmp_path: Path) -> None:
+    write_arrays(tmp_path / "s.zarr", {"train": rows()}, {})
+    chunk = chunk_files(tmp_path / "s.zarr")[0]
+    content = bytearray(chunk.read_bytes())
+    content[100] ^= 1
+    chunk.write_bytes(content)
+    with pytest.raises(InputError, match="damaged"):
+        read_array(tmp_path / "s.zarr", "train")
+
+
+def test_a_missing_chunk_is_an_error_and_never_nan(tmp_path: Path) -> None:
+    write_arrays(tmp_path / "s.zarr", {"train": rows()}, {})
+    chunk_files(tmp_path / "s.zarr")[0].unlink()
+    with pytest.raises(InputError, match="missing"):
+        read_array(tmp_path / "s.zarr", "train")
+
+
+def test_constant_arrays_are_written_too(tmp_path: Path) -> None:
+    zeros = np.zeros((10, 2), dtype=np.float64)
+    write_arrays(tmp_path / "s.zarr", {"train": zeros}, {})
+    np.testing.assert_array_equal(read_array(tmp_path / "s.zarr", "train"), zeros)
+
+
+def test_the_digest_sees_values_shape_dtype_and_name_only() -> None:
+    x = rows()
+    digest = array_digest({"train": x})
+    assert digest == array_digest({"train": x.copy(order="F")})
+    others = [{"test": x}, {"train": x.astype(np.float64)}, {"train": x.reshape(-1, 1)}, {"train": x[::-1]}]
+    assert digest not in {array_digest(other) for other in others}
+
+
+def test_weights_round_trip_and_equal_weights_give_equal_bytes(tmp_path: Path) -> None:
+    config = parse_config({"steps": {"count": 2}, "network": {"hidden": [5, 4]}})
+    block = new_block(config, 1, dim=3)
+    torch.nn.init.normal_(block.field.layers[-1].weight)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        save_weights(tmp_path / name, block)
+    bytes_of = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("a", "b")]
+    assert bytes_of[0] == bytes_of[1]
+    other = load_weights(tmp_path / "a", new_block(config, 2, dim=3))
+    for key, value in block.state_dict().items():
+        assert torch.equal(value, other.state_dict()[key])
+
+
+@pytest.mark.parametrize(
+    ("settings", "dim", "probes"),
+    [
+        ({"network": {"hidden": [4, 4]}}, 100, 0),
+        ({"network": {"hidden": [4, 4, 4]}}, 8, 0),
+        ({"network": {"hidden": [4, 4, 4]}, "solver": {"probes": 3}}, 9, 3),
+        ({"network": {"hidden": [4]}, "solver": {"divergence": "hutchinson", "probes": 2}}, 2, 2),
+        ({"network": {"hidden": [4, 4, 4]}, "solver": {"divergence": "exact"}}, 20, 0),
+    ],
+)
+def test_auto_takes_the_exact_divergence_where_it_is_cheap(settings: dict, dim: int, probes: int) -> None:
+    assert new_block(parse_config({"steps": {"count": 1}, **settings}), 1, dim).solver.probes == probes

@@ -1,0 +1,124 @@
+"""The layers, held by the import graph and by what a process has loaded."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+HEAVY = ("torch", "prefect", "mlflow", "dvc", "zarr", "pandas", "scipy", "matplotlib")
+PIPELINE = ("prefect", "mlflow", "dvc", "zarr", "pandas")
+#: which folder may import which; a folder may import itself
+MAY_IMPORT = {"jko": set(), "tasks": {"jko"}, "flows": {"tasks", "jko"}}
+#: outside system -> the only modules that may import it
+OWNERS = {
+    "zarr": {"tasks.adapters.store"},
+    "safetensors": {"tasks.adapters.store"},
+    "mlflow": {"tasks.adapters.tracking"},
+    "dvc": {"tasks.adapters.versions"},
+    "dvc_data": {"tasks.adapters.versions"},
+    "dvc_objects": {"tasks.adapters.versions"},
+}
+
+
+def modules() -> dict[str, ast.Module]:
+    """All modules of the project by dotted name."""
+    paths = [path for folder in MAY_IMPORT for path in (ROOT / folder).rglob("*.py")]
+    names = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths}
+    return {name.removesuffix(".__init__"): ast.parse(path.read_text()) for path, name in names.items()}
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """Dotted names a module imports, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def test_layers_only_point_downwards() -> None:
+    wrong = [
+        (name, target)
+        for name, tree in modules().items()
+        for target in imported(tree)
+        if (folder := target.split(".")[0]) in MAY_IMPORT
+        and folder != (own := name.split(".")[0])
+        and folder not in MAY_IMPORT[own]
+    ]
+    assert not wrong
+
+
+def test_the_library_knows_no_pipeline() -> None:
+    wrong = [
+        (name, target)
+        for name, tree in modules().items()
+        for target in imported(tree)
+        if name.split(".")[0] == "jko" and target.split(".")[0] in PIPELINE
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("system", OWNERS)
+def test_every_outside_system_has_one_adapter(system: str) -> None:
+    users = {
+        name
+        for name, tree in modules().items()
+        if any(target.split(".")[0] == system for target in imported(tree))
+    }
+    assert users == OWNERS[system]
+
+
+def test_imports_have_no_cycle() -> None:
+    """At any depth: an import inside a function is an arrow too."""
+    trees = modules()
+    graph = {name: {target for target in imported(tree) if target in trees} for name, tree in trees.items()}
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " -> ".join((*path, name))
+        for target in graph[name] - {name}:
+            if target not in cleared:
+                visit(target, (*path, name))
+        cleared.add(name)
+
+    cleared: set[str] = set()
+    for name in graph:
+        visit(name, ())
+
+
+def loaded_after(code: str) -> set[str]:
+    """Top-level packages in ``sys.modules`` after running code in a fresh process."""
+    script = f"{code}\nimport sys; print(*{{name.split('.')[0] for name in sys.modules}})"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT, timeout=120
+    )
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_importing_all_of_jko_loads_no_pipeline() -> None:
+    names = sorted(name for name in modules() if name.split(".")[0] == "jko")
+    assert not loaded_after("import " + ", ".join(names)) & set(PIPELINE)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from flows.cli.main import cli; cli(['--help'], standalone_mode=False)",
+        "from flows.cli.main import cli; cli(['train', '--help'], standalone_mode=False)",
+        "import tasks.adapters.plan, flows.session, flows.settings",
+        "from tasks.adapters.versions import is_recorded, inside_stage",
+    ],
+)
+def test_help_plan_and_nothing_to_do_load_nothing_heavy(code: str) -> None:
+    assert not loaded_after(code) & set(HEAVY)
+
+
+def test_the_pins_let_the_scheduler_start() -> None:
+    """A newer fastapi breaks this import, and with it every flow."""
+    loaded_after("import prefect.server.api.server")

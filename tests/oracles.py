@@ -93,7 +93,7 @@ def identity_block(dim: int, step_size: float = 0.5, *, dtype: torch.dtype = tor
 
 
 def affine_block(
-    scale: Sequence[float], shift: Sequence[float], step_size: float = 0.5, *, steps: int = 32
+    scale: Sequence[float], shift: Sequence[float], step_size: float = 0.5, *, steps: int = 16
 ) -> Block:
     """The block with T(x) = scale · x + shift per coordinate, to the solver's accuracy."""
     rate = torch.tensor(scale, dtype=torch.float64).log()

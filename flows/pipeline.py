@@ -110,7 +110,7 @@ def train_chain(run: Run) -> None:
         value_of(push_block(config, layout, chain, k))
         figures = value_of(measure_block(config, layout, chain, k))
         run.progress.block_done(k, count, figures, trained=not committed)
-        run.tracker.step(k, {key: value for key, value in figures.items() if key != "rows_wanted"})
+        run.tracker.step(k, {key: value for key, value in figures.items() if isinstance(value, float)})
         curve = read_curve(layout.curve(k, chain[k]))
         if curve is not None:
             run.tracker.curve(k, layout.curve(k, chain[k]).stem, curve)

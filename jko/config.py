@@ -153,6 +153,7 @@ class Measure(Section):
 
     inversion_limit: Positive = 0.05
     rows: Annotated[int, Field(ge=2)] = 5000
+    critic_centres: Annotated[int, Field(ge=0, le=1000)] = 30
 
 
 class Evaluation(Section):

@@ -23,14 +23,19 @@ def measure_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int
     """Write the figures of block k; after its commit, so a kill here costs no training."""
     path = layout.measures(k, chain[k])
     figures = read_json(path)
-    if figures is None or figures.get("rows_wanted") != config.measure.rows:
+    if figures is None or figures.get("settings") != measured_with(config):
         torch.set_num_threads(config.runtime.threads)
-        figures = {**measure(config, layout, chain, k), "rows_wanted": config.measure.rows}
+        figures = {**measure(config, layout, chain, k), "settings": measured_with(config)}
         write_json(path, figures)
         check_inversion(config, k, figures)
         return figures
     check_inversion(config, k, figures)
     return skipped(f"block {k} is already measured", figures)
+
+
+def measured_with(config: Config) -> dict[str, int]:
+    """The settings that change what is measured."""
+    return {"rows": config.measure.rows, "critic_centres": config.measure.critic_centres}
 
 
 def measure(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> dict[str, Any]:
@@ -48,8 +53,12 @@ def measure(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> d
         log_det=held_out("validation_log_det"),
         log_det_se=held_out("validation_log_det_se"),
         total_log_det=held_out("validation_log_det_total"),
+        critic_centres=config.measure.critic_centres,
     )
-    values = {key: value if math.isfinite(value) else None for key, value in asdict(figures).items()}
+    values = {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in asdict(figures).items()
+    }
     return {"step_size": block.step_size, **values}
 
 

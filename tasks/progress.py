@@ -140,10 +140,13 @@ class Progress:
     def block_done(self, k: int, count: int, figures: Mapping[str, Any], *, trained: bool) -> None:
         """One line for a committed and measured block."""
         self.nll = figures["nll"]
+        error = "" if figures["epsilon"] is None else f"  ε {figures['epsilon']:.2f}"
         self.say(
             f"block {k}/{count}  γ {figures['step_size']:.3g}  KL drop {figures['kl_drop']:.3f} nats  "
             f"NLL {figures['nll']:.3f} ± {figures['nll_se']:.3f} nats  movement {figures['movement']:.3f}  "
-            f"round trip {figures['inversion_error']:.1e}" + ("" if trained else "  (committed earlier)")
+            f"round trip {figures['inversion_error']:.1e}"
+            + ("" if figures["epsilon"] is None else f"  ε {figures['epsilon']:.2f}")
+            + ("" if trained else "  (committed earlier)")
         )
 
 

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parent.parent
-#: a chain small enough for seconds, with blocks long enough to be killed in
-SMALL = ("--preset", "smoke")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,7 +19,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for the servers' state; the environment of the embedded systems set once."""
     from tasks.adapters.environment import platform_environment
 
@@ -33,7 +27,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     os.environ.pop("PREFECT_API_URL", None)
     os.environ["PREFECT_PROFILES_PATH"] = str(folder / "profiles.toml")
     platform_environment(folder)
-    yield folder
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -52,25 +46,3 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-Jko = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def jko(project: Path) -> Jko:
-    """Run ``jko`` as a user does: a process of its own."""
-
-    def call(*words: str, code: int | None = 0, **options: object) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "flows.cli.main", *words],
-            capture_output=True,
-            text=True,
-            timeout=300,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            **options,  # type: ignore[call-overload]
-        )
-        assert code is None or done.returncode == code, done.stdout + done.stderr
-        return done
-
-    return call

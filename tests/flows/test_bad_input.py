@@ -52,9 +52,7 @@ CASES = {
     "header only": Case("train --data {f}", ("table.csv", "no rows"), text("a,b\n")),
     "no header": Case("train --data {f}", ("table.csv", "header"), text("1,2\n3,4\n")),
     "no numeric column": Case("train --data {f}", ("no numeric column", "a, b"), text("a,b\nx,y\nz,w\n")),
-    "text in a column": Case(
-        "train --data {f}", ("'alpha'", "'oops'", "row 1"), text(numbers(50, "oops"))
-    ),
+    "text in a column": Case("train --data {f}", ("'alpha'", "'oops'", "row 1"), text(numbers(50, "oops"))),
     "text in a named column": Case(
         "train --data {f} --set data.columns=[alpha]", ("'alpha'", "'oops'"), text(numbers(2, "oops"))
     ),
@@ -74,9 +72,13 @@ CASES = {
     ),
     "all-white picture": Case("train --data {f}", ("p.png", "white"), white, "p.png"),
     "picture that is none": Case("train --data {f}", ("p.png", "picture"), text("hello"), "p.png"),
-    "step size zero": Case("train --preset smoke --set steps.first=0", ("steps.first", "0", "greater than 0")),
+    "step size zero": Case(
+        "train --preset smoke --set steps.first=0", ("steps.first", "0", "greater than 0")
+    ),
     "step size negative": Case("train --preset smoke --set steps.sizes=[-1]", ("steps.sizes", "-1")),
-    "no blocks": Case("train --preset smoke --set steps.count=0", ("steps.count", "greater than or equal to 1")),
+    "no blocks": Case(
+        "train --preset smoke --set steps.count=0", ("steps.count", "greater than or equal to 1")
+    ),
     "unknown key": Case("train --preset smoke --set steps.number=3", ("steps.number", "count, first, max")),
     "unknown top key": Case("train --preset smoke --set step.count=3", ("step", "steps")),
     "unknown block key": Case(
@@ -85,7 +87,9 @@ CASES = {
     "wrong type": Case("train --preset smoke --set network.hidden=wide", ("network.hidden", "'wide'")),
     "not a number": Case("train --preset smoke --set steps.first=.nan", ("steps.first",)),
     "no value": Case("train --preset smoke --set steps.count", ("steps.count", "key=value")),
-    "unknown preset": Case("train --preset nope", ("'nope'", "digits, gaussian, moons, rose, smoke, tabular")),
+    "unknown preset": Case(
+        "train --preset nope", ("'nope'", "digits, gaussian, moons, rose, smoke, tabular")
+    ),
     "unknown option": Case("train --prest smoke", ("--prest",)),
     "negative seed": Case("train --preset smoke --seed -1", ("seed", "-1")),
     "resume nothing": Case("resume nowhere", ("nowhere", "no chain there")),

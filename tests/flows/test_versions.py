@@ -86,5 +86,5 @@ def test_a_changed_parameter_shows_in_the_diffs(made: Path) -> None:
 
 
 def test_other_settings_cannot_enter_the_chain_dvc_owns(made: Path) -> None:
-    with pytest.raises(AssertionError, match="is the chain of params.yaml"):
+    with pytest.raises(AssertionError, match=r"is the chain of params\.yaml"):
         run(made, "jko", "train", "--set", "seed=7", "--chain", "data/chain")

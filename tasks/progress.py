@@ -145,7 +145,7 @@ class Progress:
             f"block {k}/{count}  γ {figures['step_size']:.3g}  KL drop {figures['kl_drop']:.3f} nats  "
             f"NLL {figures['nll']:.3f} ± {figures['nll_se']:.3f} nats  movement {figures['movement']:.3f}  "
             f"round trip {figures['inversion_error']:.1e}"
-            + ("" if figures["epsilon"] is None else f"  ε {figures['epsilon']:.2f}")
+            + error
             + ("" if trained else "  (committed earlier)")
         )
 

@@ -30,7 +30,7 @@ class Content:
         digest: the chain's digest.
         steps: figures of blocks 1..N on validation rows.
         figures: figures of the evaluation on test rows.
-        data: test rows, data units.
+        data: test rows, then validation and training rows, data units.
         generated: samples of the model, data units.
         forward_path: (N + 1, rows, d), standardised units.
         reverse_path: (N + 1, rows, d), data units.
@@ -60,14 +60,15 @@ def read_content(config: Config, layout: Layout, chain: tuple[str, ...]) -> Cont
     store = layout.evaluation / "samples.zarr"
     indices = range(1, len(chain))
     curves = {k: read_curve(layout.curve(k, chain[k])) for k in indices}
-    test = read_samples(layout, 0, chain[0], "test")
+    parts = [read_samples(layout, 0, chain[0], part) for part in ("test", "validation", "train")]
+    rows = np.concatenate([*parts[:2], parts[2][: facts.rows["source"]]])
     return Content(
         config=config,
         facts=facts,
         digest=chain_digest(layout, chain) or "",
         steps=tuple(read_json(layout.measures(k, chain[k])) for k in indices),
         figures=read_json(layout.evaluation / FIGURES),
-        data=test * np.array(facts.scale) + np.array(facts.shift),
+        data=rows * np.array(facts.scale) + np.array(facts.shift),
         generated=read_array(store, "generated"),
         forward_path=read_array(store, "forward_path"),
         reverse_path=read_array(store, "reverse_path"),

@@ -31,7 +31,7 @@ SHOWN_ROWS = 2000
 
 
 def samples(content: Content) -> Figure:
-    """Held-out data beside generated samples, in data units."""
+    """Data beside generated samples, in data units."""
     if content.facts.image_shape:
         return _images_side_by_side(content)
     if content.facts.dim == 2:
@@ -42,7 +42,7 @@ def samples(content: Content) -> Figure:
 def _images_side_by_side(content: Content) -> Figure:
     figure = Figure(figsize=(9.5, 4.9))
     for place, (title, rows) in enumerate(
-        [("held-out data", content.data), ("generated", content.generated)], start=1
+        [("data", content.data), ("generated", content.generated)], start=1
     ):
         axes = figure.add_subplot(1, 2, place)
         axes.imshow(_tiles(rows[:100], content.facts.image_shape or (1, 1)), cmap="gray_r")
@@ -69,10 +69,12 @@ def _planes_side_by_side(content: Content) -> Figure:
     low, high = np.quantile(content.data, [0.001, 0.999], axis=0)
     margin = 0.15 * (high - low)
     for place, (title, rows, colour) in enumerate(
-        [("held-out data", content.data, DATA), ("generated", content.generated, MODEL)], start=1
+        [("data", content.data, DATA), ("generated", content.generated, MODEL)], start=1
     ):
         axes = figure.add_subplot(1, 2, place)
-        axes.scatter(rows[:SHOWN_ROWS, 0], rows[:SHOWN_ROWS, 1], s=3, alpha=0.5, color=colour, linewidths=0)
+        axes.scatter(
+            rows[:SHOWN_ROWS, 0], rows[:SHOWN_ROWS, 1], s=_dot(rows), alpha=0.5, color=colour, linewidths=0
+        )
         axes.set(title=f"{title} ({min(len(rows), SHOWN_ROWS)} rows)", aspect="equal")
         axes.set_xlim(low[0] - margin[0], high[0] + margin[0])
         axes.set_ylim(low[1] - margin[1], high[1] + margin[1])
@@ -80,6 +82,11 @@ def _planes_side_by_side(content: Content) -> Figure:
         axes.set_ylabel(content.facts.columns[1])
     figure.tight_layout()
     return figure
+
+
+def _dot(rows: Array) -> float:
+    """Area of a dot, larger where rows are few."""
+    return 3.0 + 9.0 * (1 - min(len(rows), SHOWN_ROWS) / SHOWN_ROWS)
 
 
 def _marginals(content: Content) -> Figure:
@@ -91,7 +98,7 @@ def _marginals(content: Content) -> Figure:
         axes = figure.add_subplot(down, across, i + 1)
         span = np.quantile(content.data[:, i], [0.002, 0.998])
         bins = [float(edge) for edge in np.linspace(span[0], span[1], 31)]
-        axes.hist(content.data[:, i], bins, density=True, color=DATA, alpha=0.45, label="held-out data")
+        axes.hist(content.data[:, i], bins, density=True, color=DATA, alpha=0.45, label="data")
         axes.hist(
             content.generated[:, i], bins, density=True, histtype="step", color=MODEL, lw=1.6,
             label="generated",
@@ -136,7 +143,9 @@ def _scatter_path(content: Content) -> Figure:
     for k, rows in enumerate(stages):
         axes = figure.add_subplot(down, across, k + 1)
         plane = rows @ directions if directions.shape[1] == 2 else np.c_[rows, np.zeros(len(rows))]
-        axes.scatter(plane[:, 0], plane[:, 1], s=4, alpha=0.5, linewidths=0, color=DATA if k == 0 else ACCENT)
+        axes.scatter(
+            plane[:, 0], plane[:, 1], s=_dot(rows), alpha=0.5, linewidths=0, color=DATA if k == 0 else ACCENT
+        )
         limit = 4.0 if content.config.data.standardise == "on" else max(4.0, np.abs(stages).max())
         axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal", xticks=[], yticks=[])
         axes.set_title("data" if k == 0 else f"after block {k}")

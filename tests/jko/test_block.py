@@ -43,7 +43,7 @@ def test_inverse_undoes_forward_both_ways(kind: str, probes: int) -> None:
     y = block(x).x
     assert (y - x).abs().mean() > 0.2  # far from the identity
     torch.testing.assert_close(block.inverse(y).x, x, rtol=0, atol=1e-4)
-    torch.testing.assert_close(block(block.inverse(x).x).x, x, rtol=0, atol=1e-4)
+    torch.testing.assert_close(block.push_forward(block.pull_back(x)), x, rtol=0, atol=1e-4)
 
 
 @every_kind
@@ -78,10 +78,10 @@ def test_the_documented_gap_between_integral_and_discrete_log_det(steps: int, ga
 @every_solver
 @torch.no_grad()
 def test_log_det_of_the_inverse_is_that_of_the_forward_map_at_the_preimage(kind: str, probes: int) -> None:
-    block, x = random_block(kind, 3, probes=probes, steps=8), normal(8, 3, seed=5)
+    block, x = random_block(kind, 3, probes=probes, steps=5), normal(8, 3, seed=5)
     pushed = block(x, stream(6))
     back = block.inverse(pushed.x, stream(6))
-    torch.testing.assert_close(back.log_det, pushed.log_det, rtol=0, atol=1e-4)
+    torch.testing.assert_close(back.log_det, pushed.log_det, rtol=0, atol=1e-3)
 
 
 @every_kind

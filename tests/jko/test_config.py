@@ -139,7 +139,7 @@ def test_training_of_a_block_is_the_common_one_with_its_own_overrides() -> None:
 
 def test_a_step_size_override_leaves_training_alone() -> None:
     config = parse_config({"blocks": {2: {"step_size": 0.1}}})
-    assert config.training_of(2) == config.training
+    assert vars(config.training_of(2)) == vars(config.training)
 
 
 @pytest.mark.parametrize(("given", "kept"), [(True, "on"), (False, "off"), ("on", "on"), ("off", "off")])

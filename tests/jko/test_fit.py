@@ -31,7 +31,7 @@ BAD = [math.inf, -math.inf, math.nan, 1e30]
 
 
 def new_block(*, hidden: int = 32, seed: int = 0, dtype: torch.dtype = torch.float32, dim: int = 2) -> Block:
-    return Block(VelocityField(dim, (hidden,), generator=stream(seed)).to(dtype), GAMMA, Solver(steps=4))
+    return Block(VelocityField(dim, (hidden,), generator=stream(seed)).to(dtype), GAMMA, Solver(steps=2))
 
 
 def rows(seed: int, mean: float = 3.0, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -173,6 +173,18 @@ def test_the_result_is_no_worse_than_the_start_nor_the_identity(start: float) ->
     bound = min(objective(block, rows(1)), float(potential(rows(1)).mean()))
     fit(SHORT.model_copy(update={"learning_rate": 1.0, "flow_matching_learning_rate": 1.0}), block=block)
     assert objective(block, rows(1)) <= bound * (1 + 1e-6)
+
+
+def test_without_iterations_a_warm_start_is_kept_only_where_it_beats_the_identity() -> None:
+    """A contraction towards the target is kept bit for bit, an expansion away from it is not."""
+    nothing = SHORT.model_copy(update={"flow_matching_iterations": 0, "iterations": 0})
+    for rate, identity in ((-0.3, False), (0.3, True)):
+        block = new_block(hidden=4)
+        with torch.no_grad():
+            block.field.linear.weight.copy_(rate * torch.eye(2))
+        expected = rows(1) if identity else block.push_forward(rows(1)).detach()
+        fit(nothing, block=block)
+        assert torch.equal(block.push_forward(rows(1)), expected)
 
 
 def test_validation_rows_decide_not_training_rows() -> None:

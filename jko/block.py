@@ -75,17 +75,28 @@ class Block(nn.Module):
         """T⁻¹(y) without its log-determinant; shapes (batch, d) to (batch, d)."""
         return self._solve(y, 1.0, 0.0)
 
-    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Pushed:
+    def draw_probes(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor | None:
+        """Hutchinson probes for rows x, shape (probes, batch, d); ``None`` if none are used."""
+        if self.solver.probes == 0:
+            return None
+        return rademacher(self.solver.probes, x, generator or torch.Generator().manual_seed(0))
+
+    def forward(
+        self, x: Tensor, generator: torch.Generator | None = None, *, probes: Tensor | None = None
+    ) -> Pushed:
         """Data → reference, with the log-determinant.
 
         Args:
             x: positions, shape (batch, d).
             generator: source of the Hutchinson probes (needed only if ``solver.probes`` > 0).
+            probes: probes to use instead, as :meth:`draw_probes` gives them.
 
         Returns:
             T(x) and log|det ∇T(x)|.
         """
-        return self._solve_with_log_det(x, 0.0, 1.0, generator)
+        if probes is None:
+            probes = self.draw_probes(x, generator)
+        return self._solve_with_log_det(x, 0.0, 1.0, probes)
 
     def inverse(self, y: Tensor, generator: torch.Generator | None = None) -> Pushed:
         """Reference → data, with the log-determinant of the forward map at the preimage.
@@ -97,7 +108,7 @@ class Block(nn.Module):
         Returns:
             T⁻¹(y) and log|det ∇T(T⁻¹(y))|.
         """
-        return self._solve_with_log_det(y, 1.0, 0.0, generator)
+        return self._solve_with_log_det(y, 1.0, 0.0, self.draw_probes(y, generator))
 
     def _solve(self, x: Tensor, start: float, end: float) -> Tensor:
         solver = self.solver
@@ -110,19 +121,16 @@ class Block(nn.Module):
             method=solver.method,
         )[0]
 
-    def _solve_with_log_det(
-        self, x: Tensor, start: float, end: float, generator: torch.Generator | None
-    ) -> Pushed:
+    def _solve_with_log_det(self, x: Tensor, start: float, end: float, probes: Tensor | None) -> Pushed:
         solver = self.solver
-        if solver.probes == 0:
+        if probes is None:
             right_side = exact_divergence(self.field)
         else:
-            probes = rademacher(solver.probes, x, generator or torch.Generator().manual_seed(0))
             right_side = hutchinson_divergence(self.field, probes)
         y, integral = integrate(right_side, x, start=start, end=end, steps=solver.steps, method=solver.method)
         assert integral is not None  # the right side has an integrand
         log_det = (end - start) * integral  # integrated backwards, the integral changes sign
-        if solver.probes == 0:
+        if probes is None:
             return Pushed(y, log_det, torch.zeros_like(log_det))
         return Pushed(y, log_det.mean(-1), _standard_error(log_det))
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
 
 from jko.block import Block, Pushed
 from jko.objective import potential
+from jko.seeds import generator
 
 
 class Chain(nn.Module):
@@ -61,18 +62,14 @@ class Chain(nn.Module):
         Returns:
             x_N in standardised units, log|det| in nats and its standard error, all rows.
         """
-        probe = torch.Generator().manual_seed(seed)
-        parts = []
-        for rows in x.split(batch):
-            y = self.standardise(rows)
-            log_det = -torch.log(self.scale).sum().expand(len(rows))
-            variance = torch.zeros_like(log_det)
-            for block in self:
-                pushed = block(y, probe)
-                y, log_det = pushed.x, log_det + pushed.log_det
-                variance = variance + pushed.log_det_se**2
-            parts.append(Pushed(y, log_det, variance.sqrt()))
-        return _concatenate(parts)
+        y = self.standardise(x)
+        log_det = -torch.log(self.scale).sum().expand(len(y))
+        variance = torch.zeros_like(log_det)
+        for k, block in enumerate(self, start=1):
+            pushed = push_in_batches(block, y, batch, generator(seed, k, "probes"))
+            y, log_det = pushed.x, log_det + pushed.log_det
+            variance = variance + pushed.log_det_se**2
+        return Pushed(y, log_det, variance.sqrt())
 
     @torch.no_grad()
     def inverse(self, z: Tensor, *, batch: int = 4096) -> Tensor:
@@ -111,7 +108,21 @@ def reference_log_prob(z: Tensor) -> Tensor:
     return -potential(z) - 0.5 * z.shape[-1] * math.log(2 * math.pi)
 
 
-def _concatenate(parts: Sequence[Pushed]) -> Pushed:
+@torch.no_grad()
+def push_in_batches(block: Block, x: Tensor, batch: int, draw: torch.Generator) -> Pushed:
+    """Push rows through one block, some at a time; the result does not depend on how many.
+
+    Args:
+        block: the block.
+        x: all rows, standardised units, shape (rows, d).
+        batch: rows at a time.
+        draw: source of the Hutchinson probes, drawn for all rows at once.
+    """
+    probes = block.draw_probes(x, draw)
+    parts = []
+    for start in range(0, max(len(x), 1), batch):
+        rows = slice(start, start + batch)
+        parts.append(block(x[rows], probes=None if probes is None else probes[:, rows]))
     return Pushed(
         torch.cat([part.x for part in parts]),
         torch.cat([part.log_det for part in parts]),

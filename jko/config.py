@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, ValidationError, model_validator
 
 from jko.errors import InputError
 from jko.schedule import step_sizes
 
 #: Raised by hand when a change alters what training computes; part of every fingerprint.
 NUMERICS = 1
+#: a smaller step moves float32 particles by less than their rounding
+SMALLEST_STEP = 1e-6
 
 
 def _switch(value: Any) -> Any:
@@ -24,8 +26,11 @@ def _switch(value: Any) -> Any:
 
 
 Switch = Annotated[Literal["on", "off"], BeforeValidator(_switch)]
-Count = Annotated[int, Field(ge=0, le=100_000_000)]
+Count = Annotated[int, Strict(), Field(ge=0, le=100_000_000)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Width = Annotated[int, Strict(), Field(ge=1, le=8192)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, lt=0.5)]
 
 
@@ -49,9 +54,9 @@ class Augment(Section):
     noise. ``width`` is relative to the offsets of the ``neighbours`` nearest rows.
     """
 
-    copies: Annotated[int, Field(ge=1, le=10_000)] = 1
+    copies: Annotated[int, Strict(), Field(ge=1, le=10_000)] = 1
     width: Annotated[float, Field(ge=0, le=10)] = 0.0
-    neighbours: Annotated[int, Field(ge=1, le=1000)] = 10
+    neighbours: Annotated[int, Strict(), Field(ge=1, le=1000)] = 10
 
 
 class Data(Section):
@@ -65,8 +70,8 @@ class Data(Section):
     missing: Literal["refuse", "drop"] = "refuse"
     dequantise: Annotated[Literal["auto", "off"], BeforeValidator(_switch)] = "auto"
     standardise: Switch = "on"
-    rows: Annotated[int, Field(ge=2, le=100_000_000)] = 20_000
-    mean: tuple[float, ...] = (3.0, 3.0)
+    rows: Annotated[int, Strict(), Field(ge=2, le=100_000_000)] = 20_000
+    mean: tuple[Finite, ...] = (3.0, 3.0)
     std: tuple[Positive, ...] = (1.0, 1.0)
     split: Split = Split()
     augment: Augment = Augment()
@@ -83,7 +88,7 @@ class Data(Section):
 class Steps(Section):
     """Step sizes γ_k = min(first · ratio^(k-1), max), k = 1..count, or the list ``sizes``."""
 
-    count: Annotated[int, Field(ge=1, le=1000)] | None = None
+    count: Annotated[int, Strict(), Field(ge=1, le=1000)] | None = None
     first: Positive = 0.5
     ratio: Positive = 1.2
     max: Positive = 5.0
@@ -93,7 +98,12 @@ class Steps(Section):
     def _consistent(self) -> Steps:
         if self.count is None and not self.sizes:
             raise ValueError("give steps.count or a list steps.sizes with at least one step size")
-        self.resolve()
+        sizes = self.resolve()
+        if min(sizes) < SMALLEST_STEP:
+            raise ValueError(
+                f"steps.first = {self.first:g} and steps.ratio = {self.ratio:g} give a step size of "
+                f"{min(sizes):.3g}; every step size must be at least {SMALLEST_STEP:g}"
+            )
         return self
 
     def resolve(self) -> tuple[float, ...]:
@@ -104,9 +114,9 @@ class Steps(Section):
 class Network(Section):
     """The velocity field of a block."""
 
-    hidden: Annotated[tuple[Annotated[int, Field(ge=1, le=8192)], ...], Field(min_length=1)] = (128, 128)
+    hidden: Annotated[tuple[Width, ...], Field(min_length=1)] = (128, 128)
     activation: Literal["silu", "softplus", "tanh"] = "silu"
-    fourier: Annotated[int, Field(ge=0, le=4096)] = 0
+    fourier: Annotated[int, Strict(), Field(ge=0, le=4096)] = 0
     fourier_scale: Positive = 3.0
 
 
@@ -114,23 +124,29 @@ class SolverSettings(Section):
     """How a block's equation is solved; ``exact`` divergence below ``auto``'s limit."""
 
     method: Literal["euler", "midpoint", "rk4"] = "rk4"
-    steps: Annotated[int, Field(ge=1, le=1000)] = 4
+    steps: Annotated[int, Strict(), Field(ge=1, le=1000)] = 4
     divergence: Literal["auto", "exact", "hutchinson"] = "auto"
-    probes: Annotated[int, Field(ge=1, le=1000)] = 2
+    probes: Annotated[int, Strict(), Field(ge=1, le=1000)] = 2
 
 
 class Training(Section):
-    """How one block is trained; iterations are the budget, never time."""
+    """How one block is trained; iterations are the budget, never time.
+
+    ``jitter`` is the standard deviation, in standardised units, of Gaussian noise added to every
+    training batch. Particles that earlier blocks were trained on are spread less than held-out
+    ones; jitter makes up for that where rows are few.
+    """
 
     warm_start: bool = True
     flow_matching_iterations: Count = 1000
     flow_matching_learning_rate: Positive = 1e-3
     iterations: Count = 300
     learning_rate: Positive = 1e-3
-    batch_size: Annotated[int, Field(ge=1, le=10_000_000)] = 256
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    batch_size: Annotated[int, Strict(), Field(ge=1, le=10_000_000)] = 256
+    weight_decay: NonNegative = 0.0
     clip: Positive = 5.0
-    validate_every: Annotated[int, Field(ge=1)] = 100
+    jitter: NonNegative = 0.0
+    validate_every: Annotated[int, Strict(), Field(ge=1)] = 100
 
 
 class BlockOverride(Section):
@@ -142,31 +158,32 @@ class BlockOverride(Section):
     flow_matching_learning_rate: Positive | None = None
     iterations: Count | None = None
     learning_rate: Positive | None = None
-    batch_size: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    batch_size: Annotated[int, Strict(), Field(ge=1, le=10_000_000)] | None = None
+    weight_decay: NonNegative | None = None
     clip: Positive | None = None
-    validate_every: Annotated[int, Field(ge=1)] | None = None
+    jitter: NonNegative | None = None
+    validate_every: Annotated[int, Strict(), Field(ge=1)] | None = None
 
 
 class Measure(Section):
     """Limits and sizes of what is measured after a block; never part of its identity."""
 
     inversion_limit: Positive = 0.05
-    rows: Annotated[int, Field(ge=2)] = 5000
-    critic_centres: Annotated[int, Field(ge=0, le=1000)] = 30
+    rows: Annotated[int, Strict(), Field(ge=2)] = 5000
+    critic_centres: Annotated[int, Strict(), Field(ge=0, le=1000)] = 30
 
 
 class Evaluation(Section):
     """What is drawn and compared once the chain is complete."""
 
-    samples: Annotated[int, Field(ge=10, le=10_000_000)] = 1000
-    mixture_components: tuple[Annotated[int, Field(ge=1)], ...] = (1, 2, 5, 10, 20)
+    samples: Annotated[int, Strict(), Field(ge=10, le=10_000_000)] = 1000
+    mixture_components: tuple[Annotated[int, Strict(), Field(ge=1)], ...] = (1, 2, 5, 10, 20)
 
 
 class Runtime(Section):
     """Where the numbers are computed."""
 
-    threads: Annotated[int, Field(ge=1, le=1024)] = 1
+    threads: Annotated[int, Strict(), Field(ge=1, le=1024)] = 1
     device: str = "cpu"
     dtype: Literal["float32", "float64"] = "float32"
 
@@ -174,7 +191,7 @@ class Runtime(Section):
 class Config(Section):
     """All settings of a run."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**53)] = 0
+    seed: Annotated[int, Strict(), Field(ge=0, lt=2**53)] = 0
     data: Data = Data()
     steps: Steps = Steps(count=8)
     network: Network = Network()
@@ -184,6 +201,14 @@ class Config(Section):
     measure: Measure = Measure()
     evaluation: Evaluation = Evaluation()
     runtime: Runtime = Runtime()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        count = len(self.steps.resolve())
+        beyond = [k for k in self.blocks if k > count]
+        if beyond:
+            raise ValueError(f"blocks.{beyond[0]} names a block that is not there; the chain has {count}")
+        return self
 
     @property
     def step_sizes(self) -> tuple[float, ...]:

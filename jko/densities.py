@@ -139,8 +139,11 @@ class PictureDensity:
     darkness: Array
 
     def __post_init__(self) -> None:
-        if self.darkness.ndim != 2 or min(self.darkness.shape) < 2 or not np.any(self.darkness > 0):
+        darkness = self.darkness
+        if darkness.ndim != 2 or min(darkness.shape) < 2 or not np.any(darkness > 0):
             raise ValueError("a picture density needs at least 2 × 2 pixels, one of them dark")
+        if not np.all(np.isfinite(darkness)) or np.any(darkness < 0):
+            raise ValueError("a picture density needs finite darkness, nowhere below zero")
 
     @property
     def dim(self) -> int:
@@ -173,13 +176,15 @@ class PictureDensity:
     def log_prob(self, x: Array, *, reach: int = 6) -> Array:
         """Log-density in nats, shape (rows,).
 
-        Pixels within ``reach`` of the nearest one are summed (others weigh less than
-        exp(−2·reach²) of a pixel at the point); where none of those is dark, all are.
+        Pixels within ``reach`` of the nearest one are summed; others weigh less than
+        exp(−2·reach²) of a pixel at the point. Where the sum is so small that darker pixels beyond
+        might count, all are summed.
         """
         local = np.concatenate(
             [self._local_log_prob(rows, reach) for rows in np.array_split(x, max(1, len(x) // 5000))]
         )
-        far = ~np.isfinite(local)
+        faintest = math.log(self.darkness[self.darkness > 0].min())
+        far = local + self._log_constant() < faintest - 0.5 * reach**2
         if far.any():
             local[far] = self._full_log_prob(x[far])
         return local

@@ -182,6 +182,9 @@ class _Run:
         draw = generator(self.seed, self.index, name, step)
         rows = torch.randint(len(self.train), (self.settings.batch_size,), generator=draw)
         batch = self.train[rows.to(self.train.device)]
+        if self.settings.jitter:
+            noise = torch.randn(batch.shape, generator=draw, dtype=batch.dtype).to(batch.device)
+            batch = batch + self.settings.jitter * noise
         if name == "flow_matching":
             loss = flow_matching_loss(self.block, batch, draw)
         else:
@@ -198,7 +201,7 @@ class _Run:
     def validate(self, phase: Phase, iteration: int, loss: float, rate: float) -> None:
         """Measure the objective on validation rows; remember the weights if they are the best."""
         terms = _mean_terms(
-            jko_objective(self.block, rows, generator(self.seed, self.index, "validation", i))
+            (len(rows), jko_objective(self.block, rows, generator(self.seed, self.index, "validation", i)))
             for i, rows in enumerate(self.validation.split(8192))
         )
         record = FitRecord(phase, iteration, loss, *terms, learning_rate=rate)
@@ -251,7 +254,12 @@ def _decay(step: int, iterations: int) -> float:
     return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / iterations))
 
 
-def _mean_terms(batches: Iterable[JkoTerms]) -> tuple[float, float, float, float]:
-    """Means of potential, log_det, transport, total; the batches are of nearly equal size."""
-    rows = [(float(t.potential), float(t.log_det), float(t.transport), float(t.total)) for t in batches]
-    return tuple(sum(column) / len(rows) for column in zip(*rows, strict=True))
+def _mean_terms(batches: Iterable[tuple[int, JkoTerms]]) -> tuple[float, float, float, float]:
+    """Means over all rows of potential, log_det, transport, total, from batches with their sizes."""
+    sums, count = [0.0] * 4, 0
+    for rows, terms in batches:
+        values = (terms.potential, terms.log_det, terms.transport, terms.total)
+        sums = [total + rows * float(value) for total, value in zip(sums, values, strict=True)]
+        count += rows
+    potential, log_det, transport, objective = (total / count for total in sums)
+    return potential, log_det, transport, objective

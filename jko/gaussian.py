@@ -29,8 +29,9 @@ class Gaussian:
 
     @classmethod
     def of(cls, mean: ArrayLike, std: ArrayLike) -> Gaussian:
-        """From anything array-like."""
-        return cls(np.asarray(mean, dtype=float), np.asarray(std, dtype=float))
+        """From anything array-like; a scalar stands for every direction."""
+        both = np.broadcast_arrays(np.atleast_1d(mean), np.atleast_1d(std))
+        return cls(*(np.array(values, dtype=float) for values in both))
 
 
 def jko_step(law: Gaussian, step_size: float) -> Gaussian:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 
@@ -37,4 +38,9 @@ def step_sizes(
         if count is not None and count > len(sizes):
             raise ValueError(f"steps.count = {count} needs as many steps.sizes, got {len(sizes)}")
         return tuple(sizes[:count])
-    return tuple(min(first * ratio**k, maximum) for k in range(count or 0))
+    # through logarithms: a power could overflow before the maximum is taken
+    growth = math.log(ratio)
+    highest = math.log(maximum)
+    return tuple(
+        first * ratio**k if math.log(first) + k * growth < highest else maximum for k in range(count or 0)
+    )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
+from threadpoolctl import threadpool_limits
 
 #: added to the covariances of standardised rows, so that a component cannot collapse
 REGULARISATION = (1e-6, 1e-2, 1e-1)
@@ -40,11 +41,12 @@ def baseline_log_densities(
 def _best(rows: Mapping[str, NDArray[np.float64]], components: Sequence[int], seed: int) -> GaussianMixture:
     """The mixture with the highest validation likelihood."""
     fitted = []
-    with warnings.catch_warnings():
+    # one thread: more of them wait for each other on matrices this small
+    with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)
         for count in components:
             for ridge in REGULARISATION:
-                mixture = GaussianMixture(count, reg_covar=ridge, random_state=seed, max_iter=50)
+                mixture = GaussianMixture(count, reg_covar=ridge, random_state=seed, max_iter=100)
                 try:
                     mixture.fit(rows["train"][:20_000])
                 except ValueError:

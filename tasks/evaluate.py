@@ -13,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 from prefect import task
 
-from jko.chain import Chain, reference_log_prob
+from jko.chain import Chain, push_in_batches, reference_log_prob
 from jko.config import Config
 from jko.measures import chain_inversion_error, standard_error
+from jko.seeds import generator
 from tasks.adapters.commit import committing, digest_of, read_commit, read_json, write_json
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import chain_digest
@@ -107,16 +108,14 @@ def log_prob_of_cuts(chain: Chain, x: torch.Tensor, seed: int) -> tuple[NDArray[
     Returns:
         Two arrays of shape (N + 1, rows), nats, data units; cut 0 is the standardised normal.
     """
-    probe = torch.Generator().manual_seed(seed)
     y = chain.standardise(x)
     total = -torch.log(chain.scale.double()).sum().expand(len(x))
     variance = torch.zeros(len(x), dtype=torch.float64)
     values, errors = [reference_log_prob(y.double()) + total], [variance.sqrt()]
-    for block in chain:
-        parts = [block(rows, probe) for rows in y.split(4096)]
-        y = torch.cat([part.x for part in parts])
-        total = total + torch.cat([part.log_det for part in parts]).double()
-        variance = variance + torch.cat([part.log_det_se for part in parts]).double().cpu() ** 2
+    for k, block in enumerate(chain, start=1):
+        pushed = push_in_batches(block, y, 4096, generator(seed, k, "probes"))
+        y, total = pushed.x, total + pushed.log_det.double()
+        variance = variance + pushed.log_det_se.double().cpu() ** 2
         values.append(reference_log_prob(y.double()) + total)
         errors.append(variance.sqrt())
     return (

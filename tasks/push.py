@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from prefect import task
 from torch import Tensor
 
-from jko.block import Block, Pushed
+from jko.block import Block
+from jko.chain import push_in_batches
 from jko.config import Config
 from jko.errors import NumericalError
 from jko.seeds import generator
@@ -63,7 +64,7 @@ def push_samples(
     """
     train = read_particles(layout, config, k - 1, chain[k - 1], "train")
     validation = read_particles(layout, config, k - 1, chain[k - 1], "validation")
-    pushed = push_with_log_det(block, validation, config.seed, k)
+    pushed = push_in_batches(block, validation, BATCH, generator(config.seed, k, "push"))
     with torch.no_grad():
         moved = torch.cat([block.push_forward(rows) for rows in train.split(BATCH)])
     if not (torch.isfinite(moved).all() and torch.isfinite(pushed.x).all()):
@@ -79,17 +80,6 @@ def push_samples(
         "validation_log_det_se": to_numpy(pushed.log_det_se),
         "validation_log_det_total": total_log_det(layout, chain, k - 1, len(log_det)) + log_det,
     }
-
-
-@torch.no_grad()
-def push_with_log_det(block: Block, x: Tensor, seed: int, k: int) -> Pushed:
-    """Push rows with log-determinants, in batches with their own fixed probes."""
-    parts = [block(rows, generator(seed, k, "push", i)) for i, rows in enumerate(x.split(BATCH))]
-    return Pushed(
-        torch.cat([part.x for part in parts]),
-        torch.cat([part.log_det for part in parts]),
-        torch.cat([part.log_det_se for part in parts]),
-    )
 
 
 def total_log_det(layout: Layout, chain: tuple[str, ...], k: int, rows: int) -> NDArray[np.float64]:

@@ -221,9 +221,10 @@ def training(content: Content) -> Figure | None:
         return None
     figure = Figure(figsize=(9.5, 3.2))
     left, right = figure.add_subplot(1, 2, 1), figure.add_subplot(1, 2, 2)
-    for k, curve in content.curves.items():
+    for k, whole in content.curves.items():
         shade = 0.25 + 0.75 * k / len(content.steps)
-        matching = curve[(curve.phase == "flow_matching") & (curve.iteration > 0)]
+        curve = whole[whole.iteration > 0]  # the start of a block has no loss, and a poor objective
+        matching = curve[curve.phase == "flow_matching"]
         left.plot(matching.iteration, matching.loss, color=DATA, alpha=shade, label=f"block {k}")
         right.plot(curve.iteration, curve.objective, color=MODEL, alpha=shade)
     left.set(title="flow-matching loss", xlabel="iteration", ylabel="mean squared velocity error")

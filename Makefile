@@ -10,10 +10,10 @@ run: $(READY)
 	@$(BIN)/jko train
 
 test: $(READY) lint
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-all: $(READY) lint
-	@$(BIN)/python -m pytest --require-outside
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --require-outside
 
 lint: $(READY)
 	@$(BIN)/ruff format --check --quiet . || (echo "run: $(BIN)/ruff format ."; exit 1)

@@ -121,4 +121,4 @@ def result_table(job: Job, finished: Finished) -> None:
     click.echo("\ntry next:")
     click.echo(f"  jko status {chain}")
     click.echo(f"  jko sample {chain} -n 1000 -o samples.csv")
-    click.echo(f"  jko {job.again} {more}--set steps.count={figures['steps'] + 2:.0f}")
+    click.echo(f"  jko {job.again} {more}--seed {job.config.seed + 1}")

@@ -99,6 +99,7 @@ def fit_block(
     seed: int,
     index: int,
     on_record: Callable[[FitRecord], None] | None = None,
+    on_iteration: Callable[[int], None] | None = None,
 ) -> FitResult:
     r"""Train a block in place and leave it with its best validated weights.
 
@@ -118,19 +119,13 @@ def fit_block(
         seed: the run's seed.
         index: block index k, for seeds and errors.
         on_record: called with every record of the curve.
+        on_iteration: called with the number of iterations done, after each.
 
     Raises:
         NumericalError: values stay non-finite after repeated roll-backs.
     """
-    run = _Run(
-        block,
-        train,
-        validation,
-        settings,
-        seed=seed,
-        index=index,
-        on_record=on_record or (lambda record: None),
-    )
+    run = _Run(block, train, validation, settings, seed=seed, index=index)
+    run.on_record, run.on_iteration = on_record or run.on_record, on_iteration or run.on_iteration
     run.validate("flow_matching", 0, loss=math.nan, rate=0.0)
     block.field.reset_output()  # the identity, hidden layers kept
     run.validate("flow_matching", 0, loss=math.nan, rate=0.0)
@@ -151,10 +146,11 @@ class _Run:
         *,
         seed: int,
         index: int,
-        on_record: Callable[[FitRecord], None],
     ) -> None:
         self.block, self.train, self.validation = block, train, validation
-        self.settings, self.seed, self.index, self.on_record = settings, seed, index, on_record
+        self.settings, self.seed, self.index = settings, seed, index
+        self.on_record: Callable[[FitRecord], None] = lambda record: None
+        self.on_iteration: Callable[[int], None] = lambda iteration: None
         self.curve: list[FitRecord] = []
         self.best: FitRecord | None = None
         self.best_state = copy.deepcopy(block.state_dict())
@@ -170,6 +166,7 @@ class _Run:
         for step in range(iterations):
             self._set_rate(optimiser, rate * _decay(step, iterations) * 0.5**self.rollbacks)
             loss = self._iterate(name, optimiser, step)
+            self.on_iteration(self.done + step + 1)
             if not math.isfinite(loss):
                 optimiser = self._roll_back(rate, step, loss)
                 continue

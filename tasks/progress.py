@@ -107,6 +107,11 @@ class Progress:
         if self.bar is not None:
             self.bars.update(self.bar, completed=record.iteration, said=self._said(record))
 
+    def iterate(self, iteration: int) -> None:
+        """One more iteration is done."""
+        if self.bar is not None:
+            self.bars.update(self.bar, completed=iteration)
+
     def _said(self, record: FitRecord) -> str:
         drop = self.start_potential - record.potential + record.log_det
         speed = self.pace.per_iteration(record.phase)
@@ -140,6 +145,9 @@ class Progress:
     def block_done(self, k: int, count: int, figures: Mapping[str, Any], *, trained: bool) -> None:
         """One line for a committed and measured block."""
         self.nll = figures["nll"]
+        if self.bar is not None:
+            self.bars.remove_task(self.bar)
+            self.bar = None
         error = "" if figures["epsilon"] is None else f"  ε {figures['epsilon']:.2f}"
         self.say(
             f"block {k}/{count}  γ {figures['step_size']:.3g}  KL drop {figures['kl_drop']:.3f} nats  "

@@ -48,6 +48,7 @@ def train_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int, 
     result = fit_block(
         block, train, validation, config.training_of(k),
         seed=config.seed, index=k, on_record=progress.record,
+        on_iteration=progress.iterate,
     )  # fmt: skip
     stage(config, layout, chain, k, trained=(block, result))
     return name

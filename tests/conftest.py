@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,11 +12,6 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--require-outside", action="store_true", help="fail where an outside program is absent")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Cheap tests first, so that a broken formula is seen before a server is started."""
-    items.sort(key=lambda item: "flows" in item.path.parts)
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +42,21 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test that needs an outside program: not run where it is absent, failed in ``make test-all``."""
+    marker = item.get_closest_marker("outside")
+    if marker is None or shutil.which(marker.args[0]):
+        return
+    reason = f"needs {marker.args[0]}, get it by {marker.args[1]}"
+    if item.config.getoption("--require-outside"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List at the very end what was not run."""
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        terminalreporter.write_line(f"not run: {reason.removeprefix('Skipped: ')} ({report.nodeid})")

@@ -122,3 +122,13 @@ def test_help_plan_and_nothing_to_do_load_nothing_heavy(code: str) -> None:
 def test_the_pins_let_the_scheduler_start() -> None:
     """A newer fastapi breaks this import, and with it every flow."""
     loaded_after("import prefect.server.api.server")
+
+
+def test_the_readme_names_every_figure_and_preset() -> None:
+    from flows.settings import preset_names
+    from jko.measures import BlockFigures
+
+    readme = (ROOT / "README.md").read_text()
+    unsaid = {"epsilon_squared_se"}  # written as `epsilon_squared`, `_se`
+    names = {*BlockFigures.__dataclass_fields__, *preset_names()} - unsaid
+    assert [name for name in sorted(names) if name not in readme] == []

@@ -108,7 +108,7 @@ def assert_one_truthful_run(folder: Path) -> None:
     assert sorted(states) == ["Completed", "Crashed", "Crashed"]
 
 
-@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("end", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_asked_to_stop_it_says_how_to_go_on(
     tmp_path: Path, server: str, uninterrupted: str, end: signal.Signals
 ) -> None:

@@ -65,6 +65,7 @@ def test_after_the_one_command_dvc_is_up_to_date(made: Path) -> None:
     assert "nothing to do" in run(made, "jko", "train")
 
 
+@pytest.mark.slow
 def test_stages_make_the_same_chain(made: Path) -> None:
     """The four stages, each a process of its own, give what one process gave."""
     before = json.loads(run(made, "jko", "status", "data/chain", "--json"))["digest"]

@@ -10,6 +10,7 @@ from prefect import flow
 
 from flows.settings import flattened
 from jko.config import Config
+from tasks.adapters.events import timed
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import arrange, chain_digest, write_manifest
 from tasks.adapters.prefect_runs import open_run
@@ -88,11 +89,13 @@ def run_stages(run: Run, upto: Stage) -> dict[str, Any]:
     run.tracker.tag("jko.digest", chain_digest(run.layout, run.chain) or "")
     if upto in ("evaluate", "report"):
         run.progress.say("evaluating on test rows …")
-        figures = value_of(evaluate_chain(run.config, run.layout, run.chain))
+        with timed(run.layout, "evaluate"):
+            figures = value_of(evaluate_chain(run.config, run.layout, run.chain))
         result["metrics"] = headline(figures)
         run.tracker.final(result["metrics"], len(run.chain) - 1)
     if upto == "report":
-        result["report"] = value_of(make_report(run.config, run.layout, run.chain))
+        with timed(run.layout, "report"):
+            result["report"] = value_of(make_report(run.config, run.layout, run.chain))
         run.tracker.artefacts(run.layout.report, "report")
         for k in range(1, len(run.chain)):
             folder = run.layout.block(k, run.chain[k])
@@ -106,9 +109,12 @@ def train_chain(run: Run) -> None:
     count = len(chain) - 1
     for k in range(1, count + 1):
         committed = layout.block(k, chain[k]).exists()
-        value_of(train_block(config, layout, chain, k, progress=run.progress))
-        value_of(push_block(config, layout, chain, k))
-        figures = value_of(measure_block(config, layout, chain, k))
+        with timed(layout, "train", k):
+            value_of(train_block(config, layout, chain, k, progress=run.progress))
+        with timed(layout, "push", k):
+            value_of(push_block(config, layout, chain, k))
+        with timed(layout, "measure", k):
+            figures = value_of(measure_block(config, layout, chain, k))
         run.progress.block_done(k, count, figures, trained=not committed)
         run.tracker.step(k, {key: value for key, value in figures.items() if isinstance(value, float)})
         curve = read_curve(layout.curve(k, chain[k]))

@@ -125,7 +125,9 @@ def run_job(job: Job, upto: Stage = "report") -> Finished:
         # heavy imports run while the server comes up
         from flows.pipeline import jko_flow
         from tasks.adapters.prefect_runs import close_crashed_run
+        from tasks.adapters.store import require_device
 
+        require_device(job.config)
         wait_until_healthy(address)
         if crashed := close_crashed_run(job.layout):
             print(f"took over the run {crashed}, whose process had ended", file=sys.stderr)

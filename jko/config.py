@@ -184,7 +184,7 @@ class Runtime(Section):
     """Where the numbers are computed."""
 
     threads: Annotated[int, Strict(), Field(ge=1, le=1024)] = 1
-    device: str = "cpu"
+    device: Annotated[str, Field(pattern=r"^(cpu|mps|cuda(:\d+)?)$")] = "cpu"
     dtype: Literal["float32", "float64"] = "float32"
 
 

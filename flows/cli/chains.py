@@ -17,15 +17,16 @@ from flows.settings import Request, build_request, project_root
 from jko.config import Config
 from jko.errors import InputError
 from tasks.adapters.layout import Layout
-from tasks.adapters.plan import make_plan, stored_config
+from tasks.adapters.plan import Plan, make_plan, read_manifest, stored_config
 
 STAGES = ("prepare", "train", "evaluate", "report")
 
 
 def chain_folder(request: Request, root: Path, chain: Path | None) -> Layout:
-    """Where a run's chain lives: the folder given, DVC's own, or one under ``.jko/chains``."""
+    """Where a run's chain lives: the folder given, DVC's own if there is a project, or ``.jko/chains``."""
     if chain is None:
-        chain = root / "data" / "chain" if request.default else root / ".jko" / "chains" / request.name
+        owned = request.default and (root / "dvc.yaml").is_file()
+        chain = root / "data" / "chain" if owned else root / ".jko" / "chains" / request.name
     return Layout.of(shown(chain), root)
 
 
@@ -150,7 +151,7 @@ def run(job: Job, as_json: bool) -> None:
     finished = nothing_to_do(job, plan)
     if finished is None:
         check_input(job, plan)
-        explain(plan)
+        explain(job, plan)
         finished = execute(job, "report")
     else:
         click.echo(f"nothing to do: {finished.reason} ({job.layout.chain})", err=True)
@@ -179,8 +180,13 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def explain(plan: Any) -> None:
+def explain(job: Job, plan: Plan) -> None:
     """Say what is kept and what will be trained, and why."""
+    before = read_manifest(job.layout)
+    threads = before and before["config"].get("runtime", {}).get("threads")
+    if threads and threads != job.config.runtime.threads:
+        now = job.config.runtime.threads
+        click.echo(f"warning: {now} threads instead of {threads}: the bits may differ", err=True)
     done = [block.index for block in plan.blocks if block.state == "done" and block.index]
     if done:
         click.echo(f"kept: block{'s' if len(done) > 1 else ''} {_ranges(done)}, committed earlier", err=True)

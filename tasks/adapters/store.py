@@ -139,6 +139,21 @@ def read_samples(layout: Layout, k: int, fingerprint: str, name: str) -> NDArray
     return read_array(layout.block(k, fingerprint) / SAMPLES, name)
 
 
+def require_device(config: Config) -> None:
+    """Refuse a device that is not there, before anything is trained.
+
+    Raises:
+        InputError: torch cannot use it.
+    """
+    try:
+        torch.zeros(1, device=config.runtime.device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0][:160]
+        raise InputError(
+            f"runtime.device = {config.runtime.device!r} is not usable here ({reason}); cpu always is"
+        ) from None
+
+
 def torch_dtype(config: Config) -> torch.dtype:
     """The dtype numbers are computed in."""
     return {"float32": torch.float32, "float64": torch.float64}[config.runtime.dtype]

@@ -29,7 +29,6 @@ def commit_stages(layout: Layout, root: Path, digest: str) -> bool:
     Returns:
         Whether DVC now knows this content. A project without DVC's folder gets a warning.
     """
-    from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     _quiet()
@@ -37,7 +36,7 @@ def commit_stages(layout: Layout, root: Path, digest: str) -> bool:
         with Repo(str(root)) as repo:
             for stage in STAGES:
                 repo.commit(stage, force=True)
-    except DvcException as error:
+    except Exception as error:  # whatever DVC or git raise, the chain is on disk and stays
         log.warning("DVC did not record the chain: %s", str(error).strip() or type(error).__name__)
         return False
     write_json(_receipt(layout), {"digest": digest, "lock": _lock_text(root)})

@@ -8,8 +8,7 @@ from typing import Any, Literal
 
 from prefect import flow
 
-from flows.settings import flattened
-from jko.config import Config
+from jko.config import Config, flattened
 from tasks.adapters.events import timed
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import arrange, chain_digest, write_manifest

@@ -241,6 +241,15 @@ def parse_config(values: Mapping[str, Any], *, where: str = "settings") -> Confi
         raise InputError(f"{where}: {_sentence(error)}") from None
 
 
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as ``a.b.c`` keys."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        flat |= flattened(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return flat
+
+
 def _sentence(error: ValidationError) -> str:
     """The first problem of a validation error as: key, value, what is allowed."""
     problem = error.errors()[0]

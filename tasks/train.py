@@ -33,8 +33,9 @@ from tasks.progress import Progress
 def train_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int, *, progress: Progress) -> Any:
     """Train block k and stage its weights; they become true with their samples (push)."""
     name = name_of(k, chain[k])
-    for folder in (layout.block(k, chain[k]), layout.staged(k, chain[k])):
-        commit = read_commit(folder, verify=True)
+    # committed blocks were verified when the chain was arranged under its lock
+    for folder, verify in ((layout.block(k, chain[k]), False), (layout.staged(k, chain[k]), True)):
+        commit = read_commit(folder, verify=verify)
         if commit is not None and commit.fingerprint == chain[k]:
             return skipped(f"block {k} is already trained ({name})", name)
     torch.set_num_threads(config.runtime.threads)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from jko.config import NUMERICS, Config, parse_config
+from jko.config import NUMERICS, Config, flattened, parse_config
 from jko.errors import InputError
 from tasks.adapters.commit import digest_of, file_digest, read_commit, read_json, write_json
 from tasks.adapters.layout import Layout, name_of
@@ -167,16 +167,8 @@ def changed_settings(before: dict[str, Any] | None, config: Config, k: int) -> s
     except (InputError, KeyError, IndexError):
         return ""
     new = block_settings(config, k)
-    pairs = zip(_flat(old).items(), _flat(new).items(), strict=False)
+    pairs = zip(flattened(old).items(), flattened(new).items(), strict=False)
     return ", ".join(f"{key} {was} → {now}" for (key, was), (_, now) in pairs if was != now)
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        flat |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
-    return flat
 
 
 def read_manifest(layout: Layout) -> dict[str, Any] | None:

@@ -16,6 +16,8 @@ from jko.fit import FitRecord, Phase
 
 #: how many flow-matching iterations one JKO iteration is taken to cost before it is measured
 ASSUMED_COST = 10.0
+#: where there is no terminal, a line this often
+SECONDS_BETWEEN_LINES = 10.0
 
 
 class Pace:
@@ -62,7 +64,7 @@ class Progress:
         self.config: Config | None = None
         self.block = self.iteration = 0
         self.start_potential = 0.0
-        self.since = time.monotonic()
+        self.since = self.said_at = time.monotonic()
 
     def __enter__(self) -> Self:
         if self.live:
@@ -106,6 +108,9 @@ class Progress:
         self.iteration, self.since = record.iteration, now
         if self.bar is not None:
             self.bars.update(self.bar, completed=record.iteration, said=self._said(record))
+        if not self.live and now - self.said_at > SECONDS_BETWEEN_LINES and self.config is not None:
+            self.said_at = now
+            self.say(f"block {self.block}/{len(self.config.step_sizes)}  {self._said(record)}")
 
     def iterate(self, iteration: int) -> None:
         """One more iteration is done."""

@@ -134,7 +134,8 @@ class Training(Section):
 
     ``jitter`` is the standard deviation, in standardised units, of Gaussian noise added to every
     training batch. Particles that earlier blocks were trained on are spread less than held-out
-    ones; jitter makes up for that where rows are few.
+    ones; jitter makes up for that where rows are few. ``validation_rows`` of the held-out rows
+    choose the weights that are kept.
     """
 
     warm_start: bool = True
@@ -147,6 +148,7 @@ class Training(Section):
     clip: Positive = 5.0
     jitter: NonNegative = 0.0
     validate_every: Annotated[int, Strict(), Field(ge=1)] = 100
+    validation_rows: Annotated[int, Strict(), Field(ge=2)] = 4000
 
 
 class BlockOverride(Section):
@@ -163,6 +165,7 @@ class BlockOverride(Section):
     clip: Positive | None = None
     jitter: NonNegative | None = None
     validate_every: Annotated[int, Strict(), Field(ge=1)] | None = None
+    validation_rows: Annotated[int, Strict(), Field(ge=2)] | None = None
 
 
 class Measure(Section):

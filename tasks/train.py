@@ -47,7 +47,7 @@ def train_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int, 
         progress.start_chain(level, reference_constant(read_facts(layout, chain[0])))
     progress.start_block(k, config, level)
     result = fit_block(
-        block, train, validation, config.training_of(k),
+        block, train, validation[: config.training_of(k).validation_rows], config.training_of(k),
         seed=config.seed, index=k, on_record=progress.record,
         on_iteration=progress.iterate,
     )  # fmt: skip

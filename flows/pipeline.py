@@ -9,6 +9,7 @@ from typing import Any, Literal
 from prefect import flow
 
 from jko.config import Config, flattened
+from jko.errors import was_interrupted
 from tasks.adapters.events import timed
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import arrange, chain_digest, write_manifest
@@ -75,7 +76,7 @@ def jko_flow(name: str, chain: str, root: str, config: Config, upto: Stage = "re
             open_tracking(run, name, Path(root), flow_run)
             result = run_stages(run, upto)
         except BaseException as error:
-            tracker.close("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            tracker.close("KILLED" if was_interrupted(error) else "FAILED")
             raise
         tracker.close("FINISHED")
         return result

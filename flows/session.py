@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jko.config import Config
-from jko.errors import InputError, JkoError
+from jko.errors import InputError, JkoError, was_interrupted
 from tasks.adapters.commit import TEMPORARY, read_commit, read_json, remove_temporary
 from tasks.adapters.environment import platform_environment
 from tasks.adapters.layout import Layout
@@ -154,6 +154,6 @@ def describe_failure(job: Job, error: BaseException) -> tuple[str, int]:
     """The sentence and the exit code of a failure."""
     if isinstance(error, JkoError):
         return str(error), error.exit_code
-    if isinstance(error, KeyboardInterrupt):
+    if was_interrupted(error):
         return "interrupted; committed blocks are kept", 130
     return f"{type(error).__name__}: {error}", 1

@@ -51,3 +51,16 @@ class ChainInUseError(JkoError):
     """Another process works on the same chain."""
 
     exit_code = 4
+
+
+def was_interrupted(error: BaseException) -> bool:
+    """Whether an error is an interruption, or was raised while one was being handled.
+
+    Libraries that clean up after Ctrl-C can stumble and raise something else.
+    """
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, KeyboardInterrupt):
+            return True
+        link = link.__cause__ or link.__context__
+    return False

@@ -50,6 +50,8 @@ def score_file(layout: Layout, file: Path, output: Path) -> tuple[int, float]:
         Number of rows and their mean log-density, nats, data units.
     """
     check_output(output)
+    if output.resolve() == file.resolve():
+        raise InputError(f"-o {output}: this is the file to score; name another one")
     config, chain, facts = open_chain(layout)
     wanted = None if file.suffix.lower() == ".npy" else facts.columns
     settings = config.data.model_copy(update={"source": "file", "file": str(file), "columns": wanted})
@@ -71,6 +73,8 @@ def check_output(path: Path) -> None:
         raise InputError(
             f"-o {path}: files of kind {path.suffix!r} are not written; allowed: {', '.join(WRITERS)}"
         )
+    if path.is_dir():
+        raise InputError(f"-o {path}: this is a folder; name a file")
     if not path.absolute().parent.is_dir():
         raise InputError(f"-o {path}: the folder {path.absolute().parent} does not exist")
 
@@ -78,11 +82,16 @@ def check_output(path: Path) -> None:
 def write_table(frame: pd.DataFrame, path: Path) -> None:
     """Write a table under a temporary name and rename it."""
     temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as stream:
-        if path.suffix.lower() == ".csv":
-            frame.to_csv(stream, index=False)
-        elif path.suffix.lower() == ".npy":
-            np.save(stream, frame.to_numpy(), allow_pickle=False)
-        else:
-            frame.to_parquet(stream, index=False)
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as stream:
+            if path.suffix.lower() == ".csv":
+                frame.to_csv(stream, index=False)
+            elif path.suffix.lower() == ".npy":
+                np.save(stream, frame.to_numpy(), allow_pickle=False)
+            else:
+                frame.to_parquet(stream, index=False)
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"-o {path}: cannot be written ({error.strerror})") from None
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -29,7 +29,6 @@ class Job:
         layout: the chain.
         root: the project's folder.
         command: the command that continues it.
-        again: the words after ``jko`` that would change it, such as ``train --preset moons``.
     """
 
     name: str
@@ -37,7 +36,6 @@ class Job:
     layout: Layout
     root: Path
     command: str
-    again: str = "train"
 
 
 @dataclass(frozen=True)
@@ -68,6 +66,10 @@ def nothing_to_do(job: Job, plan: Plan) -> Finished | None:
     report, metrics = read_commit(job.layout.report), read_json(job.layout.metrics)
     receipt = read_json(job.layout.run / "finished.json") or {}
     if report is None or metrics is None or receipt != finished_receipt(job, digest):
+        return None
+    manifest = read_json(job.layout.manifest) or {}
+    measured = all(job.layout.measures(k, chain[k]).is_file() for k in range(1, len(chain)))
+    if manifest.get("fingerprints") != list(chain) or not measured or not read_commit(job.layout.evaluation):
         return None
     if job.layout.owned_by_dvc and not inside_stage() and not is_recorded(job.layout, job.root, digest):
         return None
@@ -121,14 +123,14 @@ def run_job(job: Job, upto: Stage = "report") -> Finished:
     from tasks.adapters.server import prefect_server, wait_until_healthy
 
     with chain_lock(job.layout, job.command), prefect_server(job.root) as address:
-        remove_temporary(job.layout.chain)
+        remove_temporary(*job.layout.places)
         # heavy imports run while the server comes up
         from flows.pipeline import jko_flow
         from tasks.adapters.prefect_runs import close_crashed_run
         from tasks.adapters.store import require_device
 
         require_device(job.config)
-        wait_until_healthy(address)
+        wait_until_healthy(address, job.root)
         if crashed := close_crashed_run(job.layout):
             print(f"took over the run {crashed}, whose process had ended", file=sys.stderr)
         result = jko_flow(job.name, str(job.layout.chain), str(job.root), job.config, upto)

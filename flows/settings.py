@@ -114,7 +114,7 @@ def parse_assignment(text: str) -> dict[str, Any]:
     except YAMLError:
         raise InputError(f"--set {text!r}: the value is not readable") from None
     for part in reversed(key.strip().split(".")):
-        nested = {int(part) if part.isdigit() else part: nested}
+        nested = {int(part) if part.isascii() and part.isdigit() else part: nested}
     return nested
 
 

@@ -49,7 +49,7 @@ def chain_status(layout: Layout) -> dict[str, Any]:
 
 def block_status(layout: Layout, k: int, fingerprint: str, step_size: float) -> dict[str, Any]:
     """One block's entry."""
-    commit = read_commit(layout.block(k, fingerprint))
+    commit = read_commit(layout.block(k, fingerprint), verify=True)
     metrics = read_json(layout.measures(k, fingerprint)) or {}
     return {
         "index": k,
@@ -117,8 +117,7 @@ def result_table(job: Job, finished: Finished) -> None:
     console.print(f"digest {finished.digest[:16]}")
     console.print(f"report {finished.report}")
     chain = shlex.quote(str(job.layout.chain))
-    more = "--preset digits " if job.again == "train" else ""
     click.echo("\ntry next:")
     click.echo(f"  jko status {chain}")
     click.echo(f"  jko sample {chain} -n 1000 -o samples.csv")
-    click.echo(f"  jko {job.again} {more}--seed {job.config.seed + 1}")
+    click.echo(f"  jko score {chain} FILE.csv -o scores.csv")

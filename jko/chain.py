@@ -47,8 +47,17 @@ class Chain(nn.Module):
         return self.shift.shape[0]
 
     def standardise(self, x: Tensor) -> Tensor:
-        """Data units to standardised units, shape (batch, d), in the chain's dtype and device."""
-        return (x.to(self.shift) - self.shift) / self.scale
+        """Data units to standardised units, shape (batch, d), in the blocks' dtype.
+
+        The subtraction is done in the dtype of ``shift``: give it in float64 where the data's
+        offset is large against their spread.
+        """
+        return ((x.to(self.shift) - self.shift) / self.scale).to(self.dtype)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The blocks' dtype, or that of ``shift`` without blocks."""
+        return next((parameter.dtype for parameter in self.parameters()), self.shift.dtype)
 
     @torch.no_grad()
     def forward(self, x: Tensor, *, batch: int = 4096, seed: int = 0) -> Pushed:
@@ -75,7 +84,7 @@ class Chain(nn.Module):
     def inverse(self, z: Tensor, *, batch: int = 4096) -> Tensor:
         """Reference → data, deterministic: x in data units for z, shapes (rows, d)."""
         parts = []
-        for rows in z.to(self.shift).split(batch):
+        for rows in z.to(device=self.shift.device, dtype=self.dtype).split(batch):
             y = rows
             for block in reversed(list(self)):
                 y = block.pull_back(y)

@@ -154,7 +154,7 @@ class Training(Section):
 class BlockOverride(Section):
     """Training settings (and step size) of one block that differ from the others'."""
 
-    step_size: Positive | None = None
+    step_size: Annotated[float, Field(ge=SMALLEST_STEP, allow_inf_nan=False)] | None = None
     warm_start: bool | None = None
     flow_matching_iterations: Count | None = None
     flow_matching_learning_rate: Positive | None = None

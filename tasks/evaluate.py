@@ -25,7 +25,7 @@ from tasks.baselines import baseline_log_densities
 from tasks.options import DURABLE, skipped
 
 #: raised when a change alters what the evaluation computes
-EVALUATION = 1
+EVALUATION = 2
 FIGURES = "figures.json"
 PATH_ROWS = 512
 
@@ -187,7 +187,7 @@ def paths(chain: Chain, test: NDArray[Any], seed: int) -> dict[str, NDArray[Any]
         forward.append(block.push_forward(forward[-1]))
     draw = torch.Generator().manual_seed(seed)
     z = torch.randn(min(PATH_ROWS, len(test)), chain.dim, generator=draw, dtype=torch.float64)
-    reverse = [z.to(chain.shift)]
+    reverse = [z.to(device=chain.shift.device, dtype=chain.dtype)]
     for block in reversed(list(chain)):
         reverse.append(block.pull_back(reverse[-1]))
     back = [rows * chain.scale + chain.shift for rows in reverse]

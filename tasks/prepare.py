@@ -11,7 +11,7 @@ from prefect import task
 from jko.config import Config
 from tasks.adapters.commit import committing, link_tree, read_commit
 from tasks.adapters.layout import Layout
-from tasks.adapters.plan import data_fingerprint, find_data, source_key
+from tasks.adapters.plan import data_fingerprint, find_data, source_key, stored_source_key
 from tasks.adapters.store import SAMPLES, DataFacts, array_digest, write_arrays, write_facts
 from tasks.datasets.prepare import PARTS, Prepared, prepare
 from tasks.datasets.sources import SOURCES
@@ -22,7 +22,7 @@ from tasks.options import DURABLE, skipped
 @task(name="prepare", **DURABLE)
 def prepare_data(config: Config, layout: Layout) -> Any:
     """Commit the prepared data of a chain; returns their digest."""
-    key = source_key(config)
+    key = stored_source_key(config, layout) or source_key(config)
     digest = find_data(layout, key)
     if digest is not None:
         adopt_prepared(layout, digest)
@@ -52,7 +52,7 @@ def adopt_prepared(layout: Layout, digest: str) -> None:
     final = layout.block(0, fingerprint)
     if layout.prepared is None or read_commit(final) is not None:
         return
-    outside = read_commit(layout.prepared)
+    outside = read_commit(layout.prepared, verify=True)
     if outside is None or outside.fingerprint != fingerprint:
         return
     with committing(final, fingerprint, outside.record) as folder:

@@ -32,7 +32,7 @@ def server(home: Path) -> Iterator[str]:
     from tasks.adapters.server import prefect_server, wait_until_healthy
 
     with prefect_server(home) as address:
-        wait_until_healthy(address)
+        wait_until_healthy(address, home)
         yield address
 
 

@@ -75,22 +75,8 @@ def train(
     )
     layout = chain_folder(request, root, chain)
     refuse_other_settings(layout, request.config, root)
-    again = shlex.join(["train", *_repeated(preset, file, assignments, chain, seed)])
     command = f"jko resume {shlex.quote(str(layout.chain))}"
-    run(Job(request.name, request.config, layout, root, command, again), as_json)
-
-
-def _repeated(
-    preset: str | None,
-    file: Path | None,
-    assignments: tuple[str, ...],
-    chain: Path | None,
-    seed: int | None,
-) -> list[str]:
-    """The options of a command, as words, to show it again."""
-    given = {"--preset": preset, "--data": file, "--chain": chain, "--seed": seed}
-    words = [word for key, value in given.items() if value is not None for word in (key, str(value))]
-    return [*words, *(word for text in assignments for word in ("--set", text))]
+    run(Job(request.name, request.config, layout, root, command), as_json)
 
 
 @click.command()
@@ -147,7 +133,7 @@ def status(chain: Path, as_json: bool) -> None:
 
 def run(job: Job, as_json: bool) -> None:
     """Run a job unless all of it is there, and print what came out."""
-    plan = make_plan(job.config, job.layout)
+    plan = make_plan(job.config, job.layout, verify=True)
     finished = nothing_to_do(job, plan)
     if finished is None:
         check_input(job, plan)
@@ -158,13 +144,27 @@ def run(job: Job, as_json: bool) -> None:
     tell(job, finished, as_json)
 
 
+class Interruption:
+    """Takes SIGTERM as Ctrl-C, and remembers it: what libraries raise afterwards is no failure."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self, signum: int, frame: FrameType | None) -> None:
+        """End the tracked run, release the chain, stop the server, on the way up."""
+        self.asked = True
+        raise KeyboardInterrupt
+
+
 def execute(job: Job, upto: Any) -> Finished:
     """Run a job; a failure ends with its sentence and the exact command that resumes."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    interruption = Interruption()
+    signal.signal(signal.SIGTERM, interruption)
+    signal.signal(signal.SIGINT, interruption)
     try:
         return run_job(job, upto)
     except (Exception, KeyboardInterrupt) as error:
-        sentence, code = describe_failure(job, error)
+        sentence, code = describe_failure(job, KeyboardInterrupt() if interruption.asked else error)
         if code == 1:
             import traceback
 
@@ -173,11 +173,6 @@ def execute(job: Job, upto: Any) -> Finished:
         if job.layout.manifest.exists():
             click.echo(f"to continue: {job.command}", err=True)
         sys.exit(code)
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    """Take SIGTERM as Ctrl-C: end the tracked run, release the chain, stop the server."""
-    raise KeyboardInterrupt
 
 
 def explain(job: Job, plan: Plan) -> None:

@@ -78,7 +78,7 @@ def committing(final: Path, fingerprint: str, record: Mapping[str, Any]) -> Iter
         record: stored in the commit file; may be filled while the body runs.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=final.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{final.name}-", dir=final.parent))
     try:
         temporary.chmod(0o755)
         yield temporary
@@ -110,7 +110,7 @@ def publish(temporary: Path, final: Path, fingerprint: str, record: Mapping[str,
 def write_text(path: Path, text: str) -> None:
     """Write a file under a temporary name and rename it: readers see all of it or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f"{TEMPORARY}{path.name}-", dir=path.parent)
     try:
         with os.fdopen(handle, "w") as stream:
             stream.write(text)
@@ -147,10 +147,15 @@ def link_tree(source: Path, target: Path) -> None:
     shutil.copytree(source, target, copy_function=link, dirs_exist_ok=True)
 
 
-def remove_temporary(folder: Path) -> None:
-    """Remove what killed writers left behind; only for the holder of the chain's lock."""
-    for path in folder.rglob(f"{TEMPORARY}*") if folder.is_dir() else []:
-        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+def remove_temporary(*places: Path) -> None:
+    """Remove what killed writers of these files and folders left behind, in and beside them.
+
+    Only for the holder of the chain's lock.
+    """
+    for place in places:
+        inside = place.rglob(f"{TEMPORARY}*") if place.is_dir() else []
+        for path in [*inside, *place.parent.glob(f"{TEMPORARY}{place.name}-*")]:
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

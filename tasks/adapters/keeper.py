@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from types import FrameType
 
+import filelock
+
 from tasks.adapters.server import STOP_SECONDS, live_users
 
 LOOK_SECONDS = 0.5
@@ -29,8 +31,9 @@ def keep(home: Path, port: int) -> int:
         The server's exit code if it ended by itself, else 0.
     """
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+    words = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     server = subprocess.Popen(
-        [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
+        [sys.executable, "-P", "-m", *words],
         stdin=subprocess.DEVNULL, env=environment,
     )  # fmt: skip
     asked_to_stop = False
@@ -41,7 +44,7 @@ def keep(home: Path, port: int) -> int:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    while server.poll() is None and not asked_to_stop and live_users(home):
+    while server.poll() is None and not asked_to_stop and not leave(home):
         time.sleep(LOOK_SECONDS)
     if server.poll() is not None:
         return server.returncode
@@ -52,6 +55,20 @@ def keep(home: Path, port: int) -> int:
         server.kill()
         server.wait()
     return 0
+
+
+def leave(home: Path) -> bool:
+    """Whether no user is left; decided under the users' lock, so that none can join meanwhile."""
+    if live_users(home):
+        return False
+    try:
+        with filelock.FileLock(home / "lock", timeout=0):
+            if live_users(home):
+                return False
+            (home / "keeper.json").unlink(missing_ok=True)
+            return True
+    except filelock.Timeout:
+        return False  # a command is joining, or waits for this process to end
 
 
 if __name__ == "__main__":

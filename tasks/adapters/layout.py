@@ -61,6 +61,12 @@ class Layout:
         return self.beside("metrics.json")
 
     @property
+    def places(self) -> tuple[Path, ...]:
+        """Everything that belongs to the chain."""
+        own = (self.chain, self.run, self.evaluation, self.report, self.metrics)
+        return (*own, self.prepared) if self.prepared else own
+
+    @property
     def superseded(self) -> Path:
         """Blocks that a newer plan replaced."""
         return self.run / "superseded"

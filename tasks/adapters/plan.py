@@ -74,6 +74,21 @@ def source_key(config: Config) -> str:
     return digest_of({"data": data, "seed": config.seed, "numerics": NUMERICS})
 
 
+def stored_source_key(config: Config, layout: Layout) -> str | None:
+    """The source key of a chain's own data, where the file they came from is gone.
+
+    Data that were prepared under these very settings need their file no more.
+    """
+    file = config.data.file
+    if file is None or Path(file).is_file():
+        return None
+    manifest = read_json(layout.manifest) or {}
+    if manifest.get("config", {}).get("data") != config.data.model_dump(mode="json"):
+        return None
+    commit = read_commit(layout.block(0, data_fingerprint(manifest.get("data_digest", ""))))
+    return commit.record.get("source_key") if commit else None
+
+
 def data_fingerprint(data_digest: str) -> str:
     """Fingerprint of block 0."""
     return digest_of({"data": data_digest})
@@ -105,7 +120,7 @@ def find_data(layout: Layout, key: str) -> str | None:
     """Digest of the committed data of this source, in the chain or in DVC's prepared folder."""
     places = [layout.prepared] if layout.prepared else []
     for folder in [*places, *sorted((layout.chain / "blocks").glob("0-*"))]:
-        commit = read_commit(folder)
+        commit = read_commit(folder, verify=True)
         if commit is not None and commit.record.get("source_key") == key:
             return commit.record["data_digest"]
     return None
@@ -119,10 +134,10 @@ def make_plan(config: Config, layout: Layout, *, verify: bool = False) -> Plan:
         layout: the chain.
         verify: hash the committed files again; a damaged block counts as missing.
     """
-    key = source_key(config)
+    key = stored_source_key(config, layout) or source_key(config)
     digest = find_data(layout, key)
     sizes = (0.0, *config.step_sizes)
-    before = read_manifest(layout)
+    before = None if read_json(layout.manifest) is None else read_manifest(layout)
     if digest is None:
         why = "the data are not prepared yet" if before is None else "the data or their settings changed"
         return Plan(key, None, tuple(BlockPlan(k, None, g, "missing", why) for k, g in enumerate(sizes)))

@@ -25,8 +25,10 @@ def open_run(layout: Layout) -> Iterator[str]:
     path = layout.run / "prefect.json"
     run_id = flow_run.get_id() or ""
     write_json(path, {"flow_run": run_id, "api": os.environ.get("PREFECT_API_URL", "")})
-    yield run_id
-    path.unlink(missing_ok=True)
+    try:
+        yield run_id
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def close_crashed_run(layout: Layout) -> str | None:

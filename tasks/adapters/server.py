@@ -65,18 +65,29 @@ def prefect_server(root: Path) -> Iterator[str]:
                 _await_stop(home)
 
 
-def wait_until_healthy(address: str, seconds: float = START_SECONDS) -> None:
+def wait_until_healthy(address: str, root: Path, seconds: float = START_SECONDS) -> None:
     """Wait for the server to answer.
 
+    Args:
+        address: of its API.
+        root: the project's folder, whose keeper is watched if the server is its own.
+        seconds: how long to wait.
+
     Raises:
-        ServerError: it does not within ``seconds``.
+        ServerError: it does not within ``seconds``, or its keeper has ended.
     """
+    home = root.resolve() / ".jko" / "server"
+    own = (_keeper(home) or {}).get("address") == address
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
             with urllib.request.urlopen(f"{address}/health", timeout=2):
                 return
+        except urllib.error.HTTPError:
+            return  # it answers; what it refuses is Prefect's to tell
         except (urllib.error.URLError, OSError):
+            if own and _keeper(home) is None:
+                raise ServerError(f"the Prefect server ended at once; see {home / 'keeper.log'}") from None
             time.sleep(0.1)
     raise ServerError(f"the Prefect server at {address} did not answer within {seconds:.0f} s")
 
@@ -111,7 +122,7 @@ def _start(home: Path) -> str:
         port = probe.getsockname()[1]
     with (home / "keeper.log").open("a") as log:
         keeper = subprocess.Popen(
-            [sys.executable, "-m", "tasks.adapters.keeper", str(home), str(port)],
+            [sys.executable, "-P", "-m", "tasks.adapters.keeper", str(home), str(port)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     address = f"http://127.0.0.1:{port}/api"

@@ -127,7 +127,10 @@ def write_facts(folder: Path, facts: DataFacts) -> None:
 
 def read_facts(layout: Layout, fingerprint: str) -> DataFacts:
     """The facts of a chain's data."""
-    values = read_json(layout.block(0, fingerprint) / "data.json") or {}
+    folder = layout.block(0, fingerprint)
+    if read_commit(folder) is None:
+        raise InputError(f"{folder}: the data are missing or damaged; run jko resume {layout.chain}")
+    values = read_json(folder / "data.json")
     tuples: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
     }
@@ -203,8 +206,8 @@ def load_block(layout: Layout, config: Config, k: int, fingerprint: str, dim: in
         InputError: it is not committed.
     """
     folder = layout.block(k, fingerprint)
-    if read_commit(folder) is None:
-        raise InputError(f"{folder}: block {k} is not committed; run jko resume {layout.chain}")
+    if read_commit(folder, verify=True) is None:
+        raise InputError(f"{folder}: block {k} is missing or damaged; run jko resume {layout.chain}")
     return load_weights(folder, new_block(config, k, dim)).eval()
 
 
@@ -217,7 +220,7 @@ def load_chain(layout: Layout, config: Config, chain: tuple[str, ...]) -> Chain:
         chain: fingerprints of blocks 0..N.
     """
     facts = read_facts(layout, chain[0])
-    like: dict[str, Any] = {"dtype": torch_dtype(config), "device": config.runtime.device}
+    like: dict[str, Any] = {"dtype": torch.float64, "device": config.runtime.device}
     blocks = [load_block(layout, config, k, chain[k], facts.dim) for k in range(1, len(chain))]
     return Chain(blocks, torch.tensor(facts.shift, **like), torch.tensor(facts.scale, **like))
 

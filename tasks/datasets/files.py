@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -43,7 +44,11 @@ def read_frame(path: Path) -> pd.DataFrame:
 
 def _read_csv(path: Path) -> pd.DataFrame:
     try:
-        frame = pd.read_csv(path, skipinitialspace=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame = pd.read_csv(path, skipinitialspace=True, index_col=False)
+    except pd.errors.ParserWarning:
+        raise InputError(f"{path}: some rows have more fields than the header has names") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         first = str(error).strip().splitlines()[0]
         raise InputError(f"{path}: not a readable CSV table ({first})") from None
@@ -86,15 +91,24 @@ def choose_columns(
         for name in wanted:
             _refuse_text(frame[name], path)
         return frame[list(wanted)], ()
+    blank = [str(name) for name in frame.columns if frame[name].isna().all()]
+    frame = frame.drop(columns=blank)
     for name in frame.columns:
         if not pd.api.types.is_numeric_dtype(frame[name]) and _mostly_numbers(frame[name]):
             _refuse_text(frame[name], path)
     numeric = frame.select_dtypes("number")
     if numeric.shape[1] == 0:
-        raise InputError(f"{path}: no numeric column; it has {', '.join(map(str, frame.columns))}")
+        hint = " (fields must be separated by commas)" if _other_separator(frame.columns) else ""
+        raise InputError(f"{path}: no numeric column; it has {', '.join(map(str, frame.columns))}{hint}")
     left = [str(name) for name in frame.columns if name not in numeric.columns]
-    notes = (f"left out, not numeric: {', '.join(left)}",) if left else ()
-    return numeric, notes
+    notes = [f"left out, not numeric: {', '.join(left)}"] if left else []
+    notes += [f"left out, empty: {', '.join(blank)}"] if blank else []
+    return numeric, tuple(notes)
+
+
+def _other_separator(names: Iterable[str]) -> bool:
+    """Whether a column name holds what other dialects separate fields by."""
+    return any(mark in str(name) for name in names for mark in ";\t|")
 
 
 def _mostly_numbers(column: pd.Series) -> bool:

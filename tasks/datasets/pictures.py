@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from jko.densities import PictureDensity
@@ -26,7 +27,7 @@ def load_picture(path: str) -> tuple[str, PictureDensity]:
     """
     try:
         with Image.open(path) as picture:
-            grey = np.asarray(_on_white(picture).convert("L"), dtype=float)
+            grey = _grey(picture)
     except (UnidentifiedImageError, OSError) as error:
         raise InputError(f"{path}: not a readable picture ({error})") from None
     if min(grey.shape) < 2:
@@ -36,6 +37,14 @@ def load_picture(path: str) -> tuple[str, PictureDensity]:
             f"{path}: the picture is all white; its darkness is the density, so some must be dark"
         )
     return Path(path).stem, PictureDensity(255.0 - grey)
+
+
+def _grey(picture: Image.Image) -> NDArray[np.float64]:
+    """Grey values from 0 (dark) to 255 (white); deeper pictures are scaled by their own maximum."""
+    if picture.mode == "F" or picture.mode.startswith("I"):
+        deep = np.asarray(picture, dtype=float)
+        return 255.0 * deep / max(float(deep.max()), 1e-12)
+    return np.asarray(_on_white(picture).convert("L"), dtype=float)
 
 
 def _on_white(picture: Image.Image) -> Image.Image:

@@ -119,7 +119,7 @@ def split_rows(count: int, config: Config, name: str) -> dict[str, NDArray[np.in
 def standardisation(train: Array, config: Config, table: Table) -> tuple[Array, Array]:
     """Mean and standard deviation of the training rows; 0 and 1 when switched off."""
     deviation = train.std(axis=0)
-    constant = np.flatnonzero(deviation <= 1e-12 * np.maximum(1.0, np.abs(train).max(axis=0)))
+    constant = np.flatnonzero(deviation <= 1e-12 * np.abs(train).max(axis=0))
     if len(constant):
         raise InputError(
             f"{table.name}: column {table.columns[constant[0]]!r} is constant in the training rows; "

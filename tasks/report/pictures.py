@@ -207,7 +207,12 @@ def _movement(axes: Axes, content: Content) -> None:
 
 def _round_trip(axes: Axes, content: Content) -> None:
     axes.semilogy(
-        content.step_indices, _column(content, "inversion_error"), marker="o", ms=4, color=DATA, label="block"
+        content.step_indices,
+        np.maximum(_column(content, "inversion_error"), 1e-9),
+        marker="o",
+        ms=4,
+        color=DATA,
+        label="block",
     )
     whole = content.figures["inversion_error_chain"]
     axes.axhline(whole, ls="--", color=MODEL, label=f"whole chain {whole:.1e}")

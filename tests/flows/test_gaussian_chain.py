@@ -19,6 +19,7 @@ from tasks.adapters.layout import Layout
 from tasks.adapters.plan import read_manifest
 from tasks.adapters.store import read_samples
 
+pytestmark = pytest.mark.slow  # tests/jko/test_fit.py holds the same closed forms in seconds
 STEPS = 3
 GAMMA = 0.5
 

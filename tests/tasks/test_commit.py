@@ -86,7 +86,7 @@ with committing(pathlib.Path({str(tmp_path)!r}) / "block", "abc", {{}}) as folde
     assert done.returncode == -signal.SIGKILL
     assert read_commit(tmp_path / "block") is None
     assert len(list(tmp_path.iterdir())) == 1
-    remove_temporary(tmp_path)
+    remove_temporary(tmp_path / "block")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -13,7 +13,7 @@ from jko.errors import InputError, JkoError, was_interrupted
 from tasks.adapters.commit import TEMPORARY, read_commit, read_json, remove_temporary
 from tasks.adapters.environment import platform_environment
 from tasks.adapters.layout import Layout
-from tasks.adapters.plan import Plan, chain_digest, fingerprints, make_plan
+from tasks.adapters.plan import Plan, chain_digest, evaluation_fingerprint, fingerprints, make_plan
 
 if TYPE_CHECKING:
     from flows.pipeline import Stage
@@ -69,7 +69,10 @@ def nothing_to_do(job: Job, plan: Plan) -> Finished | None:
         return None
     manifest = read_json(job.layout.manifest) or {}
     measured = all(job.layout.measures(k, chain[k]).is_file() for k in range(1, len(chain)))
-    if manifest.get("fingerprints") != list(chain) or not measured or not read_commit(job.layout.evaluation):
+    evaluation = read_commit(job.layout.evaluation)
+    if manifest.get("fingerprints") != list(chain) or not measured or evaluation is None:
+        return None
+    if evaluation.fingerprint != evaluation_fingerprint(job.config, digest):
         return None
     if job.layout.owned_by_dvc and not inside_stage() and not is_recorded(job.layout, job.root, digest):
         return None

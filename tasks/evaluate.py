@@ -17,23 +17,15 @@ from jko.chain import Chain, push_in_batches, reference_log_prob
 from jko.config import Config
 from jko.measures import chain_inversion_error, standard_error
 from jko.seeds import generator
-from tasks.adapters.commit import committing, digest_of, read_commit, read_json, write_json
+from tasks.adapters.commit import committing, read_commit, read_json, write_json
 from tasks.adapters.layout import Layout
-from tasks.adapters.plan import chain_digest
+from tasks.adapters.plan import chain_digest, evaluation_fingerprint
 from tasks.adapters.store import DataFacts, load_chain, read_facts, read_samples, write_arrays
 from tasks.baselines import baseline_log_densities
 from tasks.options import DURABLE, skipped
 
-#: raised when a change alters what the evaluation computes
-EVALUATION = 2
 FIGURES = "figures.json"
 PATH_ROWS = 512
-
-
-def evaluation_fingerprint(config: Config, digest: str) -> str:
-    """Identity of an evaluation: the chain's content and what is drawn."""
-    settings = config.evaluation.model_dump(mode="json")
-    return digest_of({"chain": digest, "evaluation": settings, "version": EVALUATION})
 
 
 @task(name="evaluate", **DURABLE)

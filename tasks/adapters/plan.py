@@ -14,6 +14,8 @@ from tasks.adapters.commit import digest_of, file_digest, read_commit, read_json
 from tasks.adapters.layout import Layout, name_of
 
 FORMAT = 1
+#: raised when a change alters what the evaluation computes
+EVALUATION = 2
 BlockState = Literal["done", "missing"]
 
 
@@ -247,6 +249,12 @@ def arrange(layout: Layout, chain: tuple[str, ...]) -> None:
     for path in sorted((layout.chain / "measures").glob("*.json")):
         if path.stem not in wanted:
             path.unlink()
+
+
+def evaluation_fingerprint(config: Config, digest: str) -> str:
+    """Identity of an evaluation: the chain's content and what is drawn."""
+    settings = config.evaluation.model_dump(mode="json")
+    return digest_of({"chain": digest, "evaluation": settings, "version": EVALUATION})
 
 
 def _move(source: Path, target: Path) -> None:

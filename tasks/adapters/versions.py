@@ -6,7 +6,7 @@ import logging
 import os
 from pathlib import Path
 
-from tasks.adapters.commit import read_json, write_json
+from tasks.adapters.commit import digest_of, file_digest, read_json, write_json
 from tasks.adapters.layout import Layout
 
 STAGES = ("prepare", "train", "evaluate", "report")
@@ -39,14 +39,21 @@ def commit_stages(layout: Layout, root: Path, digest: str) -> bool:
     except Exception as error:  # whatever DVC or git raise, the chain is on disk and stays
         log.warning("DVC did not record the chain: %s", str(error).strip() or type(error).__name__)
         return False
-    write_json(_receipt(layout), {"digest": digest, "lock": _lock_text(root)})
+    write_json(_receipt(layout), recorded_state(root, digest))
     return True
 
 
 def is_recorded(layout: Layout, root: Path, digest: str) -> bool:
-    """Whether :func:`commit_stages` ran for this content and dvc.lock is as it left it."""
-    receipt = read_json(_receipt(layout)) or {}
-    return receipt == {"digest": digest, "lock": _lock_text(root)} and bool(receipt["lock"])
+    """Whether :func:`commit_stages` ran for this content, code and dvc.lock."""
+    state = recorded_state(root, digest)
+    return bool(state["lock"]) and read_json(_receipt(layout)) == state
+
+
+def recorded_state(root: Path, digest: str) -> dict[str, str]:
+    """What DVC's record depends on: the chain, the code that stages name, and dvc.lock itself."""
+    files = [path for folder in ("jko", "tasks") for path in sorted((root / folder).rglob("*.py"))]
+    code = digest_of({str(path.relative_to(root)): file_digest(path) for path in files})
+    return {"digest": digest, "code": code, "lock": _lock_text(root)}
 
 
 def data_version(path: Path) -> str:

@@ -45,7 +45,10 @@ REFUSED = {
     "switch": ({"data": {"standardise": "no"}}, ["data.standardise", "'no'", "'on' or 'off'"]),
     "block zero": ({"blocks": {0: {"iterations": 1}}}, ["blocks.0", "0", "equal to 1"]),
     "block by name": ({"blocks": {"last": {"iterations": 1}}}, ["blocks.last", "'last'", "integer"]),
-    "override": ({"blocks": {2: {"step_size": -1}}}, ["blocks.2.step_size", "-1", "greater than or equal to 0.000001"]),
+    "override": (
+        {"blocks": {2: {"step_size": -1}}},
+        ["blocks.2.step_size", "-1", "greater than or equal to 0.000001"],
+    ),
     "dtype": ({"runtime": {"dtype": "float16"}}, ["runtime.dtype", "'float16'", "'float32'"]),
     "negative seed": ({"seed": -1}, ["seed", "-1", "equal to 0"]),
     "section is a number": ({"data": 3}, ["data", "3", "dictionary"]),

@@ -1,8 +1,8 @@
-"""The pipeline as one Prefect flow: prepare → train block by block → evaluate → report."""
+"""The pipeline as one Prefect flow: prepare → train block by block → certify → evaluate → report."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,11 +12,12 @@ from jko.config import Config, flattened
 from jko.errors import was_interrupted
 from tasks.adapters.events import timed
 from tasks.adapters.layout import Layout
-from tasks.adapters.plan import arrange, chain_digest, write_manifest
+from tasks.adapters.plan import arrange, chain_digest, fingerprints, planned, write_manifest
 from tasks.adapters.prefect_runs import open_run
 from tasks.adapters.store import read_curve, read_facts
 from tasks.adapters.tracking import Tracker, git_commit
 from tasks.adapters.versions import data_version
+from tasks.certify import certify_chain, headline_of
 from tasks.evaluate import evaluate_chain, headline
 from tasks.measure import measure_block
 from tasks.options import value_of
@@ -26,8 +27,8 @@ from tasks.push import push_block
 from tasks.report.make import make_report
 from tasks.train import train_block
 
-Stage = Literal["prepare", "train", "evaluate", "report"]
-STAGES: tuple[Stage, ...] = ("prepare", "train", "evaluate", "report")
+Stage = Literal["prepare", "train", "certify", "evaluate", "report"]
+STAGES: tuple[Stage, ...] = ("prepare", "train", "certify", "evaluate", "report")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Run:
     Args:
         config: the settings.
         layout: the chain.
+        data_digest: digest of the prepared data.
         chain: fingerprints of blocks 0..N.
         progress: what the user sees.
         tracker: MLflow's run.
@@ -44,6 +46,7 @@ class Run:
 
     config: Config
     layout: Layout
+    data_digest: str
     chain: tuple[str, ...]
     progress: Progress
     tracker: Tracker
@@ -68,10 +71,11 @@ def jko_flow(name: str, chain: str, root: str, config: Config, upto: Stage = "re
         digest = value_of(prepare_data(config, layout))
         if upto == "prepare":
             return {}
-        fingerprints = write_manifest(config, layout, digest)
-        arrange(layout, fingerprints)
-        tracker = Tracker(layout, fingerprints[-1], Path(root))
-        run = Run(config, layout, fingerprints, progress, tracker)
+        chain_fingerprints = write_manifest(config, layout, digest)
+        arrange(layout, chain_fingerprints)
+        # one tracked run for the settings, wherever a stop rule ends the chain
+        tracker = Tracker(layout, fingerprints(config, digest)[-1], Path(root))
+        run = Run(config, layout, digest, chain_fingerprints, progress, tracker)
         try:
             open_tracking(run, name, Path(root), flow_run)
             result = run_stages(run, upto)
@@ -85,8 +89,13 @@ def jko_flow(name: str, chain: str, root: str, config: Config, upto: Stage = "re
 def run_stages(run: Run, upto: Stage) -> dict[str, Any]:
     """Train, evaluate and report, as far as asked."""
     result: dict[str, Any] = {}
-    train_chain(run)
+    run = train_chain(run)
     run.tracker.tag("jko.digest", chain_digest(run.layout, run.chain) or "")
+    if upto in STAGES[STAGES.index("certify") :]:
+        with timed(run.layout, "certify"):
+            certificate = value_of(certify_chain(run.config, run.layout, run.chain))
+        run.progress.say(certificate["chain"]["mixed"]["says"])
+        run.tracker.final(headline_of(certificate), len(run.chain) - 1)
     if upto in ("evaluate", "report"):
         run.progress.say("evaluating on test rows …")
         with timed(run.layout, "evaluate"):
@@ -103,8 +112,12 @@ def run_stages(run: Run, upto: Stage) -> dict[str, Any]:
     return result
 
 
-def train_chain(run: Run) -> None:
-    """Blocks 1..N in order: train, push (which commits), measure, track."""
+def train_chain(run: Run) -> Run:
+    """Blocks 1..N in order: train, push (which commits), measure, track.
+
+    Returns:
+        The run with the blocks that the chain has: fewer than planned where a stop rule is met.
+    """
     config, layout, chain = run.config, run.layout, run.chain
     count = len(chain) - 1
     for k in range(1, count + 1):
@@ -120,6 +133,12 @@ def train_chain(run: Run) -> None:
         curve = read_curve(layout.curve(k, chain[k]))
         if curve is not None:
             run.tracker.curve(k, layout.curve(k, chain[k]).stem, curve)
+        kept, why = planned(config, layout, run.data_digest)
+        if why:
+            run.progress.say(f"the chain ends after block {k}: {why}")
+            arrange(layout, write_manifest(config, layout, run.data_digest))
+            return replace(run, chain=kept)
+    return run
 
 
 def open_tracking(run: Run, name: str, root: Path, flow_run: str) -> None:

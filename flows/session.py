@@ -13,7 +13,15 @@ from jko.errors import InputError, JkoError, was_interrupted
 from tasks.adapters.commit import TEMPORARY, read_commit, read_json, remove_temporary
 from tasks.adapters.environment import platform_environment
 from tasks.adapters.layout import Layout
-from tasks.adapters.plan import Plan, chain_digest, evaluation_fingerprint, fingerprints, make_plan
+from tasks.adapters.plan import (
+    Plan,
+    certificate_fingerprint,
+    chain_digest,
+    evaluation_fingerprint,
+    make_plan,
+    planned,
+    stored_figures,
+)
 
 if TYPE_CHECKING:
     from flows.pipeline import Stage
@@ -61,24 +69,34 @@ def nothing_to_do(job: Job, plan: Plan) -> Finished | None:
 
     if not plan.complete or plan.data_digest is None:
         return None
-    chain = fingerprints(job.config, plan.data_digest)
+    chain, _ = planned(job.config, job.layout, plan.data_digest)
     digest = chain_digest(job.layout, chain) or ""
-    report, metrics = read_commit(job.layout.report), read_json(job.layout.metrics)
-    receipt = read_json(job.layout.run / "finished.json") or {}
-    if report is None or metrics is None or receipt != finished_receipt(job, digest):
-        return None
-    manifest = read_json(job.layout.manifest) or {}
-    measured = all(job.layout.measures(k, chain[k]).is_file() for k in range(1, len(chain)))
-    evaluation = read_commit(job.layout.evaluation)
-    if manifest.get("fingerprints") != list(chain) or not measured or evaluation is None:
-        return None
-    if evaluation.fingerprint != evaluation_fingerprint(job.config, digest):
+    metrics = read_json(job.layout.metrics)
+    if metrics is None or not is_current(job, chain, digest):
         return None
     if job.layout.owned_by_dvc and not inside_stage() and not is_recorded(job.layout, job.root, digest):
         return None
     count = len(chain) - 1
     reason = f"all {count} blocks, the evaluation and the report are committed under these settings"
+    if plan.stopped:
+        reason += f"; the chain ends after block {count}: {plan.stopped}"
     return Finished(metrics, str(job.layout.report / "report.html"), digest, reason)
+
+
+def is_current(job: Job, chain: tuple[str, ...], digest: str) -> bool:
+    """Whether measures, certificate, evaluation and report on disk belong to these blocks."""
+    layout = job.layout
+    manifest, evaluation = read_json(layout.manifest) or {}, read_commit(layout.evaluation)
+    certificate = read_json(layout.certificate) or {}
+    return (
+        read_commit(layout.report) is not None
+        and read_json(layout.run / "finished.json") == finished_receipt(job, digest)
+        and manifest.get("fingerprints") == list(chain)
+        and all(stored_figures(job.config, layout, chain, k) for k in range(1, len(chain)))
+        and certificate.get("identity") == certificate_fingerprint(job.config, digest)
+        and evaluation is not None
+        and evaluation.fingerprint == evaluation_fingerprint(job.config, digest)
+    )
 
 
 def check_input(job: Job, plan: Plan) -> None:
@@ -146,7 +164,7 @@ def finish(job: Job, result: dict[str, Any], upto: Stage) -> Finished:
     from tasks.adapters.versions import commit_stages, inside_stage
 
     plan = make_plan(job.config, job.layout)
-    chain = fingerprints(job.config, plan.data_digest or "")
+    chain, _ = planned(job.config, job.layout, plan.data_digest or "")
     digest = chain_digest(job.layout, chain) or ""
     if upto == "report":
         if job.layout.owned_by_dvc and not inside_stage():

@@ -57,7 +57,7 @@ def block_status(layout: Layout, k: int, fingerprint: str, step_size: float) -> 
         "step_size": step_size,
         "name": name_of(k, fingerprint),
         "weights_digest": commit.files["weights.safetensors"] if commit else None,
-        "metrics": {key: value for key, value in metrics.items() if key != "settings"},
+        "metrics": {key: value for key, value in metrics.items() if key not in ("settings", "reasons")},
     }
 
 

@@ -60,11 +60,16 @@ class Augment(Section):
 
 
 class Data(Section):
-    """Where the rows come from and how they are prepared."""
+    """Where the rows come from and how they are prepared.
 
-    source: Literal["digits", "breast_cancer", "moons", "eight_gaussians", "rose", "gaussian", "file"] = (
-        "digits"
-    )
+    ``smoothing`` is an Ornstein-Uhlenbeck time δ in standardised units: every row X becomes
+    e^{-δ}X + √(1 − e^{-2δ}) Z, so that the chain models a law with a density where the data have
+    none (see :func:`jko.smoothing.ornstein_uhlenbeck`); 0 leaves the rows as they are.
+    """
+
+    source: Literal[
+        "digits", "breast_cancer", "moons", "eight_gaussians", "rose", "curve", "gaussian", "file"
+    ] = "digits"
     file: str | None = None
     columns: tuple[str, ...] | None = None
     missing: Literal["refuse", "drop"] = "refuse"
@@ -75,6 +80,7 @@ class Data(Section):
     std: tuple[Positive, ...] = (1.0, 1.0)
     split: Split = Split()
     augment: Augment = Augment()
+    smoothing: Annotated[float, Field(ge=0, le=5, allow_inf_nan=False)] = 0.0
 
     @model_validator(mode="after")
     def _consistent(self) -> Data:
@@ -169,11 +175,31 @@ class BlockOverride(Section):
 
 
 class Measure(Section):
-    """Limits and sizes of what is measured after a block; never part of its identity."""
+    """Limits and sizes of what is measured after a block; never part of its identity.
+
+    ``pairing`` other than ``block`` adds ε in OT pairing: ``emd``, the exact pairing of at most 2000
+    rows, or ``affine``, the optimal map between Gaussians. ``reference_rows`` are solved by the
+    adaptive float64 solver. ``density: off`` does not use a known log p_0.
+    """
 
     inversion_limit: Positive = 0.05
     rows: Annotated[int, Strict(), Field(ge=2)] = 5000
     critic_centres: Annotated[int, Strict(), Field(ge=0, le=1000)] = 30
+    pairing: Literal["block", "emd", "affine"] = "block"
+    reference_rows: Annotated[int, Strict(), Field(ge=2)] = 500
+    density: Annotated[Literal["auto", "off"], BeforeValidator(_switch)] = "auto"
+
+
+class Stop(Section):
+    """When a chain ends before ``steps.count``; N is then chosen by the run, never part of a block.
+
+    ``certificate``: after the first block with certificate (C), two standard errors up, at most
+    this many nats. ``movement``: after the first block that moves the particles by less than this
+    share of all movement so far.
+    """
+
+    certificate: Positive | None = None
+    movement: Annotated[float, Field(gt=0, lt=1)] | None = None
 
 
 class Evaluation(Section):
@@ -202,6 +228,7 @@ class Config(Section):
     training: Training = Training()
     blocks: dict[Annotated[int, Field(ge=1, le=1000)], BlockOverride] = {}
     measure: Measure = Measure()
+    stop: Stop = Stop()
     evaluation: Evaluation = Evaluation()
     runtime: Runtime = Runtime()
 

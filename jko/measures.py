@@ -3,116 +3,194 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from jko.block import Block
 from jko.chain import Chain, reference_log_prob
+from jko.config import Measure
+from jko.densities import Estimate
+from jko.figures import BlockFigures
+from jko.inversion import block_inversion_error
+from jko.jacobian import asymmetry
 from jko.objective import potential
-from jko.residual import EpsilonSquared, linear_critic, residual_data
+from jko.residual import EpsilonSquared, LinearCritic, residual_data
+from jko.score import Score, mean_square, score_after
+from jko.transport import gelbrich_lower, optimal_back
+from jko.two_sample import kl_lower_bound
+
+#: Jacobian entries per coordinate that are affordable: rows · d
+JACOBIAN_BUDGET = 8192
+#: rows at which the exact score is taken back through the chain
+EXACT_ROWS = 1000
+#: numbers that a critic's features may take: rows · features · d
+CRITIC_BUDGET = 40_000_000
+FEWEST_ROWS = 40
+TOO_FEW = EpsilonSquared(math.nan, math.nan, "too few rows")
 
 
 @dataclass(frozen=True)
-class BlockFigures:
-    r"""Figures of block k on validation rows (x = x_{k−1}, y = x_k = T_k(x)).
+class HeldOut:
+    """Held-out particles of a block.
 
     Args:
-        kl_drop: ΔKL_k = E V(x) − E V(y) + E log|det ∇T_k(x)|, nats; an unbiased average.
-        kl_drop_se: its standard error over rows, nats.
-        nll: −E log q_0 of the chain cut after block k, nats, data units.
-        nll_se: its standard error over rows, nats.
-        movement: √E|y − x|², standardised units.
-        inversion_error: √E|T_k⁻¹(y) − x|² with the block's own solver, standardised units.
-        log_det_se: mean over rows of the standard error of log|det ∇T_k| over Hutchinson
-            probes, nats; 0 where the divergence is exact.
-        epsilon: √max(ε̂², 0), block pairing (see :mod:`jko.residual`); null with too few rows.
-        epsilon_squared: ε̂² unclipped.
-        epsilon_squared_se: its standard error.
-        epsilon_class: the class of critics it was maximised over.
-        loss_potential: E V(y), nats.
-        loss_log_det: E log|det ∇T_k(x)|, nats.
-        loss_transport: E|y − x|²/(2γ_k), nats.
-    """
-
-    kl_drop: float
-    kl_drop_se: float
-    nll: float
-    nll_se: float
-    movement: float
-    inversion_error: float
-    log_det_se: float
-    epsilon: float
-    epsilon_squared: float
-    epsilon_squared_se: float
-    epsilon_class: str
-    loss_potential: float
-    loss_log_det: float
-    loss_transport: float
-
-
-@torch.no_grad()
-def measure_block(
-    block: Block,
-    x: Tensor,
-    y: Tensor,
-    *,
-    log_det: Tensor,
-    log_det_se: Tensor,
-    total_log_det: Tensor,
-    critic_centres: int = 0,
-) -> BlockFigures:
-    """Measure one block on held-out particles.
-
-    Args:
-        block: the trained block T_k.
-        x: held-out samples of p_{k−1}, shape (rows, d).
+        x: samples of p_{k−1}, shape (rows, d).
         y: T_k(x) as stored, same rows in the same order.
         log_det: log|det ∇T_k(x)|, shape (rows,).
         log_det_se: its standard error over Hutchinson probes, shape (rows,).
         total_log_det: Σ_{j≤k} log|det ∇T_j| and the standardisation's, shape (rows,).
-        critic_centres: Gaussian bumps of the critic that estimates ε.
     """
-    error = measure_epsilon(block, x, y, critic_centres)
-    drop = (potential(x).double() - potential(y).double()) + log_det.double()
-    nll = -(reference_log_prob(y.double()) + total_log_det.double())
-    moved = ((y - x).double() ** 2).sum(-1).mean()
-    back = torch.cat([block.pull_back(rows) for rows in y.split(4096)])
+
+    x: Tensor
+    y: Tensor
+    log_det: Tensor
+    log_det_se: Tensor
+    total_log_det: Tensor
+
+
+def measure_block(
+    blocks: Sequence[Block], rows: HeldOut, settings: Measure, *, score: Score | None = None, seed: int = 0
+) -> BlockFigures:
+    """Measure the last of some blocks on held-out particles.
+
+    Args:
+        blocks: T_1 … T_k; those before the last are needed only with ``score``.
+        rows: held-out particles before and after block k.
+        settings: how many rows, which critic and pairing.
+        score: ∇log p_0 in standardised units, where it is known.
+        seed: of the draws of the reference.
+    """
+    block, x, y = blocks[-1], rows.x.detach(), rows.y.detach()
+    before, after = potential(x).double(), potential(y).double()
+    drop = before - after + rows.log_det.double()
+    nll = -(reference_log_prob(y.double()) + rows.total_log_det.double())
+    moved = ((y - x).double() ** 2).sum(-1)
+    movement = float(moved.mean().sqrt())
+    with torch.no_grad():
+        back = torch.cat([block.pull_back(part) for part in y.split(4096)])
+    few = y[: settings.reference_rows]
     return BlockFigures(
         kl_drop=float(drop.mean()),
         kl_drop_se=standard_error(drop),
         nll=float(nll.mean()),
         nll_se=standard_error(nll),
-        movement=float(moved.sqrt()),
+        movement=movement,
+        movement_se=standard_error(moved) / (2 * movement) if movement else 0.0,
         inversion_error=root_mean_square(back - x),
-        log_det_se=float(log_det_se.mean()),
-        epsilon=error.epsilon,
-        epsilon_squared=error.value,
-        epsilon_squared_se=error.se,
-        epsilon_class=error.critic,
-        loss_potential=float(potential(y).double().mean()),
-        loss_log_det=float(log_det.double().mean()),
-        loss_transport=float(moved / (2 * block.step_size)),
+        inversion_error_reference=block_inversion_error(block, few, index=len(blocks)),
+        log_det_se=float(rows.log_det_se.mean()),
+        **_residuals(block, x, y, settings),
+        **_exact(blocks, x, y, score),
+        **_identities(x.double(), y.double(), block.step_size),
+        **_shape(block, x),
+        **_lower_bounds(x, y, settings, seed),
+        loss_potential=float(after.mean()),
+        loss_potential_se=standard_error(after),
+        loss_log_det=float(rows.log_det.double().mean()),
+        loss_transport=float(moved.mean() / (2 * block.step_size)),
+        potential_before=float(before.mean()),
+        potential_before_se=standard_error(before),
     )
 
 
-def measure_epsilon(block: Block, x: Tensor, y: Tensor, centres: int) -> EpsilonSquared:
-    """ε̂² of a block in block pairing on held-out rows; nan where they are too few for a critic.
+def _residuals(block: Block, x: Tensor, y: Tensor, settings: Measure) -> dict[str, Any]:
+    """ε² in the pairings wanted and the Fisher information, by critics of one class."""
+    x, y = x.cpu().double(), y.cpu().double()
+    error, fisher = measure_epsilon(x, y, block.step_size, settings.critic_centres)
+    ot = TOO_FEW
+    if settings.pairing != "block":
+        end, back = optimal_back(x, y, settings.pairing)
+        ot = measure_epsilon(back, end, block.step_size, settings.critic_centres)[0]
+    return {
+        "epsilon": error.epsilon,
+        "epsilon_squared": error.value,
+        "epsilon_squared_se": error.se,
+        "epsilon_class": error.critic,
+        "epsilon_ot": ot.epsilon,
+        "epsilon_ot_squared": ot.value,
+        "epsilon_ot_squared_se": ot.se,
+        "fisher": fisher.value,
+        "fisher_se": fisher.se,
+    }
 
-    The bumps are left out where the affine class already asks for more than a twentieth of the rows.
+
+def measure_epsilon(
+    x: Tensor, y: Tensor, step_size: float, centres: int
+) -> tuple[EpsilonSquared, EpsilonSquared]:
+    """ε̂² and the relative Fisher information on held-out rows; nan where they are too few for a critic.
+
+    There are as many bumps as wanted, but no more features than a twentieth of the rows.
 
     Args:
-        block: the block T_k.
-        x: held-out samples of p_{k−1}, shape (rows, d).
-        y: T_k(x), same rows.
+        x: back(y), shape (rows, d).
+        y: samples of p_k, shape (rows, d).
+        step_size: γ_k.
         centres: number of Gaussian bumps wanted.
     """
-    rows, features = len(x), x.shape[1] + 1
+    dim = y.shape[1]
+    features = dim + 1
+    bumps = max(0, min(centres, len(y) // 20 - features))
+    rows = min(len(y), CRITIC_BUDGET // ((features + bumps) * dim))
     if rows < 2 * features:
-        return EpsilonSquared(math.nan, math.nan, "too few rows")
-    bumps = centres if rows >= 20 * (features + centres) else 0
-    return linear_critic(y.cpu(), residual_data(x, y, block.step_size).cpu(), centres=bumps)
+        return TOO_FEW, TOO_FEW
+    x, y = x[:rows], y[:rows]
+    critic = LinearCritic(y, centres=bumps)
+    return critic.estimate(residual_data(x, y, step_size)), critic.estimate(y)
+
+
+def _exact(blocks: Sequence[Block], x: Tensor, y: Tensor, score: Score | None) -> dict[str, Any]:
+    if score is None:
+        names = ("", "_squared", "_squared_se")
+        return dict.fromkeys(
+            [*(f"epsilon_exact{end}" for end in names), "fisher_exact", "fisher_exact_se"], math.nan
+        )
+    x, y = x[:EXACT_ROWS].double(), y[:EXACT_ROWS].double()
+    slope = score_after(blocks, y, score)
+    error = mean_square(residual_data(x, y, blocks[-1].step_size) + slope)
+    fisher = mean_square(y + slope)
+    return {
+        "epsilon_exact": math.sqrt(error.value),
+        "epsilon_exact_squared": error.value,
+        "epsilon_exact_squared_se": error.se,
+        "fisher_exact": fisher.value,
+        "fisher_exact_se": fisher.se,
+    }
+
+
+def _identities(x: Tensor, y: Tensor, step_size: float) -> dict[str, Any]:
+    """Both identities of every exact JKO step from any law; derived, see theory.md."""
+    mean = (1 + step_size) * y.mean(0) - x.mean(0)
+    inner = y - y.mean(0)
+    cross = (x - x.mean(0)).T @ inner / len(y)
+    cov = (1 + step_size) * inner.T @ inner / len(y) - cross - step_size * torch.eye(y.shape[1]).to(y)
+    return {"identity_mean": float(mean.norm()), "identity_covariance": float(cov.norm())}
+
+
+def _shape(block: Block, x: Tensor) -> dict[str, Any]:
+    found = asymmetry(block, x[: max(2, JACOBIAN_BUDGET // x.shape[1])])
+    return {
+        "kappa": found.kappa,
+        "kappa_se": found.kappa_se,
+        "symmetric_part_positive": found.smallest > 0,
+        "symmetric_part_smallest": found.smallest,
+        "lipschitz_inverse": found.lipschitz_inverse,
+        "lipschitz_inverse_q99": found.lipschitz_inverse_q99,
+    }
+
+
+def _lower_bounds(x: Tensor, y: Tensor, settings: Measure, seed: int) -> dict[str, Any]:
+    kl = kl_lower_bound(y, seed=seed) if len(y) >= FEWEST_ROWS else Estimate(math.nan, math.nan)
+    wanted = settings.pairing != "block"
+    return {
+        "kl_lower_bound": kl.value,
+        "kl_lower_bound_se": kl.se,
+        "moved_lower": gelbrich_lower(x.cpu(), y.cpu()) if wanted else math.nan,
+        "distance_lower": gelbrich_lower(y.cpu()) if wanted else math.nan,
+    }
 
 
 @torch.no_grad()

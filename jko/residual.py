@@ -50,7 +50,12 @@ def residual_data(x: Tensor, y: Tensor, step_size: float) -> Tensor:
 
 
 def linear_critic(y: Tensor, u: Tensor, *, centres: int = 0, ridge: float = 1e-3) -> EpsilonSquared:
-    r"""Debiased estimate of ε² over a linear class of fields.
+    """:class:`LinearCritic` for a single u."""
+    return LinearCritic(y, centres=centres, ridge=ridge).estimate(u)
+
+
+class LinearCritic:
+    r"""A linear class of fields at samples y, factorised once for any number of u.
 
     For every field φ, :math:`E[2(\langle u, \varphi\rangle - \nabla\cdot\varphi) - |\varphi|^2] =
     \epsilon^2 - E|\xi - \varphi|^2`. With features P (rows, K) for each coordinate,
@@ -59,34 +64,44 @@ def linear_critic(y: Tensor, u: Tensor, *, centres: int = 0, ridge: float = 1e-3
     .. math:: \hat\epsilon^2 = (n|\bar h|^2 - \overline{|h_i|^2}) / (n - 1)
 
     Give held-out particles only: on those that trained the block it is near zero whatever ε is.
+    The same critic serves ε in both pairings and, with u = ∇V, the relative Fisher information.
 
     Args:
         y: samples of p', shape (rows, d).
-        u: :func:`residual_data` at them, shape (rows, d).
         centres: number of Gaussian bumps, centred at the first rows, beside the affine class.
         ridge: r relative to tr(PᵀP/n)/K, for the bumps; the affine class needs (almost) none.
 
-    Returns:
-        The estimate, in float64.
+    Source: derived, see theory.md.
     """
-    y, u = y.double(), u.double()
-    features, slopes = _features(y, centres)
-    count, size = features.shape
-    gram = features.T @ features / count
-    strength = (ridge if centres else 1e-10) * gram.trace() / size
-    factor = torch.linalg.cholesky(gram + strength * torch.eye(size, dtype=gram.dtype))
-    flat = (features[:, :, None] * u[:, None, :] - slopes).transpose(0, 1).reshape(size, -1)
-    h = torch.linalg.solve_triangular(factor, flat, upper=False).reshape(size, count, -1).transpose(0, 1)
-    mean = h.mean(0)
-    value = (count * (mean**2).sum() - (h**2).sum((1, 2)).mean()) / (count - 1)
-    field = torch.linalg.solve_triangular(factor, features.T, upper=False).T @ mean
-    terms = 2 * (h * mean).sum((1, 2)) - (field**2).sum(-1)
-    spread = _trace_of_squared_covariance((h - mean).reshape(count, -1))
-    floor = 2 * spread / count**2
-    variance = torch.maximum(terms.var() / count - floor, floor)
-    return EpsilonSquared(
-        float(value), float(variance.sqrt()), f"affine + {centres} RBF" if centres else "affine"
-    )
+
+    def __init__(self, y: Tensor, *, centres: int = 0, ridge: float = 1e-3) -> None:
+        self.name = f"affine + {centres} RBF" if centres else "affine"
+        self.features, self.slopes = _features(y.double(), centres)
+        count, size = self.features.shape
+        gram = self.features.T @ self.features / count
+        strength = (ridge if centres else 1e-10) * gram.trace() / size
+        self.factor = torch.linalg.cholesky(gram + strength * torch.eye(size, dtype=gram.dtype))
+        self.whitened = self._solve(self.features.T)
+
+    def estimate(self, u: Tensor) -> EpsilonSquared:
+        """Debiased estimate of ε² for ξ = u + ∇log p', in float64.
+
+        Args:
+            u: :func:`residual_data` at the samples, or ∇V for the Fisher information, (rows, d).
+        """
+        count, size = self.features.shape
+        flat = (self.features[:, :, None] * u.double()[:, None, :] - self.slopes).transpose(0, 1)
+        h = self._solve(flat.reshape(size, -1)).reshape(size, count, -1).transpose(0, 1)
+        mean = h.mean(0)
+        value = (count * (mean**2).sum() - (h**2).sum((1, 2)).mean()) / (count - 1)
+        terms = 2 * (h * mean).sum((1, 2)) - ((self.whitened.T @ mean) ** 2).sum(-1)
+        spread = _trace_of_squared_covariance((h - mean).reshape(count, -1))
+        floor = 2 * spread / count**2
+        variance = torch.maximum(terms.var() / count - floor, floor)
+        return EpsilonSquared(float(value), float(variance.sqrt()), self.name)
+
+    def _solve(self, values: Tensor) -> Tensor:
+        return torch.linalg.solve_triangular(self.factor, values, upper=False)
 
 
 def _features(y: Tensor, centres: int) -> tuple[Tensor, Tensor]:

@@ -1,8 +1,9 @@
-"""Measure a committed block on validation rows."""
+"""Measure a committed block on validation rows, and say what the chain guarantees after it."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,68 +11,109 @@ import torch
 from prefect import task
 
 from jko.config import Config
+from jko.densities import Estimate
 from jko.errors import NumericalError
+from jko.guarantee import Evidence, certify
+from jko.measures import HeldOut
 from jko.measures import measure_block as block_figures
-from tasks.adapters.commit import read_json, write_json
+from tasks.adapters.commit import write_json
 from tasks.adapters.layout import Layout
-from tasks.adapters.store import load_block, read_facts, read_particles, read_samples
+from tasks.adapters.plan import measured_with, stored_figures
+from tasks.adapters.store import DataFacts, load_block, read_facts, read_particles, read_samples
+from tasks.datasets.laws import score_of
 from tasks.options import DURABLE, skipped
 
 
 @task(name="measure", task_run_name="block-{k}-measure", **DURABLE)
 def measure_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> Any:
     """Write the figures of block k; after its commit, so a kill here costs no training."""
-    path = layout.measures(k, chain[k])
-    figures = read_json(path)
-    if figures is None or figures.get("settings") != measured_with(config):
-        torch.set_num_threads(config.runtime.threads)
-        figures = {**measure(config, layout, chain, k), "settings": measured_with(config)}
-        write_json(path, figures)
+    figures = stored_figures(config, layout, chain, k)
+    if figures is not None:
         check_inversion(config, k, figures)
-        return figures
+        return skipped(f"block {k} is already measured", figures)
+    figures = measured(config, layout, chain, k)[-1]
+    write_json(layout.measures(k, chain[k]), figures)
     check_inversion(config, k, figures)
-    return skipped(f"block {k} is already measured", figures)
+    return figures
 
 
-def measured_with(config: Config) -> dict[str, int]:
-    """The settings that change what is measured."""
-    return {"rows": config.measure.rows, "critic_centres": config.measure.critic_centres}
+def measured(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> list[dict[str, Any]]:
+    """The figures of blocks 1..k, each with the certificates after it; stored ones are taken."""
+    facts = read_facts(layout, chain[0])
+    all_figures: list[dict[str, Any]] = []
+    for j in range(1, k + 1):
+        figures = stored_figures(config, layout, chain, j)
+        if figures is None:
+            figures = measure(config, layout, chain, j)
+            figures |= certificates(config, facts, [*all_figures, figures])
+            figures["settings"] = measured_with(config)
+        all_figures.append(figures)
+    return all_figures
 
 
 def measure(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> dict[str, Any]:
-    """The figures of :class:`jko.measures.BlockFigures`; nan becomes null."""
+    """The figures of :class:`jko.measures.BlockFigures`; what is not a number becomes null."""
+    torch.set_num_threads(config.runtime.threads)
     rows = config.measure.rows
 
-    def held_out(name: str, dtype: torch.dtype = torch.float64) -> torch.Tensor:
-        return torch.from_numpy(read_samples(layout, k, chain[k], name)[:rows]).to(dtype)
+    def held_out(name: str) -> torch.Tensor:
+        return torch.from_numpy(read_samples(layout, k, chain[k], name)[:rows]).double()
 
-    block = load_block(layout, config, k, chain[k], read_facts(layout, chain[0]).dim)
-    figures = block_figures(
-        block,
+    facts = read_facts(layout, chain[0])
+    score = score_of(config, facts)
+    first = 1 if score else k  # the exact score is taken back through all blocks
+    blocks = [load_block(layout, config, j, chain[j], facts.dim) for j in range(first, k + 1)]
+    particles = HeldOut(
         read_particles(layout, config, k - 1, chain[k - 1], "validation")[:rows],
         read_particles(layout, config, k, chain[k], "validation")[:rows],
-        log_det=held_out("validation_log_det"),
-        log_det_se=held_out("validation_log_det_se"),
-        total_log_det=held_out("validation_log_det_total"),
-        critic_centres=config.measure.critic_centres,
+        held_out("validation_log_det"),
+        held_out("validation_log_det_se"),
+        held_out("validation_log_det_total"),
     )
-    values = {
+    figures = block_figures(blocks, particles, config.measure, score=score, seed=config.seed)
+    return {"step_size": blocks[-1].step_size, **nulled(asdict(figures))}
+
+
+def certificates(config: Config, facts: DataFacts, figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The fields of :class:`jko.guarantee.Guarantee` after the last of measured blocks."""
+    entropy = Estimate(facts.entropy["value"], facts.entropy["se"]) if facts.entropy else None
+    evidence = [Evidence.of(own, entropy=entropy) for own in figures]
+    return nulled(asdict(certify(evidence, facts.dim, unfit=unfit(config, facts))))
+
+
+def unfit(config: Config, facts: DataFacts) -> str:
+    """Why no certificate can hold for these data; empty if nothing known speaks against it."""
+    if facts.smoothing:
+        return ""
+    if any(facts.grid):
+        return (
+            "the data were dequantised with uniform noise, whose jumps make the Fisher information and "
+            "so ε infinite; set data.smoothing, such as 0.01, for a law with finite ε"
+        )
+    if config.data.source == "curve":
+        return "data on a curve have no density; set data.smoothing, such as 0.02"
+    return ""
+
+
+def nulled(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures as JSON: what is not a number becomes null."""
+    return {
         key: None if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in asdict(figures).items()
+        for key, value in figures.items()
     }
-    return {"step_size": block.step_size, **values}
 
 
-def check_inversion(config: Config, k: int, figures: dict[str, Any]) -> None:
+def check_inversion(config: Config, k: int, figures: Mapping[str, Any]) -> None:
     """Stop a run whose block cannot be inverted.
 
     Raises:
-        NumericalError: the round trip is off by more than ``measure.inversion_limit``.
+        NumericalError: the round trip, or the distance of the computed inverse to the true one, is
+            more than ``measure.inversion_limit``.
     """
-    error = figures["inversion_error"]
-    if error is None or error > config.measure.inversion_limit:
+    errors = [figures["inversion_error"], figures["inversion_error_reference"]]
+    worst = max(math.inf if error is None else error for error in errors)
+    if worst > config.measure.inversion_limit:
         raise NumericalError(
-            "the block does not invert", block=k, value=math.nan if error is None else error,
-            bound=config.measure.inversion_limit,
+            "the block does not invert", block=k, value=worst, bound=config.measure.inversion_limit,
             remedy="raise solver.steps or lower the step size (measure.inversion_limit is the bound)",
         )  # fmt: skip

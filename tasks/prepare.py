@@ -1,4 +1,4 @@
-"""Prepare the data: load, dequantise, split, standardise, commit as block 0."""
+"""Prepare the data: load, dequantise, split, standardise, smooth, commit as block 0."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ def adopt_prepared(layout: Layout, digest: str) -> None:
 
 def facts_of(table: Table, prepared: Prepared) -> DataFacts:
     """The facts stored with the arrays."""
-    entropy = table.entropy
+    # a known entropy is that of the source's law, not of the smoothed one
+    entropy = None if prepared.smoothing else table.entropy
     return DataFacts(
         name=Path(table.name).name,
         columns=table.columns,
@@ -76,4 +77,6 @@ def facts_of(table: Table, prepared: Prepared) -> DataFacts:
         },
         entropy=None if entropy is None else {"value": entropy.value, "se": entropy.se},
         image_shape=table.image_shape,
+        smoothing=prepared.smoothing,
+        smoothing_w2=prepared.smoothing_w2,
     )

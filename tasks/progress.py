@@ -153,7 +153,10 @@ class Progress:
         if self.bar is not None:
             self.bars.remove_task(self.bar)
             self.bar = None
-        error = "" if figures["epsilon"] is None else f"  ε {figures['epsilon']:.2f}"
+        epsilon = figures["epsilon"] if figures["epsilon_exact"] is None else figures["epsilon_exact"]
+        error = "" if epsilon is None else f"  ε {epsilon:.2f}"
+        if figures["kl_bound"] is not None:
+            error += f"  KL ≤ {figures['kl_bound']:.3g} nats"
         self.say(
             f"block {k}/{count}  γ {figures['step_size']:.3g}  KL drop {figures['kl_drop']:.3f} nats  "
             f"NLL {figures['nll']:.3f} ± {figures['nll_se']:.3f} nats  movement {figures['movement']:.3f}  "

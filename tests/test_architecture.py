@@ -126,7 +126,7 @@ def test_the_pins_let_the_scheduler_start() -> None:
 
 def test_the_readme_names_every_figure_and_preset() -> None:
     from flows.settings import preset_names
-    from jko.measures import BlockFigures
+    from jko.figures import BlockFigures
 
     readme = (ROOT / "README.md").read_text()
     unsaid = {"epsilon_squared_se"}  # written as `epsilon_squared`, `_se`

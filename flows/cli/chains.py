@@ -19,7 +19,7 @@ from jko.errors import InputError
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import Plan, make_plan, read_manifest, stored_config
 
-STAGES = ("prepare", "train", "evaluate", "report")
+STAGES = ("prepare", "train", "certify", "evaluate", "report")
 
 
 def chain_folder(request: Request, root: Path, chain: Path | None) -> Layout:

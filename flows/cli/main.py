@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from flows.cli import chains, models
+from flows.cli import chains, guarantees, models
 from jko.errors import JkoError
 
 
@@ -17,7 +17,8 @@ def cli() -> None:
 
 
 for command in (
-    chains.train, chains.resume, chains.report, chains.status, chains.stage, models.sample, models.score,
+    chains.train, chains.resume, chains.report, chains.status, chains.stage, guarantees.certify,
+    models.sample, models.score,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -61,9 +61,14 @@ class Layout:
         return self.beside("metrics.json")
 
     @property
+    def certificate(self) -> Path:
+        """What the chain guarantees, as one JSON file."""
+        return self.beside("certificate.json")
+
+    @property
     def places(self) -> tuple[Path, ...]:
         """Everything that belongs to the chain."""
-        own = (self.chain, self.run, self.evaluation, self.report, self.metrics)
+        own = (self.chain, self.run, self.evaluation, self.report, self.metrics, self.certificate)
         return (*own, self.prepared) if self.prepared else own
 
     @property

@@ -10,12 +10,17 @@ from typing import Any, Literal
 
 from jko.config import NUMERICS, Config, flattened, parse_config
 from jko.errors import InputError
+from jko.stop import stop_reason
 from tasks.adapters.commit import digest_of, file_digest, read_commit, read_json, write_json
 from tasks.adapters.layout import Layout, name_of
 
 FORMAT = 1
 #: raised when a change alters what the evaluation computes
 EVALUATION = 2
+#: raised when a change alters what is measured of a block
+MEASURES = 2
+#: raised when a change alters what a certificate says
+CERTIFICATE = 1
 BlockState = Literal["done", "missing"]
 
 
@@ -46,11 +51,13 @@ class Plan:
         source_key: identity of the data's source and preparation.
         data_digest: digest of the prepared arrays, once they are committed.
         blocks: blocks 0..N.
+        stopped: why the chain ends before ``steps.count``; empty if it does not.
     """
 
     source_key: str
     data_digest: str | None
     blocks: tuple[BlockPlan, ...]
+    stopped: str = ""
 
     @property
     def missing(self) -> tuple[BlockPlan, ...]:
@@ -118,6 +125,35 @@ def fingerprints(config: Config, data_digest: str) -> tuple[str, ...]:
     return tuple(chain)
 
 
+def measured_with(config: Config) -> dict[str, Any]:
+    """The settings that change what is measured."""
+    return {**config.measure.model_dump(mode="json", exclude={"inversion_limit"}), "version": MEASURES}
+
+
+def stored_figures(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> dict[str, Any] | None:
+    """The figures of block k, if they were measured under these settings."""
+    figures = read_json(layout.measures(k, chain[k]))
+    return figures if figures is not None and figures.get("settings") == measured_with(config) else None
+
+
+def planned(config: Config, layout: Layout, data_digest: str) -> tuple[tuple[str, ...], str]:
+    """Fingerprints of blocks 0..N, where a stop rule that is met already ends the chain.
+
+    Returns:
+        The fingerprints, and why the chain ends early (empty if it does not).
+    """
+    chain = fingerprints(config, data_digest)
+    figures: list[dict[str, Any]] = []
+    for k in range(1, len(chain)):
+        own = stored_figures(config, layout, chain, k)
+        if own is None or read_commit(layout.block(k, chain[k])) is None:
+            break
+        figures.append(own)
+        if why := stop_reason(config.stop, figures):
+            return chain[: k + 1], why
+    return chain, ""
+
+
 def find_data(layout: Layout, key: str) -> str | None:
     """Digest of the committed data of this source, in the chain or in DVC's prepared folder."""
     places = [layout.prepared] if layout.prepared else []
@@ -144,7 +180,8 @@ def make_plan(config: Config, layout: Layout, *, verify: bool = False) -> Plan:
         why = "the data are not prepared yet" if before is None else "the data or their settings changed"
         return Plan(key, None, tuple(BlockPlan(k, None, g, "missing", why) for k, g in enumerate(sizes)))
     blocks: list[BlockPlan] = []
-    for k, fingerprint in enumerate(fingerprints(config, digest)):
+    chain, stopped = planned(config, layout, digest)
+    for k, fingerprint in enumerate(chain):
         commit = read_commit(layout.block(k, fingerprint), verify=verify)
         done = commit is not None and commit.fingerprint == fingerprint
         parent_missing = bool(blocks) and blocks[-1].state == "missing"
@@ -154,7 +191,7 @@ def make_plan(config: Config, layout: Layout, *, verify: bool = False) -> Plan:
             else _reason(config, layout, before, blocks, fingerprint=fingerprint)
         )
         blocks.append(BlockPlan(k, fingerprint, sizes[k], "missing" if reason else "done", reason))
-    return Plan(key, digest, tuple(blocks))
+    return Plan(key, digest, tuple(blocks), stopped)
 
 
 def _reason(
@@ -219,7 +256,7 @@ def stored_config(layout: Layout) -> Config:
 
 def write_manifest(config: Config, layout: Layout, data_digest: str) -> tuple[str, ...]:
     """Write ``chain.json`` for a plan; returns the fingerprints of blocks 0..N."""
-    chain = fingerprints(config, data_digest)
+    chain, _ = planned(config, layout, data_digest)
     write_json(
         layout.manifest,
         {
@@ -255,6 +292,11 @@ def evaluation_fingerprint(config: Config, digest: str) -> str:
     """Identity of an evaluation: the chain's content and what is drawn."""
     settings = config.evaluation.model_dump(mode="json")
     return digest_of({"chain": digest, "evaluation": settings, "version": EVALUATION})
+
+
+def certificate_fingerprint(config: Config, digest: str) -> str:
+    """Identity of a certificate: the chain's content and how it is measured."""
+    return digest_of({"chain": digest, "measure": measured_with(config), "version": CERTIFICATE})
 
 
 def _move(source: Path, target: Path) -> None:

@@ -102,6 +102,9 @@ class DataFacts:
         rows: number of rows by part; ``source`` counts the training rows without copies.
         entropy: differential entropy of the law in nats with its standard error, where known.
         image_shape: rows as pictures, where that makes sense.
+        smoothing: δ, the Ornstein-Uhlenbeck time by which all rows are smoothed; 0 if they are not.
+        smoothing_w2: upper bound of W2 between the law of the data and that of the smoothed rows,
+            standardised units; ``None`` if they are not smoothed.
     """
 
     name: str
@@ -113,6 +116,8 @@ class DataFacts:
     rows: Mapping[str, int]
     entropy: Mapping[str, float] | None
     image_shape: tuple[int, int] | None
+    smoothing: float = 0.0
+    smoothing_w2: float | None = None
 
     @property
     def dim(self) -> int:

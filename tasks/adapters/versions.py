@@ -9,7 +9,7 @@ from pathlib import Path
 from tasks.adapters.commit import digest_of, file_digest, read_json, write_json
 from tasks.adapters.layout import Layout
 
-STAGES = ("prepare", "train", "evaluate", "report")
+STAGES = ("prepare", "train", "certify", "evaluate", "report")
 log = logging.getLogger("jko.versions")
 
 

@@ -52,6 +52,12 @@ def rose(settings: Data, seed: int) -> Table:
     return sample_density("rose", densities.PictureDensity(densities.rose_picture()), settings.rows, seed)
 
 
+def curve(settings: Data, seed: int) -> Table:
+    """Points exactly on a closed curve in the plane: a law without density, so without entropy."""
+    draw = np.random.default_rng(counter_seed(seed, "data"))
+    return Table("curve", densities.curve_points(settings.rows, draw), tuple("xy"))
+
+
 def gaussian(settings: Data, seed: int) -> Table:
     """N(data.mean, diag(data.std²))."""
     law = densities.DiagonalGaussian(np.array(settings.mean), np.array(settings.std))
@@ -74,6 +80,7 @@ SOURCES: dict[str, Source] = {
     "moons": moons,
     "eight_gaussians": eight_gaussians,
     "rose": rose,
+    "curve": curve,
     "gaussian": gaussian,
     "file": file,
 }

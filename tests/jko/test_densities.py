@@ -77,6 +77,36 @@ def test_samples_have_the_moments_of_the_density(name: str) -> None:
         assert (np.abs(values.mean(0) - exact) < 4 * values.std(0) / 4000**0.5).all()
 
 
+def finite_differences(density: Density, x: np.ndarray, h: float = 1e-4) -> np.ndarray:
+    """Gradient of the log-density by a five-point stencil in every direction, shape (rows, d)."""
+    return np.stack(
+        [
+            sum(c * density.log_prob(x + k * h * e) for k, c in ((-2, 1), (-1, -8), (1, 8), (2, -1)))
+            / (12 * h)
+            for e in np.eye(density.dim)
+        ],
+        axis=1,
+    )
+
+
+@every_density
+def test_score_is_the_gradient_of_the_log_density(name: str) -> None:
+    """On its own samples and far from them, where a picture sums all of its pixels."""
+    density = DENSITIES[name]
+    x = np.concatenate([density.sample(60, np.random.default_rng(14)), [[7.0, -6.5], [-9.0, 3.0]]])
+    assert density.score(x).shape == x.shape
+    np.testing.assert_allclose(density.score(x), finite_differences(density, x), rtol=1e-6, atol=1e-6)
+
+
+@every_density
+def test_score_has_mean_zero_and_turns_against_the_point(name: str) -> None:
+    """E∇log p = 0 and E⟨x, ∇log p⟩ = −d over samples, within 4 SE: Stein's identity."""
+    x = DENSITIES[name].sample(4000, np.random.default_rng(15))
+    score = DENSITIES[name].score(x)
+    for values, exact in ((score, 0), ((x * score).sum(1), -2)):
+        assert (np.abs(values.mean(0) - exact) < 4 * values.std(0) / 4000**0.5).all()
+
+
 @every_density
 def test_samples_are_a_function_of_the_generator(name: str) -> None:
     first, again, other = (DENSITIES[name].sample(20, np.random.default_rng(seed)) for seed in (3, 3, 4))
@@ -140,6 +170,27 @@ def test_picture_density_far_from_all_dark_pixels_is_still_exact() -> None:
     picture = PictureDensity(darkness)
     x = np.array([[3.9, -3.9], [-40.0, 7.0], [0.0, 0.0], *picture.centres(np.array([3]), np.array([4]))])
     np.testing.assert_allclose(picture.log_prob(x), all_pixels_log_prob(picture, x), rtol=1e-10)
+    alone = picture.centres(np.array([3]), np.array([4]))
+    np.testing.assert_allclose(picture.score(x), (alone - x) / picture.std**2, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("picture", [OBLONG, DENSITIES["rose"]], ids=["oblong", "rose"])
+def test_picture_score_from_near_pixels_equals_that_from_all(picture: PictureDensity) -> None:
+    """Across the internal batches too: the reach that covers the picture sums everything."""
+    x = picture.sample(5100, np.random.default_rng(16))
+    everything = np.concatenate([picture.score(rows, reach=40) for rows in (x[:5], x[-5:])])
+    np.testing.assert_allclose(picture.score(x)[[*range(5), *range(-5, 0)]], everything, rtol=0, atol=1e-9)
+
+
+def test_picture_density_looks_beyond_a_faint_pixel_to_a_dark_one() -> None:
+    """One pixel in a corner of the window, a nearer one just outside: the outer one decides."""
+    darkness = np.zeros((30, 30))
+    darkness[16, 16], darkness[10, 17] = 0.01, 1.0
+    picture = PictureDensity(darkness)
+    x = picture.centres(np.array([10]), np.array([10]))
+    outer = picture.centres(np.array([10]), np.array([17]))
+    np.testing.assert_allclose(picture.log_prob(x), all_pixels_log_prob(picture, x), rtol=1e-12)
+    np.testing.assert_allclose(picture.score(x), (outer - x) / picture.std**2, rtol=1e-9, atol=1e-9)
 
 
 def test_picture_density_stands_upright() -> None:

@@ -9,7 +9,9 @@ from torch import Tensor
 from jko import gaussian
 from jko.block import Block
 from jko.chain import Chain
-from jko.measures import BlockFigures, chain_inversion_error, measure_block, root_mean_square, standard_error
+from jko.config import Measure
+from jko.figures import BlockFigures
+from jko.measures import HeldOut, chain_inversion_error, measure_block, root_mean_square, standard_error
 from jko.objective import jko_objective
 from tests.oracles import (
     affine_block,
@@ -22,6 +24,7 @@ from tests.oracles import (
 
 MEAN, STD = [2.0, -1.0], [0.5, 1.5]
 AFTER_MEAN, AFTER_STD = [1.0, -0.3], [0.8, 1.2]
+MEASURE = Measure(critic_centres=0, reference_rows=50)
 X = torch.tensor(MEAN) + torch.tensor(STD) * normal(256, 2, seed=0)
 
 
@@ -29,14 +32,8 @@ X = torch.tensor(MEAN) + torch.tensor(STD) * normal(256, 2, seed=0)
 def figures(block: Block, x: Tensor = X, before: float = 0.0) -> BlockFigures:
     """Measured as a chain would: ``before`` is the log-determinant of what came first."""
     pushed = block(x)
-    return measure_block(
-        block,
-        x,
-        pushed.x,
-        log_det=pushed.log_det,
-        log_det_se=pushed.log_det_se,
-        total_log_det=pushed.log_det + before,
-    )
+    rows = HeldOut(x, pushed.x, pushed.log_det, pushed.log_det_se, pushed.log_det + before)
+    return measure_block([block], rows, MEASURE)
 
 
 def test_kl_drop_of_an_affine_block_is_the_difference_of_closed_forms() -> None:
@@ -110,14 +107,8 @@ def test_inversion_error_sees_rows_in_the_wrong_order() -> None:
     """Row i of y must be the image of row i of x."""
     block = identity_block(2)
     pushed = block(X)
-    found = measure_block(
-        block,
-        X,
-        pushed.x.flip(0),
-        log_det=pushed.log_det,
-        log_det_se=pushed.log_det_se,
-        total_log_det=pushed.log_det,
-    )
+    rows = HeldOut(X, pushed.x.flip(0), pushed.log_det, pushed.log_det_se, pushed.log_det)
+    found = measure_block([block], rows, MEASURE)
     assert found.inversion_error > 1
 
 

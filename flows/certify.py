@@ -1,0 +1,59 @@
+"""The certificate of a chain on disk: read, or made where it is missing or of other blocks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jko.config import Config
+from jko.errors import ChainInUseError, InputError
+from tasks.adapters.commit import read_commit, write_json
+from tasks.adapters.layout import Layout
+from tasks.adapters.lock import chain_lock
+from tasks.adapters.plan import read_manifest, stored_config
+from tasks.certify import certificate, stored_certificate
+
+
+def certificate_of(layout: Layout, pairing: str | None = None) -> dict[str, Any]:
+    """What the committed blocks of a chain guarantee, also of an unfinished chain.
+
+    It is stored beside the chain if the chain is complete and no other process works on it.
+
+    Args:
+        layout: the chain.
+        pairing: of ε, other than the chain's own setting.
+
+    Raises:
+        InputError: no chain there, or no block of it is committed.
+    """
+    config = stored_config(layout)
+    if pairing is not None:
+        config = _with_pairing(config, pairing)
+    planned = tuple((read_manifest(layout) or {})["fingerprints"])
+    chain = committed(layout, planned)
+    if len(chain) < 2:
+        raise InputError(f"{layout.chain}: no block is committed yet; run jko resume {layout.chain}")
+    known = stored_certificate(config, layout, chain)
+    if known is not None:
+        return known
+    found = certificate(config, layout, chain)
+    if chain == planned and pairing is None:
+        try:
+            with chain_lock(layout, "jko certify"):
+                write_json(layout.certificate, found)
+        except ChainInUseError:
+            pass  # whoever works on the chain writes it
+    return found
+
+
+def committed(layout: Layout, chain: tuple[str, ...]) -> tuple[str, ...]:
+    """The leading blocks that are committed and undamaged."""
+    kept = []
+    for k, fingerprint in enumerate(chain):
+        if read_commit(layout.block(k, fingerprint), verify=True) is None:
+            break
+        kept.append(fingerprint)
+    return tuple(kept)
+
+
+def _with_pairing(config: Config, pairing: str) -> Config:
+    return config.model_copy(update={"measure": config.measure.model_copy(update={"pairing": pairing})})

@@ -1,0 +1,103 @@
+"""Commands that say what a chain guarantees."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flows.settings import project_root
+from tasks.adapters.layout import Layout
+
+
+@click.command()
+@click.argument("chain", type=click.Path(path_type=Path), metavar="DIR")
+@click.option(
+    "--pairing", type=click.Choice(["block", "emd", "affine"]), help="Of ε; default: the chain's setting."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def certify(chain: Path, pairing: str | None, as_json: bool) -> None:
+    """Show what the chain in DIR guarantees, under which assumptions, and what was only estimated."""
+    from flows.certify import certificate_of
+
+    layout = Layout.of(chain, project_root())
+    found = certificate_of(layout, pairing)
+    click.echo(json.dumps(found, indent=1)) if as_json else show(layout, found)
+
+
+def show(layout: Layout, found: dict[str, Any]) -> None:
+    """Print a certificate for people."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console, whole = Console(highlight=False), found["chain"]
+    blocks = Table(title=f"{layout.chain}: {whole['steps']} blocks", title_justify="left")
+    for name in ("block", "γ", "ε² ± SE", "by", "κ", "sym ∇T ≻ 0", "movement", "KL drop", "KL ≤ (A)", "(B)", "(C)",
+                 "inverse error"):  # fmt: skip
+        blocks.add_column(name, justify="right")
+    for block in found["blocks"]:
+        blocks.add_row(
+            str(block["index"]), f"{block['step_size']:.3g}",
+            *epsilon_squared(block), number(block["kappa"]), "yes" if block["symmetric_part_positive"] else "no",
+            number(block["movement"]), number(block["kl_drop"]), number(block["certificate_a"]),
+            number(block["certificate_b"]), number(block["certificate_c"]),
+            number(block["inversion_error_reference"]),
+        )  # fmt: skip
+    console.print(blocks)
+    chain = Table(title="the chain", title_justify="left", show_header=False)
+    for label, name in ROWS:
+        value = whole[name]
+        text = number(value) if value is not None else "–"
+        chain.add_row(label, text, whole["reasons"].get(name, ""))
+    test, interval = whole["two_sample"], whole["entropy_interval"]
+    chain.add_row(
+        "two-sample test of p_N against N(0, I)", f"p = {test['p']:.3g}",
+        f"energy distance {test['statistic']:.3g}, 95 % null quantile {test['null_quantile']:.3g}, "
+        f"{test['rows']} rows",
+    )  # fmt: skip
+    chain.add_row("entropy of the data, nats", f"{number(interval[0])} … {number(interval[1])}",
+                  whole["reasons"].get("entropy_interval", ""))  # fmt: skip
+    console.print(chain)
+    console.print("rests on:")
+    for item in whole["assumptions"]:
+        console.print(f"  {'✓' if item['holds'] else '✗'} {item['name']}: {item['how']}", soft_wrap=True)
+    if whole["stopped"]:
+        console.print(f"the chain ended by its stop rule: {whole['stopped']}")
+    console.print(whole["mixed"]["says"], soft_wrap=True)
+
+
+def epsilon_squared(block: dict[str, Any]) -> tuple[str, str]:
+    """The ε² that the certificates use, and how it was found."""
+    if block["pairing"] == "ot":
+        name, how = "epsilon_ot_squared", f"{block['epsilon_class']}, OT pairing"
+    elif block["epsilon_exact"] is not None:
+        name, how = "epsilon_exact_squared", "exact score"
+    else:
+        name, how = "epsilon_squared", block["epsilon_class"]
+    return f"{number(block[name])} ± {number(block[f'{name}_se'])}", how
+
+
+ROWS = (
+    ("KL(p_N ‖ N(0, I)) ≤, theorem (A), nats", "certificate_a"),
+    ("  ≤, sharp recursion (B)", "certificate_b"),
+    ("  ≤, log-Sobolev (C)", "certificate_c"),
+    ("  ≤, (C) sharpened by HWI", "certificate_c_hwi"),
+    ("  ≤, (C) propagated through KL drops", "certificate_c_propagated"),
+    ("  ≤, (C) by the triangle inequality", "certificate_c_triangle"),
+    ("  ≥, classifier (estimate)", "kl_lower_bound"),
+    ("  measured: NLL − known entropy", "kl_measured"),
+    ("W2(p_N, N(0, I)) ≤, standardised units", "w2_bound"),
+    ("total variation ≤", "tv"),
+    ("steps that (A) asks for at this ε and γ", "theorem_steps"),
+    ("steps that (B) asks for", "sharp_steps"),
+    ("W2 of data and smoothed law ≤", "smoothing_w2"),
+    ("W2 of model and computed samples ≤, coupled", "inversion_w2_coupled"),
+    ("  ≤ about, product of Lipschitz constants", "inversion_w2_product"),
+)
+
+
+def number(value: float | None) -> str:
+    """Three significant digits, a dash for nothing."""
+    return "–" if value is None else f"{value:.3g}"

@@ -1,0 +1,338 @@
+r"""What the measured blocks of a chain guarantee: every certificate, or the reason why it does not hold.
+
+Every estimate enters two standard errors on its unfavourable side, so that a certificate holds with
+about 95 % confidence *as far as the critic's class can see*. No upper bound on ε or KL follows from
+samples alone without an assumption on the law; where the density of p_0 is known, ε and the Fisher
+information are plain averages and only their Monte-Carlo error remains.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from jko.certificate import (
+    Bound,
+    entropy_interval,
+    hwi_bound,
+    log_sobolev_bound,
+    propagated_bound,
+    sharp_bound,
+    sharp_bound_block,
+    sharp_steps,
+    theorem_bound,
+    theorem_bound_block,
+    theorem_steps,
+    total_variation_bound,
+)
+from jko.densities import Estimate
+
+#: standard errors by which every estimate is moved to its unfavourable side
+MARGIN = 2.0
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was measured of one block on held-out particles, x before and y after it.
+
+    Args:
+        step_size: γ.
+        potential_before: E|x|²/2.
+        potential: E|y|²/2.
+        movement: √E|y − x|².
+        kl_drop: KL(p_{k−1}‖q) − KL(p_k‖q), nats.
+        nll: of the chain cut after the block, nats, data units.
+        epsilon_squared: ε², block pairing; ``None`` where it could not be estimated.
+        fisher: E|∇V + ∇log p_k|²; ``None`` where it could not be estimated.
+        kappa: asymmetry κ; ``None`` where sym ∇T is not positive at every sampled particle.
+        kl_lower: Donsker–Varadhan lower bound on KL(p_k‖q).
+        kl_measured: NLL minus the data's entropy, where that is known.
+        epsilon_squared_ot: ε², OT pairing, where it was asked for.
+        moved_lower: lower bound of W2(p_{k−1}, p_k), for OT pairing.
+        distance_lower: lower bound of W2(p_k, q), for OT pairing.
+    """
+
+    step_size: float
+    potential_before: Estimate
+    potential: Estimate
+    movement: Estimate
+    kl_drop: Estimate
+    nll: Estimate
+    epsilon_squared: Estimate | None
+    fisher: Estimate | None
+    kappa: Estimate | None
+    kl_lower: Estimate | None = None
+    kl_measured: Estimate | None = None
+    epsilon_squared_ot: Estimate | None = None
+    moved_lower: float = 0.0
+    distance_lower: float = 0.0
+
+    @classmethod
+    def of(cls, figures: Mapping[str, Any], *, entropy: Estimate | None = None) -> Evidence:
+        """From stored figures of :class:`jko.measures.BlockFigures`, null where there is no value.
+
+        Exact figures, where the density of p_0 is known, take the place of the critic's.
+
+        Args:
+            figures: by name, with ``step_size``.
+            entropy: differential entropy of the data, nats, data units, where it is known.
+        """
+
+        def estimate(name: str) -> Estimate | None:
+            value, se = figures[name], figures[f"{name}_se"]
+            return None if value is None or se is None else Estimate(value, se)
+
+        def present(name: str) -> Estimate:
+            return estimate(name) or Estimate(figures[name], math.inf)
+
+        nll = present("nll")
+        gap = entropy and Estimate(nll.value - entropy.value, math.hypot(nll.se, entropy.se))
+        return cls(
+            step_size=figures["step_size"],
+            potential_before=present("potential_before"),
+            potential=present("loss_potential"),
+            movement=present("movement"),
+            kl_drop=present("kl_drop"),
+            nll=nll,
+            epsilon_squared=estimate("epsilon_exact_squared") or estimate("epsilon_squared"),
+            fisher=estimate("fisher_exact") or estimate("fisher"),
+            kappa=estimate("kappa"),
+            kl_lower=estimate("kl_lower_bound"),
+            kl_measured=gap,
+            epsilon_squared_ot=estimate("epsilon_ot_squared"),
+            moved_lower=figures["moved_lower"] or 0.0,
+            distance_lower=figures["distance_lower"] or 0.0,
+        )
+
+
+@dataclass(frozen=True)
+class Guarantee:
+    r"""Certificates after the last block given; ``None`` where one does not hold, with its reason.
+
+    Args:
+        certificate_a: KL ≤, the theorem (A), or (A′) with block pairing; nats.
+        certificate_b: KL ≤, the sharp recursion (B), or (B′) with block pairing; nats.
+        certificate_c: KL ≤ I/2, log-Sobolev, two standard errors up; nats.
+        certificate_c_estimate: I/2 itself, unclipped.
+        certificate_c_se: its standard error.
+        certificate_c_hwi: KL ≤ w√I − w²/2 with the smaller of the known w and √I; nats.
+        certificate_c_propagated: KL ≤ min_k [C_k − Σ_{j>k} ΔKL_j]; nats.
+        certificate_c_triangle: KL ≤ (ε_N + M_N/γ_N)²/2; nats.
+        kl_lower_bound: KL ≥, Donsker–Varadhan (an estimate; may be negative), nats.
+        kl_lower_bound_se: its standard error.
+        kl_bound: the smallest of the certificates; nats.
+        w2_bound: W2(p_N, q) ≤, standardised units.
+        tv: total variation ≤ √(KL/2).
+        theorem_steps: N that (A) asks for at the largest ε and the smallest γ of the chain.
+        sharp_steps: N that (B) asks for.
+        epsilon_largest: that ε, two standard errors up.
+        entropy_interval: bracket of the data's entropy, nats, data units.
+        pairing: of ε and movement in (A) and (B): ``block`` or ``ot``.
+        reasons: for every name that is ``None``, why.
+    """
+
+    certificate_a: float | None
+    certificate_b: float | None
+    certificate_c: float | None
+    certificate_c_estimate: float | None
+    certificate_c_se: float | None
+    certificate_c_hwi: float | None
+    certificate_c_propagated: float | None
+    certificate_c_triangle: float | None
+    kl_lower_bound: float | None
+    kl_lower_bound_se: float | None
+    kl_bound: float | None
+    w2_bound: float | None
+    tv: float | None
+    theorem_steps: int | None
+    sharp_steps: int | None
+    epsilon_largest: float | None
+    entropy_interval: tuple[float | None, float]
+    pairing: str
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+def upper(estimate: Estimate) -> float:
+    """An estimate of something non-negative, two standard errors up."""
+    return max(estimate.value, 0.0) + MARGIN * estimate.se
+
+
+def certify(blocks: Sequence[Evidence], dim: int, *, unfit: str = "") -> Guarantee:
+    """All certificates after the last of the blocks.
+
+    Args:
+        blocks: evidence of blocks 1..k.
+        dim: dimension d.
+        unfit: why the conditions of every certificate fail, such as an infinite Fisher information;
+            empty if they hold.
+
+    Source: (A) arXiv:2310.17582, the others derived, see theory.md.
+    """
+    last = blocks[-1]
+    ot = all(block.epsilon_squared_ot is not None for block in blocks)
+    reasons: dict[str, str] = {}
+    steps = {
+        name: unfit or _recursion(blocks, dim, name, ot=ot) for name in ("certificate_a", "certificate_b")
+    }
+    fishers = [unfit or _log_sobolev(block) for block in blocks]
+    triangle = unfit or _triangle(last)
+    found: dict[str, float | None] = {}
+
+    def keep(name: str, value: float | str) -> None:
+        why = value if isinstance(value, str) else _contradiction(value, last)
+        found[name] = None if why else float(value)
+        if why:
+            reasons[name] = why
+
+    for name, bound in steps.items():
+        keep(name, bound if isinstance(bound, str) else bound.kl)
+    keep("certificate_c", fishers[-1])
+    w2s = [bound.w2 for name, bound in steps.items() if isinstance(bound, Bound) and found[name] is not None]
+    if found["certificate_c"] is None:
+        reasons["certificate_c_hwi"] = reasons["certificate_c"]
+    else:
+        fisher = 2 * found["certificate_c"]
+        w2s.append(math.sqrt(fisher))
+        keep("certificate_c_hwi", hwi_bound(fisher, min(w2s)))
+    keep("certificate_c_propagated", _propagated(blocks, fishers))
+    keep("certificate_c_triangle", triangle)
+    bounds = [value for value in found.values() if value is not None]
+    best = min(bounds) if bounds else None
+    for name in ("kl_bound", "tv", "w2_bound"):
+        if best is None:
+            reasons[name] = "no certificate holds"
+    counts = unfit or _steps(blocks, dim, ot=ot)
+    if isinstance(counts, str):
+        reasons |= dict.fromkeys(("theorem_steps", "sharp_steps", "epsilon_largest"), counts)
+    theorem, sharp, largest = (None, None, None) if isinstance(counts, str) else counts
+    return Guarantee(
+        **{name: found.get(name) for name in CERTIFICATES},
+        certificate_c_estimate=None if last.fisher is None else last.fisher.value / 2,
+        certificate_c_se=None if last.fisher is None else last.fisher.se / 2,
+        kl_lower_bound=None if last.kl_lower is None else last.kl_lower.value,
+        kl_lower_bound_se=None if last.kl_lower is None else last.kl_lower.se,
+        kl_bound=best,
+        w2_bound=min(w2s) if w2s and best is not None else None,
+        tv=None if best is None else total_variation_bound(best),
+        theorem_steps=theorem,
+        sharp_steps=sharp,
+        epsilon_largest=largest,
+        entropy_interval=_entropy(blocks, fishers, reasons),
+        pairing="ot" if ot else "block",
+        reasons=reasons,
+    )
+
+
+CERTIFICATES = (
+    "certificate_a", "certificate_b", "certificate_c", "certificate_c_hwi", "certificate_c_propagated",
+    "certificate_c_triangle",
+)  # fmt: skip
+
+
+def _recursion(blocks: Sequence[Evidence], dim: int, name: str, *, ot: bool) -> Bound | str:
+    """(A) or (B) over all blocks; a block whose conditions fail restarts it from the coupling bound."""
+    w2 = _independent(blocks[0].potential_before, dim)
+    result: Bound | str = "no block"
+    for block in blocks:
+        result = _step(block, w2, name, ot=ot)
+        free = _independent(block.potential, dim)
+        w2 = free if isinstance(result, str) else min(free, result.w2)
+        if isinstance(result, Bound):
+            result = Bound(w2, result.kl)
+    return result
+
+
+def _independent(potential: Estimate, dim: int) -> float:
+    """W2(P, N(0, I)) ≤ √(E|x|² + d), by independent draws."""
+    return math.sqrt(2 * upper(potential) + dim)
+
+
+def _step(block: Evidence, w2: float, name: str, *, ot: bool) -> Bound | str:
+    if ot:
+        assert block.epsilon_squared_ot is not None  # asked for in every block
+        epsilon = math.sqrt(upper(block.epsilon_squared_ot))
+        if name == "certificate_a":
+            bound = theorem_bound(w2, block.step_size, epsilon)
+        else:
+            bound = sharp_bound(
+                w2, block.step_size, epsilon, moved=block.moved_lower, distance=block.distance_lower
+            )
+    elif block.epsilon_squared is None:
+        return "ε could not be estimated: too few held-out rows for a critic in this dimension"
+    elif block.kappa is None:
+        return "the symmetric part of ∇T is not positive definite at every sampled particle"
+    else:
+        rule = theorem_bound_block if name == "certificate_a" else sharp_bound_block
+        bound = rule(
+            w2, block.step_size, math.sqrt(upper(block.epsilon_squared)),
+            movement=max(block.movement.value - MARGIN * block.movement.se, 0.0), kappa=upper(block.kappa),
+        )  # fmt: skip
+    if bound.kl < 0:
+        return "its inputs contradict each other (a negative bound): ε is underestimated"
+    return bound
+
+
+def _log_sobolev(block: Evidence) -> float | str:
+    if block.fisher is None:
+        return "the Fisher information could not be estimated: too few held-out rows in this dimension"
+    bound = log_sobolev_bound(upper(block.fisher))
+    return _contradiction(bound, block) or bound
+
+
+def _contradiction(bound: float, block: Evidence) -> str:
+    """Why a bound on KL(p_k‖q) cannot hold; empty if nothing measured contradicts it."""
+    for what, estimate in (
+        ("a classifier shows", block.kl_lower),
+        ("NLL minus the known entropy shows", block.kl_measured),
+    ):
+        if estimate is not None and estimate.value - MARGIN * estimate.se > bound:
+            return (
+                f"withdrawn ({bound:.3g} nats): the critic's class is too small, since {what} "
+                f"KL ≥ {estimate.value:.3g} ± {estimate.se:.2g} nats"
+            )
+    return ""
+
+
+def _triangle(block: Evidence) -> float | str:
+    if block.epsilon_squared is None:
+        return "ε could not be estimated: too few held-out rows for a critic in this dimension"
+    moved = block.movement.value + MARGIN * block.movement.se
+    return 0.5 * (math.sqrt(upper(block.epsilon_squared)) + moved / block.step_size) ** 2
+
+
+def _propagated(blocks: Sequence[Evidence], fishers: Sequence[float | str]) -> float | str:
+    """The error of a sum of drops is at most the sum of theirs, however they correlate."""
+    bounds = [math.inf if isinstance(bound, str) else bound for bound in fishers]
+    if all(bound == math.inf for bound in bounds):
+        return str(fishers[-1])
+    drops = [block.kl_drop.value - MARGIN * block.kl_drop.se for block in blocks]
+    bound = propagated_bound(bounds, drops)
+    return (
+        "the KL drops exceed an earlier bound: the critic's class is too small there" if bound < 0 else bound
+    )
+
+
+def _steps(blocks: Sequence[Evidence], dim: int, *, ot: bool) -> tuple[int, int, float] | str:
+    squares = [block.epsilon_squared_ot if ot else block.epsilon_squared for block in blocks]
+    known = [math.sqrt(upper(square)) for square in squares if square is not None]
+    if len(known) < len(blocks):
+        return "ε could not be estimated: too few held-out rows for a critic in this dimension"
+    epsilon, gamma = max(known), min(block.step_size for block in blocks)
+    if epsilon == 0:
+        return "ε is zero, and the number of steps is finite for a positive one only"
+    start = _independent(blocks[0].potential_before, dim)
+    return theorem_steps(start, gamma, epsilon), sharp_steps(start, gamma, epsilon), epsilon
+
+
+def _entropy(
+    blocks: Sequence[Evidence], fishers: Sequence[float | str], reasons: dict[str, str]
+) -> tuple[float | None, float]:
+    bounds = [math.inf if isinstance(bound, str) else bound for bound in fishers]
+    low = entropy_interval(bounds, [block.nll.value - MARGIN * block.nll.se for block in blocks])[0]
+    high = min(block.nll.value + MARGIN * block.nll.se for block in blocks)
+    if low == -math.inf:
+        reasons["entropy_interval"] = f"no lower end: {fishers[-1]}"
+        return None, high
+    return low, high

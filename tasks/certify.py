@@ -1,0 +1,159 @@
+"""What a chain guarantees after each block and as a whole, from its measured figures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from typing import Any
+
+import torch
+from prefect import task
+
+from jko.config import Config
+from jko.guarantee import MARGIN, Guarantee
+from jko.inversion import product_bound, reverse_error
+from jko.stop import stop_reason
+from jko.two_sample import energy_test
+from tasks.adapters.commit import read_json, write_json
+from tasks.adapters.layout import Layout
+from tasks.adapters.plan import certificate_fingerprint, chain_digest
+from tasks.adapters.store import DataFacts, load_block, read_facts, read_particles
+from tasks.measure import measured, unfit
+from tasks.options import DURABLE, skipped
+
+
+@task(name="certify", **DURABLE)
+def certify_chain(config: Config, layout: Layout, chain: tuple[str, ...]) -> Any:
+    """Write the certificate of a chain beside it; returns its content."""
+    known = stored_certificate(config, layout, chain)
+    if known is not None:
+        return skipped("the certificate matches the chain", known)
+    found = certificate(config, layout, chain)
+    write_json(layout.certificate, found)
+    return found
+
+
+def stored_certificate(config: Config, layout: Layout, chain: tuple[str, ...]) -> dict[str, Any] | None:
+    """The certificate on disk, if it belongs to these blocks and settings."""
+    known = read_json(layout.certificate)
+    wanted = certificate_fingerprint(config, chain_digest(layout, chain) or "")
+    return known if known is not None and known.get("identity") == wanted else None
+
+
+def certificate(config: Config, layout: Layout, chain: tuple[str, ...]) -> dict[str, Any]:
+    """Certificates of committed blocks 1..k and of the chain they make.
+
+    Args:
+        config: the settings.
+        layout: the chain.
+        chain: fingerprints of blocks 0..k, all committed.
+    """
+    facts = read_facts(layout, chain[0])
+    figures = measured(config, layout, chain, len(chain) - 1)
+    after = {field.name: figures[-1][field.name] for field in fields(Guarantee)}
+    whole = {**after, **reverse_pass(config, layout, chain, figures), **end_test(config, layout, chain)}
+    reasons = dict(after["reasons"])
+    if facts.smoothing_w2 is None:
+        reasons["smoothing_w2"] = "the data are not smoothed (data.smoothing = 0)"
+    if facts.entropy is None:
+        reasons["kl_measured"] = "the entropy of the data is not known"
+    whole |= {
+        "steps": len(figures),
+        "stopped": stop_reason(config.stop, figures),
+        "nll": figures[-1]["nll"],
+        "nll_se": figures[-1]["nll_se"],
+        "kl_drop": sum(own["kl_drop"] for own in figures),
+        "kl_measured": None if facts.entropy is None else figures[-1]["nll"] - facts.entropy["value"],
+        "kl_measured_se": None
+        if facts.entropy is None
+        else math.hypot(figures[-1]["nll_se"], facts.entropy["se"]),
+        "smoothing_w2": facts.smoothing_w2,
+        "assumptions": assumptions(config, facts, figures),
+        "reasons": reasons,
+    }
+    whole["mixed"] = {
+        "kl": whole["kl_bound"],
+        "w2_smoothing": whole["smoothing_w2"],
+        "w2_inversion": whole["inversion_w2_coupled"],
+        "says": says(whole),
+    }
+    blocks = [
+        {"index": k, **{name: value for name, value in own.items() if name != "settings"}}
+        for k, own in enumerate(figures, start=1)
+    ]
+    fingerprint = certificate_fingerprint(config, chain_digest(layout, chain) or "")
+    return {"identity": fingerprint, "blocks": blocks, "chain": whole}
+
+
+def reverse_pass(
+    config: Config, layout: Layout, chain: tuple[str, ...], figures: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """Bounds on W2 between the model and what its computed inverse draws, standardised units."""
+    dim = read_facts(layout, chain[0]).dim
+    blocks = [load_block(layout, config, k, chain[k], dim) for k in range(1, len(chain))]
+    found = reverse_error(blocks, config.measure.reference_rows, seed=config.seed)
+    lipschitz = [own["lipschitz_inverse"] for own in figures]
+    return {
+        "inversion_errors": list(found.per_block),
+        "inversion_w2_product": product_bound(found.per_block, lipschitz),
+        "inversion_w2_coupled": found.coupled.value + MARGIN * found.coupled.se,
+        "inversion_worst": found.worst,
+        "inversion_rows": found.rows,
+    }
+
+
+def end_test(config: Config, layout: Layout, chain: tuple[str, ...]) -> dict[str, Any]:
+    """The two-sample test of p_N against the reference, on validation rows."""
+    last = len(chain) - 1
+    torch.set_num_threads(config.runtime.threads)
+    rows = read_particles(layout, config, last, chain[last], "validation")
+    return {"two_sample": asdict(energy_test(rows, seed=config.seed))}
+
+
+def assumptions(config: Config, facts: DataFacts, figures: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the certificates rest on: each with whether it was proved, checked, estimated or assumed."""
+    why = unfit(config, facts)
+    known = all(own["epsilon_exact"] is not None for own in figures)
+    exact = known and config.measure.pairing == "block"
+    positive = [own["symmetric_part_positive"] for own in figures]
+    smallest = min(own["symmetric_part_smallest"] for own in figures)
+    density = "proved" if facts.smoothing else "known law" if known else "assumed"
+    return [
+        {"name": "the potential |x|²/2 is 1-convex", "holds": True, "how": "proved"},
+        {"name": "p_0 has a density with finite Fisher information", "holds": not why,
+         "how": why or density},
+        {"name": "the symmetric part of ∇T is positive definite", "holds": all(positive),
+         "how": f"checked at sampled particles, smallest eigenvalue {smallest:.3g}"},
+        {"name": "ε and the Fisher information", "holds": not why,
+         "how": "averages of the exact score (the law is known): only Monte-Carlo error"
+         if exact else f"estimated from below by a linear critic ({figures[-1]['epsilon_class']})"},
+        {"name": "held-out particles", "holds": True,
+         "how": "validation rows; they also chose which weights of a block were kept"},
+        {"name": "log-determinants", "holds": True,
+         "how": f"integrated with {config.solver.steps} steps of {config.solver.method}"},
+        {"name": "Lipschitz constants of the inverses (product bound)", "holds": True,
+         "how": "estimated from below as the largest among sampled particles"},
+    ]  # fmt: skip
+
+
+def says(whole: dict[str, Any]) -> str:
+    """The KL–W2 guarantee in one sentence."""
+    law = "the smoothed law of the data" if whole["smoothing_w2"] else "the law of the data"
+    if whole["kl_bound"] is None:
+        first = f"No bound on the KL divergence between {law} and the model holds"
+    else:
+        first = f"KL({law} ‖ model) ≤ {whole['kl_bound']:.3g} nats"
+    parts = [first]
+    if whole["smoothing_w2"]:
+        parts.append(f"the smoothed law is within W2 {whole['smoothing_w2']:.3g} of the data")
+    parts.append(f"computed samples are within W2 {whole['inversion_w2_coupled']:.2g} of the model")
+    return "; ".join(parts) + " (W2 in standardised units)."
+
+
+def headline_of(certificate: dict[str, Any]) -> dict[str, float | None]:
+    """The figures of a certificate that are tracked for the whole chain: flat, floats only."""
+    whole = certificate["chain"]
+    flat = {f"chain/{name}": value for name, value in whole.items() if isinstance(value, float)}
+    test = {f"chain/two_sample_{name}": float(value) for name, value in whole["two_sample"].items()}
+    return {**flat, **test}

@@ -1,0 +1,178 @@
+"""`jko certify` and the stop rule on real chains."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from jko import gaussian
+from jko.measures import measure_epsilon
+from tasks.adapters.commit import read_json
+from tasks.adapters.layout import Layout
+from tasks.adapters.plan import read_manifest
+from tasks.adapters.store import read_samples
+from tests.flows.test_pipeline import call
+
+CHAIN = Path("chain")
+QUICK = (
+    "--set", "training.flow_matching_iterations=60", "--set", "training.iterations=20",
+    "--set", "data.rows=4000",
+)  # fmt: skip
+BLOCK = {
+    "epsilon", "epsilon_squared", "epsilon_squared_se", "epsilon_class", "epsilon_ot", "kappa",
+    "symmetric_part_positive", "movement", "kl_drop", "inversion_error", "lipschitz_inverse",
+}  # fmt: skip
+WHOLE = {
+    "certificate_a", "certificate_b", "certificate_c", "certificate_c_propagated", "certificate_c_triangle",
+    "kl_lower_bound", "w2_bound", "tv", "theorem_steps", "assumptions", "two_sample", "entropy_interval",
+    "inversion_w2_product", "inversion_w2_coupled", "smoothing_w2", "mixed",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, server: str) -> Path:
+    """A project with one finished chain of N((3, 3), I), three steps."""
+    root = tmp_path_factory.mktemp("certified")
+    (root / "dvc.yaml").write_text("stages: {}\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        assert call(patch, "train", "--preset", "gaussian", *QUICK, "--chain", str(CHAIN)) == 0
+    return root
+
+
+@pytest.fixture
+def inside(project: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+    monkeypatch.chdir(project)
+    return Layout(CHAIN)
+
+
+def certify(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> dict:
+    capsys.readouterr()
+    assert call(monkeypatch, "certify", str(CHAIN), "--json", *words) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_json_holds_every_name_and_a_reason_for_every_null(
+    inside: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = certify(monkeypatch, capsys)
+    assert len(found["blocks"]) == 3
+    for block in found["blocks"]:
+        assert set(block) >= BLOCK
+    whole = found["chain"]
+    assert set(whole) >= WHOLE
+    assert [name for name in WHOLE if whole[name] is None and not whole["reasons"].get(name)] == []
+    assert found == read_json(inside.certificate)
+
+
+def test_the_certificates_hold_for_the_gaussian_that_p_n_is(
+    inside: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """p_N is close to a Gaussian: its closed forms from the stored particles are the truth."""
+    whole = certify(monkeypatch, capsys)["chain"]
+    fingerprints = read_manifest(inside)["fingerprints"]
+    rows = read_samples(inside, 3, fingerprints[3], "train").astype(float)
+    values, vectors = np.linalg.eigh(np.cov(rows.T))
+    law = gaussian.Gaussian.of(rows.mean(0) @ vectors, np.sqrt(values))
+    for name in ("certificate_a", "certificate_b", "certificate_c", "certificate_c_propagated"):
+        assert whole[name] > gaussian.kl(law), name
+    assert whole["certificate_c"] < 2 * gaussian.kl(law)
+    assert whole["w2_bound"] > np.sqrt(gaussian.w2_squared(law))
+    exact = gaussian.relative_fisher_information(law) / 2
+    assert whole["certificate_c_estimate"] == pytest.approx(
+        exact, abs=max(0.1 * exact, 3 * whole["certificate_c_se"])
+    )
+    low, high = whole["entropy_interval"]
+    assert low < np.log(2 * np.pi * np.e) < high
+    assert whole["two_sample"]["p"] < 0.01
+    assert whole["kl_lower_bound"] - 2 * whole["kl_lower_bound_se"] < gaussian.kl(law)
+
+
+def test_epsilon_is_measured_on_validation_rows_only(
+    inside: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found, fingerprints = certify(monkeypatch, capsys), read_manifest(inside)["fingerprints"]
+
+    def epsilon_squared(part: str, k: int) -> float:
+        x, y = (
+            torch.from_numpy(read_samples(inside, j, fingerprints[j], part)[:5000]).double()
+            for j in (k - 1, k)
+        )
+        return measure_epsilon(x, y, 0.5, 30)[0].value
+
+    for k in (1, 2, 3):
+        own = found["blocks"][k - 1]["epsilon_squared"]
+        assert own == pytest.approx(epsilon_squared("validation", k), rel=1e-6, abs=1e-9)
+        assert own != pytest.approx(epsilon_squared("train", k), rel=1e-3)
+
+
+def test_optimal_pairing_on_request(
+    inside: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """These blocks are nearly gradient maps: both pairings agree, and (A) stands instead of (A′)."""
+    stored = inside.certificate.read_bytes()
+    for pairing in ("affine", "emd"):
+        found = certify(monkeypatch, capsys, "--pairing", pairing)
+        assert found["chain"]["pairing"] == "ot"
+        for block in found["blocks"]:
+            error = 3 * max(block["epsilon_squared_se"], block["epsilon_ot_squared_se"])
+            assert block["epsilon_ot_squared"] == pytest.approx(block["epsilon_squared"], abs=error + 0.02)
+    assert inside.certificate.read_bytes() == stored, "another pairing is shown, not stored"
+
+
+def test_people_read_the_same_in_words(
+    inside: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert call(monkeypatch, "certify", str(CHAIN)) == 0
+    out = capsys.readouterr().out
+    for words in ("log-Sobolev", "rests on:", "exact score", "computed samples are within W2"):
+        assert words in out
+
+
+def test_the_stop_rule_ends_the_chain_and_the_next_start_knows_it(
+    inside: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """KL after the steps: about 4, 1.8, .8; a tolerance of 2.5 nats is met after the second block."""
+    words = ("train", "--preset", "gaussian", *QUICK, "--set", "stop.certificate=2.5", "--chain", "stopped")
+    assert call(monkeypatch, *words) == 0
+    layout = Layout(Path("stopped"))
+    manifest = read_manifest(layout)
+    assert len(manifest["fingerprints"]) == 3
+    assert manifest["fingerprints"] == read_manifest(inside)["fingerprints"][:3]
+    assert "2.5 nats" in read_json(layout.certificate)["chain"]["stopped"]
+    capsys.readouterr()
+    assert call(monkeypatch, *words) == 0
+    assert "nothing to do" in capsys.readouterr().err
+    # without the rule the chain goes on with the blocks it has
+    assert call(monkeypatch, *words[:-4], "--chain", "stopped") == 0
+    assert "kept: blocks 1..2" in capsys.readouterr().err
+    assert read_manifest(layout)["fingerprints"] == read_manifest(inside)["fingerprints"]
+    # and with it again the third block is set aside, not trained again
+    assert call(monkeypatch, *words) == 0
+    assert len(read_manifest(layout)["fingerprints"]) == 3
+
+
+def test_certify_refuses_what_is_no_chain(
+    inside: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "certify", "nowhere") == 2
+    assert "no chain there" in capsys.readouterr().err
+
+
+def test_an_unfinished_chain_is_certified_as_far_as_it_goes(
+    inside: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fingerprints = read_manifest(inside)["fingerprints"]
+    last, away = inside.block(3, fingerprints[3]), inside.run / "away"
+    last.rename(away)
+    try:
+        found = certify(monkeypatch, capsys)
+    finally:
+        away.rename(last)
+    assert len(found["blocks"]) == 2
+    assert len(read_json(inside.certificate)["blocks"]) == 3

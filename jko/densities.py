@@ -138,22 +138,20 @@ def eight_gaussians(radius: float = 2.0, std: float = 0.2) -> IsotropicMixture:
     return IsotropicMixture(radius * np.stack([np.cos(angle), np.sin(angle)], axis=1), std)
 
 
-def curve_points(rows: int, rng: np.random.Generator) -> Array:
-    r"""Points of a closed curve in the plane, a trefoil knot seen from above; a law without density.
+def trefoil(angle: Array) -> Array:
+    r"""Points of a closed curve in the plane, a trefoil knot seen from above.
 
-    .. math:: x = \sin t + 2 \sin 2t, \quad y = \cos t - 2 \cos 2t, \quad t \sim U[0, 2\pi)
+    .. math:: x = \sin t + 2 \sin 2t, \quad y = \cos t - 2 \cos 2t
 
-    The curve has three crossings and lies between the circles of radius 1 and 3. Mean 0,
-    covariance 2.5 I.
+    The curve has three crossings and lies between the circles of radius 1 and 3. With t uniform on
+    [0, 2π) it is a law without density, of mean 0 and covariance 2.5 I.
 
     Args:
-        rows: number of points.
-        rng: source of t, one number a row.
+        angle: t, shape (rows,).
 
     Returns:
         Shape (rows, 2).
     """
-    angle = 2 * math.pi * rng.random(rows)
     return np.stack([np.sin(angle) + 2 * np.sin(2 * angle), np.cos(angle) - 2 * np.cos(2 * angle)], axis=1)
 
 

@@ -98,3 +98,38 @@ def epsilon_squared(before: Gaussian, after: Gaussian, step_size: float) -> floa
     c = after.mean - (before.mean - after.mean) / step_size
     slope = 1 - 1 / after.std**2 - (before.std / after.std - 1) / step_size
     return float(np.sum(c**2) + np.sum(slope**2 * after.std**2))
+
+
+def epsilon_squared_of_moments(
+    mean0: ArrayLike, cov0: ArrayLike, mean1: ArrayLike, cov1: ArrayLike, step_size: float
+) -> float:
+    r"""Squared first-order-condition error of a step between any two Gaussians, OT pairing.
+
+    .. math:: \xi(y) = c + B(y - m_1), \quad c = m_1 - (m_0 - m_1)/\gamma, \quad
+              B = I - S_1^{-1} - (A - I)/\gamma, \quad \epsilon^2 = |c|^2 + \mathrm{tr}(B S_1 B^\top)
+
+    with the optimal map back :math:`m_0 + A(y - m_1)`,
+    :math:`A = S_1^{-1/2} (S_1^{1/2} S_0 S_1^{1/2})^{1/2} S_1^{-1/2}`. The covariances need not commute.
+
+    Args:
+        mean0: mean m_0 before the step, shape (d,).
+        cov0: covariance S_0, shape (d, d).
+        mean1: mean m_1 after the step, shape (d,).
+        cov1: covariance S_1, shape (d, d), positive definite.
+        step_size: γ.
+
+    Source: as :func:`epsilon_squared`; the optimal map between Gaussians is classical.
+    """
+    m0, s0, m1, s1 = (np.asarray(part, dtype=float) for part in (mean0, cov0, mean1, cov1))
+    half, identity = _root(s1), np.eye(len(m1))
+    inverse = np.linalg.inv(half)
+    back = inverse @ _root(half @ s0 @ half) @ inverse
+    c = m1 - (m0 - m1) / step_size
+    slope = identity - inverse @ inverse - (back - identity) / step_size
+    return float(np.sum(c**2) + np.trace(slope @ s1 @ slope.T))
+
+
+def _root(matrix: Array) -> Array:
+    """The square root of a symmetric matrix without negative eigenvalues."""
+    values, vectors = np.linalg.eigh(matrix)
+    return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T

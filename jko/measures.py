@@ -24,7 +24,7 @@ from jko.transport import gelbrich_lower, optimal_back
 from jko.two_sample import kl_lower_bound
 
 #: Jacobian entries per coordinate that are affordable: rows · d
-JACOBIAN_BUDGET = 8192
+JACOBIAN_BUDGET = 4096
 #: rows at which the exact score is taken back through the chain
 EXACT_ROWS = 1000
 #: numbers that a critic's features may take: rows · features · d

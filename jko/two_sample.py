@@ -16,8 +16,8 @@ from jko.densities import Estimate
 from jko.seeds import counter_seed
 
 Array = NDArray[np.float64]
-#: draws of the reference, which cost nothing, so that E_q e^f is nearly exact
-REFERENCE_DRAWS = 20_000
+#: draws of the reference, so many that E_q e^f is nearly exact: numbers, rows · d, and rows at most
+REFERENCE_NUMBERS, REFERENCE_ROWS = 200_000, 20_000
 BUMPS, KNOTS = 60, 8
 
 
@@ -83,7 +83,8 @@ def kl_lower_bound(y: Tensor, *, seed: int = 0) -> Estimate:
     reference = draw.standard_normal((len(fit), rows.shape[1]))
     log_odds = _classifier(fit, reference, draw)
     ours = log_odds(held_out)
-    theirs = np.exp(log_odds(draw.standard_normal((REFERENCE_DRAWS, rows.shape[1]))))
+    draws = min(REFERENCE_ROWS, max(1000, REFERENCE_NUMBERS // rows.shape[1]))
+    theirs = np.exp(log_odds(draw.standard_normal((draws, rows.shape[1]))))
     variance = ours.var(ddof=1) / len(ours) + theirs.var() / len(theirs) / theirs.mean() ** 2
     return Estimate(float(ours.mean() - math.log(theirs.mean())), float(math.sqrt(variance)))
 

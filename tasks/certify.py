@@ -72,6 +72,8 @@ def certificate(config: Config, layout: Layout, chain: tuple[str, ...]) -> dict[
         "assumptions": assumptions(config, facts, figures),
         "reasons": reasons,
     }
+    exact = by_exact_score(config, figures)
+    whole["basis"] = "exact score" if exact else f"critic: {figures[-1]['epsilon_class']}"
     whole["mixed"] = {
         "kl": whole["kl_bound"],
         "w2_smoothing": whole["smoothing_w2"],
@@ -111,11 +113,17 @@ def end_test(config: Config, layout: Layout, chain: tuple[str, ...]) -> dict[str
     return {"two_sample": asdict(energy_test(rows, seed=config.seed))}
 
 
+def by_exact_score(config: Config, figures: Sequence[dict[str, Any]]) -> bool:
+    """Whether ε and the Fisher information are averages of the exact score, not a critic's estimate."""
+    known = all(own["epsilon_exact"] is not None for own in figures)
+    return known and config.measure.pairing == "block"
+
+
 def assumptions(config: Config, facts: DataFacts, figures: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """What the certificates rest on: each with whether it was proved, checked, estimated or assumed."""
     why = unfit(config, facts)
     known = all(own["epsilon_exact"] is not None for own in figures)
-    exact = known and config.measure.pairing == "block"
+    exact = by_exact_score(config, figures)
     positive = [own["symmetric_part_positive"] for own in figures]
     smallest = min(own["symmetric_part_smallest"] for own in figures)
     density = "proved" if facts.smoothing else "known law" if known else "assumed"
@@ -143,7 +151,13 @@ def says(whole: dict[str, Any]) -> str:
     if whole["kl_bound"] is None:
         first = f"No bound on the KL divergence between {law} and the model holds"
     else:
-        first = f"KL({law} ‖ model) ≤ {whole['kl_bound']:.3g} nats"
+        how = (
+            "by the exact score of the known law"
+            if whole["basis"] == "exact score"
+            else f"as far as a critic of the class {whole['basis'].removeprefix('critic: ')} can see, "
+            "which is an estimate, not a proof"
+        )
+        first = f"KL({law} ‖ model) ≤ {whole['kl_bound']:.3g} nats ({how})"
     parts = [first]
     if whole["smoothing_w2"]:
         parts.append(f"the smoothed law is within W2 {whole['smoothing_w2']:.3g} of the data")

@@ -13,6 +13,7 @@ from tasks.adapters.commit import committing, link_tree, read_commit
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import data_fingerprint, find_data, source_key, stored_source_key
 from tasks.adapters.store import SAMPLES, DataFacts, array_digest, write_arrays, write_facts
+from tasks.datasets.laws import smoothed_entropy
 from tasks.datasets.prepare import PARTS, Prepared, prepare
 from tasks.datasets.sources import SOURCES
 from tasks.datasets.table import Table
@@ -29,12 +30,12 @@ def prepare_data(config: Config, layout: Layout) -> Any:
         return skipped(f"the data are prepared already ({digest[:12]})", digest)
     table = SOURCES[config.data.source](config.data, config.seed)
     prepared = prepare(table, config)
-    digest = commit_data(layout, table, prepared, key)
+    digest = commit_data(layout, facts_of(table, prepared, config.data.source), prepared, key)
     adopt_prepared(layout, digest)
     return digest
 
 
-def commit_data(layout: Layout, table: Table, prepared: Prepared, key: str) -> str:
+def commit_data(layout: Layout, facts: DataFacts, prepared: Prepared, key: str) -> str:
     """Write the prepared arrays and facts; returns the data digest."""
     digest = array_digest(prepared.arrays)
     fingerprint = data_fingerprint(digest)
@@ -42,7 +43,7 @@ def commit_data(layout: Layout, table: Table, prepared: Prepared, key: str) -> s
     record = {"data_digest": digest, "source_key": key}
     with committing(final, fingerprint, record) as folder:
         write_arrays(folder / SAMPLES, prepared.arrays, {"units": "standardised"})
-        write_facts(folder, facts_of(table, prepared))
+        write_facts(folder, facts)
     return digest
 
 
@@ -60,10 +61,11 @@ def adopt_prepared(layout: Layout, digest: str) -> None:
         (folder / "COMMIT.json").unlink()
 
 
-def facts_of(table: Table, prepared: Prepared) -> DataFacts:
+def facts_of(table: Table, prepared: Prepared, source: str) -> DataFacts:
     """The facts stored with the arrays."""
-    # a known entropy is that of the source's law, not of the smoothed one
-    entropy = None if prepared.smoothing else table.entropy
+    entropy = table.entropy
+    if prepared.smoothing:  # the entropy wanted is that of the smoothed law
+        entropy = smoothed_entropy(source, prepared.smoothing, prepared.shift, prepared.scale)
     return DataFacts(
         name=Path(table.name).name,
         columns=table.columns,

@@ -156,7 +156,8 @@ class Progress:
         epsilon = figures["epsilon"] if figures["epsilon_exact"] is None else figures["epsilon_exact"]
         error = "" if epsilon is None else f"  ε {epsilon:.2f}"
         if figures["kl_bound"] is not None:
-            error += f"  KL ≤ {figures['kl_bound']:.3g} nats"
+            sign = "≲" if figures["epsilon_exact"] is None else "≤"  # a critic estimates from below
+            error += f"  KL {sign} {figures['kl_bound']:.3g} nats"
         self.say(
             f"block {k}/{count}  γ {figures['step_size']:.3g}  KL drop {figures['kl_drop']:.3f} nats  "
             f"NLL {figures['nll']:.3f} ± {figures['nll_se']:.3f} nats  movement {figures['movement']:.3f}  "

@@ -11,6 +11,11 @@ import click
 from flows.settings import project_root
 from tasks.adapters.layout import Layout
 
+COLUMNS = (
+    "block", "γ", "ε² ± SE", "by", "κ", "sym ∇T ≻ 0", "movement", "KL drop", "KL ≤ (A)", "(B)", "(C)",
+    "inverse error",
+)  # fmt: skip
+
 
 @click.command()
 @click.argument("chain", type=click.Path(path_type=Path), metavar="DIR")
@@ -34,16 +39,15 @@ def show(layout: Layout, found: dict[str, Any]) -> None:
 
     console, whole = Console(highlight=False), found["chain"]
     blocks = Table(title=f"{layout.chain}: {whole['steps']} blocks", title_justify="left")
-    for name in ("block", "γ", "ε² ± SE", "by", "κ", "sym ∇T ≻ 0", "movement", "KL drop", "KL ≤ (A)", "(B)", "(C)",
-                 "inverse error"):  # fmt: skip
+    for name in COLUMNS:
         blocks.add_column(name, justify="right")
     for block in found["blocks"]:
+        positive = "yes" if block["symmetric_part_positive"] else "no"
+        names = ("movement", "kl_drop", "certificate_a", "certificate_b", "certificate_c",
+                 "inversion_error_reference")  # fmt: skip
         blocks.add_row(
-            str(block["index"]), f"{block['step_size']:.3g}",
-            *epsilon_squared(block), number(block["kappa"]), "yes" if block["symmetric_part_positive"] else "no",
-            number(block["movement"]), number(block["kl_drop"]), number(block["certificate_a"]),
-            number(block["certificate_b"]), number(block["certificate_c"]),
-            number(block["inversion_error_reference"]),
+            str(block["index"]), number(block["step_size"]), *epsilon_squared(block),
+            number(block["kappa"]), positive, *(number(block[name]) for name in names),
         )  # fmt: skip
     console.print(blocks)
     chain = Table(title="the chain", title_justify="left", show_header=False)

@@ -8,6 +8,7 @@ from jko import densities
 from jko.config import Data
 from jko.seeds import counter_seed
 from tasks.datasets.files import load_file
+from tasks.datasets.laws import LAWS
 from tasks.datasets.table import Source, Table
 
 
@@ -37,31 +38,16 @@ def sample_density(name: str, density: densities.Density, rows: int, seed: int) 
     return Table(name, density.sample(rows, draw), columns, entropy=entropy)
 
 
-def moons(settings: Data, seed: int) -> Table:
-    """Two blurred half circles."""
-    return sample_density("moons", densities.moons(), settings.rows, seed)
-
-
-def eight_gaussians(settings: Data, seed: int) -> Table:
-    """Eight Gaussians on a circle."""
-    return sample_density("eight_gaussians", densities.eight_gaussians(), settings.rows, seed)
-
-
-def rose(settings: Data, seed: int) -> Table:
-    """The project's own drawn rose as a picture density."""
-    return sample_density("rose", densities.PictureDensity(densities.rose_picture()), settings.rows, seed)
+def law(settings: Data, seed: int) -> Table:
+    """Draws of a law whose density is known."""
+    return sample_density(settings.source, LAWS[settings.source](settings), settings.rows, seed)
 
 
 def curve(settings: Data, seed: int) -> Table:
     """Points exactly on a closed curve in the plane: a law without density, so without entropy."""
     draw = np.random.default_rng(counter_seed(seed, "data"))
-    return Table("curve", densities.curve_points(settings.rows, draw), tuple("xy"))
-
-
-def gaussian(settings: Data, seed: int) -> Table:
-    """N(data.mean, diag(data.std²))."""
-    law = densities.DiagonalGaussian(np.array(settings.mean), np.array(settings.std))
-    return sample_density("gaussian", law, settings.rows, seed)
+    points = densities.trefoil(2 * np.pi * draw.random(settings.rows))
+    return Table("curve", points, tuple("xy"))
 
 
 def file(settings: Data, seed: int) -> Table:
@@ -77,10 +63,7 @@ def file(settings: Data, seed: int) -> Table:
 SOURCES: dict[str, Source] = {
     "digits": digits,
     "breast_cancer": breast_cancer,
-    "moons": moons,
-    "eight_gaussians": eight_gaussians,
-    "rose": rose,
+    **dict.fromkeys(LAWS, law),
     "curve": curve,
-    "gaussian": gaussian,
     "file": file,
 }

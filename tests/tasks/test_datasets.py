@@ -160,8 +160,8 @@ def test_the_bound_takes_the_training_rows_before_smoothing(standardise: str) ->
 
 def test_a_known_entropy_is_not_that_of_the_smoothed_law() -> None:
     loaded = SOURCES["moons"](config(source="moons", rows=300).data, 0)
-    plain = facts_of(loaded, prepare(loaded, config(source="moons")))
-    smooth = facts_of(loaded, prepare(loaded, config(source="moons", smoothing=0.02)))
+    plain = facts_of(loaded, prepare(loaded, config(source="moons")), "moons")
+    smooth = facts_of(loaded, prepare(loaded, config(source="moons", smoothing=0.02)), "moons")
     assert plain.entropy is not None
     assert (plain.smoothing, plain.smoothing_w2) == (0.0, None)
     assert smooth.entropy is None
@@ -171,7 +171,7 @@ def test_a_known_entropy_is_not_that_of_the_smoothed_law() -> None:
 
 def test_facts_of_older_chains_know_no_smoothing() -> None:
     raw = table(RNG.standard_normal((50, 2)))
-    stored = asdict(facts_of(raw, prepare(raw, config(source="moons"))))
+    stored = asdict(facts_of(raw, prepare(raw, config(source="moons")), "moons"))
     older = {key: value for key, value in stored.items() if not key.startswith("smoothing")}
     assert DataFacts(**older) == DataFacts(**stored)
 

@@ -1,0 +1,264 @@
+"""The report's section on what is guaranteed: the words that must and must not be there."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import re
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+
+from jko.config import Config
+from jko.figures import BlockFigures
+from jko.guarantee import CERTIFICATES
+from tasks.adapters.store import DataFacts
+from tasks.report import pictures
+from tasks.report.claims import panel_of
+from tasks.report.content import Content
+from tasks.report.guarantee import guarantee
+from tasks.report.make import render
+
+UNFIT = "the data were dequantised with uniform noise, so ε is infinite; set data.smoothing, such as 0.01"
+ENTROPY = {"value": 2.8, "se": 0.01}
+NO_PICTURES = dict.fromkeys(("samples", "guarantee", "path", "progress", "training"))
+
+
+def block(index: int, *, known: bool = True, bounded: bool = True) -> dict[str, Any]:
+    """Figures of a block: (A) 9, (B) 4, (C) 1.2 nats, and NLL 3.4 nats."""
+    figures: dict[str, Any] = {field.name: 0.25 for field in dataclasses.fields(BlockFigures)}
+    figures |= {name: None for name in figures if name.startswith("epsilon_ot")}
+    if not known:
+        figures |= {name: None for name in figures if "exact" in name}
+    bounds = dict(zip(CERTIFICATES, (9.0, 4.0, 1.2, 1.1, 1.0, 1.3), strict=True))
+    return {
+        **figures,
+        **{name: value if bounded else None for name, value in bounds.items()},
+        "index": index, "step_size": 0.5, "epsilon_class": "affine + 30 RBF", "pairing": "block",
+        "symmetric_part_positive": True, "kl_lower_bound": 0.4, "kl_lower_bound_se": 0.1,
+        "nll": 3.4, "nll_se": 0.04,
+    }  # fmt: skip
+
+
+def assumptions(*, known: bool, unfit: str) -> list[dict[str, Any]]:
+    how = "averages of the exact score" if known else "estimated from below by a linear critic"
+    return [
+        {"name": "the potential is 1-convex", "holds": True, "how": "proved"},
+        {"name": "p_0 has a density", "holds": not unfit, "how": unfit or "assumed"},
+        {"name": "ε and the Fisher information", "holds": not unfit, "how": how},
+    ]
+
+
+def certificate(*, known: bool = True, reason: str = "") -> dict[str, Any]:
+    """A certificate of two blocks: all values, or none for one reason."""
+    blocks = [block(k, known=known, bounded=not reason) for k in (1, 2)]
+    names = (*CERTIFICATES, "theorem_steps", "sharp_steps", "epsilon_largest")
+    reasons = (
+        {**dict.fromkeys(names, reason), "entropy_interval": f"no lower end: {reason}"} if reason else {}
+    )
+    none = reason and {
+        **dict.fromkeys(("kl_bound", "w2_bound", "tv", "theorem_steps", "sharp_steps", "epsilon_largest"))
+    }
+    first = "No bound on the KL divergence holds" if reason else "KL(the law of the data ‖ model) ≤ 1 nats"
+    whole = {
+        **{name: blocks[-1][name] for name in CERTIFICATES},
+        "kl_bound": 1.0, "w2_bound": 1.5, "tv": 0.707, "theorem_steps": 33, "sharp_steps": 11,
+        "epsilon_largest": 0.6, "kl_lower_bound": 0.4, "kl_lower_bound_se": 0.1, "pairing": "block",
+        "entropy_interval": (None if reason else 2.4, 3.5), "steps": 2, "stopped": "", "nll": 3.4,
+        "nll_se": 0.04, "kl_measured": None, "kl_measured_se": None, "smoothing_w2": None,
+        "inversion_w2_coupled": 2e-5, "inversion_w2_product": 3e-5, "inversion_worst": 4e-5,
+        "inversion_rows": 500, "reasons": reasons, "assumptions": assumptions(known=known, unfit=reason),
+        "two_sample": {"statistic": 0.02, "null_quantile": 0.04, "p": 0.31, "rows": 1000},
+        "mixed": {"says": f"{first}; computed samples are within W2 2e-05 of the model."},
+        **(none or {}),
+    }  # fmt: skip
+    return {"identity": "", "blocks": blocks, "chain": whole}
+
+
+def with_entropy(found: dict[str, Any]) -> dict[str, Any]:
+    found["chain"] |= {"kl_measured": 0.5, "kl_measured_se": 0.05}
+    return found
+
+
+def content(found: dict[str, Any], entropy: dict[str, float] | None = None) -> Content:
+    facts = DataFacts(
+        name="hand-made", columns=("x", "y"), shift=(0.0, 0.0), scale=(1.0, 1.0), grid=(0.0, 0.0), notes=(),
+        rows={"source": 80, "train": 80, "validation": 10, "test": 10}, entropy=entropy, image_shape=None,
+    )  # fmt: skip
+    score = {"nll": 3.4, "nll_se": 0.04, "gap_to_entropy": 0.5, "gap_to_entropy_se": 0.05}
+    cut = {**score, "change": -0.1, "change_se": 0.1}
+    figures = {
+        "test": score if entropy else {"nll": 3.4, "nll_se": 0.04},
+        "baselines": {"gaussian": score, "mixture": score}, "cuts": [cut] * 3, "nearest_training_row": 1.0,
+        "inversion_error_chain": 1e-5,
+    }  # fmt: skip
+    nothing = np.zeros((0, 2))
+    return Content(
+        config=Config(), facts=facts, digest="0" * 64, steps=tuple(found["blocks"]), certificate=found,
+        figures=figures, data=nothing, generated=nothing, forward_path=nothing, reverse_path=nothing,
+        curves={},
+    )  # fmt: skip
+
+
+def words(found: dict[str, Any], entropy: dict[str, float] | None = None) -> str:
+    """The text of the whole page, every label in square brackets."""
+    page = render(content(found, entropy), NO_PICTURES)
+    body = re.sub(r"<style>.*?</style>|<details>.*?</details>", "", page, flags=re.S)
+    labelled = re.sub(r'<span class="tag (\w+)">\1</span>', r"[\1]", body)
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", labelled)))
+
+
+def section(text: str) -> str:
+    return text.split("What is guaranteed", 1)[1].split("The path of the chain", 1)[0]
+
+
+def test_of_a_known_law_everything_is_measured_and_compared() -> None:
+    text = section(words(with_entropy(certificate()), ENTROPY))
+    assert "KL(the law of the data ‖ model) ≤ 1 nats; computed samples are within W2" in text
+    assert "of the model. [measured]" in text
+    assert "the bound is 2 times the measured gap" in text
+    assert "measured gap 0.5 ± 0.05 [measured]" in text
+    for row in ("(A) ≤ 9 18 [measured]", "(B) ≤ 4 8 [measured]", "(C) propagated ≤ 1 2 [measured]"):
+        assert row in text
+    assert "exact score [measured]" in text
+    assert "lower bound ≥ 0.4 ± 0.1 0.8 [measured]" in text
+    assert "Its known value is 2.800 ± 0.01" in text
+    assert "critic of limited class" not in text
+    assert "(A) asks for 33 steps" in text
+    assert "(B) for 11 steps" in text
+    assert "The chain has 2" in text
+
+
+def test_an_unknown_law_makes_it_an_estimate_that_says_so() -> None:
+    text = section(words(certificate(known=False)))
+    assert "of the model. [estimated]" in text
+    assert "The bound is not proved" in text
+    assert "affine + 30 RBF" in text
+    assert "It agrees with what a classifier sees, KL ≥ 0.4 ± 0.1." in text
+    assert "affine + 30 RBF [estimated]" in text
+    assert "measured gap" not in text
+    assert "Its known value" not in text
+    assert "times the gap" not in text
+
+
+def test_no_estimated_figure_goes_without_its_label() -> None:
+    panel = panel_of(certificate(known=False), None)
+    assert all(claim.label == "estimated" for claim in panel.bounds if claim.value.startswith("≤"))
+    assert {claim.name: claim.label for claim in panel.distances} == {
+        "W2 of particles and N(0, I)": "estimated",
+        "total variation": "estimated",
+        "W2 of model and computed samples": "measured",
+        "the same by Lipschitz constants": "estimated",
+    }
+    text = words(certificate(known=False))
+    assert text.count("guaranteed") == 1, "the heading only"
+    assert "bound on KL, nats (estimated)" in text
+    assert "Lip T⁻¹ [estimated]" in text
+
+
+def test_the_weakest_input_decides_the_label() -> None:
+    """One block without exact score makes estimates of all that rest on it, and of nothing else."""
+    found = certificate()
+    found["blocks"][0] |= {"epsilon_exact_squared": None, "fisher_exact": None}
+    label = {claim.name: claim.label for claim in panel_of(found, None).bounds}
+    assert [label[name] for name in ("(A)", "(B)", "(C) by HWI", "(C) propagated")] == ["estimated"] * 4
+    assert [label[name] for name in ("(C)", "(C) by triangle")] == ["measured"] * 2
+
+
+def test_optimal_transport_pairing_is_an_estimate_even_of_a_known_law() -> None:
+    found = certificate()
+    found["chain"]["pairing"] = "ot"
+    for own in found["blocks"]:
+        own |= {"pairing": "ot", "epsilon_ot_squared": 0.04, "epsilon_ot_squared_se": 0.01}
+    text = section(words(found))
+    assert "affine + 30 RBF, OT pairing [estimated]" in text
+    assert "(A) ≤ 9 [estimated]" in text
+    assert "(C) ≤ 1.2 [measured]" in text
+    assert "for the block's own ε" not in text
+
+
+def test_one_reason_for_everything_is_said_once() -> None:
+    text = words(certificate(known=False, reason=UNFIT))
+    assert text.lower().count(UNFIT.lower()) == 1
+    assert text.count("dequantised") == 1
+    assert "What to choose instead" in text
+    assert "Smoothed data have a density" in text
+    assert "no bound on the KL divergence holds" in text
+    assert "p_0 has a density : fails, for the reason above" in text
+    assert "≤ None" not in text
+    assert "None" not in section(text)
+    assert "≤ 2e-05 [measured]" in text, "the inverse is measured whatever the data are"
+
+
+def test_a_single_certificate_that_fails_gives_its_reason_and_the_others_refer_to_it() -> None:
+    found = certificate(known=False)
+    why = "withdrawn (0.1 nats): the critic's class is too small"
+    found["chain"] |= {"certificate_c": None, "certificate_c_hwi": None}
+    found["chain"]["reasons"] = {"certificate_c": why, "certificate_c_hwi": why}
+    text = section(words(found))
+    assert text.count(why) == 1
+    assert "for the same reason as (C)" in text
+    assert "(A) ≤ 9 [estimated]" in text
+    assert "Why no bound holds" not in text
+
+
+def test_smoothed_data_name_the_law_that_is_meant() -> None:
+    found = certificate(known=False)
+    found["chain"]["smoothing_w2"] = 0.14
+    text = section(words(found))
+    assert "KL(smoothed law of the data ‖ model)" in text
+    assert "W2 of data and smoothed data ≤ 0.14 [measured]" in text
+
+
+@pytest.mark.parametrize(("p", "said"), [(0.31, "cannot be told from"), (0.002, "can be told from")])
+def test_the_two_sample_test_is_one_sentence(p: float, said: str) -> None:
+    found = certificate()
+    found["chain"]["two_sample"]["p"] = p
+    assert f"p = {p}: 1000 held-out particles after the last block {said} N(0, I)" in words(found)
+
+
+def test_what_says_nothing_is_not_shown_as_a_bound() -> None:
+    found = with_entropy(certificate())
+    found["chain"] |= {"tv": 1.0, "kl_lower_bound": -0.1, "kl_measured": 0.01, "theorem_steps": 0}
+    text = section(words(found, ENTROPY))
+    assert "says nothing about the total variation" in text
+    assert "total variation ≤" not in text
+    assert "Not clearly positive here" in text
+    assert "times the measured gap" not in text, "a gap of zero within its error"
+    assert "none is asked for" in text
+
+
+def test_the_stop_rule_is_named() -> None:
+    found = certificate()
+    assert "stop rule" not in words(found)
+    found["chain"]["stopped"] = "certificate (C) is 0.09 ≤ 0.1 nats"
+    assert "By its stop rule: certificate (C) is 0.09 ≤ 0.1 nats." in words(found)
+
+
+def test_the_page_asks_nobody_for_anything() -> None:
+    page = render(content(certificate()), NO_PICTURES)
+    assert not re.search(r"(src|href)=\"(?!data:|#|None)", page)
+    assert "@import" not in page
+
+
+def test_without_certificates_there_is_no_picture() -> None:
+    assert guarantee(content(certificate(reason=UNFIT))) is None
+
+
+@pytest.mark.parametrize("entropy", [None, ENTROPY])
+def test_the_picture_shows_bounds_and_the_truth_where_it_is_known(entropy: dict[str, float] | None) -> None:
+    found = certificate()
+    found["blocks"][0]["certificate_a"] = None  # a gap in one line
+    found["blocks"][1]["kl_lower_bound"] = -0.2  # not drawn
+    with matplotlib.rc_context(pictures.STYLE):
+        figure = guarantee(content(found, entropy))
+        assert figure is not None
+        figure.canvas.draw()
+    bounds, inputs = figure.axes
+    shown = bounds.get_legend_handles_labels()[1]
+    assert ("measured: NLL − entropy" in shown) == (entropy is not None)
+    assert {"≤ (A) theorem", "≤ (B) sharp recursion", "≤ (C) log-Sobolev", "≤ (C) propagated"} <= set(shown)
+    assert bounds.get_yscale() == "log"
+    assert "ε, error of the step (exact score)" in inputs.get_legend_handles_labels()[1]

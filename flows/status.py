@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -76,7 +77,17 @@ def status_table(layout: Layout, found: dict[str, Any]) -> None:
 
     console = Console(highlight=False)
     table = Table(title=f"{layout.chain}: {found['state']}", title_justify="left")
-    for name in ("block", "state", "γ", "KL drop, nats", "NLL, nats", "movement", "round trip"):
+    for name in (
+        "block",
+        "state",
+        "γ",
+        "KL drop, nats",
+        "NLL, nats",
+        "movement",
+        "round trip",
+        "ε",
+        "KL ≤, nats",
+    ):
         table.add_column(name, justify="left" if name == "state" else "right")
     for block in found["blocks"]:
         figures = block["metrics"]
@@ -85,6 +96,7 @@ def status_table(layout: Layout, found: dict[str, Any]) -> None:
             cells += [
                 f"{figures['kl_drop']:.3f}", f"{figures['nll']:.3f} ± {figures['nll_se']:.3f}",
                 f"{figures['movement']:.3f}", f"{figures['inversion_error']:.1e}",
+                _short(epsilon(figures)), _short(figures["kl_bound"]),
             ]  # fmt: skip
         table.add_row(*cells)
     console.print(table)
@@ -92,6 +104,15 @@ def status_table(layout: Layout, found: dict[str, Any]) -> None:
         console.print(f"{key:28s} {value:.6g}")
     if found["digest"]:
         console.print(f"{'digest':28s} {found['digest'][:16]}")
+
+
+def _short(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
+
+
+def epsilon(figures: Mapping[str, Any]) -> float | None:
+    """ε of a block: by the exact score where the law is known, else the critic's."""
+    return figures["epsilon"] if figures["epsilon_exact"] is None else figures["epsilon_exact"]
 
 
 def result_table(job: Job, finished: Finished) -> None:

@@ -114,6 +114,28 @@ def test_a_trained_chain_keeps_its_certificates(trained: tuple[DiagonalGaussian,
         assert found.kl_lower_bound - 2 * found.kl_lower_bound_se < true.value
 
 
+def test_trained_blocks_satisfy_the_identities_of_exact_steps(
+    trained: tuple[DiagonalGaussian, list[Block]],
+) -> None:
+    """(1+γ) E y = E x and (1+γ) Cov y − Cov(x, y) = γ I, as near as training came to the exact step."""
+    law, blocks = trained
+    x = torch.from_numpy(law.sample(5000, np.random.default_rng(3))).float()
+    for block in blocks:
+        pushed = block(x)
+        rows = HeldOut(x, pushed.x, pushed.log_det, pushed.log_det_se, pushed.log_det.double())
+        found = measure_block([block], rows, Measure(reference_rows=100))
+        worse = measure_block(
+            [block], HeldOut(x, 1.2 * pushed.x + 0.1, *(rows.log_det,) * 3), Measure(reference_rows=100)
+        )
+        assert found.identity_mean < 0.05 < worse.identity_mean
+        assert found.identity_covariance < 0.15 < worse.identity_covariance
+        # both are moments of ξ: γ |E ξ| and γ ‖E ξ (y − E y)ᵀ + I‖, so ε cannot be below
+        assert found.identity_mean / block.step_size < math.sqrt(
+            max(found.epsilon_squared, 0) + 3 * found.epsilon_squared_se
+        )
+        x = pushed.x
+
+
 @pytest.mark.parametrize("exact", [False, True])
 def test_perturbed_weights_raise_every_certificate(
     trained: tuple[DiagonalGaussian, list[Block]], exact: bool

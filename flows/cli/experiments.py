@@ -1,0 +1,123 @@
+"""Commands that repeat published experiments."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flows.cli.chains import shown
+from flows.settings import project_root
+
+
+@click.group()
+def experiment() -> None:
+    """Repeat a published experiment and measure it by our estimators."""
+
+
+@experiment.command()
+@click.option(
+    "--snapshots", "file", type=click.Path(path_type=Path), metavar="FILE",
+    help="An NPZ file with p0 and its images during somebody's training, to be measured too.",
+)  # fmt: skip
+@click.option("--seed", type=click.IntRange(0, 2**53 - 1), default=0, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder of the results."
+)
+def cltx(*, file: Path | None, seed: int, as_json: bool, output: Path | None) -> None:
+    """ε² of one block while it trains from N((3,3), I): the experiment of arXiv:2310.17582."""
+    import torch
+
+    from tasks.experiments import cltx as work
+    from tasks.experiments.cltx_pictures import prepare_folder, write_results
+
+    torch.set_num_threads(1)  # the same bits on every number of cores
+    folder = shown(output or default_folder(project_root(), plain=file is None and seed == 0))
+    arrays = work.read_snapshots(file) if file else {}
+    prepare_folder(folder)
+    with telling("snapshots", len(arrays)) as tell:
+        measured = work.snapshots(arrays, tell=tell) if arrays else []
+    with telling("training", len(work.MOMENTS)) as tell:
+        trained = work.training(seed, moments=work.MOMENTS, rows=work.HELD_OUT, tell=tell)
+    paths = write_results(folder, measured, trained)
+    if as_json:
+        click.echo(json.dumps({"snapshots": measured, "training": trained.moments}, indent=1))
+    else:
+        tables({f"snapshots of {file}": measured, "our training": trained.moments})
+        click.echo("\n".join(str(path) for path in paths))
+
+
+def default_folder(root: Path, *, plain: bool) -> Path:
+    """Where results go: DVC's own folder for the command without options, as ``jko train`` has it.
+
+    Args:
+        root: the project's folder, or the working directory where there is no project.
+        plain: neither a file nor a seed was given.
+    """
+    if not (root / "dvc.yaml").is_file():
+        return root / "cltx"
+    return root / "docs" / "cltx" if plain else root / ".jko" / "experiments" / "cltx"
+
+
+@contextmanager
+def telling(what: str, count: int) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Progress on standard error: a bar in a terminal, plain lines elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    console = Console(stderr=True, highlight=False)
+    columns = (
+        TextColumn("[bold]{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
+        TextColumn("{task.fields[said]}"),
+    )  # fmt: skip
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        bar = bars.add_task(what, total=count, said="", visible=count > 0)
+
+        def tell(figures: dict[str, Any]) -> None:
+            said = f"{label(figures)}  ε² {figures['critic']:.4f} ± {figures['critic_se']:.4f}"
+            bars.update(bar, advance=1, said=said)
+            if not console.is_terminal:
+                console.print(f"{what}  {said}", soft_wrap=True)
+
+        yield tell
+
+
+def label(figures: dict[str, Any]) -> str:
+    """The name of a snapshot, or the iteration of a training."""
+    return figures["name"] if "name" in figures else f"iteration {figures['iteration']}"
+
+
+def tables(parts: dict[str, list[dict[str, Any]]]) -> None:
+    """One table of ε² by every estimator for each part that has entries."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    for title, entries in parts.items():
+        if not entries:
+            continue
+        table = Table(title=f"{title}: ε² (± one SE)", title_justify="left")
+        exact = ["exact"] if "exact" in entries[0] else []
+        names = [*exact, "gaussian", "affine, OT", "affine", "affine + RBF", "paper's", "paper's E|ξ|²"]
+        for name in ("", *names):
+            table.add_column(name, justify="right" if name else "left")
+        for entry in entries:
+            table.add_row(label(entry), *cells(entry))
+        console.print(table)
+
+
+def cells(entry: dict[str, Any]) -> list[str]:
+    """The figures of one row."""
+    return [
+        *([f"{entry['exact']:.4f}"] if "exact" in entry else []),
+        f"{entry['gaussian']:.4f}",
+        f"{entry['critic_affine_ot']:.4f}",
+        *(f"{entry[name]:.4f} ± {entry[f'{name}_se']:.4f}" for name in ("critic", "critic_rbf")),
+        f"{entry['paper_kde']:.3f}",
+        f"{entry['paper_kde_l2']:.3f}",
+    ]

@@ -1,0 +1,50 @@
+"""What the measuring task adds to the figures: unfit data, limits, nulls."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from jko.config import Config, parse_config
+from jko.errors import NumericalError
+from tasks.adapters.store import DataFacts
+from tasks.measure import check_inversion, nulled, unfit
+
+
+def facts(*, grid: float = 0.0, smoothing: float = 0.0) -> DataFacts:
+    return DataFacts("x", ("a",), (0.0,), (1.0,), (grid,), (), {}, None, None, smoothing)
+
+
+@pytest.mark.parametrize(
+    ("source", "grid", "smoothing", "words"),
+    [
+        ("moons", 0.0, 0.0, ""),
+        ("digits", 1.0, 0.0, "dequantised"),
+        ("digits", 1.0, 0.01, ""),
+        ("curve", 0.0, 0.0, "on a curve"),
+        ("curve", 0.0, 0.02, ""),
+    ],
+)
+def test_jumps_and_curves_need_smoothing(source: str, grid: float, smoothing: float, words: str) -> None:
+    why = unfit(parse_config({"data": {"source": source}}), facts(grid=grid, smoothing=smoothing))
+    assert words in why
+    assert bool(why) == bool(words)
+    assert not why or "data.smoothing" in why
+
+
+@pytest.mark.parametrize("name", ["inversion_error", "inversion_error_reference"])
+@pytest.mark.parametrize("value", [0.06, None])
+def test_a_block_that_does_not_invert_stops_the_run(name: str, value: float | None) -> None:
+    figures = {"inversion_error": 1e-5, "inversion_error_reference": 1e-5}
+    check_inversion(Config(), 3, figures)
+    with pytest.raises(NumericalError, match="block 3: the block does not invert") as caught:
+        check_inversion(Config(), 3, {**figures, name: value})
+    assert caught.value.exit_code == 3
+    assert caught.value.bound == 0.05
+
+
+def test_what_is_not_a_number_becomes_null() -> None:
+    assert nulled({"a": math.nan, "b": math.inf, "c": 1.0, "d": True, "e": "x", "f": None}) == {
+        "a": None, "b": None, "c": 1.0, "d": True, "e": "x", "f": None,
+    }  # fmt: skip

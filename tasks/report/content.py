@@ -29,6 +29,7 @@ class Content:
         facts: what is known of the data.
         digest: the chain's digest.
         steps: figures of blocks 1..N on validation rows.
+        certificate: what the chain guarantees, see :mod:`tasks.certify`.
         figures: figures of the evaluation on test rows.
         data: test rows, then validation and training rows, data units.
         generated: samples of the model, data units.
@@ -41,6 +42,7 @@ class Content:
     facts: DataFacts
     digest: str
     steps: tuple[Mapping[str, Any], ...]
+    certificate: Mapping[str, Any]
     figures: Mapping[str, Any]
     data: Array
     generated: Array
@@ -67,6 +69,7 @@ def read_content(config: Config, layout: Layout, chain: tuple[str, ...]) -> Cont
         facts=facts,
         digest=chain_digest(layout, chain) or "",
         steps=tuple(read_json(layout.measures(k, chain[k])) for k in indices),
+        certificate=read_json(layout.certificate),
         figures=read_json(layout.evaluation / FIGURES),
         data=rows * np.array(facts.scale) + np.array(facts.shift),
         generated=read_array(store, "generated"),

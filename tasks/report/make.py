@@ -18,11 +18,12 @@ from jko.config import Config
 from tasks.adapters.commit import committing, digest_of, file_digest, read_commit, read_json
 from tasks.adapters.layout import Layout
 from tasks.options import DURABLE, skipped
-from tasks.report import pictures
+from tasks.report import REPORT, pictures
+from tasks.report.claims import panel_of
 from tasks.report.content import Content, read_content
+from tasks.report.guarantee import guarantee
+from tasks.report.labels import LEGEND, best_label, number
 
-#: raised when a change alters what a report shows
-REPORT = 1
 PAGE = "report.html"
 SHOWN_VERSIONS = ("torch", "numpy", "prefect", "mlflow", "dvc", "zarr")
 
@@ -34,7 +35,11 @@ def report_fingerprint(layout: Layout, chain: tuple[str, ...]) -> str:
     curves = [layout.curve(k, chain[k]) for k in range(1, len(chain))]
     kept = [file_digest(path) for path in curves if path.is_file()]
     digest = evaluation.digest if evaluation else ""
-    return digest_of({"evaluation": digest, "measures": measures, "curves": kept, "version": REPORT})
+    certificate = read_json(layout.certificate)
+    return digest_of(
+        {"evaluation": digest, "measures": measures, "certificate": certificate, "curves": kept,
+         "version": REPORT}
+    )  # fmt: skip
 
 
 @task(name="report", **DURABLE)
@@ -55,7 +60,7 @@ def write_pictures(folder: Path, content: Content) -> dict[str, str | None]:
     """Write the PNGs; returns them as data URIs by name."""
     images: dict[str, str | None] = {}
     with matplotlib.rc_context(pictures.STYLE):
-        for draw in (pictures.samples, pictures.path, pictures.progress, pictures.training):
+        for draw in (pictures.samples, guarantee, pictures.path, pictures.progress, pictures.training):
             figure = draw(content)
             saved = None if figure is None else _save(figure, folder / f"{draw.__name__}.png")
             images[draw.__name__] = saved
@@ -76,6 +81,7 @@ def render(content: Content, images: dict[str, str | None]) -> str:
         autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined,
     )
+    environment.filters["capitalise"] = lambda text: text[:1].upper() + text[1:]
     figures = content.figures
     models = [
         ("JKO chain", figures["test"]),
@@ -85,6 +91,7 @@ def render(content: Content, images: dict[str, str | None]) -> str:
     return environment.get_template("page.html.j2").render(
         facts=content.facts, steps=content.steps, figures=figures, digest=content.digest,
         models=models, cards=cards(content), pictures=images, versions=versions(),
+        panel=panel_of(content.certificate, content.facts.entropy), legend=LEGEND,
         settings=json.dumps(content.config.model_dump(mode="json"), indent=1),
     )  # fmt: skip
 
@@ -101,10 +108,22 @@ def cards(content: Content) -> list[dict[str, str]]:
         {"value": f"{content.figures['nearest_training_row']:.2f}",
          "label": "distance to nearest training row, samples over test rows"},
     ]  # fmt: skip
+    shown.insert(1, bound_card(content))
     if "gap_to_entropy" in test:
         gap = f"{test['gap_to_entropy']:.3f} ± {test['gap_to_entropy_se']:.3f}"
         shown.insert(1, {"value": gap, "label": "gap to the data entropy, nats"})
     return shown
+
+
+def bound_card(content: Content) -> dict[str, str]:
+    """The chain's KL bound and how it is known."""
+    bound = content.certificate["chain"]["kl_bound"]
+    if bound is None:
+        return {"value": "no bound", "label": "on the KL divergence holds; the reason is below"}
+    return {
+        "value": f"≤ {number(bound)}",
+        "label": f"bound on KL, nats ({best_label(content.certificate)})",
+    }
 
 
 def versions() -> str:

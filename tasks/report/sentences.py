@@ -1,0 +1,142 @@
+"""What a certificate says, in whole sentences."""
+
+from __future__ import annotations
+
+import math
+
+from tasks.report.labels import MEASURED, Figures, clear, label_of, law_of, number, plus_minus, ratio
+
+#: level of the two-sample test
+LEVEL = 0.05
+
+
+def reading(certificate: Figures, label: str) -> list[str]:
+    """How to read the verdict.
+
+    Args:
+        certificate: content of ``DIR.certificate.json``.
+        label: how its KL bound is known; empty where there is none.
+    """
+    whole = certificate["chain"]
+    found = [_gap(whole), _trust(certificate, label), _variation(whole)] if label else []
+    return [text for text in (*found, _measured(whole), _samples(whole)) if text]
+
+
+def _gap(whole: Figures) -> str:
+    return (
+        f"KL is the gap between the model's NLL, {whole['nll']:.3f} ± {whole['nll_se']:.2g} nats on "
+        f"validation rows, and the best possible one for the {law_of(whole)}: if the bound holds, no model "
+        f"whatever can have an NLL lower by more than {number(whole['kl_bound'])} nats."
+    )
+
+
+def _trust(certificate: Figures, label: str) -> str:
+    if label == MEASURED:
+        return (
+            "The law of the data is known, so the inputs of the bound are plain averages over held-out rows; "
+            "only chance error remains, and two standard errors of it are added on the unfavourable side."
+        )
+    whole = certificate["chain"]
+    low = (whole["kl_lower_bound"], whole["kl_lower_bound_se"])
+    return (
+        "The bound is not proved: its inputs were estimated from below, by a critic of limited class "
+        f"({certificate['blocks'][-1]['epsilon_class']}). A richer critic could find larger ones, and then "
+        "the bound would be larger, too. "
+    ) + (
+        f"It agrees with what a classifier sees, KL ≥ {plus_minus(*low)}."
+        if clear(*low)
+        else "A classifier, which could expose a bound that is far too small, sees nothing clear here."
+    )
+
+
+def _variation(whole: Figures) -> str:
+    if whole["tv"] >= 1:
+        return "So large a bound says nothing about the total variation between the model and that law."
+    return (
+        f"If it holds, the total variation between the model and that law is at most {number(whole['tv'])}."
+    )
+
+
+def _measured(whole: Figures) -> str:
+    if whole["kl_measured"] is None:
+        return ""
+    gap = plus_minus(whole["kl_measured"], whole["kl_measured_se"])
+    times = ratio(whole["kl_bound"], whole)
+    return (
+        f"Here the entropy of the law is known, so that the gap itself can be measured: {gap} nats"
+        + (f"; the bound is {times} times the measured gap." if times else ".")
+    )  # fmt: skip
+
+
+def _samples(whole: Figures) -> str:
+    return (
+        "Computed samples differ from the model's by at most "
+        f"{number(whole['inversion_w2_coupled'])} in W2 (a root mean square distance in standardised units): "
+        "the price of inverting the blocks numerically."
+    )
+
+
+def remarks(certificate: Figures, entropy: Figures | None, given: list[str]) -> list[tuple[str, str, str]]:
+    """What else the certificate says: title, sentences and how that is known.
+
+    Args:
+        certificate: content of ``DIR.certificate.json``.
+        entropy: of the data, with its standard error, where it is known.
+        given: reasons that were given already.
+    """
+    whole = certificate["chain"]
+    counted = whole["theorem_steps"] is not None
+    bracket = (
+        MEASURED
+        if whole["entropy_interval"][0] is None
+        else label_of(certificate, "certificate_c_propagated")
+    )
+    found = [
+        ("Two-sample test", _two_sample(whole["two_sample"]), MEASURED),
+        ("Number of steps", _steps(whole, given), label_of(certificate, "certificate_a") if counted else ""),
+        ("Entropy of the data", _entropy(whole, entropy), bracket),
+        ("End of the chain", f"By its stop rule: {whole['stopped']}." if whole["stopped"] else "", ""),
+    ]
+    return [remark for remark in found if remark[1]]
+
+
+def _two_sample(test: Figures) -> str:
+    told = test["p"] <= LEVEL
+    return (
+        f"p = {number(test['p'])}: {test['rows']} held-out particles after the last block "
+        f"{'can' if told else 'cannot'} be told from N(0, I) by the energy distance, which is "
+        f"{number(test['statistic'])}; true samples of N(0, I) stay below {number(test['null_quantile'])} in "
+        f"95 of 100 cases. "
+        + ("The chain has not reached its reference." if told else "That is no proof that they are equal.")
+    )
+
+
+def _steps(whole: Figures, given: list[str]) -> str:
+    theorem, epsilon = whole["theorem_steps"], whole["epsilon_largest"]
+    if theorem is None:
+        reason = whole["reasons"]["theorem_steps"]
+        return "" if reason in given else f"Not known how many are asked for: {reason}."
+    start = (
+        f"The chain has {whole['steps']}. With its largest ε, {number(epsilon)} (two standard errors up), "
+        "and its smallest γ, "
+    )
+    if theorem == 0:
+        return f"{start}none is asked for: so large an ε promises no more than the data have at the start."
+    return (
+        f"{start}theorem (A) asks for {theorem} steps to bring W2 to N(0, I) below √5 ε = "
+        f"{number(math.sqrt(5) * epsilon)}, and the sharp recursion (B) for {whole['sharp_steps']} steps to "
+        f"bring it below 2 ε = {number(2 * epsilon)}."
+    )
+
+
+def _entropy(whole: Figures, entropy: Figures | None) -> str:
+    low, high = whole["entropy_interval"]
+    known = f" Its known value is {entropy['value']:.3f} ± {entropy['se']:.2g}." if entropy else ""
+    if low is None:
+        return f"At most {high:.3f} nats, the smallest NLL after any block; no lower end without (C).{known}"
+    if low > high:
+        return (
+            f"The ends {low:.3f} and {high:.3f} nats contradict each other: (C) is too small after some "
+            f"block.{known}"
+        )
+    return f"Between {low:.3f} and {high:.3f} nats: an NLL less its (C), and the smallest NLL.{known}"

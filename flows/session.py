@@ -22,6 +22,7 @@ from tasks.adapters.plan import (
     planned,
     stored_figures,
 )
+from tasks.report import REPORT
 
 if TYPE_CHECKING:
     from flows.pipeline import Stage
@@ -129,6 +130,7 @@ def finished_receipt(job: Job, digest: str) -> dict[str, Any]:
         "digest": digest,
         "evaluation": job.config.evaluation.model_dump(mode="json"),
         "measure": job.config.measure.model_dump(mode="json"),
+        "report": REPORT,
     }
 
 

@@ -43,8 +43,11 @@ class BlockFigures:
         symmetric_part_smallest: its smallest eigenvalue over sampled particles.
         lipschitz_inverse: largest 1/σ_min(∇T_k) over sampled particles: an estimate from below.
         lipschitz_inverse_q99: its 99 % quantile.
-        kl_lower_bound: lower bound on KL(p_k ‖ N(0, I)) by a classifier, nats; may be negative.
-        kl_lower_bound_se: its standard error.
+        kl_lower_classifier: lower bound on KL(p_k ‖ N(0, I)) by a classifier, nats; may be negative.
+        kl_lower_classifier_se: its standard error.
+        kl_lower_mixture: the same by another model of the data: NLL of the chain cut after block k
+            minus that of a Gaussian mixture on the same rows, nats; null without such a model.
+        kl_lower_mixture_se: its standard error, paired over rows.
         moved_lower: lower bound of W2(p_{k−1}, p_k) from moments; null without OT pairing.
         distance_lower: lower bound of W2(p_k, N(0, I)) from moments; null without OT pairing.
         loss_potential: E V(y), nats.
@@ -86,8 +89,10 @@ class BlockFigures:
     symmetric_part_smallest: float
     lipschitz_inverse: float
     lipschitz_inverse_q99: float
-    kl_lower_bound: float
-    kl_lower_bound_se: float
+    kl_lower_classifier: float
+    kl_lower_classifier_se: float
+    kl_lower_mixture: float
+    kl_lower_mixture_se: float
     moved_lower: float
     distance_lower: float
     loss_potential: float

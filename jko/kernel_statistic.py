@@ -3,9 +3,10 @@ r"""The paper's own estimate of the first-order-condition error of a step: kerne
 .. math:: \xi_i = y_i + s_h(y_i) - (back(y_i) - y_i)/\gamma, \quad
           s_h(y) = \frac{\sum_j (y_j - y)\, e^{-|y - y_j|^2/(2h)}}{h \sum_j e^{-|y - y_j|^2/(2h)}}
 
-Source: the estimator of arXiv:2310.17582, for comparison with :mod:`jko.residual`. Written from the
-formula. On the authors' stored samples their plotted statistic is 12.5, 6.2, 1.01, .43, .35, .33 at 0, 13, 33,
-65, 85, 100 % of training; trying out what the text leaves open showed that
+Source: the estimator of arXiv:2310.17582, written from its formula, for comparison with
+:mod:`jko.residual`. On the authors' stored samples their plotted statistic is 12.5, 6.2, 1.01, .43, .35,
+.33 at 0, 13, 33, 65, 85, 100 % of training. Trying out what the formula leaves open showed, and their
+public code confirms, that
 
 - the sum of the kernel score runs over all rows, the row itself included: leaving it out raises the third
   figure by about .1, away from the published one;

@@ -133,9 +133,10 @@ def assumptions(config: Config, facts: DataFacts, figures: Sequence[dict[str, An
          "how": why or density},
         {"name": "the symmetric part of ∇T is positive definite", "holds": all(positive),
          "how": f"checked at sampled particles, smallest eigenvalue {smallest:.3g}"},
-        {"name": "ε and the Fisher information", "holds": not why,
+        {"name": "ε and the Fisher information", "holds": not why and figures[-1]["fisher"] is not None,
          "how": "averages of the exact score (the law is known): only Monte-Carlo error"
-         if exact else f"estimated from below by a linear critic ({figures[-1]['epsilon_class']})"},
+         if exact else "ε in OT pairing by a critic, from below; the Fisher information by the exact score"
+         if known else f"estimated from below by a linear critic ({figures[-1]['epsilon_class']})"},
         {"name": "held-out particles", "holds": True,
          "how": "validation rows; they also chose which weights of a block were kept"},
         {"name": "log-determinants", "holds": True,

@@ -20,6 +20,7 @@ from tasks.adapters.commit import write_json
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import measured_with, stored_figures
 from tasks.adapters.store import DataFacts, load_block, read_facts, read_particles, read_samples
+from tasks.baselines import mixture_log_density
 from tasks.datasets.laws import score_of
 from tasks.options import DURABLE, skipped
 
@@ -69,6 +70,7 @@ def measure(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> d
         held_out("validation_log_det"),
         held_out("validation_log_det_se"),
         held_out("validation_log_det_total"),
+        torch.from_numpy(mixture_log_density(config, layout, chain)[:rows]),
     )
     figures = block_figures(blocks, particles, config.measure, score=score, seed=config.seed)
     return {"step_size": blocks[-1].step_size, **nulled(asdict(figures))}

@@ -51,10 +51,11 @@ def show(layout: Layout, found: dict[str, Any]) -> None:
         )  # fmt: skip
     console.print(blocks)
     chain = Table(title="the chain", title_justify="left", show_header=False)
+    said: set[str] = set()
     for label, name in ROWS:
-        value = whole[name]
-        text = number(value) if value is not None else "–"
-        chain.add_row(label, text, whole["reasons"].get(name, ""))
+        reason = whole["reasons"].get(name, "")
+        chain.add_row(label, number(whole[name]), "for the same reason" if reason in said else reason)
+        said |= {reason} - {""}
     test, interval = whole["two_sample"], whole["entropy_interval"]
     chain.add_row(
         "two-sample test of p_N against N(0, I)", f"p = {test['p']:.3g}",
@@ -90,7 +91,7 @@ ROWS = (
     ("  ≤, (C) sharpened by HWI", "certificate_c_hwi"),
     ("  ≤, (C) propagated through KL drops", "certificate_c_propagated"),
     ("  ≤, (C) by the triangle inequality", "certificate_c_triangle"),
-    ("  ≥, classifier (estimate)", "kl_lower_bound"),
+    ("  ≥, classifier or mixture (estimate)", "kl_lower_bound"),
     ("  measured: NLL − known entropy", "kl_measured"),
     ("W2(p_N, N(0, I)) ≤, standardised units", "w2_bound"),
     ("total variation ≤", "tv"),

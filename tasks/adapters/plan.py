@@ -127,7 +127,11 @@ def fingerprints(config: Config, data_digest: str) -> tuple[str, ...]:
 
 def measured_with(config: Config) -> dict[str, Any]:
     """The settings that change what is measured."""
-    return {**config.measure.model_dump(mode="json", exclude={"inversion_limit"}), "version": MEASURES}
+    return {
+        **config.measure.model_dump(mode="json", exclude={"inversion_limit"}),
+        "mixture_components": list(config.evaluation.mixture_components),
+        "version": MEASURES,
+    }
 
 
 def stored_figures(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> dict[str, Any] | None:

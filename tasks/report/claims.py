@@ -193,7 +193,10 @@ def _comparisons(whole: Figures) -> list[Claim]:
     low, se = whole["kl_lower_bound"], whole["kl_lower_bound_se"]
     if low is not None:
         sure = clear(low, se)
-        says = "What a classifier sees between held-out rows and draws of N(0, I); a better one could see "
+        says = (
+            "What a classifier between held-out rows and draws of N(0, I), or a Gaussian mixture fitted to "
+        )
+        says += "the data, shows; a better one could show "
         says += "more." if sure else "more. Not clearly positive here, so it says nothing."
         value = f"≥ {plus_minus(low, se)}"
         claims.append(Claim("lower bound", value, MEASURED, says, ratio(low, whole) if sure else ""))

@@ -50,7 +50,7 @@ def _bounds(axes: Axes, content: Content) -> None:
         if not np.isnan(values).all():
             axes.plot(steps, values, label=f"≤ {label}", color=colour, ms=5, **style)
     lower, lower_se = _column(blocks, "kl_lower_bound"), _column(blocks, "kl_lower_bound_se")
-    _points(axes, steps, lower, lower_se, label="≥ classifier", marker="^", color=GREY)
+    _points(axes, steps, lower, lower_se, label="≥ classifier or mixture", marker="^", color=GREY)
     entropy = content.facts.entropy
     if entropy:
         gap = _column(blocks, "nll") - entropy["value"]

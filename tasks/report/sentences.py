@@ -43,9 +43,10 @@ def _trust(certificate: Figures, label: str) -> str:
         f"({certificate['blocks'][-1]['epsilon_class']}). A richer critic could find larger ones, and then "
         "the bound would be larger, too. "
     ) + (
-        f"It agrees with what a classifier sees, KL ≥ {plus_minus(*low)}."
+        f"It agrees with what a classifier or a Gaussian mixture shows, KL ≥ {plus_minus(*low)}."
         if clear(*low)
-        else "A classifier, which could expose a bound that is far too small, sees nothing clear here."
+        else "A classifier and a Gaussian mixture, which could expose a bound that is far too small, show "
+        "nothing clear here."
     )
 
 

@@ -219,7 +219,7 @@ def test_the_report_is_one_page_that_needs_nothing_else(inside: Layout) -> None:
     assert "data:image/png;base64," in page
     assert "http" not in page.replace("http-equiv", "")
     pictures = {path.name for path in inside.report.glob("*.png")}
-    assert pictures == {"samples.png", "path.png", "progress.png", "training.png"}
+    assert pictures == {"samples.png", "path.png", "progress.png", "training.png", "guarantee.png"}
 
 
 def test_another_holder_of_the_chain_is_named(

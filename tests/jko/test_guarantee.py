@@ -215,3 +215,14 @@ def test_estimates_of_missing_rows_are_reasons_not_numbers() -> None:
     assert all(getattr(found, name) is None for name in NAMES)
     assert "too few" in found.reasons["certificate_a"]
     assert "too few" in found.reasons["certificate_c"]
+
+
+def test_a_better_model_of_the_data_withdraws_what_it_contradicts() -> None:
+    own = replace(
+        after_identity(bimodal(ROWS, 1, 3), 0), kl_lower=None, kl_lower_mixture=Estimate(0.19, 0.01)
+    )
+    found = certify([own], 1)
+    assert found.certificate_c is None
+    assert found.certificate_c_triangle is None
+    assert "mixture" in found.reasons["certificate_c"]
+    assert (found.kl_lower_bound, found.kl_lower_bound_se) == (0.19, 0.01)

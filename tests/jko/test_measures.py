@@ -147,3 +147,17 @@ def test_root_mean_square_sums_over_dimensions_and_averages_over_rows() -> None:
 def test_standard_error_is_std_over_root_n_and_nan_for_a_single_row() -> None:
     assert standard_error(torch.tensor([1.0, 2.0, 3.0, 4.0])) == pytest.approx(math.sqrt(5 / 3) / 2)
     assert math.isnan(standard_error(torch.tensor([1.0])))
+
+
+def test_another_model_bounds_the_kl_from_below_row_by_row() -> None:
+    """The rival knows the law: NLL minus its NLL is KL(p ‖ q_0), with the error of the pairs."""
+    block = identity_block(2)
+    pushed = block(X)
+    law = torch.distributions.Normal(torch.tensor(MEAN), torch.tensor(STD))
+    rival = law.log_prob(X).sum(-1)
+    rows = HeldOut(X, pushed.x, pushed.log_det, pushed.log_det_se, pushed.log_det, rival)
+    found = measure_block([block], rows, MEASURE)
+    exact = gaussian.kl(gaussian.Gaussian.of(MEAN, STD))
+    assert abs(found.kl_lower_mixture - exact) < 4 * found.kl_lower_mixture_se
+    assert found.kl_lower_mixture_se < 0.2 * exact
+    assert math.isnan(figures(block).kl_lower_mixture)

@@ -1,6 +1,7 @@
 """The energy test against its definition and its level; the KL bound against known divergences."""
 
 import math
+from collections.abc import Callable
 from itertools import combinations
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from jko import two_sample
 from jko.gaussian import Gaussian, kl
 from jko.residual import linear_critic
 from jko.two_sample import energy_test, kl_lower_bound
@@ -137,6 +139,39 @@ def test_the_bound_lies_below_the_true_kl_and_near_it(dim: int, mean: float, std
     assert all(each.value < true + 3 * each.se for each in found)
     assert all(0 < each.se < 0.2 * true for each in found)
     assert np.mean([each.value for each in found]) > 0.7 * true
+
+
+@pytest.mark.parametrize("constant", [0.0, 0.5])
+def test_the_bound_for_a_known_function_in_closed_form(
+    constant: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """f = a x + c at N(m, 1): E_p f − log E_q e^f = a m − a²/2, whatever c; errors by the delta method."""
+    slope, mean, rows = 1.2, 0.8, 2000
+    monkeypatch.setattr(two_sample, "_classifier", lambda *_: lambda x: slope * x[:, 0] + constant)
+    found = kl_lower_bound(mean + normal(rows, 1, seed=14))
+    error = math.sqrt(slope**2 / (rows / 2) + math.expm1(slope**2) / two_sample.REFERENCE_DRAWS)
+    assert found.se == pytest.approx(error, rel=0.05)
+    assert abs(found.value - (slope * mean - slope**2 / 2)) < 3 * found.se
+
+
+def test_the_classifier_never_sees_the_rows_it_is_averaged_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[set[float]] = []
+
+    def remember(p: np.ndarray, q: np.ndarray, draw: np.random.Generator) -> Callable:
+        def constant(x: np.ndarray) -> np.ndarray:
+            seen.append(set(x[:, 0]))
+            return np.zeros(len(x))
+
+        seen.extend([set(p[:, 0]), set(q[:, 0])])
+        return constant
+
+    monkeypatch.setattr(two_sample, "_classifier", remember)
+    y = normal(200, 1, seed=15)
+    kl_lower_bound(y)
+    fitted, reference, held_out, fresh = seen
+    assert fitted | held_out == set(y[:, 0].tolist())
+    assert not fitted & held_out
+    assert not reference & fresh
 
 
 @pytest.mark.parametrize("dim", [1, 2, 5])

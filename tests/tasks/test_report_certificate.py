@@ -136,7 +136,7 @@ def test_an_unknown_law_makes_it_an_estimate_that_says_so() -> None:
     assert "of the model. [estimated]" in text
     assert "The bound is not proved" in text
     assert "affine + 30 RBF" in text
-    assert "It agrees with what a classifier sees, KL ≥ 0.4 ± 0.1." in text
+    assert "It agrees with what a classifier or a Gaussian mixture shows, KL ≥ 0.4 ± 0.1." in text
     assert "affine + 30 RBF [estimated]" in text
     assert "measured gap" not in text
     assert "Its known value" not in text

@@ -63,6 +63,11 @@ def reverse_error(blocks: Sequence[Block], rows: int, *, seed: int = 0) -> Rever
     for k in range(len(blocks), 0, -1):
         reference = pull_back_reference(blocks[k - 1], torch.cat([computed.double(), exact]), index=k)
         computed = blocks[k - 1].pull_back(computed)
+        if not torch.isfinite(computed).all():
+            raise NumericalError(
+                "the computed inverse is not finite", block=k,
+                remedy="raise solver.steps or lower the step size",
+            )  # fmt: skip
         errors.append(_norm(computed.double() - reference[:rows]))
         exact = reference[rows:]
     squared = ((computed.double() - exact) ** 2).sum(-1)
@@ -83,6 +88,7 @@ def block_inversion_error(block: Block, y: Tensor, *, index: int) -> float:
     return _norm(block.pull_back(y).double() - pull_back_reference(block, y.double(), index=index))
 
 
+@torch.no_grad()
 def pull_back_reference(block: Block, y: Tensor, *, index: int) -> Tensor:
     """T⁻¹(y) in float64 by dopri8 at relative and absolute tolerance 1e-9, shape (rows, d).
 
@@ -96,8 +102,18 @@ def pull_back_reference(block: Block, y: Tensor, *, index: int) -> Tensor:
     """
     field = copy.deepcopy(block.field).double()
     times = torch.tensor([1.0, 0.0], dtype=torch.float64, device=y.device)
+    # a step must end at 0: interpolation from beyond it is a thousand times less exact than the steps
+    options = {"step_t": times[1:], "norm": _worst_row}
     try:
-        path = odeint(lambda t, x: field(x, t), y, times, rtol=TOLERANCE, atol=TOLERANCE, method="dopri8")
+        path = odeint(
+            lambda t, x: field(x, t),
+            y,
+            times,
+            rtol=TOLERANCE,
+            atol=TOLERANCE,
+            method="dopri8",
+            options=options,
+        )
     except AssertionError as error:  # how the solver reports an underflow of its step
         raise NumericalError(
             f"the equation cannot be solved backwards ({error})", block=index,
@@ -120,6 +136,11 @@ def product_bound(errors: Sequence[float], lipschitz: Sequence[float]) -> float:
         total += gain * error
         gain *= constant
     return total
+
+
+def _worst_row(error: Tensor) -> Tensor:
+    """The norm by which a step is accepted: no row is hidden by the others."""
+    return (error**2).mean(-1).max().sqrt()
 
 
 def _norm(difference: Tensor) -> float:

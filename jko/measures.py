@@ -55,6 +55,7 @@ class HeldOut:
     rival: Tensor | None = None
 
 
+@torch.no_grad()
 def measure_block(
     blocks: Sequence[Block], rows: HeldOut, settings: Measure, *, score: Score | None = None, seed: int = 0
 ) -> BlockFigures:
@@ -67,14 +68,13 @@ def measure_block(
         score: ∇log p_0 in standardised units, where it is known.
         seed: of the draws of the reference.
     """
-    block, x, y = blocks[-1], rows.x.detach(), rows.y.detach()
+    block, x, y = blocks[-1], rows.x, rows.y
     before, after = potential(x).double(), potential(y).double()
     drop = before - after + rows.log_det.double()
     nll = -(reference_log_prob(y.double()) + rows.total_log_det.double())
     moved = ((y - x).double() ** 2).sum(-1)
     movement = float(moved.mean().sqrt())
-    with torch.no_grad():
-        back = torch.cat([block.pull_back(part) for part in y.split(4096)])
+    back = torch.cat([block.pull_back(part) for part in y.split(4096)])
     few = y[: settings.reference_rows]
     return BlockFigures(
         kl_drop=float(drop.mean()),
@@ -107,7 +107,7 @@ def _residuals(block: Block, x: Tensor, y: Tensor, settings: Measure) -> dict[st
     x, y = x.cpu().double(), y.cpu().double()
     error, fisher = measure_epsilon(x, y, block.step_size, settings.critic_centres)
     ot = TOO_FEW
-    if settings.pairing != "block":
+    if settings.pairing != "block" and error is not TOO_FEW:
         end, back = optimal_back(x, y, settings.pairing)
         ot = measure_epsilon(back, end, block.step_size, settings.critic_centres)[0]
     return {

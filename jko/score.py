@@ -17,6 +17,7 @@ from jko.densities import Estimate
 Score = Callable[[Tensor], Tensor]
 
 
+@torch.enable_grad()
 def score_after(blocks: Sequence[Block], y: Tensor, score: Score) -> Tensor:
     r"""∇log p_k at samples, by differentiating the change of variables.
 

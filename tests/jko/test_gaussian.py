@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import optimize, stats
+from scipy import linalg, optimize, stats
 from scipy.integrate import quad
 
 from jko import gaussian
@@ -218,3 +218,32 @@ def test_a_step_lowers_kl_at_least_by_the_proximal_inequality(mean: float, std: 
     after = gaussian.jko_step(law, gamma)
     moved = w2_squared_between(law, after)
     assert gaussian.kl(after) + moved / (2 * gamma) <= gaussian.kl(law) + 1e-9
+
+
+def turned(law: Gaussian, turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance of a law with its directions turned."""
+    return turn @ law.mean, turn @ np.diag(law.std**2) @ turn.T
+
+
+@pytest.mark.parametrize("gamma", GAMMAS)
+def test_epsilon_of_moments_is_epsilon_where_covariances_commute(gamma: float) -> None:
+    after = Gaussian.of([0.8, -0.1, 0.3], [0.7, 1.1, 1.4])
+    turn = stats.ortho_group.rvs(3, random_state=np.random.default_rng(0))
+    found = gaussian.epsilon_squared_of_moments(*turned(LAW, turn), *turned(after, turn), gamma)
+    assert found == pytest.approx(gaussian.epsilon_squared(LAW, after, gamma), rel=1e-10)
+
+
+@pytest.mark.parametrize("gamma", GAMMAS)
+def test_epsilon_of_moments_is_the_integral_where_covariances_do_not_commute(gamma: float) -> None:
+    """E|ξ|² is exact over the points m ± √d·L e_i, since ξ is affine; A by its other formula."""
+    rng = np.random.default_rng(1)
+    m0, m1 = rng.normal(size=(2, 3))
+    s0, s1 = (root @ root.T + 0.2 * np.eye(3) for root in rng.normal(size=(2, 3, 3)))
+    half = linalg.sqrtm(s0).real
+    back = half @ np.linalg.inv(linalg.sqrtm(half @ s1 @ half).real) @ half
+    np.testing.assert_allclose(back @ s1 @ back, s0, atol=1e-9)
+    offsets = np.sqrt(3) * np.linalg.cholesky(s1).T
+    y = m1 + np.concatenate([offsets, -offsets])
+    xi = y - (y - m1) @ np.linalg.inv(s1) - ((m0 + (y - m1) @ back) - y) / gamma
+    exact = np.mean(np.sum(xi**2, axis=1))
+    assert gaussian.epsilon_squared_of_moments(m0, s0, m1, s1, gamma) == pytest.approx(exact, rel=1e-9)

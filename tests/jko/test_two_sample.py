@@ -149,7 +149,7 @@ def test_the_bound_for_a_known_function_in_closed_form(
     slope, mean, rows = 1.2, 0.8, 2000
     monkeypatch.setattr(two_sample, "_classifier", lambda *_: lambda x: slope * x[:, 0] + constant)
     found = kl_lower_bound(mean + normal(rows, 1, seed=14))
-    error = math.sqrt(slope**2 / (rows / 2) + math.expm1(slope**2) / two_sample.REFERENCE_DRAWS)
+    error = math.sqrt(slope**2 / (rows / 2) + math.expm1(slope**2) / two_sample.REFERENCE_ROWS)
     assert found.se == pytest.approx(error, rel=0.05)
     assert abs(found.value - (slope * mean - slope**2 / 2)) < 3 * found.se
 

@@ -48,20 +48,49 @@ def cltx(*, file: Path | None, seed: int, as_json: bool, output: Path | None) ->
     if as_json:
         click.echo(json.dumps({"snapshots": measured, "training": trained.moments}, indent=1))
     else:
-        tables({f"snapshots of {file}": measured, "our training": trained.moments})
+        tables({"the snapshots": measured, "our training": trained.moments})
         click.echo("\n".join(str(path) for path in paths))
 
 
-def default_folder(root: Path, *, plain: bool) -> Path:
+@experiment.command()
+@click.option("--quick", is_flag=True, help="Two tiny chains instead of twelve, in seconds.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder of the results."
+)
+def study(*, quick: bool, output: Path | None) -> None:
+    """How loose every certificate is, on three laws with a known density (ten minutes; can be resumed)."""
+    import torch
+
+    from tasks.experiments import study as work
+    from tasks.experiments.cltx_pictures import prepare_folder
+    from tasks.experiments.study_pictures import write_results
+    from tasks.experiments.study_scaling import EPSILONS, STEP_SIZES, scaling_table
+    from tasks.experiments.study_tables import guards, summary, table
+
+    torch.set_num_threads(1)  # the same bits on every number of cores
+    root = project_root()
+    folder = shown(output or default_folder(root, "study", plain=not quick))
+    prepare_folder(folder)
+    wanted = work.cells(quick=quick)
+    stored = work.study(root / ".jko" / "study", wanted, lambda text: click.echo(text, err=True))
+    rows = table(stored)
+    paths = write_results(folder, scaling_table(STEP_SIZES, EPSILONS), rows)
+    click.echo(f"certificate / measured KL\n{summary(rows).to_string(float_format='%.3g')}\n")
+    click.echo(f"the critic's certificates by guard\n{guards(stored).to_string()}\n")
+    click.echo("\n".join(str(path) for path in paths))
+
+
+def default_folder(root: Path, name: str = "cltx", *, plain: bool) -> Path:
     """Where results go: DVC's own folder for the command without options, as ``jko train`` has it.
 
     Args:
         root: the project's folder, or the working directory where there is no project.
-        plain: neither a file nor a seed was given.
+        name: of the experiment.
+        plain: no option was given that changes the results.
     """
     if not (root / "dvc.yaml").is_file():
-        return root / "cltx"
-    return root / "docs" / "cltx" if plain else root / ".jko" / "experiments" / "cltx"
+        return root / name
+    return root / "docs" / name if plain else root / ".jko" / "experiments" / name
 
 
 @contextmanager
@@ -89,11 +118,12 @@ def telling(what: str, count: int) -> Iterator[Callable[[dict[str, Any]], None]]
 
 def label(figures: dict[str, Any]) -> str:
     """The name of a snapshot, or the iteration of a training."""
-    return figures["name"] if "name" in figures else f"iteration {figures['iteration']}"
+    return figures["name"] if "name" in figures else f"step {figures['iteration']}"
 
 
 def tables(parts: dict[str, list[dict[str, Any]]]) -> None:
     """One table of ε² by every estimator for each part that has entries."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
@@ -101,11 +131,13 @@ def tables(parts: dict[str, list[dict[str, Any]]]) -> None:
     for title, entries in parts.items():
         if not entries:
             continue
-        table = Table(title=f"{title}: ε² (± one SE)", title_justify="left")
+        table = Table(
+            title=f"ε² of {title} (± one SE)", title_justify="left",
+            box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True,
+        )  # fmt: skip
         exact = ["exact"] if "exact" in entries[0] else []
-        names = [*exact, "gaussian", "affine, OT", "affine", "affine + RBF", "paper's", "paper's E|ξ|²"]
-        for name in ("", *names):
-            table.add_column(name, justify="right" if name else "left")
+        for name in ("", *exact, "Gaussian", "OT map", "affine critic", "with RBF", "paper's"):
+            table.add_column(name, justify="right" if name else "left", no_wrap=True)
         for entry in entries:
             table.add_row(label(entry), *cells(entry))
         console.print(table)
@@ -113,11 +145,11 @@ def tables(parts: dict[str, list[dict[str, Any]]]) -> None:
 
 def cells(entry: dict[str, Any]) -> list[str]:
     """The figures of one row."""
-    return [
-        *([f"{entry['exact']:.4f}"] if "exact" in entry else []),
-        f"{entry['gaussian']:.4f}",
-        f"{entry['critic_affine_ot']:.4f}",
-        *(f"{entry[name]:.4f} ± {entry[f'{name}_se']:.4f}" for name in ("critic", "critic_rbf")),
-        f"{entry['paper_kde']:.3f}",
-        f"{entry['paper_kde_l2']:.3f}",
-    ]
+    names = (["exact"] if "exact" in entry else []) + ["gaussian", "critic_affine_ot"]
+    critics = [f"{number(entry[name])} ±{number(entry[f'{name}_se'])}" for name in ("critic", "critic_rbf")]
+    return [*(number(entry[name]) for name in names), *critics, number(entry["paper_kde"])]
+
+
+def number(value: float) -> str:
+    """Enough digits to see what matters, few enough for a narrow terminal."""
+    return f"{value:.4f}" if abs(value) < 1 else f"{value:.2f}"

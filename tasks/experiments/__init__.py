@@ -1,0 +1,1 @@
+"""Experiments with a published counterpart: computed, stored, drawn."""

@@ -1,0 +1,139 @@
+"""The pictures and the files of the experiment in :mod:`tasks.experiments.cltx`."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from jko.errors import InputError
+from tasks.adapters.commit import TEMPORARY, write_json
+from tasks.experiments.cltx import CENTRES, Field, Figures, Trained
+from tasks.report.pictures import ACCENT, DATA, GREY, MODEL, STYLE
+
+#: estimates below are drawn at the lower edge: debiased ones may be negative
+FLOOR = 1e-3
+#: data units a unit of ξ is drawn as
+ARROW = 0.25
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make the folder of the results before anything is computed.
+
+    Raises:
+        InputError: it cannot be one.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: no folder can be made there ({error.strerror})") from None
+
+
+def write_results(folder: Path, snapshots: list[Figures], trained: Trained) -> list[Path]:
+    """Write ``cltx.json``, ``curve.png`` and ``quiver.png``, each in one step; returns their paths."""
+    paths = [folder / name for name in ("cltx.json", "curve.png", "quiver.png")]
+    write_json(paths[0], {"snapshots": snapshots, "training": trained.moments})
+    with matplotlib.rc_context(STYLE):
+        _save(curve(trained.moments, snapshots), paths[1])
+        _save(quiver(trained.fields), paths[2])
+    return paths
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """Under a temporary name, then renamed; equal figures give equal bytes."""
+    temporary = path.with_name(f"{TEMPORARY}{path.name}")
+    try:
+        figure.savefig(temporary, format="png", metadata={"Software": None})
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def curve(moments: Sequence[Figures], snapshots: Sequence[Figures]) -> Figure:
+    """ε² against training, by every estimator; the authors' snapshots beside it where there are any."""
+    panels = 2 if snapshots else 1
+    figure = Figure(figsize=(5.6 * panels + 0.6, 4.3))
+    axes = figure.add_subplot(1, panels, 1)
+    iterations = [moment["iteration"] for moment in moments]
+    _lines(axes, iterations, moments)
+    # roots: the first iterations do most of the work
+    axes.set_xscale("function", functions=(lambda t: np.sqrt(np.maximum(t, 0)), np.square))
+    axes.set_xticks([t for t in (0, 4, 16, 32, 64, 128, 256) if t <= iterations[-1]])
+    axes.minorticks_off()
+    title = "our training" if snapshots else "ε² of one JKO block while it trains"
+    axes.set(title=title, xlabel="iteration", ylabel="ε² (± 2 SE)")
+    axes.legend(fontsize=8, loc="upper right")
+    if snapshots:
+        beside = figure.add_subplot(1, panels, 2, sharey=axes)
+        places, unit = _places([snapshot["name"] for snapshot in snapshots])
+        _lines(beside, places, snapshots)
+        beside.set(title="the snapshots", xlabel=unit)
+    figure.tight_layout()
+    return figure
+
+
+def _places(names: Sequence[str]) -> tuple[list[int], str]:
+    """Percent of training where the names tell it, else the place in the file."""
+    found = [re.search(r"_(\d+)_percent$", name) for name in names]
+    if all(match or name == "p0" for match, name in zip(found, names, strict=True)):
+        return [int(match[1]) if match else 0 for match in found], "percent of the training"
+    return list(range(len(names))), "snapshot"
+
+
+def _lines(axes: Axes, places: Sequence[float], entries: Sequence[Figures]) -> None:
+    def column(name: str) -> Any:
+        return np.maximum([entry[name] for entry in entries], FLOOR)
+
+    axes.plot(places, column("paper_kde"), "s-", ms=4, color=MODEL, label="the paper's statistic")
+    axes.plot(places, column("paper_kde_l2"), "s--", ms=3, lw=1, color=MODEL, alpha=0.6,
+              label="its estimate of E|ξ|²")  # fmt: skip
+    if "exact" in entries[0]:
+        axes.plot(places, column("exact"), color="black", lw=1.2, label="exact, by the block's density")
+    axes.plot(places, column("gaussian"), color=GREY, lw=5, alpha=0.5, label="closed form, fitted Gaussian")
+    for name, colour, label in (
+        ("critic", DATA, "affine critic"),
+        ("critic_rbf", ACCENT, f"affine + {CENTRES} RBF critic"),
+    ):
+        middle, error = column(name), [2 * entry[f"{name}_se"] for entry in entries]
+        upper = np.maximum([entry[name] for entry in entries] + np.array(error), FLOOR)
+        lower = np.maximum([entry[name] for entry in entries] - np.array(error), FLOOR)
+        axes.errorbar(
+            places, middle, yerr=[middle - lower, upper - middle], fmt="o", ms=4, capsize=2, lw=1,
+            color=colour, label=label,
+        )  # fmt: skip
+    axes.set_yscale("log")
+    axes.set_ylim(FLOOR, 40)
+
+
+def quiver(fields: Sequence[Field]) -> Figure:
+    """ξ at held-out particles, exact above, as the paper estimates it below; one scale everywhere."""
+    figure = Figure(figsize=(3.4 * len(fields) + 0.4, 7.0))
+    for across, field in enumerate(fields, start=1):
+        above = figure.add_subplot(2, len(fields), across)
+        _arrows(above, field, field.xi.numpy(), DATA)
+        above.set_title(f"iteration {field.iteration}: ε² = {field.epsilon_squared:.2g}")
+        below = figure.add_subplot(2, len(fields), len(fields) + across)
+        _arrows(below, field, field.xi_kernel.numpy(), MODEL)
+        below.set_title(f"estimated as ε² = {field.paper_kde_l2:.2g}")
+        if across == 1:
+            above.set_ylabel("ξ, exact")
+            below.set_ylabel("ξ, the paper's kernel estimate")
+    figure.tight_layout()
+    return figure
+
+
+def _arrows(axes: Axes, field: Field, xi: Any, colour: str) -> None:
+    y = field.y.numpy()
+    axes.scatter(y[:, 0], y[:, 1], s=7, color=GREY, alpha=0.6, linewidths=0)
+    axes.quiver(
+        y[:, 0], y[:, 1], xi[:, 0], xi[:, 1], color=colour, angles="xy", scale_units="xy",
+        scale=1 / ARROW, width=0.0045, headwidth=4, headlength=5, alpha=0.85,
+    )  # fmt: skip
+    axes.set(xlim=(-1.5, 6.5), ylim=(-1.5, 6.5), aspect="equal")

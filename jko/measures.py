@@ -62,10 +62,11 @@ def measure_block(
     """Measure the last of some blocks on held-out particles.
 
     Args:
-        blocks: T_1 … T_k; those before the last are needed only with ``score``.
+        blocks: T_j … T_k; those before the last are needed only with ``score``.
         rows: held-out particles before and after block k.
         settings: how many rows, which critic and pairing.
-        score: ∇log p_0 in standardised units, where it is known.
+        score: ∇log p_{j−1} in standardised units, where it is known; called once, at the first
+            rows in order.
         seed: of the draws of the reference.
     """
     block, x, y = blocks[-1], rows.x, rows.y

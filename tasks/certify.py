@@ -11,7 +11,8 @@ import torch
 from prefect import task
 
 from jko.config import Config
-from jko.guarantee import MARGIN, Guarantee
+from jko.evidence import MARGIN
+from jko.guarantee import Guarantee
 from jko.inversion import product_bound, reverse_error
 from jko.stop import stop_reason
 from jko.two_sample import energy_test

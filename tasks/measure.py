@@ -13,7 +13,8 @@ from prefect import task
 from jko.config import Config
 from jko.densities import Estimate
 from jko.errors import NumericalError
-from jko.guarantee import Evidence, certify
+from jko.evidence import Evidence
+from jko.guarantee import certify
 from jko.measures import EXACT_ROWS, HeldOut
 from jko.measures import measure_block as block_figures
 from jko.score import score_after

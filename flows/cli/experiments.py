@@ -75,7 +75,8 @@ def study(*, quick: bool, output: Path | None) -> None:
     stored = work.study(root / ".jko" / "study", wanted, lambda text: click.echo(text, err=True))
     rows = table(stored)
     paths = write_results(folder, scaling_table(STEP_SIZES, EPSILONS), rows)
-    click.echo(f"certificate / measured KL\n{summary(rows).to_string(float_format='%.3g')}\n")
+    click.echo("certificate / measured KL: median, largest, medians by target; what became of all")
+    click.echo(f"{summary(rows).to_string(float_format='%.3g')}\n")
     click.echo(f"the critic's certificates by guard\n{guards(stored).to_string()}\n")
     click.echo("\n".join(str(path) for path in paths))
 

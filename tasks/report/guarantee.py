@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from jko.guarantee import MARGIN
+from jko.evidence import MARGIN
 from tasks.report.content import Array, Content
 from tasks.report.labels import epsilon_of
 from tasks.report.pictures import ACCENT, DATA, GREY, MODEL

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jko.guarantee import CERTIFICATES, MARGIN
+from jko.evidence import MARGIN
+from jko.guarantee import CERTIFICATES
 
 Figures = Mapping[str, Any]
 

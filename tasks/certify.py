@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-import torch
 from prefect import task
 
 from jko.config import Config
@@ -21,7 +20,7 @@ from tasks.adapters.layout import Layout
 from tasks.adapters.plan import certificate_fingerprint, chain_digest
 from tasks.adapters.store import DataFacts, load_block, read_facts, read_particles
 from tasks.measure import measured, unfit
-from tasks.options import DURABLE, skipped
+from tasks.options import DURABLE, skipped, threads_of
 
 
 @task(name="certify", **DURABLE)
@@ -50,6 +49,11 @@ def certificate(config: Config, layout: Layout, chain: tuple[str, ...]) -> dict[
         layout: the chain.
         chain: fingerprints of blocks 0..k, all committed.
     """
+    with threads_of(config):
+        return _certificate(config, layout, chain)
+
+
+def _certificate(config: Config, layout: Layout, chain: tuple[str, ...]) -> dict[str, Any]:
     facts = read_facts(layout, chain[0])
     figures = measured(config, layout, chain, len(chain) - 1)
     after = {field.name: figures[-1][field.name] for field in fields(Guarantee)}
@@ -109,7 +113,6 @@ def reverse_pass(
 def end_test(config: Config, layout: Layout, chain: tuple[str, ...]) -> dict[str, Any]:
     """The two-sample test of p_N against the reference, on validation rows."""
     last = len(chain) - 1
-    torch.set_num_threads(config.runtime.threads)
     rows = read_particles(layout, config, last, chain[last], "validation")
     return {"two_sample": asdict(energy_test(rows, seed=config.seed))}
 

@@ -22,7 +22,7 @@ from tasks.adapters.layout import Layout
 from tasks.adapters.plan import chain_digest, evaluation_fingerprint
 from tasks.adapters.store import DataFacts, load_chain, read_facts, read_samples, write_arrays
 from tasks.baselines import baseline_log_densities
-from tasks.options import DURABLE, skipped
+from tasks.options import DURABLE, skipped, threads_of
 
 FIGURES = "figures.json"
 PATH_ROWS = 512
@@ -37,8 +37,8 @@ def evaluate_chain(config: Config, layout: Layout, chain: tuple[str, ...]) -> An
         figures = read_json(layout.evaluation / FIGURES)
         write_json(layout.metrics, headline(figures))
         return skipped("the evaluation matches the chain", figures)
-    torch.set_num_threads(config.runtime.threads)
-    result = evaluate(config, layout, chain)
+    with threads_of(config):
+        result = evaluate(config, layout, chain)
     with committing(layout.evaluation, fingerprint, {}) as folder:
         write_json(folder / FIGURES, result.figures)
         result.rows.to_parquet(folder / "test_rows.parquet", index=False)

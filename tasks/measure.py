@@ -24,7 +24,7 @@ from tasks.adapters.plan import measured_with, stored_figures
 from tasks.adapters.store import DataFacts, load_block, read_facts, read_particles, read_samples
 from tasks.baselines import mixture_log_density
 from tasks.datasets.laws import score_of
-from tasks.options import DURABLE, skipped
+from tasks.options import DURABLE, skipped, threads_of
 
 
 @task(name="measure", task_run_name="block-{k}-measure", **DURABLE)
@@ -34,7 +34,8 @@ def measure_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int
     if figures is not None:
         check_inversion(config, k, figures)
         return skipped(f"block {k} is already measured", figures)
-    figures = measured(config, layout, chain, k)[-1]
+    with threads_of(config):
+        figures = measured(config, layout, chain, k)[-1]
     write_json(layout.measures(k, chain[k]), figures)
     check_inversion(config, k, figures)
     return figures
@@ -56,7 +57,6 @@ def measured(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> 
 
 def measure(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> dict[str, Any]:
     """The figures of :class:`jko.measures.BlockFigures`; what is not a number becomes null."""
-    torch.set_num_threads(config.runtime.threads)
     rows = config.measure.rows
 
     def held_out(name: str) -> torch.Tensor:

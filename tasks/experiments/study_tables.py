@@ -1,0 +1,89 @@
+"""What the cells of the study say: every certificate beside the measured KL."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from jko.evidence import MARGIN, Evidence
+from jko.guarantee import CERTIFICATES, certify
+
+DIM = 2
+#: KL below which a ratio to it says nothing, nats
+SMALLEST_KL = 1e-3
+WAYS = ("exact score", "critic")
+#: how a reason starts where a certificate's conditions fail; other reasons withdraw one that was computed
+INAPPLICABLE = ("the symmetric part", "ε could not", "the Fisher information could not")
+STATUSES = ["holds", "violated", "withdrawn", "not applicable"]
+GUARDS = ("kl_lower_classifier", "kl_lower_mixture")
+
+
+def table(stored: Sequence[Mapping[str, Any]], hidden: Sequence[str] = ()) -> pd.DataFrame:
+    """One row a certificate after a block: measured KL, the bound, and what became of it.
+
+    Args:
+        stored: the cells of :func:`tasks.experiments.study.study`.
+        hidden: names of figures that are not to be used, such as a guard's.
+
+    Returns:
+        ``bound`` is null where the certificate was withdrawn or does not apply; ``unguarded`` is what it
+        would be without any guard; ``looseness`` is the bound over the KL, where that is large enough.
+    """
+    rows = []
+    for whole, way in itertools.product(stored, WAYS):
+        cell, evidence = whole["cell"], []
+        unused = [*hidden, *(("epsilon_exact", "fisher_exact") if way == "critic" else ())]
+        unguarded = []
+        for k, block in enumerate(whole["blocks"], start=1):
+            evidence.append(Evidence.of(_without(block, unused)))
+            unguarded.append(Evidence.of(_without(block, [*unused, *GUARDS])))
+            found, free = certify(evidence, DIM), certify(unguarded, DIM)
+            same = {key: cell[key] for key in ("target", "step_size", "effort")}
+            same |= {"score": way, "block": k, "kl": block["kl"], "kl_se": block["kl_se"]}
+            for name in CERTIFICATES:
+                own = _row(name, getattr(found, name), found.reasons.get(name, ""), block)
+                rows.append(same | own | {"unguarded": getattr(free, name)})
+    return pd.DataFrame(rows)
+
+
+def _without(block: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Figures with those whose name starts in one of these ways set to null."""
+    return {key: None if key.startswith(tuple(names)) else value for key, value in block.items()}
+
+
+def _row(name: str, value: float | None, reason: str, block: Mapping[str, Any]) -> dict[str, Any]:
+    status = "holds"
+    if value is None:
+        status = "not applicable" if reason.startswith(INAPPLICABLE) else "withdrawn"
+    elif value < block["kl"] - MARGIN * block["kl_se"]:
+        status = "violated"
+    ratio = None if value is None or block["kl"] <= SMALLEST_KL else value / block["kl"]
+    return {"certificate": name, "bound": value, "looseness": ratio, "status": status, "reason": reason}
+
+
+def summary(rows: pd.DataFrame) -> pd.DataFrame:
+    """Every certificate by the way the score was found: looseness, and what became of it.
+
+    Returns:
+        ``median`` and ``max`` of the looseness of those that stand, the median of each target, and how
+        many stand, are violated, withdrawn and not applicable.
+    """
+    groups = rows.groupby(["certificate", "score"], sort=False)
+    ratios = groups.looseness.agg(["median", "max"])
+    targets = rows.pivot_table(index=["certificate", "score"], columns="target", values="looseness",
+                               aggfunc="median")  # fmt: skip
+    counts = groups.status.value_counts().unstack(fill_value=0).reindex(columns=STATUSES, fill_value=0)
+    return ratios.join(targets).join(counts).loc[list(CERTIFICATES)]
+
+
+def guards(stored: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """What became of the critic's certificates under no guard, either one, and both."""
+    hidden = {"none": GUARDS, "classifier": GUARDS[1:], "mixture": GUARDS[:1], "both": ()}
+    counts = {}
+    for name, unused in hidden.items():
+        rows = table(stored, unused)
+        counts[name] = rows[rows.score == "critic"].status.value_counts()
+    return pd.DataFrame(counts).T.reindex(columns=STATUSES).fillna(0).astype(int).rename_axis("guard")

@@ -95,7 +95,7 @@ def certify(blocks: Sequence[Evidence], dim: int, *, unfit: str = "") -> Guarant
     steps = {
         name: unfit or _recursion(blocks, dim, name, ot=ot) for name in ("certificate_a", "certificate_b")
     }
-    fishers = [unfit or _log_sobolev(block) for block in blocks]
+    fishers = [unfit or _log_sobolev(blocks[k:]) for k in range(len(blocks))]
     # the same critic at the same particles: it falls with (C)
     triangle = fishers[-1] if isinstance(fishers[-1], str) else _triangle(last)
     found: dict[str, float | None] = {}
@@ -196,11 +196,22 @@ def _step(block: Evidence, w2: float, name: str, *, ot: bool) -> Bound | str:
     return bound
 
 
-def _log_sobolev(block: Evidence) -> float | str:
+def _log_sobolev(blocks: Sequence[Evidence]) -> float | str:
+    """(C) after the first block; what is left of it after the KL drops of the others must hold, too."""
+    block = blocks[0]
     if block.fisher is None:
         return "the Fisher information could not be estimated: too few held-out rows in this dimension"
     bound = log_sobolev_bound(upper(block.fisher))
+    rest = bound
+    for later in blocks[1:]:
+        rest -= _sure_drop(later)
+        if _contradiction(rest, later):
+            return "withdrawn: a later block contradicts it"
     return _contradiction(bound, block) or bound
+
+
+def _sure_drop(block: Evidence) -> float:
+    return block.kl_drop.value - MARGIN * block.kl_drop.se
 
 
 def _contradiction(bound: float, block: Evidence) -> str:
@@ -230,8 +241,7 @@ def _propagated(blocks: Sequence[Evidence], fishers: Sequence[float | str]) -> f
     bounds = [math.inf if isinstance(bound, str) else bound for bound in fishers]
     if all(bound == math.inf for bound in bounds):
         return str(fishers[-1])
-    drops = [block.kl_drop.value - MARGIN * block.kl_drop.se for block in blocks]
-    bound = propagated_bound(bounds, drops)
+    bound = propagated_bound(bounds, [_sure_drop(block) for block in blocks])
     return (
         "the KL drops exceed an earlier bound: the critic's class is too small there" if bound < 0 else bound
     )

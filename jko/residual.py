@@ -70,13 +70,16 @@ class LinearCritic:
         y: samples of p', shape (rows, d).
         centres: number of Gaussian bumps, centred at the first rows, beside the affine class.
         ridge: r relative to tr(PᵀP/n)/K, for the bumps; the affine class needs (almost) none.
+        width: of the bumps, in standard deviations of the data; 0 for .45 times the median distance
+            of the centres (.75 in the plane), at least .5. Narrower ones see finer structure, and
+            are noisier.
 
     Source: derived, see theory.md.
     """
 
-    def __init__(self, y: Tensor, *, centres: int = 0, ridge: float = 1e-3) -> None:
+    def __init__(self, y: Tensor, *, centres: int = 0, ridge: float = 1e-3, width: float = 0.0) -> None:
         self.name = f"affine + {centres} RBF" if centres else "affine"
-        self.features, self.slopes = _features(y.double(), centres)
+        self.features, self.slopes = _features(y.double(), centres, width)
         count, size = self.features.shape
         gram = self.features.T @ self.features / count
         strength = (ridge if centres else 1e-10) * gram.trace() / size
@@ -104,7 +107,7 @@ class LinearCritic:
         return torch.linalg.solve_triangular(self.factor, values, upper=False)
 
 
-def _features(y: Tensor, centres: int) -> tuple[Tensor, Tensor]:
+def _features(y: Tensor, centres: int, relative: float) -> tuple[Tensor, Tensor]:
     """Features (rows, K) and their gradients (rows, K, d): 1, y, Gaussian bumps."""
     count, dim = y.shape
     ones = torch.ones(count, 1, dtype=y.dtype)
@@ -114,8 +117,9 @@ def _features(y: Tensor, centres: int) -> tuple[Tensor, Tensor]:
     if centres == 0:
         return affine, slopes
     middle = y[:centres]
-    # narrower bumps see more and are noisier; this width is .75 standard deviations in the plane
-    width = torch.maximum(0.45 * torch.cdist(middle, middle).median(), 0.5 * y.std(0).mean())
+    spread = y.std(0).mean()
+    typical = torch.maximum(0.45 * torch.cdist(middle, middle).median(), 0.5 * spread)
+    width = relative * spread if relative else typical
     bumps = torch.exp(-(torch.cdist(y, middle) ** 2) / (2 * width**2))
     offset = middle - y[:, None, :]
     return torch.cat([affine, bumps], 1), torch.cat([slopes, bumps[:, :, None] * offset / width**2], 1)

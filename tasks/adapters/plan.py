@@ -18,7 +18,7 @@ FORMAT = 1
 #: raised when a change alters what the evaluation computes
 EVALUATION = 2
 #: raised when a change alters what is measured of a block
-MEASURES = 3
+MEASURES = 4
 #: raised when a change alters what a certificate says
 CERTIFICATE = 1
 BlockState = Literal["done", "missing"]

@@ -227,3 +227,13 @@ def test_a_better_model_of_the_data_withdraws_what_it_contradicts() -> None:
     assert found.certificate_c_triangle is None
     assert "mixture" in found.reasons["certificate_c"]
     assert (found.kl_lower_bound, found.kl_lower_bound_se) == (0.19, 0.01)
+
+
+def test_a_later_block_withdraws_an_earlier_certificate_that_it_contradicts() -> None:
+    """C_1 = .02 nats by a blind critic, no KL removed since, and KL ≥ .19 shown after the second block."""
+    blind = replace(after_identity(bimodal(ROWS, 1, 3), 0), kl_lower=None, fisher=Estimate(0.04, 0.0))
+    later = replace(blind, kl_lower=Estimate(0.19, 0.01))
+    alone, both = certify([blind], 1), certify([blind, later], 1)
+    assert alone.certificate_c_propagated == pytest.approx(0.02)
+    assert both.certificate_c_propagated is None
+    assert both.entropy_interval[0] is None

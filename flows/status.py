@@ -96,7 +96,7 @@ def status_table(layout: Layout, found: dict[str, Any]) -> None:
             cells += [
                 f"{figures['kl_drop']:.3f}", f"{figures['nll']:.3f} ± {figures['nll_se']:.3f}",
                 f"{figures['movement']:.3f}", f"{figures['inversion_error']:.1e}",
-                _short(epsilon(figures)), _short(figures["kl_bound"]),
+                _short(epsilon(figures)), _short(figures.get("kl_bound")),
             ]  # fmt: skip
         table.add_row(*cells)
     console.print(table)
@@ -112,7 +112,8 @@ def _short(value: float | None) -> str:
 
 def epsilon(figures: Mapping[str, Any]) -> float | None:
     """ε of a block: by the exact score where the law is known, else the critic's."""
-    return figures["epsilon"] if figures["epsilon_exact"] is None else figures["epsilon_exact"]
+    exact = figures.get("epsilon_exact")  # measures of an older version have none
+    return figures.get("epsilon") if exact is None else exact
 
 
 def result_table(job: Job, finished: Finished) -> None:

@@ -56,11 +56,12 @@ class ChainInUseError(JkoError):
 def was_interrupted(error: BaseException) -> bool:
     """Whether an error is an interruption, or was raised while one was being handled.
 
-    Libraries that clean up after Ctrl-C can stumble and raise something else.
+    Libraries that clean up after Ctrl-C can stumble and raise something else; some turn a signal into
+    an exception of their own that is no ``Exception``.
     """
     link: BaseException | None = error
     while link is not None:
-        if isinstance(link, KeyboardInterrupt):
+        if not isinstance(link, Exception | SystemExit | GeneratorExit):
             return True
         link = link.__cause__ or link.__context__
     return False

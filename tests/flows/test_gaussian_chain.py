@@ -79,4 +79,4 @@ def test_epsilon_is_small_after_training(chain: Layout, k: int) -> None:
 def test_the_chain_is_where_it_was_put(chain: Layout) -> None:
     assert Path(chain.chain).is_dir()
     events = (chain.run / "events.jsonl").read_text().splitlines()
-    assert len(events) == 3 * STEPS + 2
+    assert len(events) == 3 * STEPS + 3

@@ -21,6 +21,20 @@ def test_an_error_raised_while_handling_an_interruption_is_one() -> None:
     assert was_interrupted(caught.value)
 
 
+def test_a_library_s_own_signal_counts_as_an_interruption_and_an_exit_does_not() -> None:
+    class Terminated(BaseException):
+        pass
+
+    def wrapped(inner: BaseException) -> ValueError:
+        error = ValueError("not set")
+        error.__context__ = inner
+        return error
+
+    assert was_interrupted(wrapped(Terminated()))
+    assert not was_interrupted(wrapped(SystemExit(2)))
+    assert not was_interrupted(wrapped(GeneratorExit()))
+
+
 def test_an_ordinary_error_is_none() -> None:
     caught: list[BaseException] = []
     with contextlib.suppress(ValueError):

@@ -53,7 +53,15 @@ class Run:
 
 
 @flow(name="jko", flow_run_name="{name}", validate_parameters=False)
-def jko_flow(name: str, chain: str, root: str, config: Config, upto: Stage = "report") -> dict[str, Any]:
+def jko_flow(
+    name: str,
+    chain: str,
+    root: str,
+    config: Config,
+    *,
+    upto: Stage = "report",
+    stop_after: int | None = None,
+) -> dict[str, Any]:
     """Bring a chain up to a stage; what is committed is skipped.
 
     Args:
@@ -62,6 +70,7 @@ def jko_flow(name: str, chain: str, root: str, config: Config, upto: Stage = "re
         root: the project's folder.
         config: validated settings.
         upto: the last stage to run.
+        stop_after: the last block to train now; nothing comes after it.
 
     Returns:
         The headline figures if the chain was evaluated, and the report's path.
@@ -78,7 +87,7 @@ def jko_flow(name: str, chain: str, root: str, config: Config, upto: Stage = "re
         run = Run(config, layout, digest, chain_fingerprints, progress, tracker)
         try:
             open_tracking(run, name, Path(root), flow_run)
-            result = run_stages(run, upto)
+            result = run_stages(run, upto) if stop_after is None else run_blocks(run, stop_after)
         except BaseException as error:
             tracker.close("KILLED" if was_interrupted(error) else "FAILED")
             raise
@@ -90,6 +99,7 @@ def run_stages(run: Run, upto: Stage) -> dict[str, Any]:
     """Train, evaluate and report, as far as asked."""
     result: dict[str, Any] = {}
     run = train_chain(run)
+    run.tracker.tag("jko.state", "complete")
     run.tracker.tag("jko.digest", chain_digest(run.layout, run.chain) or "")
     if upto in STAGES[STAGES.index("certify") :]:
         with timed(run.layout, "certify"):
@@ -112,15 +122,22 @@ def run_stages(run: Run, upto: Stage) -> dict[str, Any]:
     return result
 
 
-def train_chain(run: Run) -> Run:
-    """Blocks 1..N in order: train, push (which commits), measure, track.
+def run_blocks(run: Run, last: int) -> dict[str, Any]:
+    """Bring blocks 1..last up and leave the chain partial."""
+    run = train_chain(run, last)
+    run.tracker.tag("jko.state", "partial")
+    return {}
+
+
+def train_chain(run: Run, last: int | None = None) -> Run:
+    """Blocks 1..N, or 1..last, in order: train, push (which commits), measure, track.
 
     Returns:
         The run with the blocks that the chain has: fewer than planned where a stop rule is met.
     """
     config, layout, chain = run.config, run.layout, run.chain
     count = len(chain) - 1
-    for k in range(1, count + 1):
+    for k in range(1, min(count, last or count) + 1):
         committed = layout.block(k, chain[k]).exists()
         with timed(layout, "train", k):
             value_of(train_block(config, layout, chain, k, progress=run.progress))

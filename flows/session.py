@@ -38,6 +38,9 @@ class Job:
         layout: the chain.
         root: the project's folder.
         command: the command that continues it.
+        stop_after: the last block to train now; the others, the evaluation and the report wait.
+        from_block: the first block to train again although it is committed.
+        source: a chain whose committed blocks are taken where they are those of this plan.
     """
 
     name: str
@@ -45,6 +48,16 @@ class Job:
     layout: Layout
     root: Path
     command: str
+    stop_after: int | None = None
+    from_block: int | None = None
+    source: Layout | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse blocks that the chain does not have."""
+        count = len(self.config.step_sizes)
+        for option, block in (("--stop-after", self.stop_after), ("--from-block", self.from_block)):
+            if block is not None and not 1 <= block <= count:
+                raise InputError(f"{option} {block}: the chain has blocks 1..{count}")
 
 
 @dataclass(frozen=True)
@@ -68,7 +81,11 @@ def nothing_to_do(job: Job, plan: Plan) -> Finished | None:
     """What is there already, if the whole run is; decided from files, without heavy imports."""
     from tasks.adapters.versions import inside_stage, is_recorded
 
-    if not plan.complete or plan.data_digest is None:
+    if plan.data_digest is None or job.from_block is not None:
+        return None
+    if job.stop_after is not None:
+        return stopped_already(job, plan, job.stop_after)
+    if not plan.complete:
         return None
     chain, _ = planned(job.config, job.layout, plan.data_digest)
     digest = chain_digest(job.layout, chain) or ""
@@ -82,6 +99,18 @@ def nothing_to_do(job: Job, plan: Plan) -> Finished | None:
     if plan.stopped:
         reason += f"; the chain ends after block {count}: {plan.stopped}"
     return Finished(metrics, str(job.layout.report / "report.html"), digest, reason)
+
+
+def stopped_already(job: Job, plan: Plan, block: int) -> Finished | None:
+    """What is there, if all blocks up to the one to stop after are."""
+    chain, _ = planned(job.config, job.layout, plan.data_digest or "")
+    manifest = read_json(job.layout.manifest) or {}
+    if any(own.index <= block for own in plan.missing) or manifest.get("fingerprints") != list(chain):
+        return None
+    done = min(block, len(chain) - 1)
+    if not all(stored_figures(job.config, job.layout, chain, k) for k in range(1, done + 1)):
+        return None
+    return Finished({}, "", "", f"blocks 1..{done} of {len(chain) - 1} are committed under these settings")
 
 
 def is_current(job: Job, chain: tuple[str, ...], digest: str) -> bool:
@@ -156,23 +185,61 @@ def run_job(job: Job, upto: Stage = "report") -> Finished:
         wait_until_healthy(address, job.root)
         if crashed := close_crashed_run(job.layout):
             print(f"took over the run {crashed}, whose process had ended", file=sys.stderr)
-        result = jko_flow(job.name, str(job.layout.chain), str(job.root), job.config, upto)
+        rearrange(job)
+        try:
+            result = jko_flow(
+                job.name, str(job.layout.chain), str(job.root), job.config,
+                upto=upto, stop_after=job.stop_after,
+            )  # fmt: skip
+        except BaseException as error:
+            if was_interrupted(error) and record_partial(job):
+                print("the committed blocks are known to DVC: dvc push shares them", file=sys.stderr)
+            raise
         return finish(job, result, upto)
+
+
+def rearrange(job: Job) -> None:
+    """Take blocks from another chain, set aside those to train again; only under the chain's lock."""
+    from tasks.adapters.partial import set_aside, take_blocks
+
+    if job.source is not None:
+        taken = take_blocks(job.config, job.layout, job.source)
+        blocks = [k for k in taken if k]
+        said = f"blocks {blocks[0]}..{blocks[-1]}" if blocks else "the data" if taken else "nothing new"
+        print(f"taken from {job.source.chain}: {said}", file=sys.stderr)
+    if job.from_block is not None:
+        names = set_aside(job.layout, job.from_block)
+        print(f"set aside, to be trained again: {', '.join(names) or 'nothing'}", file=sys.stderr)
 
 
 def finish(job: Job, result: dict[str, Any], upto: Stage) -> Finished:
     """Record the data version and leave the receipt of a complete run."""
     from tasks.adapters.commit import write_json
+    from tasks.adapters.partial import compare_aside
     from tasks.adapters.versions import commit_stages, inside_stage
 
     plan = make_plan(job.config, job.layout)
     chain, _ = planned(job.config, job.layout, plan.data_digest or "")
     digest = chain_digest(job.layout, chain) or ""
-    if upto == "report":
+    for k, same in compare_aside(job.layout).items():
+        what = "bit for bit as before" if same else "not as before (other hardware, threads or libraries?)"
+        print(f"block {k}, trained again, is {what}", file=sys.stderr)
+    if job.stop_after is not None:
+        record_partial(job)
+    elif upto == "report":
         if job.layout.owned_by_dvc and not inside_stage():
             commit_stages(job.layout, job.root, digest)
         write_json(job.layout.run / "finished.json", finished_receipt(job, digest))
     return Finished(result.get("metrics", {}), result.get("report", ""), digest)
+
+
+def record_partial(job: Job) -> bool:
+    """Let DVC know the unfinished chain it owns, so that it can be pushed and continued elsewhere."""
+    from tasks.adapters.versions import commit_partial, inside_stage
+
+    if not job.layout.owned_by_dvc or inside_stage() or not job.layout.manifest.is_file():
+        return False
+    return commit_partial(job.root)
 
 
 def describe_failure(job: Job, error: BaseException) -> tuple[str, int]:

@@ -74,6 +74,34 @@ def build_request(
     return Request(parse_config(values), name, default=not changed)
 
 
+def with_assignments(config: Config, assignments: Sequence[str]) -> Config:
+    """Settings with some of them changed by ``key=value`` texts.
+
+    Raises:
+        InputError: anything unknown or impossible.
+    """
+    values = config.model_dump(mode="json")
+    for text in assignments:
+        values = merged(values, parse_assignment(text))
+    return parse_config(values)
+
+
+def extended(config: Config, more: int) -> Config:
+    """Settings of a chain with more steps at its end.
+
+    A geometric schedule goes on; a list of step sizes goes on with what it holds beyond its count,
+    then repeats its last entry.
+    """
+    steps = config.steps
+    if steps.sizes is None:
+        return with_assignments(config, [f"steps.count={(steps.count or 0) + more}"])
+    count = len(steps.resolve()) + more
+    sizes = [*steps.sizes, *[steps.sizes[-1]] * (count - len(steps.sizes))]
+    values = config.model_dump(mode="json")
+    changed = {"sizes": sizes, "count": None if steps.count is None else count}
+    return parse_config(merged(values, {"steps": changed}))
+
+
 def preset_names() -> list[str]:
     """Names of the presets."""
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))

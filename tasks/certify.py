@@ -21,6 +21,7 @@ from tasks.adapters.plan import certificate_fingerprint, chain_digest
 from tasks.adapters.store import DataFacts, load_block, read_facts, read_particles
 from tasks.measure import measured, unfit
 from tasks.options import DURABLE, skipped, threads_of
+from tasks.push import restore_samples
 
 
 @task(name="certify", **DURABLE)
@@ -113,6 +114,7 @@ def reverse_pass(
 def end_test(config: Config, layout: Layout, chain: tuple[str, ...]) -> dict[str, Any]:
     """The two-sample test of p_N against the reference, on validation rows."""
     last = len(chain) - 1
+    restore_samples(config, layout, chain, last)
     rows = read_particles(layout, config, last, chain[last], "validation")
     return {"two_sample": asdict(energy_test(rows, seed=config.seed))}
 

@@ -25,6 +25,7 @@ from tasks.adapters.store import DataFacts, load_block, read_facts, read_particl
 from tasks.baselines import mixture_log_density
 from tasks.datasets.laws import score_of
 from tasks.options import DURABLE, skipped, threads_of
+from tasks.push import restore_samples
 
 
 @task(name="measure", task_run_name="block-{k}-measure", **DURABLE)
@@ -63,6 +64,8 @@ def measure(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> d
         return torch.from_numpy(read_samples(layout, k, chain[k], name)[:rows]).double()
 
     facts = read_facts(layout, chain[0])
+    restore_samples(config, layout, chain, k - 1)
+    restore_samples(config, layout, chain, k)
     block = load_block(layout, config, k, chain[k], facts.dim)
     before = exact_scores(config, layout, chain, k - 1)
     particles = HeldOut(
@@ -93,6 +96,7 @@ def exact_scores(config: Config, layout: Layout, chain: tuple[str, ...], k: int)
     known = read_json(path)
     if known is not None:
         return torch.tensor(known, dtype=torch.float64)
+    restore_samples(config, layout, chain, k)
     y = read_particles(layout, config, k, chain[k], "validation")[:rows]
     if k == 0:
         found = score(y.double())

@@ -9,10 +9,10 @@ import numpy as np
 from prefect import task
 
 from jko.config import Config
-from tasks.adapters.commit import committing, link_tree, read_commit
+from tasks.adapters.commit import SAMPLES, committing, link_tree, read_commit
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import data_fingerprint, find_data, source_key, stored_source_key
-from tasks.adapters.store import SAMPLES, DataFacts, array_digest, write_arrays, write_facts
+from tasks.adapters.store import DataFacts, array_digest, write_arrays, write_facts
 from tasks.datasets.laws import smoothed_entropy
 from tasks.datasets.prepare import PARTS, Prepared, prepare
 from tasks.datasets.sources import SOURCES

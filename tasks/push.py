@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +16,19 @@ from torch import Tensor
 from jko.block import Block
 from jko.chain import push_in_batches
 from jko.config import Config
-from jko.errors import NumericalError
+from jko.errors import InputError, NumericalError
 from jko.seeds import generator
-from tasks.adapters.commit import committing, link_tree, read_commit
+from tasks.adapters.commit import (
+    SAMPLES,
+    TEMPORARY,
+    Commit,
+    committing,
+    file_digest,
+    link_tree,
+    read_commit,
+)  # fmt: skip
 from tasks.adapters.layout import Layout, name_of
 from tasks.adapters.store import (
-    SAMPLES,
     load_weights,
     new_block,
     read_facts,
@@ -40,13 +49,14 @@ def push_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -
     if commit is not None and commit.fingerprint == chain[k]:
         return skipped(f"block {k} is already committed ({name})", commit.digest)
     torch.set_num_threads(config.runtime.threads)
+    restore_samples(config, layout, chain, k - 1)
     staged = layout.staged(k, chain[k])
     block = load_weights(staged, new_block(config, k, read_facts(layout, chain[0]).dim)).eval()
     arrays = push_samples(config, layout, chain, k, block)
     with committing(final, chain[k], {"index": k}) as folder:
         link_tree(staged, folder)
         (folder / "COMMIT.json").unlink()
-        write_arrays(folder / SAMPLES, arrays, {"block": k, "units": "standardised"})
+        write_arrays(folder / SAMPLES, arrays, attributes(k))
     shutil.rmtree(staged)
     committed = read_commit(final)
     return committed.digest if committed else None
@@ -80,6 +90,56 @@ def push_samples(
         "validation_log_det_se": to_numpy(pushed.log_det_se),
         "validation_log_det_total": total_log_det(layout, chain, k - 1, len(log_det)) + log_det,
     }
+
+
+def attributes(k: int) -> dict[str, Any]:
+    """What is stored with the arrays of block k."""
+    return {"block": k, "units": "standardised"}
+
+
+def restore_samples(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> None:
+    """Make the samples of a committed block k again where they were dropped.
+
+    Those of the blocks before it are made as far back as they were dropped, too.
+
+    Raises:
+        InputError: other bytes come out than were committed.
+    """
+    first = k
+    while first and not (layout.block(first, chain[first]) / SAMPLES).exists():
+        first -= 1
+    for index in range(first + 1, k + 1):
+        push_again(config, layout, chain, index)
+
+
+def push_again(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> None:
+    """Push the samples of block k−1 through the committed block k and put them in their place."""
+    folder = layout.block(k, chain[k])
+    commit = read_commit(folder, verify=True)
+    if commit is None:
+        raise InputError(f"{folder}: block {k} is missing or damaged; run jko resume {layout.chain}")
+    torch.set_num_threads(config.runtime.threads)
+    block = load_weights(folder, new_block(config, k, read_facts(layout, chain[0]).dim)).eval()
+    layout.run.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}{folder.name}-", dir=layout.run) as temporary:
+        samples = Path(temporary) / SAMPLES
+        write_arrays(samples, push_samples(config, layout, chain, k, block), attributes(k))
+        if not same_files(samples, commit):
+            raise InputError(
+                f"{folder}: the samples of block {k} were dropped, and other bytes than the committed ones "
+                "come out here (another processor, thread count or library version); "
+                f"train it again with jko resume {layout.chain} --from-block {k}"
+            )
+        samples.rename(folder / SAMPLES)
+
+
+def same_files(samples: Path, commit: Commit) -> bool:
+    """Whether a folder of samples holds exactly the bytes of a commit."""
+    wanted = {name: digest for name, digest in commit.files.items() if name in commit.recomputable}
+    found = {f"{SAMPLES}/{path.relative_to(samples)}": path for path in samples.rglob("*") if path.is_file()}
+    return found.keys() == wanted.keys() and all(
+        file_digest(path) == wanted[name] for name, path in found.items()
+    )
 
 
 def total_log_det(layout: Layout, chain: tuple[str, ...], k: int, rows: int) -> NDArray[np.float64]:

@@ -27,6 +27,7 @@ from tasks.adapters.store import (
 )  # fmt: skip
 from tasks.options import DURABLE, skipped
 from tasks.progress import Progress
+from tasks.push import restore_samples
 
 
 @task(name="train", task_run_name="block-{k}-train", **DURABLE)
@@ -39,6 +40,7 @@ def train_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int, 
         if commit is not None and commit.fingerprint == chain[k]:
             return skipped(f"block {k} is already trained ({name})", name)
     torch.set_num_threads(config.runtime.threads)
+    restore_samples(config, layout, chain, k - 1)
     train = read_particles(layout, config, k - 1, chain[k - 1], "train")
     validation = read_particles(layout, config, k - 1, chain[k - 1], "validation")
     block = starting_block(config, layout, chain, k)

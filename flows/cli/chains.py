@@ -6,6 +6,8 @@ import json
 import shlex
 import signal
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -13,7 +15,7 @@ from typing import Any
 import click
 
 from flows.session import Finished, Job, check_input, describe_failure, nothing_to_do, run_job
-from flows.settings import Request, build_request, project_root
+from flows.settings import Request, build_request, extended, project_root, with_assignments
 from jko.config import Config
 from jko.errors import InputError
 from tasks.adapters.layout import Layout
@@ -50,46 +52,118 @@ def shown(path: Path) -> Path:
     return path.relative_to(here) if path.is_relative_to(here) and path != here else path
 
 
+def settings_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that choose settings and a chain, the same for every command that takes them."""
+    options = (
+        click.option("--preset", help="Named settings, such as digits, rose, moons or tabular."),
+        click.option(
+            "--data", "file", type=click.Path(path_type=Path), help="A CSV or NPY table, or a grey picture."
+        ),
+        click.option(
+            "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override one setting."
+        ),
+        click.option("--chain", type=click.Path(path_type=Path), help="Folder of the chain."),
+        click.option("--seed", type=int, help="Seed of everything random."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def partial_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that bring a chain up in parts."""
+    options = (
+        click.option("--stop-after", type=int, metavar="K", help="Train up to block K and leave the rest."),
+        click.option("--from-block", type=int, metavar="K", help="Train block K and those after it again."),
+        click.option(
+            "--from", "source", type=click.Path(path_type=Path), metavar="DIR",
+            help="Take the blocks of this chain that have the same settings.",
+        ),
+        click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def requested(root: Path, chain: Path | None, file: Path | None, **words: Any) -> tuple[Request, Layout]:
+    """The settings and the chain that the options of :func:`settings_options` ask for."""
+    request = build_request(root, file=str(file) if file else None, **words)
+    return request, chain_folder(request, root, chain)
+
+
 @click.command()
-@click.option("--preset", help="Named settings: digits, rose, gaussian, moons, tabular or smoke.")
-@click.option(
-    "--data", "file", type=click.Path(path_type=Path), help="A CSV or NPY table, or a grey picture."
-)
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override one setting.")
-@click.option("--chain", type=click.Path(path_type=Path), help="Folder of the chain.")
-@click.option("--seed", type=int, help="Seed of everything random.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@settings_options
+@partial_options
 def train(
     *,
-    preset: str | None,
-    file: Path | None,
-    assignments: tuple[str, ...],
     chain: Path | None,
-    seed: int | None,
+    file: Path | None,
+    stop_after: int | None,
+    from_block: int | None,
+    source: Path | None,
     as_json: bool,
+    **words: Any,
 ) -> None:
     """Train, evaluate and report a chain; continue it if it is unfinished."""
     root = project_root()
-    request = build_request(
-        root, preset=preset, file=str(file) if file else None, assignments=assignments, seed=seed
-    )
-    layout = chain_folder(request, root, chain)
+    request, layout = requested(root, chain, file, **words)
     refuse_other_settings(layout, request.config, root)
-    command = f"jko resume {shlex.quote(str(layout.chain))}"
-    run(Job(request.name, request.config, layout, root, command), as_json)
+    job = Job(request.name, request.config, layout, root, resuming(layout))
+    run(in_parts(job, stop_after, from_block, source), as_json)
 
 
 @click.command()
 @click.argument("chain", type=click.Path(path_type=Path), metavar="DIR")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def resume(chain: Path, as_json: bool) -> None:
-    """Continue the chain in DIR with its next unfinished block."""
+@partial_options
+@click.option("--extend", type=click.IntRange(min=1), metavar="N", help="Add N steps at the end.")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change one setting.")
+def resume(
+    *,
+    chain: Path,
+    stop_after: int | None,
+    from_block: int | None,
+    source: Path | None,
+    extend: int | None,
+    assignments: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Continue the chain in DIR with its next unfinished block, or extend it."""
     root = project_root()
     layout = Layout.of(shown(chain), root)
-    config = stored_config(layout)
+    config = with_assignments(stored_config(layout), assignments)
+    if extend is not None:
+        stopped = make_plan(config, layout).stopped
+        if stopped:
+            raise InputError(
+                f"--extend {extend}: the chain was ended by its stop rule ({stopped}); "
+                "add --set stop.certificate=null --set stop.movement=null to go on"
+            )
+        config = extended(config, extend)
     refuse_other_settings(layout, config, root)
-    command = f"jko resume {shlex.quote(str(layout.chain))}"
-    run(Job(layout.chain.name, config, layout, root, command), as_json)
+    job = Job(layout.chain.name, config, layout, root, resuming(layout))
+    run(in_parts(job, stop_after, from_block, source), as_json)
+
+
+def resuming(layout: Layout) -> str:
+    """The command that continues a chain."""
+    return f"jko resume {shlex.quote(str(layout.chain))}"
+
+
+def in_parts(job: Job, stop_after: int | None, from_block: int | None, source: Path | None) -> Job:
+    """A job with the options of :func:`partial_options`.
+
+    Raises:
+        InputError: there is nothing to take blocks from, or nothing to train again.
+    """
+    other = None if source is None else Layout.of(shown(source), job.root)
+    if other is not None:
+        stored_config(other)  # refuses what is no chain
+        if other.chain.resolve() == job.layout.chain.resolve():
+            raise InputError(f"--from {source}: this is the chain itself; name another one")
+    if from_block is not None and not job.layout.manifest.exists():
+        raise InputError(f"--from-block {from_block}: there is no chain in {job.layout.chain} yet")
+    return replace(job, stop_after=stop_after, from_block=from_block, source=other)
 
 
 @click.command()
@@ -182,14 +256,20 @@ def explain(job: Job, plan: Plan) -> None:
     if threads and threads != job.config.runtime.threads:
         now = job.config.runtime.threads
         click.echo(f"warning: {now} threads instead of {threads}: the bits may differ", err=True)
-    done = [block.index for block in plan.blocks if block.state == "done" and block.index]
+    again = job.from_block or len(plan.blocks)
+    done = [block.index for block in plan.blocks if block.state == "done" and 0 < block.index < again]
     if done:
-        click.echo(f"kept: block{'s' if len(done) > 1 else ''} {_ranges(done)}, committed earlier", err=True)
+        click.echo(f"kept: {block_names(done)}, committed earlier", err=True)
     trained = [block for block in plan.missing if block.index]
     if trained and (done or not plan.blocks[0].reason.startswith("the data are not")):
         first = trained[0]
         indices = _ranges([block.index for block in trained])
         click.echo(f"to train: {indices}; block {first.index}: {first.reason}", err=True)
+
+
+def block_names(indices: list[int]) -> str:
+    """``block 1`` or ``blocks 1..4``."""
+    return f"block{'s' if len(indices) > 1 else ''} {_ranges(indices)}"
 
 
 def _ranges(indices: list[int]) -> str:
@@ -203,5 +283,7 @@ def tell(job: Job, finished: Finished, as_json: bool) -> None:
 
     if as_json:
         click.echo(json.dumps({**chain_status(job.layout), "report": finished.report}, indent=1))
-        return
-    result_table(job, finished)
+    elif job.stop_after is None:
+        result_table(job, finished)
+    else:
+        click.echo(f"stopped after block {job.stop_after} as asked; to go on: {job.command}")

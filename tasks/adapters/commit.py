@@ -15,6 +15,8 @@ from typing import Any
 
 COMMIT = "COMMIT.json"
 TEMPORARY = ".tmp-"
+#: the part of a block that its weights and the block before it can make again
+SAMPLES = "samples.zarr"
 
 
 def digest_of(value: Any) -> str:
@@ -48,9 +50,18 @@ class Commit:
         """Digest of the content: of all files' names and digests."""
         return digest_of(dict(self.files))
 
+    @property
+    def recomputable(self) -> frozenset[str]:
+        """Files that may be absent, all of them together: the samples of a block, never of the data."""
+        if self.record.get("index", 0) < 1:
+            return frozenset()
+        return frozenset(name for name in self.files if name.startswith(f"{SAMPLES}/"))
+
 
 def read_commit(folder: Path, *, verify: bool = False) -> Commit | None:
     """The commit of a folder, or ``None`` if it was never finished (or is damaged).
+
+    A block whose samples were dropped as a whole (``jko prune --samples``) is still committed.
 
     Args:
         folder: the folder.
@@ -61,7 +72,10 @@ def read_commit(folder: Path, *, verify: bool = False) -> Commit | None:
         commit = Commit(values["fingerprint"], values["files"], values["record"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    dropped = frozenset() if (folder / SAMPLES).exists() else commit.recomputable
     for name, expected in commit.files.items():
+        if name in dropped:
+            continue
         path = folder / name
         if not path.is_file() or (verify and file_digest(path) != expected):
             return None

@@ -23,10 +23,9 @@ from jko.config import Config
 from jko.errors import InputError
 from jko.seeds import generator
 from jko.velocity import VelocityField
-from tasks.adapters.commit import digest_of, read_commit, read_json, write_json
+from tasks.adapters.commit import SAMPLES, digest_of, read_commit, read_json, write_json
 from tasks.adapters.layout import Layout
 
-SAMPLES = "samples.zarr"
 WEIGHTS = "weights.safetensors"
 CHUNK_BYTES = 8_000_000
 #: dimension up to which ``auto`` takes the exact divergence of a field without trace formula
@@ -67,6 +66,15 @@ def read_array(path: Path, name: str) -> NDArray[Any]:
         return array[...]
     except ValueError as error:
         raise InputError(f"{path}/{name}: the stored values are damaged ({error})") from None
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Read all arrays of a group.
+
+    Raises:
+        InputError: a chunk is missing or its checksum is wrong.
+    """
+    return {name: read_array(path, name) for name in sorted(zarr.open_group(str(path), mode="r").keys())}
 
 
 def read_attributes(path: Path) -> dict[str, Any]:

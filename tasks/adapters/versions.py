@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 from pathlib import Path
 
-from tasks.adapters.commit import digest_of, file_digest, read_json, write_json
+from tasks.adapters.commit import digest_of, file_digest, read_json, write_json, write_text
 from tasks.adapters.layout import Layout
 
 STAGES = ("prepare", "train", "certify", "evaluate", "report")
@@ -40,6 +41,35 @@ def commit_stages(layout: Layout, root: Path, digest: str) -> bool:
         log.warning("DVC did not record the chain: %s", str(error).strip() or type(error).__name__)
         return False
     write_json(_receipt(layout), recorded_state(root, digest))
+    return True
+
+
+def commit_partial(root: Path) -> bool:
+    """Record an unfinished chain: its blocks can be pushed and pulled, and the stage stays to be run.
+
+    DVC's own ``commit`` would call the stage up to date. The lock entry's ``params`` are left out, so
+    that ``dvc status`` and ``dvc repro`` see a stage that has not been run under these settings.
+
+    Returns:
+        Whether DVC knows the blocks now.
+    """
+    from dvc.repo import Repo
+    from ruamel.yaml import YAML
+
+    _quiet()
+    try:
+        with Repo(str(root)) as repo:
+            repo.commit("prepare", force=True)
+            repo.commit("train", force=True)
+        yaml = YAML()
+        lock = yaml.load(_lock_text(root))
+        lock["stages"]["train"].pop("params", None)
+        stream = io.StringIO()
+        yaml.dump(lock, stream)
+        write_text(root / "dvc.lock", stream.getvalue())
+    except Exception as error:  # whatever DVC or git raise, the blocks are on disk and stay
+        log.warning("DVC did not record the chain: %s", str(error).strip() or type(error).__name__)
+        return False
     return True
 
 

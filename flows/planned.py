@@ -1,0 +1,144 @@
+"""The dry run: what is done, what would be trained and why, from files and settings alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jko.config import Config
+from tasks.adapters.commit import SAMPLES, read_commit, read_json
+from tasks.adapters.layout import Layout
+from tasks.adapters.plan import (
+    BlockPlan,
+    certificate_fingerprint,
+    chain_digest,
+    evaluation_fingerprint,
+    make_plan,
+    planned,
+    read_manifest,
+    stored_figures,
+)  # fmt: skip
+
+
+def planned_work(config: Config, layout: Layout, root: Path) -> dict[str, Any]:
+    """What ``jko train`` would do under these settings; nothing is written or trained.
+
+    Args:
+        config: the settings wanted.
+        layout: the chain.
+        root: the project's folder.
+
+    Returns:
+        ``{"chain", "data_digest", "complete", "stopped", "digest", "blocks", "then"}``; a block is
+        ``{"index", "step_size", "fingerprint", "action": "done" | "train" | "retrain", "reason",
+        "measured", "samples"}``, where index 0 is the data, and ``then`` lists certificate, evaluation
+        and report as ``{"stage", "action": "done" | "make", "reason"}``.
+    """
+    plan = make_plan(config, layout, verify=True)
+    before = read_manifest(layout) or {"fingerprints": []}
+    chain: tuple[str, ...] = ()
+    if plan.data_digest is not None:
+        chain, _ = planned(config, layout, plan.data_digest)
+    blocks = [described(config, layout, chain, block, before["fingerprints"]) for block in plan.blocks]
+    digest = chain_digest(layout, chain) if chain else None
+    return {
+        "chain": str(layout.chain),
+        "data_digest": plan.data_digest,
+        "complete": plan.complete,
+        "stopped": plan.stopped,
+        "digest": digest if plan.complete else None,
+        "blocks": blocks,
+        "then": later_stages(config, layout, digest if plan.complete else None),
+    }
+
+
+def described(
+    config: Config, layout: Layout, chain: tuple[str, ...], block: BlockPlan, before: list[str]
+) -> dict[str, Any]:
+    """One block of the plan."""
+    done, k = block.state == "done", block.index
+    again = k < len(before) and k > 0
+    folder = layout.block(k, block.fingerprint) if block.fingerprint else None
+    return {
+        "index": k,
+        "step_size": block.step_size,
+        "fingerprint": block.fingerprint,
+        "action": "done" if done else "retrain" if again and was_trained(layout, k, before[k]) else "train",
+        "reason": block.reason,
+        "measured": bool(done and k and stored_figures(config, layout, chain, k)),
+        "samples": bool(done and folder and (folder / SAMPLES).exists()),
+    }
+
+
+def was_trained(layout: Layout, k: int, fingerprint: str) -> bool:
+    """Whether the chain has or had a block k of the manifest's, also a damaged one."""
+    return layout.block(k, fingerprint).exists()
+
+
+def later_stages(config: Config, layout: Layout, digest: str | None) -> list[dict[str, str]]:
+    """What follows the blocks."""
+    if digest is None:
+        return [
+            {"stage": stage, "action": "make", "reason": "follows the last block"}
+            for stage in ("certificate", "evaluation", "report")
+        ]
+    certificate = read_json(layout.certificate) or {}
+    evaluation, report = read_commit(layout.evaluation), read_commit(layout.report)
+    current = {
+        "certificate": certificate.get("identity") == certificate_fingerprint(config, digest),
+        "evaluation": evaluation is not None
+        and evaluation.fingerprint == evaluation_fingerprint(config, digest),
+    }
+    current["report"] = report is not None and all(current.values())
+    missing = {"certificate": not certificate, "evaluation": evaluation is None, "report": report is None}
+    return [
+        {"stage": stage, "action": "done", "reason": ""}
+        if holds
+        else {"stage": stage, "action": "make",
+              "reason": "not made yet" if missing[stage] else "made for other blocks or settings"}
+        for stage, holds in current.items()
+    ]  # fmt: skip
+
+
+ACTIONS = {"done": "done", "train": "will train", "retrain": "will re-train", "make": "will be made"}
+
+
+def show_plan(layout: Layout, found: dict[str, Any]) -> None:
+    """Print a plan for people."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    table = Table(title=f"{layout.chain}", title_justify="left")
+    for name, justify in (("block", "right"), ("γ", "right"), ("", "left"), ("because", "left"),
+                          ("fingerprint", "left")):  # fmt: skip
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for block in found["blocks"]:
+        data = block["index"] == 0
+        action = ACTIONS[block["action"]]
+        if data and block["action"] != "done":
+            action = "will be prepared"
+        table.add_row(
+            "data" if data else str(block["index"]),
+            "" if data else f"{block['step_size']:.3g}",
+            action, because(block), (block["fingerprint"] or "")[:12],
+        )  # fmt: skip
+    for stage in found["then"]:
+        table.add_row(stage["stage"], "", ACTIONS[stage["action"]], stage["reason"], "")
+    console.print(table)
+    train = [block for block in found["blocks"] if block["index"] and block["action"] != "done"]
+    if found["stopped"]:
+        console.print(f"the chain ends there: {found['stopped']}")
+    if train:
+        console.print(f"{len(train)} of {len(found['blocks']) - 1} blocks to train")
+    elif all(stage["action"] == "done" for stage in found["then"]):
+        console.print(f"all blocks are done, digest {found['digest'][:16]}")
+
+
+def because(block: dict[str, Any]) -> str:
+    """The reason in words; what is worth knowing of a block that is done."""
+    if block["action"] != "done" or not block["index"]:
+        return block["reason"]
+    notes = [] if block["measured"] else ["will be measured"]
+    notes += [] if block["samples"] else ["samples dropped, pushed again when needed"]
+    return "; ".join(notes)

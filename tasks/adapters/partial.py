@@ -1,0 +1,130 @@
+"""Committed blocks that move between chains and places: taken from another chain, set aside, compared.
+
+Only for the holder of the chain's lock.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from jko.config import Config
+from jko.errors import InputError
+from tasks.adapters.commit import TEMPORARY, link_tree, read_commit, write_json
+from tasks.adapters.layout import Layout, name_of
+from tasks.adapters.plan import (
+    find_data,
+    fingerprints,
+    source_key,
+    stored_figures,
+    stored_source_key,
+)  # fmt: skip
+
+#: a block that is trained again although it was committed waits under its name and this
+ASIDE = ".aside"
+
+
+def take_blocks(config: Config, layout: Layout, source: Layout) -> list[int]:
+    """Take the data and the leading blocks of another chain that this plan wants, too.
+
+    Files are hard links where the file system allows: committed bytes never change.
+
+    Args:
+        config: the settings wanted.
+        layout: the chain to fill.
+        source: the chain to take from; its superseded blocks count.
+
+    Returns:
+        Indices of the blocks taken; 0 is the data.
+
+    Raises:
+        InputError: the other chain has other data, so that no block can be equal.
+    """
+    key = stored_source_key(config, layout) or source_key(config)
+    digest = find_data(source, key)
+    if digest is None:
+        raise InputError(
+            f"--from {source.chain}: its data are not those of this chain (source, preparation and seed must "
+            "be equal), so none of its blocks can be taken"
+        )
+    chain, taken = fingerprints(config, digest), []
+    for k, fingerprint in enumerate(chain):
+        if read_commit(layout.block(k, fingerprint)) is not None:
+            continue
+        folder = committed_copy(source, k, fingerprint)
+        if folder is None:
+            break
+        link_folder(folder, layout.block(k, fingerprint))
+        take_measures(config, layout, source, chain, k)
+        taken.append(k)
+    return taken
+
+
+def committed_copy(source: Layout, k: int, fingerprint: str) -> Path | None:
+    """Where a chain holds a committed block, in use or superseded."""
+    places = [source.block(k, fingerprint), source.superseded / name_of(k, fingerprint)]
+    if k == 0 and source.prepared is not None:
+        places.append(source.prepared)
+    for place in places:
+        commit = read_commit(place, verify=True)
+        if commit is not None and commit.fingerprint == fingerprint:
+            return place
+    return None
+
+
+def link_folder(folder: Path, target: Path) -> None:
+    """A committed folder at a second place, whole or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f"{TEMPORARY}{target.name}-taken")
+    shutil.rmtree(temporary, ignore_errors=True)
+    link_tree(folder, temporary)
+    shutil.rmtree(target, ignore_errors=True)
+    temporary.rename(target)
+
+
+def take_measures(config: Config, layout: Layout, source: Layout, chain: tuple[str, ...], k: int) -> None:
+    """Take what was measured of a block under these settings, and its training curve."""
+    figures = stored_figures(config, source, chain, k) if k else None
+    if figures is not None:
+        write_json(layout.measures(k, chain[k]), figures)
+    curve = source.curve(k, chain[k])
+    if curve.is_file():
+        target = layout.curve(k, chain[k])
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(curve, target)
+
+
+def set_aside(layout: Layout, first: int) -> list[str]:
+    """Put blocks ``first``.. out of the chain, so that they are trained again.
+
+    Returns:
+        Names of the blocks set aside.
+    """
+    names = []
+    for folder in sorted((layout.chain / "blocks").glob("*")):
+        index = folder.name.partition("-")[0]
+        if not index.isdecimal() or int(index) < first:
+            continue
+        target = layout.superseded / f"{folder.name}{ASIDE}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(target, ignore_errors=True)
+        folder.rename(target)
+        for place in (layout.superseded / folder.name, layout.run / "staging" / folder.name):
+            shutil.rmtree(place, ignore_errors=True)
+        (layout.chain / "measures" / f"{folder.name}.json").unlink(missing_ok=True)
+        names.append(folder.name)
+    return names
+
+
+def compare_aside(layout: Layout) -> dict[int, bool]:
+    """Whether blocks that were trained again have the bytes they had, by index; empties what is equal."""
+    same = {}
+    for folder in sorted(layout.superseded.glob(f"*{ASIDE}")):
+        name = folder.name.removesuffix(ASIDE)
+        new, old = read_commit(layout.chain / "blocks" / name), read_commit(folder)
+        if new is None or old is None:
+            continue
+        same[int(name.partition("-")[0])] = new.digest == old.digest
+        if new.digest == old.digest:
+            shutil.rmtree(folder, ignore_errors=True)
+    return same

@@ -1,0 +1,154 @@
+"""Check a chain on disk against itself: bytes, identities, particles, round trips."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from jko.config import Config
+from jko.seeds import generator
+from tasks.adapters.commit import SAMPLES, read_commit, read_json
+from tasks.adapters.layout import Layout, name_of
+from tasks.adapters.plan import (
+    certificate_fingerprint,
+    chain_digest,
+    evaluation_fingerprint,
+    planned,
+    stored_figures,
+)  # fmt: skip
+from tasks.adapters.store import array_digest, load_block, read_arrays, read_facts, read_particles
+from tasks.options import threads_of
+
+#: rows pushed again per block
+ROWS = 256
+#: how far a row pushed in another batch may be from the stored one, relative to its size: rounding only
+TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was checked.
+
+    Args:
+        name: what.
+        holds: whether it is as it must be.
+        how: what was found, with figures.
+    """
+
+    name: str
+    holds: bool
+    how: str
+
+
+def checks(config: Config, layout: Layout, manifest: dict[str, Any]) -> Iterator[Check]:
+    """All checks of a chain, complete or partial, in order.
+
+    Args:
+        config: its stored settings.
+        layout: the chain.
+        manifest: its ``chain.json``.
+    """
+    chain = tuple(manifest["fingerprints"])
+    yield settings_check(config, layout, manifest)
+    whole = []
+    for k in range(len(chain)):
+        check = bytes_check(layout, k, chain[k])
+        whole.append(check.holds)
+        yield check
+    if whole[0]:
+        yield data_check(layout, chain, manifest["data_digest"])
+    with threads_of(config):
+        for k in range(1, len(chain)):
+            if whole[k - 1] and whole[k]:
+                yield from particle_checks(config, layout, chain, k)
+    yield from after_checks(config, layout, chain)
+
+
+def settings_check(config: Config, layout: Layout, manifest: dict[str, Any]) -> Check:
+    """The fingerprints in chain.json are those of its settings and data."""
+    expected, _ = planned(config, layout, manifest["data_digest"])
+    same = list(expected) == manifest["fingerprints"]
+    how = "follow from the settings and the data" if same else "are not those of the settings and the data"
+    return Check("fingerprints", same, f"{len(expected) - 1} blocks; {how}")
+
+
+def bytes_check(layout: Layout, k: int, fingerprint: str) -> Check:
+    """Every file of a block has the digest its commit names."""
+    folder, name = layout.block(k, fingerprint), f"bytes of {'the data' if k == 0 else f'block {k}'}"
+    if not folder.exists():
+        return Check(name, True, "not trained yet")
+    commit = read_commit(folder, verify=True)
+    if commit is None:
+        return Check(name, False, f"{folder} does not match its commit file")
+    if commit.fingerprint != fingerprint:
+        return Check(name, False, f"{folder} was committed under another fingerprint")
+    kept = [folder / file for file in commit.files if (folder / file).exists()]
+    size = sum(path.stat().st_size for path in kept)
+    dropped = "" if (folder / SAMPLES).exists() else "; samples dropped"
+    return Check(name, True, f"{len(kept)} files, {size / 1e6:.3g} MB hashed{dropped}")
+
+
+def data_check(layout: Layout, chain: tuple[str, ...], data_digest: str) -> Check:
+    """The prepared arrays have the digest that names the chain's data."""
+    found = array_digest(read_arrays(layout.block(0, chain[0]) / SAMPLES))
+    return Check("data digest", found == data_digest, f"arrays hash to {found[:12]}")
+
+
+def particle_checks(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> Iterator[Check]:
+    """Row i of block k is the image of row i of block k−1, and goes back there."""
+    if any(not (layout.block(j, chain[j]) / SAMPLES).exists() for j in (k - 1, k)):
+        yield Check(f"rows of block {k}", True, "not checked: samples were dropped")
+        return
+    block = load_block(layout, config, k, chain[k], read_facts(layout, chain[0]).dim)
+    for part in ("train", "validation"):
+        before = read_particles(layout, config, k - 1, chain[k - 1], part)
+        after = read_particles(layout, config, k, chain[k], part)
+        if before.shape != after.shape:
+            yield Check(f"rows of block {k}, {part}", False, f"{len(after)} rows follow {len(before)}")
+            continue
+        draw = torch.randperm(len(before), generator=generator(config.seed, k, "verify"))[:ROWS]
+        rows = draw.to(before.device)
+        with torch.no_grad():
+            image = block.push_forward(before[rows])
+            back = block.pull_back(after[rows])
+        size = float(after[rows].abs().max()) + 1.0
+        error = float((image - after[rows]).abs().max()) / size
+        yield Check(
+            f"rows of block {k}, {part}", error <= TOLERANCE,
+            f"{len(rows)} of {len(before)} rows pushed again: largest relative difference {error:.1e}",
+        )  # fmt: skip
+        trip = float((back - before[rows]).square().sum(1).mean().sqrt())
+        limit = config.measure.inversion_limit
+        yield Check(
+            f"round trip of block {k}, {part}", math.isfinite(trip) and trip <= limit,
+            f"√E|T⁻¹y − x|² = {trip:.1e}, at most {limit:g} (standardised units)",
+        )  # fmt: skip
+
+
+def after_checks(config: Config, layout: Layout, chain: tuple[str, ...]) -> Iterator[Check]:
+    """What was made from the blocks is undamaged and belongs to them; what is not there is no failure."""
+    for k in range(1, len(chain)):
+        path = layout.measures(k, chain[k])
+        if path.exists():
+            current = stored_figures(config, layout, chain, k) is not None
+            how = "of these settings" if current else "damaged, or of other settings or an older version"
+            yield Check(f"measures {name_of(k, chain[k])}", current, how)
+    digest = chain_digest(layout, chain)
+    if digest is None:
+        return
+    certificate = read_json(layout.certificate)
+    if layout.certificate.exists():
+        same = (certificate or {}).get("identity") == certificate_fingerprint(config, digest)
+        yield Check("certificate", same, "of these blocks" if same else "damaged or of other blocks")
+    for name, folder, identity in (
+        ("evaluation", layout.evaluation, evaluation_fingerprint(config, digest)),
+        ("report", layout.report, None),
+    ):
+        if folder.exists():
+            commit = read_commit(folder, verify=True)
+            same = commit is not None and identity in (None, commit.fingerprint)
+            yield Check(name, same, "undamaged" if same else f"{folder}: damaged or of other blocks")

@@ -3,63 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-PARAMS = """
-seed: 0
-data: {source: moons, rows: 400}
-steps: {count: 2, first: 0.3}
-network: {hidden: [8, 8]}
-solver: {steps: 3}
-training: {flow_matching_iterations: 20, iterations: 5, batch_size: 64}
-blocks: {}
-measure: {inversion_limit: 0.05}
-stop: {certificate: null}
-evaluation: {samples: 50, mixture_components: [1]}
-runtime: {threads: 1}
-"""
-
-
-def run(folder: Path, *words: str) -> str:
-    """Run a command as in an activated environment; returns what it printed."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    environment |= {"GIT_CONFIG_GLOBAL": os.devnull, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        words, cwd=folder, capture_output=True, text=True, timeout=300, check=False, env=environment
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
-def git(folder: Path, *words: str) -> str:
-    return run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", *words)
+from tests.projects import PARAMS, git, new_project, run
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, server: str) -> Path:
     """A git and DVC project with the project's own stages, its chain made by ``jko train``."""
-    folder = tmp_path_factory.mktemp("dvc")
-    for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
-        shutil.copy(ROOT / name, folder / name)
-    for name in ("jko", "tasks"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    # the paper's experiment is no part of the chain: its results come with the repository
-    stages = (folder / "dvc.yaml").read_text()
-    (folder / "dvc.yaml").write_text(stages[: stages.index("\n  # No part of the chain")] + "\n")
-    (folder / "data").mkdir()
-    (folder / "params.yaml").write_text(PARAMS)
-    git(folder, "init", "-q")
-    run(folder, "dvc", "init", "-q")
+    folder = new_project(tmp_path_factory.mktemp("dvc"))
     run(folder, "jko", "train")
     git(folder, "add", "-A")
-    git(folder, "commit", "-qm", "first")
+    git(folder, "commit", "-q", "-m", "trained")
     return folder
 
 

@@ -1,0 +1,298 @@
+"""Fifty ways to end a run at a random moment; the next start must end as if nothing had happened.
+
+``python -m tests.kills`` carries all of them out and writes the table ``docs/kills/README.md``;
+``tests/flows/test_kills.py`` holds them one by one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+ROOT = Path(__file__).resolve().parents[1]
+#: three blocks of about a second each, checkpoints inside them
+SETTINGS = (
+    "--preset", "smoke", "--set", "training.flow_matching_iterations=500",
+    "--set", "training.iterations=60", "--set", "data.rows=2000",
+)  # fmt: skip
+COMMAND = ("train", *SETTINGS, "--chain", "chain")
+PATIENCE = 300.0
+COUNT = 50
+Way = Literal["SIGKILL", "SIGTERM", "Ctrl-C", "file size limit", "memory limit", "full disk"]
+#: how often each comes in a row of ten
+WAYS: tuple[Way, ...] = (
+    "SIGKILL", "SIGTERM", "file size limit", "SIGKILL", "Ctrl-C", "memory limit", "SIGKILL", "full disk",
+    "SIGKILL", "Ctrl-C",
+)  # fmt: skip
+SIGNALS = {"SIGKILL": signal.SIGKILL, "SIGTERM": signal.SIGTERM, "Ctrl-C": signal.SIGINT}
+
+
+@dataclass(frozen=True)
+class Kill:
+    """How and when a run is ended.
+
+    Args:
+        number: 0.. in the table; seeds the moment.
+        way: what ends it.
+        share: the moment of a signal as a share of an uninterrupted run's time, or the size of a limit
+            between its smallest and largest.
+    """
+
+    number: int
+    way: Way
+    share: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one kill.
+
+    Args:
+        kill: how the run was ended.
+        moment: seconds after the start, or the limit in words.
+        exit_code: of the ended run.
+        blocks: blocks that were committed then.
+        said: its last line.
+        again: exit code of the next start.
+        digest: of the chain after it.
+    """
+
+    kill: Kill
+    moment: str
+    exit_code: int
+    blocks: tuple[int, ...]
+    said: str
+    again: int
+    digest: str | None
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The run that nothing disturbed.
+
+    Args:
+        digest: of its chain.
+        seconds: from its start to its end.
+        state: its ``.jko`` folder, copied to every trial: databases that exist already.
+        memory: largest address space it had, bytes.
+    """
+
+    digest: str
+    seconds: float
+    state: Path
+    memory: int
+
+
+def kill_of(number: int) -> Kill:
+    """The kill of this number."""
+    return Kill(number, WAYS[number % len(WAYS)], random.Random(number).uniform(0.02, 0.98))
+
+
+def start(folder: Path, *words: str, limit: Callable[[], None] | None = None) -> subprocess.Popen[bytes]:
+    """Start ``jko`` in a folder, its output in ``log.txt``."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    # the trial's own MLflow store: limits must not reach another's
+    environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / '.jko' / 'mlflow.db'}"
+    with (folder / "log.txt").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "flows.cli.main", *words], cwd=folder, stdout=log, stderr=log,
+            stdin=subprocess.DEVNULL, env=environment, preexec_fn=limit,  # noqa: PLW1509 (no threads here)
+        )  # fmt: skip
+
+
+def undisturbed(folder: Path) -> Whole:
+    """Run once without any disturbance."""
+    project(folder, None)
+    start(folder, *COMMAND, "--stop-after", "1").wait(PATIENCE)  # databases are made
+    shutil.copytree(folder / ".jko", folder / "state")
+    shutil.rmtree(folder / "chain")
+    begun, memory = time.monotonic(), 0
+    run = start(folder, *COMMAND)
+    while run.poll() is None:
+        memory = max(memory, address_space(run.pid))
+        time.sleep(0.05)
+    assert run.returncode == 0, (folder / "log.txt").read_text()
+    found = status(folder)
+    return Whole(found["digest"], time.monotonic() - begun, folder / "state", memory)
+
+
+def project(folder: Path, state: Path | None) -> None:
+    """An empty project."""
+    folder.mkdir(exist_ok=True)
+    (folder / "dvc.yaml").write_text("stages: {}\n")
+    if state is not None:
+        shutil.copytree(state, folder / ".jko")
+
+
+def address_space(pid: int) -> int:
+    """Address space of a process, bytes; 0 where it has ended."""
+    import psutil
+
+    try:
+        return psutil.Process(pid).memory_info().vms
+    except psutil.Error:
+        return 0
+
+
+def carry_out(kill: Kill, whole: Whole, folder: Path) -> Row:
+    """End a run in its way, then start it again without any."""
+    project(folder, whole.state)
+    share = kill.share
+    while True:  # a busy machine can be faster than before: a moment after the end is no kill
+        with ending(kill.way, share, whole, folder) as (run, moment):
+            code = run.wait(PATIENCE)
+        if code != 0 or share < 0.01:
+            break
+        share /= 2
+        for path in folder.glob("chain*"):
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+    blocks = committed(folder)
+    said = ((folder / "log.txt").read_text().strip().splitlines() or [""])[-1]
+    again = start(folder, *COMMAND).wait(PATIENCE)
+    found = status(folder)
+    left = [path for path in folder.rglob(".tmp-*") if ".jko" not in path.parts]
+    assert not left, f"left behind: {left}"
+    return Row(kill, moment, code, blocks, said, again, found.get("digest"))
+
+
+@contextmanager
+def ending(
+    way: Way, share: float, whole: Whole, folder: Path
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """Start a run that is ended in this way."""
+    if way in SIGNALS:
+        run, after = start(folder, *COMMAND), share * whole.seconds
+        wait_until(run, after)
+        run.send_signal(SIGNALS[way])
+        yield run, f"{after:.2f} s"
+    elif way == "file size limit":
+        size = int(2_000 + share * 60_000)
+        yield (
+            start(folder, *COMMAND, limit=limited(resource.RLIMIT_FSIZE, size)),
+            f"{size / 1000:.1f} kB a file",
+        )
+    elif way == "memory limit":
+        size = int((0.3 + 0.6 * share) * whole.memory)
+        yield start(folder, *COMMAND, limit=limited(resource.RLIMIT_AS, size)), f"{size / 1e9:.2f} GB"
+    else:
+        with small_disk(folder, int(20_000 + share * 150_000)) as words:
+            yield start(folder, *COMMAND), words
+
+
+def limited(kind: int, size: int) -> Callable[[], None]:
+    """What sets a limit in the child before it starts."""
+    return lambda: resource.setrlimit(kind, (size, size))
+
+
+@contextmanager
+def small_disk(folder: Path, size: int) -> Iterator[str]:
+    """A full disk under the chain: a small tmpfs.
+
+    The chain's files are moved to the large disk when the small one is taken away, as an
+    administrator would do who makes room.
+
+    Raises:
+        PermissionError: this process may not mount one.
+    """
+    place = folder / "disk"
+    place.mkdir(exist_ok=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)], capture_output=True, check=False
+    )
+    if mounted.returncode != 0:
+        raise PermissionError("mounting a tmpfs is not allowed here")
+    for name in ("chain", "chain.run"):
+        (place / name).mkdir()
+        (folder / name).symlink_to(place / name)
+    try:
+        yield f"{size / 1000:.0f} kB in all"
+    finally:
+        for name in ("chain", "chain.run"):
+            (folder / name).unlink()
+            shutil.copytree(place / name, folder / name)
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def wait_until(run: subprocess.Popen[bytes], seconds: float) -> None:
+    """Wait for a moment, or for the end."""
+    deadline = time.monotonic() + seconds
+    while run.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+
+
+def committed(folder: Path) -> tuple[int, ...]:
+    """Indices of committed blocks."""
+    found = (folder / "chain" / "blocks").glob("[0-9]*/COMMIT.json")
+    return tuple(sorted(int(path.parent.name.split("-")[0]) for path in found))
+
+
+def status(folder: Path) -> dict[str, Any]:
+    """What ``jko status`` says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.cli.main", "status", "chain", "--json"],
+        cwd=folder, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    return json.loads(done.stdout) if done.returncode == 0 else {}
+
+
+def table(rows: list[Row], whole: Whole) -> str:
+    """The rows as a page."""
+    same = sum(row.digest == whole.digest for row in rows)
+    lines = [
+        "# Fifty runs ended at a random moment",
+        "",
+        f"Made by `python -m tests.kills`. A chain of three blocks ({' '.join(SETTINGS)}), about "
+        f"{whole.seconds:.0f} s, is ended and started again with the same command; nothing is cleaned in "
+        f"between. **{same} of {len(rows)} ended with the digest of the undisturbed run, "
+        f"`{whole.digest[:16]}`.**",
+        "",
+        "| # | ended by | at | exit | blocks then | it said last | next start | digest |",
+        "|--:|---|---|--:|---|---|--:|---|",
+    ]
+    for row in rows:
+        blocks = ", ".join(map(str, row.blocks)) or "none"
+        said = row.said.replace("|", "\\|")[:90]
+        equal = "equal" if row.digest == whole.digest else f"**{row.digest}**"
+        lines.append(
+            f"| {row.kill.number} | {row.kill.way} | {row.moment} | {row.exit_code} | {blocks} | {said} "
+            f"| {row.again} | {equal} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    """Carry out all kills with a Prefect server of their own; write the table."""
+    from tasks.adapters.environment import platform_environment
+    from tasks.adapters.server import prefect_server, wait_until_healthy
+
+    with tempfile.TemporaryDirectory() as home:
+        place = Path(home)
+        platform_environment(place)
+        with prefect_server(place) as address:
+            wait_until_healthy(address, place)
+            whole, rows = undisturbed(place / "whole"), []
+            for number in range(COUNT):
+                rows.append(carry_out(kill_of(number), whole, place / str(number)))
+                print(json.dumps(asdict(rows[-1])), flush=True)
+                shutil.rmtree(place / str(number))
+    target = ROOT / "docs" / "kills" / "README.md"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(table(rows, whole))
+    return 0 if all(row.digest == whole.digest for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

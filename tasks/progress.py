@@ -100,7 +100,7 @@ class Progress:
         self.bar = self.bars.add_task("", total=self.total, block=f"{k}/{count}", said="")
 
     def go_on(self, iteration: int) -> None:
-        """The block's training goes on where a checkpoint ends; the pace is that of the iterations to come."""
+        """The block's training goes on where a checkpoint ends; the pace is measured from there."""
         self.iteration, self.since = iteration, time.monotonic()
         self.iterate(iteration)
         self.say(f"block {self.block} goes on from iteration {iteration} of {self.total} (checkpoint)")

@@ -58,7 +58,7 @@ def train_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int, 
         on_iteration=progress.iterate, checkpoints=checkpoints,
     )  # fmt: skip
     stage(config, layout, chain, k, trained=(block, result))
-    checkpoints.remove()
+    remove_checkpoint(layout.checkpoint(k, chain[k]))
     return name
 
 

@@ -44,10 +44,9 @@ def read_checkpoint(path: Path, fingerprint: str) -> tuple[dict[str, Any], bytes
     """
     content = path.read_bytes()
     try:
-        table, data = _parts(content)
-        metadata = table.pop(METADATA)
+        metadata = _header(content)[METADATA]
         record = json.loads(metadata["record"])
-        whole = _seal(metadata["record"], table, data) == metadata["sha256"]
+        whole = _seal(metadata["record"], content) == metadata["sha256"]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         whole = False
     if not whole:
@@ -65,18 +64,25 @@ def write_checkpoint(path: Path, fingerprint: str, state: FitState) -> None:
 
     record = json.dumps({**state.record(), "fingerprint": fingerprint, "format": FORMAT}, sort_keys=True)
     tensors = state.tensors()
-    seal = _seal(record, *_parts(pack_tensors(tensors, {})))
-    write_bytes(path, pack_tensors(tensors, {"record": record, "sha256": seal}))
+    metadata = {"record": record, "sha256": _seal(record, pack_tensors(tensors, {}))}
+    write_bytes(path, pack_tensors(tensors, metadata))
 
 
-def _parts(content: bytes) -> tuple[dict[str, Any], memoryview]:
-    """The table of tensors (with the metadata) and their bytes, as the safetensors format has them."""
-    start = 8 + int.from_bytes(content[:8], "little")
-    return json.loads(content[8:start]), memoryview(content)[start:]
+def _header(content: bytes) -> dict[str, Any]:
+    """The table of tensors with the metadata: eight bytes of length, then JSON."""
+    return json.loads(content[8 : _start(content)])
 
 
-def _seal(record: str, table: dict[str, Any], data: memoryview) -> str:
-    return digest_of({"record": record, "tensors": table, "data": hashlib.sha256(data).hexdigest()})
+def _start(content: bytes) -> int:
+    """Where the tensors' bytes begin."""
+    return 8 + int.from_bytes(content[:8], "little")
+
+
+def _seal(record: str, content: bytes) -> str:
+    """SHA-256 over a record and the tensors of a safetensors file, whatever its metadata."""
+    table = {name: value for name, value in _header(content).items() if name != METADATA}
+    data = hashlib.sha256(memoryview(content)[_start(content) :]).hexdigest()
+    return digest_of({"record": record, "tensors": table, "data": data})
 
 
 class BlockCheckpoints:
@@ -148,10 +154,6 @@ class BlockCheckpoints:
                 log.warning("block %s: no checkpoint was written, training goes on: %s", self.k, error)
             self.warned = True
         self.next = time.monotonic() + self.seconds
-
-    def remove(self) -> None:
-        """The block is trained."""
-        remove_checkpoint(self.path)
 
 
 def remove_checkpoint(path: Path) -> None:

@@ -14,8 +14,8 @@ from tasks.adapters.layout import Layout
 from tasks.adapters.plan import checkpointed_iteration
 from tests.flows.test_resume import PATIENCE, blocks, digest, new_project, start, wait_for
 
-#: one block of some seconds, with a roll of the learning rate and validations between the kills
-MATCHING, JKO = 2500, 500
+#: one block of some seconds
+MATCHING, JKO = 1200, 250
 TOTAL = MATCHING + JKO
 SETTINGS = (
     "--preset", "smoke", "--set", "steps.count=1", "--set", "data.rows=2000",
@@ -76,6 +76,7 @@ def test_killed_twice_in_one_block_it_goes_on_from_the_checkpoint(
     assert_complete(folder, uninterrupted)
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_begins_the_block_anew(tmp_path: Path, server: str, uninterrupted: str) -> None:
     folder = new_project(tmp_path)
     kill_after(folder, start(folder, "train", *SETTINGS, *OFTEN, "--chain", "chain"), 100)

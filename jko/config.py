@@ -210,11 +210,16 @@ class Evaluation(Section):
 
 
 class Runtime(Section):
-    """Where the numbers are computed."""
+    """Where the numbers are computed, and how often a block in training is kept.
+
+    ``checkpoint_seconds`` is the least time between two checkpoints of a block, and the most that a kill
+    costs (plus an iteration); 0 keeps every iteration. Never part of a block's identity.
+    """
 
     threads: Annotated[int, Strict(), Field(ge=1, le=1024)] = 1
     device: Annotated[str, Field(pattern=r"^(cpu|mps|cuda(:\d+)?)$")] = "cpu"
     dtype: Literal["float32", "float64"] = "float32"
+    checkpoint_seconds: NonNegative = 30.0
 
 
 class Config(Section):

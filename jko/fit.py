@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,33 +13,21 @@ from torch import Tensor
 from jko.block import Block
 from jko.config import Training
 from jko.errors import NumericalError
+from jko.fit_state import (
+    Checkpoints,
+    FitRecord,
+    FitState,
+    NoCheckpoints,
+    Phase,
+    best_of,
+    copied,
+    moments_of,
+    restore_moments,
+)
 from jko.objective import JkoTerms, jko_objective
 from jko.seeds import generator
 
-Phase = Literal["flow_matching", "jko"]
 MAX_ROLLBACKS = 3
-
-
-@dataclass(frozen=True)
-class FitRecord:
-    """One line of a training curve.
-
-    Args:
-        phase: ``flow_matching`` or ``jko``.
-        iteration: 1-based, counted over both phases.
-        loss: the phase's own loss on the batch (mean squared velocity error, or the objective).
-        potential, log_det, transport, objective: the JKO objective on validation rows, nats.
-        learning_rate: of this iteration.
-    """
-
-    phase: Phase
-    iteration: int
-    loss: float
-    potential: float
-    log_det: float
-    transport: float
-    objective: float
-    learning_rate: float
 
 
 @dataclass(frozen=True)
@@ -100,6 +87,7 @@ def fit_block(
     index: int,
     on_record: Callable[[FitRecord], None] | None = None,
     on_iteration: Callable[[int], None] | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> FitResult:
     r"""Train a block in place and leave it with its best validated weights.
 
@@ -111,24 +99,26 @@ def fit_block(
 
     there: the validation NLL never rises from one block to the next.
 
+    A fit that goes on from a kept state ends with the bits of one that was never interrupted.
+
     Args:
-        block: the block, holding its starting weights.
+        block: the block, holding its starting weights (any, where it goes on from a kept state).
         train: samples of p_{k-1}, shape (rows, d).
         validation: held-out samples of p_{k-1}, shape (rows, d).
         settings: iterations, rates, batch size.
         seed: the run's seed.
         index: block index k, for seeds and errors.
-        on_record: called with every record of the curve.
+        on_record: called with every record of the curve that is made here, not with kept ones.
         on_iteration: called with the number of iterations done, after each.
+        checkpoints: where states are kept, and the one to go on from; nowhere by default.
 
     Raises:
         NumericalError: values stay non-finite after repeated roll-backs.
     """
     run = _Run(block, train, validation, settings, seed=seed, index=index)
     run.on_record, run.on_iteration = on_record or run.on_record, on_iteration or run.on_iteration
-    run.validate("flow_matching", 0, loss=math.nan, rate=0.0)
-    block.field.reset_output()  # the identity, hidden layers kept
-    run.validate("flow_matching", 0, loss=math.nan, rate=0.0)
+    run.checkpoints = checkpoints or run.checkpoints
+    run.begin()
     run.phase("flow_matching", settings.flow_matching_iterations, settings.flow_matching_learning_rate)
     run.phase("jko", settings.iterations, settings.learning_rate)
     return run.finish()
@@ -151,29 +141,58 @@ class _Run:
         self.settings, self.seed, self.index = settings, seed, index
         self.on_record: Callable[[FitRecord], None] = lambda record: None
         self.on_iteration: Callable[[int], None] = lambda iteration: None
+        self.checkpoints: Checkpoints = NoCheckpoints()
+        self.kept: FitState | None = None
         self.curve: list[FitRecord] = []
         self.best: FitRecord | None = None
-        self.best_state = copy.deepcopy(block.state_dict())
+        self.best_state: Mapping[str, Tensor] = copy.deepcopy(block.state_dict())
         self.rollbacks = 0
         self.done = 0
 
-    def phase(self, name: Phase, iterations: int, rate: float) -> None:
-        """Run one phase; start each from the best weights so far."""
-        if iterations == 0:
+    def begin(self) -> None:
+        """Go on from the state that was kept, or validate the start and the identity."""
+        self.kept = self.checkpoints.load()
+        if self.kept is not None:
+            self.curve, self.best = list(self.kept.curve), best_of(self.kept.curve)
+            self.best_state, self.rollbacks = self.kept.best_weights, self.kept.rollbacks
             return
-        self.block.load_state_dict(self.best_state)
-        optimiser = self._optimiser(rate)
-        for step in range(iterations):
-            self._set_rate(optimiser, rate * _decay(step, iterations) * 0.5**self.rollbacks)
-            loss = self._iterate(name, optimiser, step)
-            self.on_iteration(self.done + step + 1)
-            if not math.isfinite(loss):
-                optimiser = self._roll_back(rate, step, loss)
-                continue
-            last = step + 1 == iterations
-            if last or (step + 1) % self.settings.validate_every == 0:
-                self.validate(name, self.done + step + 1, loss, optimiser.param_groups[0]["lr"])
+        self.validate("flow_matching", 0, loss=math.nan, rate=0.0)
+        self.block.field.reset_output()  # the identity, hidden layers kept
+        self.validate("flow_matching", 0, loss=math.nan, rate=0.0)
+
+    def phase(self, name: Phase, iterations: int, rate: float) -> None:
+        """Run one phase, from the best weights so far or from the state that was kept in it."""
+        if iterations and (self.kept is None or self.kept.phase == name):
+            first, optimiser = self._enter(rate)
+            for step in range(first, iterations):
+                self._set_rate(optimiser, rate * _decay(step, iterations) * 0.5**self.rollbacks)
+                loss = self._iterate(name, optimiser, step)
+                self.on_iteration(self.done + step + 1)
+                if not math.isfinite(loss):
+                    optimiser = self._roll_back(rate, step, loss)
+                elif step + 1 == iterations or (step + 1) % self.settings.validate_every == 0:
+                    self.validate(name, self.done + step + 1, loss, optimiser.param_groups[0]["lr"])
+                if self.checkpoints.due():
+                    self.checkpoints.save(self._state(name, step + 1, optimiser))
         self.done += iterations
+
+    def _enter(self, rate: float) -> tuple[int, torch.optim.Optimizer]:
+        """The first step to do in a phase and its optimiser; the block's weights are set."""
+        state, self.kept = self.kept, None
+        optimiser = self._optimiser(rate)
+        if state is None:
+            self.block.load_state_dict(self.best_state)
+            return 0, optimiser
+        self.block.load_state_dict(state.weights)
+        restore_moments(self.block, optimiser, state.moments)
+        return state.step, optimiser
+
+    def _state(self, phase: Phase, step: int, optimiser: torch.optim.Optimizer) -> FitState:
+        return FitState(
+            phase, step, self.done + step, self.rollbacks, tuple(self.curve),
+            weights=copied(self.block.state_dict()), best_weights=copied(self.best_state),
+            moments=moments_of(self.block, optimiser),
+        )  # fmt: skip
 
     def _iterate(self, name: Phase, optimiser: torch.optim.Optimizer, step: int) -> float:
         draw = generator(self.seed, self.index, name, step)

@@ -62,7 +62,7 @@ class Progress:
         self.bar: TaskID | None = None
         self.nll: float | None = None
         self.config: Config | None = None
-        self.block = self.iteration = 0
+        self.block = self.iteration = self.total = 0
         self.start_potential = 0.0
         self.since = self.said_at = time.monotonic()
 
@@ -93,12 +93,17 @@ class Progress:
         """Training of block k begins; ``potential`` is E V of the rows it starts from, nats."""
         self.config, self.block, self.iteration, self.start_potential = config, k, 0, potential
         self.since = time.monotonic()
-        settings = config.training_of(k)
-        total = settings.flow_matching_iterations + settings.iterations
-        count = len(config.step_sizes)
+        settings, count = config.training_of(k), len(config.step_sizes)
+        self.total = settings.flow_matching_iterations + settings.iterations
         if self.bar is not None:
             self.bars.remove_task(self.bar)
-        self.bar = self.bars.add_task("", total=total, block=f"{k}/{count}", said="")
+        self.bar = self.bars.add_task("", total=self.total, block=f"{k}/{count}", said="")
+
+    def go_on(self, iteration: int) -> None:
+        """The block's training goes on where a checkpoint ends; the pace is measured from there."""
+        self.iteration, self.since = iteration, time.monotonic()
+        self.iterate(iteration)
+        self.say(f"block {self.block} goes on from iteration {iteration} of {self.total} (checkpoint)")
 
     def record(self, record: FitRecord) -> None:
         """A validation inside the block's training."""

@@ -13,6 +13,7 @@ from jko.block import Block
 from jko.config import NUMERICS, Config
 from jko.fit import FitRecord, FitResult, fit_block
 from jko.objective import potential
+from tasks.adapters.checkpoint import BlockCheckpoints, remove_checkpoint
 from tasks.adapters.commit import committing, read_commit, write_json
 from tasks.adapters.layout import Layout, name_of
 from tasks.adapters.plan import block_settings
@@ -32,12 +33,16 @@ from tasks.push import restore_samples
 
 @task(name="train", task_run_name="block-{k}-train", **DURABLE)
 def train_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int, *, progress: Progress) -> Any:
-    """Train block k and stage its weights; they become true with their samples (push)."""
+    """Train block k, on from its checkpoint if there is one, and stage its weights.
+
+    They become true with their samples (push).
+    """
     name = name_of(k, chain[k])
     # committed blocks were verified when the chain was arranged under its lock
     for folder, verify in ((layout.block(k, chain[k]), False), (layout.staged(k, chain[k]), True)):
         commit = read_commit(folder, verify=verify)
         if commit is not None and commit.fingerprint == chain[k]:
+            remove_checkpoint(layout.checkpoint(k, chain[k]))  # a kill may have come before that
             return skipped(f"block {k} is already trained ({name})", name)
     torch.set_num_threads(config.runtime.threads)
     restore_samples(config, layout, chain, k - 1)
@@ -48,12 +53,14 @@ def train_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int, 
     if k == 1:
         progress.start_chain(level, reference_constant(read_facts(layout, chain[0])))
     progress.start_block(k, config, level)
+    checkpoints = BlockCheckpoints(config, layout, k, chain[k], block=block, on_resume=progress.go_on)
     result = fit_block(
         block, train, validation[: config.training_of(k).validation_rows], config.training_of(k),
         seed=config.seed, index=k, on_record=progress.record,
-        on_iteration=progress.iterate,
+        on_iteration=progress.iterate, checkpoints=checkpoints,
     )  # fmt: skip
     stage(config, layout, chain, k, trained=(block, result))
+    remove_checkpoint(layout.checkpoint(k, chain[k]))
     return name
 
 

@@ -42,7 +42,7 @@ class Layout:
 
     @property
     def run(self) -> Path:
-        """What varies between equal runs: lock, events, ids, curves, superseded blocks."""
+        """What varies between equal runs: lock, events, ids, curves, checkpoints, superseded blocks."""
         return self.beside("run")
 
     @property
@@ -83,6 +83,10 @@ class Layout:
     def staged(self, index: int, fingerprint: str) -> Path:
         """Trained weights that wait for their samples to be pushed."""
         return self.run / "staging" / name_of(index, fingerprint)
+
+    def checkpoint(self, index: int, fingerprint: str) -> Path:
+        """State of block ``index`` in the middle of its training."""
+        return self.run / "checkpoints" / f"{name_of(index, fingerprint)}.safetensors"
 
     def measures(self, index: int, fingerprint: str) -> Path:
         """Figures of block ``index``."""

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from jko.config import NUMERICS, Config, flattened, parse_config
 from jko.errors import InputError
 from jko.stop import stop_reason
+from tasks.adapters.checkpoint import read_checkpoint
 from tasks.adapters.commit import digest_of, file_digest, read_commit, read_json, write_json
 from tasks.adapters.layout import Layout, name_of
 
@@ -216,6 +217,22 @@ def _reason(
     if k == 0 or k >= len(known) or known[k] == fingerprint:
         return "not trained yet"
     return changed_settings(before, config, k) or "an earlier block or the numerics changed"
+
+
+def checkpointed_iteration(layout: Layout, k: int, fingerprint: str) -> int | None:
+    """Iterations of block k that are done and kept, where its training would go on from a checkpoint.
+
+    Returns:
+        ``None`` where it would begin (no checkpoint, or a damaged one) or is over (the weights are staged).
+    """
+    staged = read_commit(layout.staged(k, fingerprint), verify=True)
+    if staged is not None and staged.fingerprint == fingerprint:
+        return None
+    try:
+        record, _ = read_checkpoint(layout.checkpoint(k, fingerprint), fingerprint)
+    except (OSError, ValueError):
+        return None
+    return record["iteration"]
 
 
 def changed_settings(before: dict[str, Any] | None, config: Config, k: int) -> str:

@@ -13,7 +13,8 @@ import pandas as pd
 import torch
 import zarr
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, load_file, save, save_file
 from torch import Tensor
 from zarr.codecs import Crc32cCodec
 
@@ -210,6 +211,23 @@ def load_weights(folder: Path, block: Block) -> Block:
     """Read a block's weights into it."""
     block.load_state_dict(load_file(folder / WEIGHTS))
     return block
+
+
+def pack_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    """Tensors on the host, and words about them, as the content of a safetensors file."""
+    return save(dict(tensors), dict(metadata))
+
+
+def unpack_tensors(content: bytes) -> dict[str, Tensor]:
+    """The tensors of the content of a safetensors file.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return load(content)
+    except SafetensorError as error:
+        raise ValueError(str(error)) from None
 
 
 def load_block(layout: Layout, config: Config, k: int, fingerprint: str, dim: int) -> Block:

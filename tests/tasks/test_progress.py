@@ -1,0 +1,30 @@
+"""What a run says of its blocks."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from jko.config import parse_config
+from jko.fit_state import FitRecord
+from tasks.progress import Progress
+
+
+def test_bar_and_pace_start_where_the_checkpoint_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Iterations before the checkpoint took no time in this process, so they are no part of the pace."""
+    now = [100.0]
+    monkeypatch.setattr("tasks.progress.time.monotonic", lambda: now[0])
+    text = io.StringIO()
+    progress = Progress(Console(file=text, width=200))
+    training = {"flow_matching_iterations": 60_000, "iterations": 50}
+    progress.start_block(3, parse_config({"steps": {"count": 3}, "training": training}), potential=1.0)
+    progress.go_on(12_000)
+    assert text.getvalue() == "block 3 goes on from iteration 12000 of 60050 (checkpoint)\n"
+    (bar,) = progress.bars.tasks
+    assert (bar.completed, bar.total) == (12_000, 60_050)
+    now[0] += 10.0
+    progress.record(FitRecord("flow_matching", 14_000, 0.1, 0.1, 0.1, 0.1, 0.1, 1e-3))
+    assert progress.pace.per_iteration("flow_matching") == pytest.approx(10 / 2000)
+    assert progress.seconds_left() == pytest.approx(46_000 * 0.005 + 50 * 0.05)

@@ -11,7 +11,7 @@ from prefect import flow
 from jko.config import Config, flattened
 from jko.errors import was_interrupted
 from tasks.adapters.events import timed
-from tasks.adapters.layout import Layout
+from tasks.adapters.layout import Layout, name_of
 from tasks.adapters.plan import arrange, chain_digest, fingerprints, planned, write_manifest
 from tasks.adapters.prefect_runs import open_run
 from tasks.adapters.store import read_curve, read_facts
@@ -147,9 +147,9 @@ def train_chain(run: Run, last: int | None = None) -> Run:
             figures = value_of(measure_block(config, layout, chain, k))
         run.progress.block_done(k, count, figures, trained=not committed)
         run.tracker.step(k, {key: value for key, value in figures.items() if isinstance(value, float)})
-        curve = read_curve(layout.curve(k, chain[k]))
+        curve = read_curve(layout.block(k, chain[k]))
         if curve is not None:
-            run.tracker.curve(k, layout.curve(k, chain[k]).stem, curve)
+            run.tracker.curve(k, name_of(k, chain[k]), curve)
         kept, why = planned(config, layout, run.data_digest)
         if why:
             run.progress.say(f"the chain ends after block {k}: {why}")

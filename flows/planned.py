@@ -12,6 +12,7 @@ from tasks.adapters.plan import (
     BlockPlan,
     certificate_fingerprint,
     chain_digest,
+    checkpointed_iteration,
     evaluation_fingerprint,
     make_plan,
     planned,
@@ -31,7 +32,8 @@ def planned_work(config: Config, layout: Layout, root: Path) -> dict[str, Any]:
     Returns:
         ``{"chain", "data_digest", "complete", "stopped", "digest", "blocks", "then"}``; a block is
         ``{"index", "step_size", "fingerprint", "action": "done" | "train" | "retrain", "reason",
-        "measured", "samples"}``, where index 0 is the data, and ``then`` lists certificate, evaluation
+        "measured", "samples", "checkpoint"}``, where index 0 is the data and ``checkpoint`` the iteration
+        training goes on from, and ``then`` lists certificate, evaluation
         and report as ``{"stage", "action": "done" | "make", "reason"}``.
     """
     plan = make_plan(config, layout, verify=True)
@@ -67,6 +69,9 @@ def described(
         "reason": block.reason,
         "measured": bool(done and k and stored_figures(config, layout, chain, k)),
         "samples": bool(done and folder and (folder / SAMPLES).exists()),
+        "checkpoint": checkpointed_iteration(layout, k, block.fingerprint)
+        if block.fingerprint and k and not done
+        else None,
     }
 
 
@@ -138,7 +143,8 @@ def show_plan(layout: Layout, found: dict[str, Any]) -> None:
 def because(block: dict[str, Any]) -> str:
     """The reason in words; what is worth knowing of a block that is done."""
     if block["action"] != "done" or not block["index"]:
-        return block["reason"]
+        kept = block["checkpoint"]
+        return block["reason"] + (f"; goes on from iteration {kept}" if kept else "")
     notes = [] if block["measured"] else ["will be measured"]
     notes += [] if block["samples"] else ["samples dropped, pushed again when needed"]
     return "; ".join(notes)

@@ -18,13 +18,13 @@ from tasks.adapters.commit import committing, read_commit, write_json
 from tasks.adapters.layout import Layout, name_of
 from tasks.adapters.plan import block_settings
 from tasks.adapters.store import (
+    BLOCK,
     DataFacts,
     load_block,
     new_block,
     read_facts,
     read_particles,
     save_weights,
-    write_curve,
 )  # fmt: skip
 from tasks.options import DURABLE, skipped
 from tasks.progress import Progress
@@ -81,19 +81,20 @@ def starting_block(config: Config, layout: Layout, chain: tuple[str, ...], k: in
 def stage(
     config: Config, layout: Layout, chain: tuple[str, ...], k: int, *, trained: tuple[Block, FitResult]
 ) -> None:
-    """Commit the trained weights to the run folder, and the training curve beside them."""
+    """Commit the trained weights and the training curve to the run folder."""
     block, result = trained
-    write_curve(layout.curve(k, chain[k]), [asdict(record) for record in result.curve])
+    records = [finite(record) for record in result.curve]
     with committing(layout.staged(k, chain[k]), chain[k], {}) as folder:
         save_weights(folder, block)
         write_json(
-            folder / "block.json",
+            folder / BLOCK,
             {
                 "index": k,
                 "settings": block_settings(config, k),
                 "numerics": NUMERICS,
                 "best": finite(result.best),
                 "rollbacks": result.rollbacks,
+                "curve": {name: [record[name] for record in records] for name in records[0]},
             },
         )
 

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 #: three blocks of about a second each, checkpoints inside them
 SETTINGS = (
     "--preset", "smoke", "--set", "training.flow_matching_iterations=500",
-    "--set", "training.iterations=60", "--set", "data.rows=2000",
+    "--set", "training.iterations=60", "--set", "data.rows=2000", "--set", "runtime.checkpoint_seconds=0.2",
 )  # fmt: skip
 COMMAND = ("train", *SETTINGS, "--chain", "chain")
 PATIENCE = 300.0

@@ -92,10 +92,6 @@ class Layout:
         """Figures of block ``index``."""
         return self.chain / "measures" / f"{name_of(index, fingerprint)}.json"
 
-    def curve(self, index: int, fingerprint: str) -> Path:
-        """Training curve of block ``index``."""
-        return self.run / "curves" / f"{name_of(index, fingerprint)}.parquet"
-
 
 def name_of(index: int, fingerprint: str) -> str:
     """``<k>-<first twelve digits of the fingerprint>``."""

@@ -83,15 +83,10 @@ def link_folder(folder: Path, target: Path) -> None:
 
 
 def take_measures(config: Config, layout: Layout, source: Layout, chain: tuple[str, ...], k: int) -> None:
-    """Take what was measured of a block under these settings, and its training curve."""
+    """Take what was measured of a block under these settings."""
     figures = stored_figures(config, source, chain, k) if k else None
     if figures is not None:
         write_json(layout.measures(k, chain[k]), figures)
-    curve = source.curve(k, chain[k])
-    if curve.is_file():
-        target = layout.curve(k, chain[k])
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(curve, target)
 
 
 def set_aside(layout: Layout, first: int) -> list[str]:
@@ -112,6 +107,7 @@ def set_aside(layout: Layout, first: int) -> list[str]:
         for place in (layout.superseded / folder.name, layout.run / "staging" / folder.name):
             shutil.rmtree(place, ignore_errors=True)
         (layout.chain / "measures" / f"{folder.name}.json").unlink(missing_ok=True)
+        (layout.run / "checkpoints" / f"{folder.name}.safetensors").unlink(missing_ok=True)
         names.append(folder.name)
     return names
 

@@ -12,7 +12,7 @@ from tasks.adapters.commit import SAMPLES, read_commit, read_json
 from tasks.adapters.layout import Layout, name_of
 
 #: folders of the run folder with one entry a block, named after it
-LEFTOVERS = ("staging", "checkpoints", "curves", "scores")
+LEFTOVERS = ("staging", "checkpoints", "scores")
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from tasks.adapters.commit import SAMPLES, digest_of, read_commit, read_json, wr
 from tasks.adapters.layout import Layout
 
 WEIGHTS = "weights.safetensors"
+BLOCK = "block.json"
 CHUNK_BYTES = 8_000_000
 #: dimension up to which ``auto`` takes the exact divergence of a field without trace formula
 EXACT_LIMIT = 8
@@ -256,14 +257,11 @@ def load_chain(layout: Layout, config: Config, chain: tuple[str, ...]) -> Chain:
     return Chain(blocks, torch.tensor(facts.shift, **like), torch.tensor(facts.scale, **like))
 
 
-def write_curve(path: Path, records: list[dict[str, Any]]) -> None:
-    """Store a training curve as Parquet."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    pd.DataFrame.from_records(records).to_parquet(temporary, index=False)
-    temporary.replace(path)
-
-
-def read_curve(path: Path) -> pd.DataFrame | None:
-    """A training curve, or ``None`` where it was not kept."""
-    return pd.read_parquet(path) if path.is_file() else None
+def read_curve(folder: Path) -> pd.DataFrame | None:
+    """The training curve of a committed block, one row per validation; ``None`` where none was kept."""
+    columns = (read_json(folder / BLOCK) or {}).get("curve")
+    if not columns:
+        return None
+    # a column of nulls alone (no iteration, so no loss) must be numbers, too
+    return pd.DataFrame({name: values if name == "phase" else pd.Series(values, dtype=float)
+                         for name, values in columns.items()})  # fmt: skip

@@ -61,7 +61,7 @@ def read_content(config: Config, layout: Layout, chain: tuple[str, ...]) -> Cont
     facts = read_facts(layout, chain[0])
     store = layout.evaluation / "samples.zarr"
     indices = range(1, len(chain))
-    curves = {k: read_curve(layout.curve(k, chain[k])) for k in indices}
+    curves = {k: read_curve(layout.block(k, chain[k])) for k in indices}
     parts = [read_samples(layout, 0, chain[0], part) for part in ("test", "validation", "train")]
     rows = np.concatenate([*parts[:2], parts[2][: facts.rows["source"]]])
     return Content(

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from prefect import task
 
 from jko.config import Config
-from tasks.adapters.commit import committing, digest_of, file_digest, read_commit, read_json
+from tasks.adapters.commit import committing, digest_of, read_commit, read_json
 from tasks.adapters.layout import Layout
 from tasks.options import DURABLE, skipped
 from tasks.report import REPORT, pictures
@@ -32,14 +32,11 @@ def report_fingerprint(layout: Layout, chain: tuple[str, ...]) -> str:
     """Identity of a report: what it reads and how it is drawn."""
     evaluation = read_commit(layout.evaluation)
     measures = [read_json(layout.measures(k, chain[k])) for k in range(1, len(chain))]
-    curves = [layout.curve(k, chain[k]) for k in range(1, len(chain))]
-    kept = [file_digest(path) for path in curves if path.is_file()]
     digest = evaluation.digest if evaluation else ""
     certificate = read_json(layout.certificate)
     return digest_of(
-        {"evaluation": digest, "measures": measures, "certificate": certificate, "curves": kept,
-         "version": REPORT}
-    )  # fmt: skip
+        {"evaluation": digest, "measures": measures, "certificate": certificate, "version": REPORT}
+    )
 
 
 @task(name="report", **DURABLE)

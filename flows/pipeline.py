@@ -97,13 +97,13 @@ def run_stages(run: Run, upto: Stage) -> dict[str, Any]:
         with timed(run.layout, "certify", of=run.chain[-1]):
             certificate = value_of(certify_chain(run.config, run.layout, run.chain))
         run.progress.say(certificate["chain"]["mixed"]["says"])
-        run.tracker.final(chain_headline(certificate), len(run.chain) - 1)
+        run.tracker.final(chain_headline(certificate))
     if upto in ("evaluate", "report"):
         run.progress.say("evaluating on test rows …")
         with timed(run.layout, "evaluate", of=run.chain[-1]):
             figures = value_of(evaluate_chain(run.config, run.layout, run.chain))
         result["metrics"] = headline(figures)
-        run.tracker.final(result["metrics"], len(run.chain) - 1)
+        run.tracker.final(result["metrics"])
         run.tracker.tag("jko.test_digest", figures["test_digest"])
     if upto == "report":
         with timed(run.layout, "report", of=run.chain[-1]):

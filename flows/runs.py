@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
@@ -92,7 +92,7 @@ def _row(run: TrackedRun) -> dict[str, Any]:
         "status": run.status,
         "blocks": run.tags.get("jko.blocks", "" if steps is None else f"{steps:.0f}"),
         "seed": run.params.get("seed", ""),
-        "started": datetime.fromtimestamp(run.started / 1000, UTC).astimezone(),
+        "started": run.started.astimezone(),
         "chain": run.tags.get("jko.chain", ""),
         "run_id": run.run_id,
         "preset": run.tags.get("jko.preset", run.name),

@@ -66,7 +66,7 @@ def _runs_table(frame: pd.DataFrame, headings: Sequence[str], ranked: bool) -> T
         star, folder = " ★" if row["best"] else "  ", row["chain"].rpartition("/")[2]
         cells = {
             "run": row["id"], "tags": ", ".join(row["tags"]),
-            "name": row["name"] + (f" · {folder}" if folder and folder != row["name"] else ""),
+            "name": row["preset"] + (f" · {folder}" if folder and folder != row["preset"] else ""),
             "data": f"{row['data']} {row['data_version'][:6]}".strip(), "status": row["status"],
             "blocks": row["blocks"], "test NLL": _with_error(row, "test/nll") + star,
             "gap": _with_error(row, "test/gap_to_entropy"), "ε": _short(row["step/epsilon"]),

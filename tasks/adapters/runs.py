@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from jko.errors import InputError, JkoError
 from tasks.adapters.layout import Layout
 from tasks.adapters.lock import is_held
-from tasks.adapters.tracking_store import EXPERIMENT, has_store, is_local, open_client
+from tasks.adapters.tracking_store import EXPERIMENT, has_store, is_local, now, open_client
 
-#: tag NAME is kept as this and the name; its value is when it was given, milliseconds
+#: tag NAME is kept as this and the name; its value is when it was given
 TAG = "jko.tag."
 SHORT = 8
 PAGE = 1000
@@ -35,8 +35,8 @@ class TrackedRun:
         run_id: MLflow's id.
         name: shown in MLflow.
         status: ``running``, ``finished``, ``failed``, ``interrupted`` or ``crashed``.
-        started: when it was first opened, milliseconds since the epoch.
-        opened: when it was last opened.
+        started: when it was first opened.
+        opened: when it was last opened, as text that sorts.
         params: settings as text.
         metrics: last values.
         tags: all tags.
@@ -45,8 +45,8 @@ class TrackedRun:
     run_id: str
     name: str
     status: str
-    started: int
-    opened: int
+    started: datetime
+    opened: str
     params: Mapping[str, str]
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
@@ -57,10 +57,9 @@ class TrackedRun:
         return self.run_id[:SHORT]
 
     @property
-    def names(self) -> dict[str, int]:
+    def names(self) -> dict[str, str]:
         """The tags people gave it, with the time each was given."""
-        own = {key.removeprefix(TAG): value for key, value in self.tags.items() if key.startswith(TAG)}
-        return {name: int(value) if value.isdigit() else 0 for name, value in own.items()}
+        return {key.removeprefix(TAG): value for key, value in self.tags.items() if key.startswith(TAG)}
 
 
 class Runs:
@@ -158,9 +157,8 @@ class Runs:
         if not NAME.fullmatch(name):
             raise InputError(f"{name!r} is no name for a tag: letters, digits, '.', '_' and '-', at most 50")
         before = [other for other in self.all() if name in other.names and other.run_id != run.run_id]
-        now = str(time.time_ns() // 1_000_000)
         # the new holder first: cut off in between, the name is on both and the later one counts
-        _asked(lambda: self._need().set_tag(run.run_id, TAG + name, now))
+        _asked(lambda: self._need().set_tag(run.run_id, TAG + name, now()))
         for other in before:
             self._delete(other, name)
         self._known = None
@@ -231,13 +229,13 @@ def _tracked(run: Any, left_open: bool) -> TrackedRun:
     closed = STATUS.get(info.status, info.status.lower())
     # MLflow's own word decides whether a run is open: it may have been closed by somebody else
     agree = known if known and (known == "running") == (closed == "running") else closed
-    opened = data.tags.get("jko.opened", "")
+    started = datetime.fromtimestamp(info.start_time / 1000, UTC)
     return TrackedRun(
         run_id=info.run_id,
         name=info.run_name or "",
         status="crashed" if left_open else agree,
-        started=info.start_time,
-        opened=int(opened) if opened.isdigit() else info.start_time,
+        started=started,
+        opened=data.tags.get("jko.opened", started.isoformat(timespec="milliseconds")),
         params=data.params,
         metrics=data.metrics,
         tags=data.tags,

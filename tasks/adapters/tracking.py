@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 from tasks.adapters.commit import read_json, write_json
 from tasks.adapters.journal import Entry, Journal
 from tasks.adapters.layout import Layout
-from tasks.adapters.tracking_store import BLOCKS, EXPERIMENT, experiment, is_local, is_there, open_client
+from tasks.adapters.tracking_store import BLOCKS, EXPERIMENT, experiment, is_local, is_there, now, open_client
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +74,7 @@ class Tracker:
         """Open the chain's run, the old one if there is one, and replay the journal.
 
         Args:
-            name: of a new run, and its ``jko.preset``.
+            name: the ``jko.preset`` of a new run, and with digits of its plan its name.
             params: settings, told once.
             tags: renewed at every opening.
         """
@@ -83,7 +83,10 @@ class Tracker:
         self.run_id = self._find_run()
         if self.run_id is None:
             first = {**self._tags(tags), "jko.preset": name, "mlflow.source.name": "jko train"}
-            run = self._client.create_run(self._experiment(), run_name=name, tags=first)
+            shown = (
+                f"{name}-{self.identity[:6]}"  # equal names would be told apart by nothing in MLflow's page
+            )
+            run = self._client.create_run(self._experiment(), run_name=shown, tags=first)
             self.run_id = run.info.run_id
             self._log_params(params)
         else:
@@ -141,9 +144,9 @@ class Tracker:
             "jko.chain": self._chain(),
             "jko.host": platform.node(),
             "jko.status": "running",
-            "jko.opened": str(time.time_ns() // 1_000_000),
+            "jko.opened": now(),
         }
-        return {**own, **tags}
+        return {**own, **{key: value for key, value in tags.items() if value}}
 
     def _log_params(self, params: Mapping[str, Any]) -> None:
         from mlflow.entities import Param
@@ -163,9 +166,9 @@ class Tracker:
         """Track the figures of block k as ``step/<name>`` at step k."""
         self._track(self.journal.add({f"step/{name}": value for name, value in figures.items()}, k))
 
-    def final(self, figures: Mapping[str, float | None], k: int) -> None:
-        """Track the headline figures of the whole chain (k = N)."""
-        self._track(self.journal.add(figures, k))
+    def final(self, figures: Mapping[str, float | None]) -> None:
+        """Track headline figures of the whole chain; at step 0, so that MLflow's page draws bars of them."""
+        self._track(self.journal.add(figures, 0))
 
     @guarded
     def _track(self, entries: list[Entry]) -> None:

@@ -81,7 +81,10 @@ class Record:
             last = step_headline(self.measures[-1], self.about.get("entropy"))
             found |= {f"step/{name}": value for name, value in last.items()}
             found |= {"step/kl_drop_se": self.measures[-1].get("kl_drop_se")}
-        found |= chain_headline(self.certificate) if self.certificate else {}
+        if self.certificate:
+            whole = self.certificate["chain"]
+            found |= chain_headline(self.certificate)
+            found |= {f"chain/{name}": whole[name] for name in ("kl_lower_bound_se", "kl_measured_se")}
         found |= headline(self.figures) if self.figures else {}
         found |= times_of(self.events, len(self.measures))
         return {name: value for name, value in found.items() if value is not None}
@@ -194,5 +197,18 @@ def track_record(tracker: Tracker, layout: Layout) -> None:
 def _save_chain(tracker: Tracker, layout: Layout, folder: Path) -> None:
     record = record_of_chain(layout)
     save_record(record, folder)
-    tracker.final(times_of(record.events, len(record.measures)), record.about["planned"])
+    tracker.final(times_of(record.events, len(record.measures)))
     tracker.tag("jko.blocks", f"{record.about['blocks']}/{record.about['planned']}")
+    tracker.tag("mlflow.note.content", _description(record))
+
+
+def _description(record: Record) -> str:
+    """What MLflow's page of the run says first."""
+    about, metrics = record.about, record.metrics
+    parts = [f"{about['blocks']} of {about['planned']} JKO blocks on {about['data']}"]
+    if "test/nll" in metrics:
+        parts.append(f"test NLL {metrics['test/nll']:.4f} ± {metrics['test/nll_se']:.2g} nats")
+    if "chain/kl_bound" in metrics:
+        parts.append(f"KL bound {metrics['chain/kl_bound']:.3g} nats")
+    files = f"`{RECORD}/` among the artifacts holds all figures by block and of every test row"
+    return "; ".join(parts) + f".\n\n{files}" + (", `report/` the page." if record.figures else ".")

@@ -17,8 +17,10 @@ from tasks.adapters.prefect_runs import open_run
 from tasks.adapters.store import read_curve, read_facts
 from tasks.adapters.tracking import Tracker, git_commit
 from tasks.adapters.versions import data_version
-from tasks.certify import certify_chain, headline_of
-from tasks.evaluate import evaluate_chain, headline
+from tasks.certify import certify_chain
+from tasks.compare.record import track_record
+from tasks.evaluate import evaluate_chain
+from tasks.headline import chain_headline, headline, step_headline
 from tasks.measure import measure_block
 from tasks.options import value_of
 from tasks.prepare import prepare_data
@@ -102,23 +104,25 @@ def run_stages(run: Run, upto: Stage) -> dict[str, Any]:
     run.tracker.tag("jko.state", "complete")
     run.tracker.tag("jko.digest", chain_digest(run.layout, run.chain) or "")
     if upto in STAGES[STAGES.index("certify") :]:
-        with timed(run.layout, "certify"):
+        with timed(run.layout, "certify", of=run.chain[-1]):
             certificate = value_of(certify_chain(run.config, run.layout, run.chain))
         run.progress.say(certificate["chain"]["mixed"]["says"])
-        run.tracker.final(headline_of(certificate), len(run.chain) - 1)
+        run.tracker.final(chain_headline(certificate))
     if upto in ("evaluate", "report"):
         run.progress.say("evaluating on test rows …")
-        with timed(run.layout, "evaluate"):
+        with timed(run.layout, "evaluate", of=run.chain[-1]):
             figures = value_of(evaluate_chain(run.config, run.layout, run.chain))
         result["metrics"] = headline(figures)
-        run.tracker.final(result["metrics"], len(run.chain) - 1)
+        run.tracker.final(result["metrics"])
+        run.tracker.tag("jko.test_digest", figures["test_digest"])
     if upto == "report":
-        with timed(run.layout, "report"):
+        with timed(run.layout, "report", of=run.chain[-1]):
             result["report"] = value_of(make_report(run.config, run.layout, run.chain))
         run.tracker.artefacts(run.layout.report, "report")
         for k in range(1, len(run.chain)):
             folder = run.layout.block(k, run.chain[k])
             run.tracker.artefacts(folder / "weights.safetensors", f"blocks/{k}")
+    track_record(run.tracker, run.layout)
     return result
 
 
@@ -139,17 +143,18 @@ def train_chain(run: Run, last: int | None = None) -> Run:
     count = len(chain) - 1
     for k in range(1, min(count, last or count) + 1):
         committed = layout.block(k, chain[k]).exists()
-        with timed(layout, "train", k):
+        with timed(layout, "train", k, chain[k], skipped=committed):
             value_of(train_block(config, layout, chain, k, progress=run.progress))
-        with timed(layout, "push", k):
+        with timed(layout, "push", k, chain[k]):
             value_of(push_block(config, layout, chain, k))
-        with timed(layout, "measure", k):
+        with timed(layout, "measure", k, chain[k]):
             figures = value_of(measure_block(config, layout, chain, k))
         run.progress.block_done(k, count, figures, trained=not committed)
-        run.tracker.step(k, {key: value for key, value in figures.items() if isinstance(value, float)})
+        run.tracker.step(k, step_headline(figures, read_facts(layout, chain[0]).entropy))
         curve = read_curve(layout.block(k, chain[k]))
         if curve is not None:
             run.tracker.curve(k, name_of(k, chain[k]), curve)
+        track_record(run.tracker, layout)
         kept, why = planned(config, layout, run.data_digest)
         if why:
             run.progress.say(f"the chain ends after block {k}: {why}")

@@ -170,11 +170,3 @@ def says(whole: dict[str, Any]) -> str:
         parts.append(f"the smoothed law is within W2 {whole['smoothing_w2']:.3g} of the data")
     parts.append(f"computed samples are within W2 {whole['inversion_w2_coupled']:.2g} of the model")
     return "; ".join(parts) + " (W2 in standardised units)."
-
-
-def headline_of(certificate: dict[str, Any]) -> dict[str, float | None]:
-    """The figures of a certificate that are tracked for the whole chain: flat, floats only."""
-    whole = certificate["chain"]
-    flat = {f"chain/{name}": value for name, value in whole.items() if isinstance(value, float)}
-    test = {f"chain/two_sample_{name}": float(value) for name, value in whole["two_sample"].items()}
-    return {**flat, **test}

@@ -20,12 +20,24 @@ from jko.seeds import generator
 from tasks.adapters.commit import committing, read_commit, read_json, write_json
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import chain_digest, evaluation_fingerprint
-from tasks.adapters.store import DataFacts, load_chain, read_facts, read_samples, write_arrays
+from tasks.adapters.store import (
+    DataFacts,
+    array_digest,
+    load_chain,
+    read_facts,
+    read_samples,
+    write_arrays,
+)
 from tasks.baselines import baseline_log_densities
+from tasks.headline import headline
 from tasks.options import DURABLE, skipped, threads_of
 
 FIGURES = "figures.json"
+TEST_ROWS = "test_rows.parquet"
+SAMPLE_ROWS = "sample_rows.parquet"
 PATH_ROWS = 512
+#: rows kept of the generated and of the test rows, to be shown beside those of other chains
+SHOWN_ROWS = 1000
 
 
 @task(name="evaluate", **DURABLE)
@@ -41,7 +53,8 @@ def evaluate_chain(config: Config, layout: Layout, chain: tuple[str, ...]) -> An
         result = evaluate(config, layout, chain)
     with committing(layout.evaluation, fingerprint, {}) as folder:
         write_json(folder / FIGURES, result.figures)
-        result.rows.to_parquet(folder / "test_rows.parquet", index=False)
+        result.rows.to_parquet(folder / TEST_ROWS, index=False)
+        result.shown.to_parquet(folder / SAMPLE_ROWS, index=False)
         write_arrays(folder / "samples.zarr", result.arrays, {"units": "data units"})
     write_json(layout.metrics, headline(result.figures))
     return result.figures
@@ -54,16 +67,23 @@ class Evaluation:
     Args:
         figures: JSON figures.
         rows: per test row the log-densities in nats, data units.
+        shown: the first generated and test rows, data units, with their ``part``.
         arrays: generated samples and the paths of some particles, data units.
     """
 
     figures: dict[str, Any]
     rows: pd.DataFrame
+    shown: pd.DataFrame
     arrays: Mapping[str, NDArray[Any]]
 
 
 def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> Evaluation:
-    """Compute everything shown of a complete chain."""
+    """Compute everything shown of a complete chain.
+
+    ``test_digest`` is the identity of the rows that the log-densities are of: their numbers in the
+    source and their values in data units, as the chain gets them. Stored rows are standardised,
+    and two data sets can look alike then; densities of rows in equal units can be compared.
+    """
     chain = load_chain(layout, config, fingerprints)
     facts = read_facts(layout, fingerprints[0])
     parts = {
@@ -74,8 +94,10 @@ def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> E
     cuts, cuts_se = log_prob_of_cuts(chain, torch.from_numpy(parts["test"]), config.seed)
     baselines = baseline_log_densities(parts, config.evaluation.mixture_components, config.seed)
     generated = chain.sample(config.evaluation.samples, seed=config.seed).double().cpu().numpy()
+    test_rows = read_samples(layout, 0, fingerprints[0], "test_rows")
     figures = {
         "steps": len(chain.blocks),
+        "test_digest": array_digest({"row": test_rows, "values": parts["test"]}),
         "test": nll_figures(cuts[-1], cuts_se[-1], facts),
         "cuts": cut_figures(cuts),
         "baselines": {name: nll_figures(values, None, facts) for name, values in baselines.items()},
@@ -83,14 +105,24 @@ def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> E
         "nearest_training_row": nearest_ratio(generated, parts),
     }
     rows = {
-        "row": read_samples(layout, 0, fingerprints[0], "test_rows"),
+        "row": test_rows,
         "log_density": cuts[-1],
         "log_density_se": cuts_se[-1],
         **{f"log_density_cut_{k}": values for k, values in enumerate(cuts)},
         **{f"log_density_{name}": values for name, values in baselines.items()},
     }
     arrays = {"generated": generated, **paths(chain, parts["test"], config.seed)}
-    return Evaluation(figures, pd.DataFrame(rows), arrays)
+    shown = shown_rows({"generated": generated, "test": parts["test"]})
+    return Evaluation(figures, pd.DataFrame(rows), shown, arrays)
+
+
+def shown_rows(parts: Mapping[str, NDArray[Any]]) -> pd.DataFrame:
+    """The first rows of each part as one table: ``part`` and float32 ``x0`` … in the order of columns."""
+    frames = []
+    for name, rows in parts.items():
+        frame = pd.DataFrame(rows[:SHOWN_ROWS].astype(np.float32)).add_prefix("x")
+        frames.append(frame.assign(part=name))
+    return pd.concat(frames, ignore_index=True)
 
 
 @torch.no_grad()
@@ -187,19 +219,3 @@ def paths(chain: Chain, test: NDArray[Any], seed: int) -> dict[str, NDArray[Any]
         "forward_path": torch.stack(forward).cpu().numpy(),
         "reverse_path": torch.stack(back).cpu().numpy(),
     }
-
-
-def headline(figures: Mapping[str, Any]) -> dict[str, float]:
-    """The figures of ``metrics.json``, of DVC and of MLflow's run: flat, finite."""
-    flat = {
-        "test/nll": figures["test"]["nll"],
-        "test/nll_se": figures["test"]["nll_se"],
-        "test/gap_to_entropy": figures["test"].get("gap_to_entropy"),
-        "test/gap_to_entropy_se": figures["test"].get("gap_to_entropy_se"),
-        "test/nll_gaussian": figures["baselines"]["gaussian"]["nll"],
-        "test/nll_mixture": figures["baselines"]["mixture"]["nll"],
-        "test/nearest_training_row": figures["nearest_training_row"],
-        "inversion_error_chain": figures["inversion_error_chain"],
-        "steps": figures["steps"],
-    }
-    return {key: value for key, value in flat.items() if value is not None}

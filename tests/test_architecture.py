@@ -18,7 +18,8 @@ MAY_IMPORT = {"jko": set(), "tasks": {"jko"}, "flows": {"tasks", "jko"}}
 OWNERS = {
     "zarr": {"tasks.adapters.store"},
     "safetensors": {"tasks.adapters.store"},
-    "mlflow": {"tasks.adapters.tracking"},
+    # the store is opened in one place, for the tracker, which writes metrics, and for whoever reads runs back
+    "mlflow": {"tasks.adapters.tracking", "tasks.adapters.tracking_store"},
     "dvc": {"tasks.adapters.versions"},
     "dvc_data": {"tasks.adapters.versions"},
     "dvc_objects": {"tasks.adapters.versions"},

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,6 +139,18 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a file of text (UTF-8) as :func:`write_bytes` does."""
     write_bytes(path, text.encode())
+
+
+def append_lines(path: Path, lines: Iterable[str]) -> None:
+    """Append lines to a file; one that a kill cut off is ended first, so that it spoils no other."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab+") as stream:
+        if stream.tell():
+            stream.seek(-1, os.SEEK_END)
+            cut = stream.read(1) != b"\n"
+        else:
+            cut = False
+        stream.write(("\n" * cut + "".join(f"{line}\n" for line in lines)).encode())
 
 
 def write_json(path: Path, value: Any) -> None:

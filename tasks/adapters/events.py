@@ -4,30 +4,77 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
+from tasks.adapters.commit import append_lines
 from tasks.adapters.layout import Layout
 
 
 @contextmanager
-def timed(layout: Layout, what: str, k: int = 0) -> Iterator[None]:
-    """Append a line to the run's events when the body ends well.
+def timed(layout: Layout, what: str, k: int = 0, of: str = "", *, skipped: bool = False) -> Iterator[None]:
+    """Append a line to the run's events when the body ends, however it ends.
 
     Args:
         layout: the chain.
         what: name of the step.
         k: block index, 0 for the whole chain.
+        of: fingerprint of the block worked on; for the whole chain that of its last block.
+        skipped: whether the block is known to be done, so that nothing is.
     """
     begun, wall, cpu = time.time(), time.perf_counter(), time.process_time()
-    yield
-    event = {
-        "what": what,
-        "block": k,
-        "started": round(begun, 3),
-        "wall_s": round(time.perf_counter() - wall, 3),
-        "cpu_s": round(time.process_time() - cpu, 3),
+    done = False
+    try:
+        yield
+        done = True
+    finally:
+        event = {
+            "what": what,
+            "block": k,
+            "of": of[:12],
+            "done": done,
+            "skipped": skipped,
+            "started": round(begun, 3),
+            "wall_s": round(time.perf_counter() - wall, 3),
+            "cpu_s": round(time.process_time() - cpu, 3),
+        }
+        append_lines(layout.run / "events.jsonl", [json.dumps(event)])
+
+
+def events_of(layout: Layout, chain: Collection[str]) -> list[dict[str, Any]]:
+    """The events of a chain's present blocks; those of replaced ones are left out.
+
+    Args:
+        layout: the chain.
+        chain: fingerprints of its blocks.
+    """
+    known, events = {fingerprint[:12] for fingerprint in chain}, []
+    path = layout.run / "events.jsonl"
+    for line in path.read_text().splitlines() if path.is_file() else []:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue  # the line a kill cut off
+        if event.get("of") in known:
+            events.append(event)
+    return events
+
+
+def times_of(events: Sequence[dict[str, Any]], blocks: int) -> dict[str, float]:
+    """What the events cost together, seconds: CPU time of training, and wall time of all steps.
+
+    Attempts that were interrupted count; the time of one that was killed is not known.
+
+    Args:
+        events: of :func:`events_of`.
+        blocks: number of blocks; without an event that trained each of them, as where blocks came
+            from another chain, there are no times.
+    """
+    trained = [event for event in events if event["what"] == "train" and not event["skipped"]]
+    if not blocks or {event["block"] for event in trained if event["done"]} != {*range(1, blocks + 1)}:
+        return {}
+    return {
+        "time/train_cpu_s": round(sum(event["cpu_s"] for event in trained), 3),
+        "time/wall_s": round(sum(event["wall_s"] for event in events), 3),
     }
-    layout.run.mkdir(parents=True, exist_ok=True)
-    with (layout.run / "events.jsonl").open("a") as stream:
-        stream.write(json.dumps(event) + "\n")

@@ -17,7 +17,7 @@ from tasks.adapters.layout import Layout, name_of
 
 FORMAT = 1
 #: raised when a change alters what the evaluation computes
-EVALUATION = 2
+EVALUATION = 3
 #: raised when a change alters what is measured of a block
 MEASURES = 4
 #: raised when a change alters what a certificate says

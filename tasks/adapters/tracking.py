@@ -9,71 +9,28 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
+import platform
 import subprocess
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
 from functools import wraps
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from tasks.adapters.commit import read_json, write_json
+from tasks.adapters.journal import Entry, Journal
 from tasks.adapters.layout import Layout
+from tasks.adapters.tracking_store import BLOCKS, EXPERIMENT, experiment, is_local, is_there, now, open_client
 
 if TYPE_CHECKING:
     import pandas as pd
 
-EXPERIMENT = "jko"
 CURVE_POINTS = 200
+#: how a run ended, for MLflow -> for us
+ENDED = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "interrupted"}
 log = logging.getLogger("jko.tracking")
 P = ParamSpec("P")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One metric value of the journal.
-
-    Args:
-        key: name.
-        value: finite value.
-        step: JKO step k.
-        timestamp: milliseconds since the epoch.
-    """
-
-    key: str
-    value: float
-    step: int
-    timestamp: int
-
-
-class Journal:
-    """Metrics of one run on disk; equal entries are kept once, with their first timestamp."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.entries: dict[tuple[str, int], Entry] = {}
-        for line in path.read_text().splitlines() if path.is_file() else []:
-            try:
-                entry = Entry(**json.loads(line))
-            except (ValueError, TypeError):
-                continue  # the line a kill cut off
-            self.entries[entry.key, entry.step] = entry
-
-    def add(self, values: Mapping[str, float | None], step: int) -> list[Entry]:
-        """Append new values; returns the entries to send."""
-        now = time.time_ns() // 1_000_000
-        new = []
-        for key, value in values.items():
-            known = self.entries.get((key, step))
-            if value is None or not math.isfinite(value) or (known and known.value == value):
-                continue
-            self.entries[key, step] = entry = Entry(key, float(value), step, now)
-            new.append(entry)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a") as stream:
-            stream.writelines(json.dumps(asdict(entry)) + "\n" for entry in new)
-        return new
 
 
 def guarded(call: Callable[P, None]) -> Callable[P, None]:
@@ -114,55 +71,82 @@ class Tracker:
 
     @guarded
     def open(self, name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-        """Open the chain's run, the old one if there is one, and replay the journal."""
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-        from mlflow.tracking import MlflowClient
+        """Open the chain's run, the old one if there is one, and replay the journal.
 
-        for chatty in ("alembic", "mlflow", "mlflow.store.db.utils"):
-            logging.getLogger(chatty).setLevel(logging.ERROR)
-        self._client = MlflowClient()
+        Args:
+            name: the ``jko.preset`` of a new run, and with digits of its plan its name.
+            params: settings, told once.
+            tags: renewed at every opening.
+        """
+        self._client = open_client(self.root)
+        self._close_dead()
         self.run_id = self._find_run()
         if self.run_id is None:
-            run = self._client.create_run(self._experiment(), run_name=name, tags=self._tags(tags))
+            first = {**self._tags(tags), "jko.preset": name, "mlflow.source.name": "jko train"}
+            shown = (
+                f"{name}-{self.identity[:6]}"  # equal names would be told apart by nothing in MLflow's page
+            )
+            run = self._client.create_run(self._experiment(), run_name=shown, tags=first)
             self.run_id = run.info.run_id
-            write_json(self.record, {"run_id": self.run_id, "store": self._client.tracking_uri})
             self._log_params(params)
         else:
-            self._reopen(tags)
+            self._client.update_run(self.run_id, status="RUNNING")
+            for key, value in self._tags(tags).items():
+                self._client.set_tag(self.run_id, key, value)
+        known = read_json(self.record) or {}
+        curves = known.get("curves", {}) if known.get("run_id") == self.run_id else {}
+        write_json(self.record, {"run_id": self.run_id, "store": self._store(), "curves": curves})
         self._send(list(self.journal.entries.values()))
 
     def _find_run(self) -> str | None:
         """The run made earlier for this plan, by its stored id or, failing that, by tag."""
         record = read_json(self.record) or {}
-        if record.get("store") == self._client.tracking_uri:
-            return record.get("run_id")
-        found = self._client.search_runs(
-            [self._experiment()], f"tags.`jko.plan` = '{self.identity}'", max_results=1
-        )
-        chain = str(self.layout.chain.resolve())
-        return found[0].info.run_id if found and found[0].data.tags.get("jko.chain") == chain else None
+        if record.get("store") == self._store() and is_there(self._client, record.get("run_id")):
+            return record["run_id"]
+        return next((run.info.run_id for run in self._runs(f"tags.`jko.plan` = '{self.identity}'")), None)
 
-    def _reopen(self, tags: Mapping[str, str]) -> None:
-        if self._client.get_run(self.run_id).info.status == "RUNNING":
-            # we hold the chain's lock, so whoever left it open is dead
-            self._client.set_terminated(self.run_id, "KILLED")
-            self._client.set_tag(self.run_id, "jko.crashed", "true")
-        self._client.update_run(self.run_id, status="RUNNING")
-        for key, value in self._tags(tags).items():
-            self._client.set_tag(self.run_id, key, value)
+    def _close_dead(self) -> None:
+        """Mark the runs of this chain that were left open: we hold its lock, so whoever did is dead."""
+        for run in self._runs("attributes.status = 'RUNNING'"):
+            self._client.set_terminated(run.info.run_id, "KILLED")
+            self._client.set_tag(run.info.run_id, "jko.status", "crashed")
+            self._client.set_tag(run.info.run_id, "jko.crashed", "true")
+
+    def _runs(self, query: str) -> list[Any]:
+        """The runs of this chain that a query finds; in a shared store only those of this machine."""
+        own = (self._chain(), str(self.layout.chain.resolve()))
+        hosts = (None, platform.node())
+        shared = not is_local(self._client.tracking_uri, self.root)
+        return [
+            run
+            for run in self._client.search_runs([self._experiment()], query, max_results=1000)
+            if run.data.tags.get("jko.chain") in own
+            and not (shared and run.data.tags.get("jko.host") not in hosts)
+        ]
+
+    def _store(self) -> str:
+        """Name of the store; the project's own has one that stays when the project moves."""
+        uri = self._client.tracking_uri
+        return "local" if is_local(uri, self.root) else uri
+
+    def _chain(self) -> str:
+        """Where the chain is: in the project's own store relative to the project, which may move."""
+        chain, root = self.layout.chain.resolve(), self.root.resolve()
+        inside = is_local(self._client.tracking_uri, self.root) and chain.is_relative_to(root)
+        return str(chain.relative_to(root)) if inside else str(chain)
 
     def _experiment(self) -> str:
-        found = self._client.get_experiment_by_name(EXPERIMENT)
-        if found is not None:
-            return found.experiment_id
-        local = self._client.tracking_uri.startswith("sqlite:")
-        place = (self.root.resolve() / ".jko" / "mlartifacts").as_uri() if local else None
-        return self._client.create_experiment(EXPERIMENT, artifact_location=place)
+        return experiment(self._client, EXPERIMENT, self.root)
 
     def _tags(self, tags: Mapping[str, str]) -> dict[str, str]:
-        own = {"jko.plan": self.identity, "jko.chain": str(self.layout.chain.resolve())}
-        return {**own, **tags}
+        own = {
+            "jko.plan": self.identity,
+            "jko.chain": self._chain(),
+            "jko.host": platform.node(),
+            "jko.status": "running",
+            "jko.opened": now(),
+        }
+        return {**own, **{key: value for key, value in tags.items() if value}}
 
     def _log_params(self, params: Mapping[str, Any]) -> None:
         from mlflow.entities import Param
@@ -182,9 +166,9 @@ class Tracker:
         """Track the figures of block k as ``step/<name>`` at step k."""
         self._track(self.journal.add({f"step/{name}": value for name, value in figures.items()}, k))
 
-    def final(self, figures: Mapping[str, float | None], k: int) -> None:
-        """Track the headline figures of the whole chain (k = N)."""
-        self._track(self.journal.add(figures, k))
+    def final(self, figures: Mapping[str, float | None]) -> None:
+        """Track headline figures of the whole chain; at step 0, so that MLflow's page draws bars of them."""
+        self._track(self.journal.add(figures, 0))
 
     @guarded
     def _track(self, entries: list[Entry]) -> None:
@@ -200,7 +184,8 @@ class Tracker:
         if name in known.get("curves", {}):
             return
         tags = {"mlflow.parentRunId": str(self.run_id), "jko.kind": "curve", "jko.block": str(k)}
-        child = self._client.create_run(self._experiment(), run_name=f"block {k}", tags=tags)
+        place = experiment(self._client, BLOCKS, self.root)
+        child = self._client.create_run(place, run_name=f"block {k}", tags=tags)
         now = time.time_ns() // 1_000_000
         thin = frame.iloc[:: math.ceil(len(frame) / CURVE_POINTS)] if len(frame) else frame
         columns = [column for column in ("loss", "objective", "learning_rate") if column in thin]
@@ -240,9 +225,17 @@ class Tracker:
             self._client.log_artifact(self.run_id, str(path), place)
 
     @guarded
+    def made(self, make: Callable[[Path], None], place: str) -> None:
+        """Store the files that ``make`` writes into the folder it is given."""
+        with TemporaryDirectory(prefix="jko-") as folder:
+            make(Path(folder))
+            self._client.log_artifacts(self.run_id, folder, place)
+
+    @guarded
     def close(self, status: str) -> None:
         """End the run: ``FINISHED``, ``FAILED`` or ``KILLED``."""
         if self._client is not None and self.run_id is not None:
+            self._client.set_tag(self.run_id, "jko.status", ENDED[status])
             self._client.set_terminated(self.run_id, status)
 
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from jko.errors import InputError
 from tasks.adapters.commit import TEMPORARY, write_json
 from tasks.experiments.cltx import CENTRES, Field, Figures, Trained
-from tasks.report.pictures import ACCENT, DATA, GREY, MODEL, STYLE
+from tasks.report.drawing import ACCENT, DATA, GREY, MODEL, STYLE
 
 #: estimates below are drawn at the lower edge: debiased ones may be negative
 FLOOR = 1e-3

@@ -17,7 +17,7 @@ from jko.evidence import MARGIN
 from jko.guarantee import CERTIFICATES
 from tasks.adapters.commit import write_text
 from tasks.experiments.study_tables import SMALLEST_KL, WAYS
-from tasks.report.pictures import ACCENT, DATA, GREY, MODEL, STYLE
+from tasks.report.drawing import ACCENT, DATA, GREY, MODEL, STYLE
 
 AMBER, BLACK = "#c98b1d", "#222222"
 LABELS = dict(zip(CERTIFICATES, ("(A′)", "(B′)", "(C)", "HWI", "propagated", "triangle"), strict=True))

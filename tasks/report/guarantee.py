@@ -12,8 +12,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from jko.evidence import MARGIN
 from tasks.report.content import Array, Content
+from tasks.report.drawing import ACCENT, DATA, GREY, MODEL
 from tasks.report.labels import epsilon_of
-from tasks.report.pictures import ACCENT, DATA, GREY, MODEL
 
 #: certificate -> name, colour and line
 LINES: dict[str, tuple[str, str, dict[str, Any]]] = {

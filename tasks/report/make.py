@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import importlib.metadata
-import io
 import json
 from pathlib import Path
 from typing import Any
 
 import matplotlib
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-from matplotlib.figure import Figure
 from prefect import task
 
 from jko.config import Config
@@ -21,6 +17,7 @@ from tasks.options import DURABLE, skipped
 from tasks.report import REPORT, pictures
 from tasks.report.claims import panel_of
 from tasks.report.content import Content, read_content
+from tasks.report.drawing import STYLE, data_uri, page, png
 from tasks.report.guarantee import guarantee
 from tasks.report.labels import LEGEND, best_label, number
 
@@ -56,41 +53,32 @@ def make_report(config: Config, layout: Layout, chain: tuple[str, ...]) -> Any:
 def write_pictures(folder: Path, content: Content) -> dict[str, str | None]:
     """Write the PNGs; returns them as data URIs by name."""
     images: dict[str, str | None] = {}
-    with matplotlib.rc_context(pictures.STYLE):
+    with matplotlib.rc_context(STYLE):
         for draw in (pictures.samples, guarantee, pictures.path, pictures.progress, pictures.training):
             figure = draw(content)
-            saved = None if figure is None else _save(figure, folder / f"{draw.__name__}.png")
-            images[draw.__name__] = saved
+            images[draw.__name__] = None
+            if figure is not None:
+                picture = png(figure)
+                (folder / f"{draw.__name__}.png").write_bytes(picture)
+                images[draw.__name__] = data_uri(picture)
     return images
-
-
-def _save(figure: Figure, path: Path) -> str:
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})
-    path.write_bytes(stream.getvalue())
-    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
 def render(content: Content, images: dict[str, str | None]) -> str:
     """The page as HTML."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=select_autoescape(default=True, default_for_string=True),
-        undefined=StrictUndefined,
-    )
-    environment.filters["capitalise"] = lambda text: text[:1].upper() + text[1:]
     figures = content.figures
     models = [
         ("JKO chain", figures["test"]),
         ("Gaussian mixture", figures["baselines"]["mixture"]),
         ("Gaussian", figures["baselines"]["gaussian"]),
     ]
-    return environment.get_template("page.html.j2").render(
-        facts=content.facts, steps=content.steps, figures=figures, digest=content.digest,
-        models=models, cards=cards(content), pictures=images, versions=versions(),
-        panel=panel_of(content.certificate, content.facts.entropy), legend=LEGEND,
-        settings=json.dumps(content.config.model_dump(mode="json"), indent=1),
-    )  # fmt: skip
+    values: dict[str, Any] = {
+        "facts": content.facts, "steps": content.steps, "figures": figures, "digest": content.digest,
+        "models": models, "cards": cards(content), "pictures": images, "versions": versions(),
+        "panel": panel_of(content.certificate, content.facts.entropy), "legend": LEGEND,
+        "settings": json.dumps(content.config.model_dump(mode="json"), indent=1),
+    }  # fmt: skip
+    return page("page.html.j2", Path(__file__).parent, values)
 
 
 def cards(content: Content) -> list[dict[str, str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,21 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from tasks.report.content import Array, Content
+from tasks.report.drawing import ACCENT, DATA, GREY, MODEL, principal_directions, tiles
 
-DATA, MODEL, ACCENT, GREY = "#2f6690", "#d1495b", "#3d8361", "#8d99ae"
-STYLE: Any = {
-    "figure.dpi": 110,
-    "savefig.bbox": "tight",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.labelsize": 10,
-    "font.size": 9,
-    "legend.frameon": False,
-    "axes.grid": True,
-    "grid.alpha": 0.25,
-}
 SHOWN_COLUMNS = 6
 SHOWN_ROWS = 2000
 
@@ -45,23 +31,11 @@ def _images_side_by_side(content: Content) -> Figure:
         [("data", content.data), ("generated", content.generated)], start=1
     ):
         axes = figure.add_subplot(1, 2, place)
-        axes.imshow(_tiles(rows[:100], content.facts.image_shape or (1, 1)), cmap="gray_r")
+        axes.imshow(tiles(rows[:100], content.facts.image_shape or (1, 1)), cmap="gray_r")
         axes.set_title(title)
         axes.axis("off")
     figure.tight_layout()
     return figure
-
-
-def _tiles(rows: Array, shape: tuple[int, int], across: int = 10) -> Array:
-    """Rows as pictures in a grid with a thin margin."""
-    height, width = shape
-    down = -(-len(rows) // across)
-    low, high = np.percentile(rows, [1, 99])
-    canvas = np.full((down * (height + 1), across * (width + 1)), low)
-    for i, row in enumerate(np.clip(rows, low, high)):
-        top, left = (i // across) * (height + 1), (i % across) * (width + 1)
-        canvas[top : top + height, left : left + width] = row.reshape(shape)
-    return canvas
 
 
 def _planes_side_by_side(content: Content) -> Figure:
@@ -121,10 +95,10 @@ def path(content: Content) -> Figure:
 def _image_path(content: Content, rows: int = 8) -> Figure:
     height, width = content.facts.image_shape or (1, 1)
     stages = content.reverse_path[:, :rows]
-    tiles = stages.transpose(1, 0, 2).reshape(-1, stages.shape[-1])
+    pictures = stages.transpose(1, 0, 2).reshape(-1, stages.shape[-1])
     figure = Figure(figsize=(0.95 * len(stages) + 0.6, 0.95 * rows + 0.6))
     axes = figure.add_subplot()
-    axes.imshow(_tiles(tiles, (height, width), across=len(stages)), cmap="gray_r")
+    axes.imshow(tiles(pictures, (height, width), across=len(stages)), cmap="gray_r")
     last = len(stages) - 1
     names = ["noise", *(f"after T{last - i + 1}⁻¹" for i in range(1, last + 1))]
     axes.set_xticks([width / 2 + i * (width + 1) for i in range(len(names))], names, fontsize=7)
@@ -139,7 +113,7 @@ def _scatter_path(content: Content) -> Figure:
     across = min(5, len(stages))
     down = -(-len(stages) // across)
     figure = Figure(figsize=(2.3 * across, 2.4 * down))
-    directions = _principal_directions(stages[0])
+    directions = principal_directions(stages[0])
     for k, rows in enumerate(stages):
         axes = figure.add_subplot(down, across, k + 1)
         plane = rows @ directions if directions.shape[1] == 2 else np.c_[rows, np.zeros(len(rows))]
@@ -151,14 +125,6 @@ def _scatter_path(content: Content) -> Figure:
         axes.set_title("data" if k == 0 else f"after block {k}")
     figure.tight_layout()
     return figure
-
-
-def _principal_directions(rows: Array) -> Array:
-    """Coordinates for two dimensions or fewer; else the two leading principal directions."""
-    dim = rows.shape[1]
-    if dim <= 2:
-        return np.eye(dim)
-    return np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)[2][:2].T
 
 
 def progress(content: Content) -> Figure:

@@ -57,7 +57,9 @@ def test_a_partial_chain_is_pulled_and_finished_elsewhere(shared: Path, tmp_path
 
 @pytest.mark.slow
 def test_an_interrupted_chain_is_known_to_dvc(shared: Path) -> None:
-    (shared / "params.yaml").write_text(LONG.replace("blocks: {}", "blocks: {1: {flow_matching_iterations: 5}}"))
+    (shared / "params.yaml").write_text(
+        LONG.replace("blocks: {}", "blocks: {1: {flow_matching_iterations: 5}}")
+    )
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "GIT_CONFIG_GLOBAL": os.devnull}
     with (shared / "log.txt").open("wb") as log:
         job = subprocess.Popen(

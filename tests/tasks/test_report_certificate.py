@@ -15,9 +15,9 @@ from jko.config import Config
 from jko.figures import BlockFigures
 from jko.guarantee import CERTIFICATES
 from tasks.adapters.store import DataFacts
-from tasks.report import pictures
 from tasks.report.claims import panel_of
 from tasks.report.content import Content
+from tasks.report.drawing import STYLE
 from tasks.report.guarantee import guarantee
 from tasks.report.make import render
 
@@ -252,7 +252,7 @@ def test_the_picture_shows_bounds_and_the_truth_where_it_is_known(entropy: dict[
     found = certificate()
     found["blocks"][0]["certificate_a"] = None  # a gap in one line
     found["blocks"][1]["kl_lower_bound"] = -0.2  # not drawn
-    with matplotlib.rc_context(pictures.STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = guarantee(content(found, entropy))
         assert figure is not None
         figure.canvas.draw()

@@ -1,0 +1,120 @@
+"""Commands about tracked runs: list, tag, compare, and the gate."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from flows.settings import project_root
+from jko.errors import InputError
+
+if TYPE_CHECKING:
+    from flows.compare import Compared
+
+#: exit code of a comparison that a condition of its gate made fail
+TRIPPED = 5
+
+
+@click.command()
+@click.option("--sort", default="", metavar="KEY", help="Column, figure or setting; -KEY for descending.")
+@click.option("--preset", default="", help="Only runs of this preset.")
+@click.option("--data", default="", metavar="NAME|VERSION", help="Only runs on these data.")
+@click.option("--tag", default="", metavar="NAME", help="Only the run with this tag.")
+@click.option("--best", type=click.IntRange(1), metavar="N", help="The N best of each data version.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="At most N runs.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def runs(
+    *, sort: str, preset: str, data: str, tag: str, best: int | None, limit: int | None, as_json: bool
+) -> None:
+    """List the tracked runs, the last first."""
+    from flows.compare import open_runs
+    from flows.runs import Choice, runs_table
+    from flows.runs import as_json as json_of
+
+    found = open_runs(project_root()).all()
+    choice = Choice(preset, data, tag, best or 0, sort, limit or 0)
+    frame = runs_table(found, choice)
+    if as_json:
+        click.echo(json.dumps(json_of(frame), indent=1))
+    elif frame.empty:
+        click.echo("no tracked run fits" if found else "there are no tracked runs here; jko train makes one")
+    else:
+        from flows.tables import show_runs
+
+        show_runs(frame, ranked=bool(best) and not sort)
+
+
+@click.command()
+@click.argument("words", nargs=-1, metavar="RUN NAME")
+@click.option("--remove", metavar="NAME", help="Take the name away from the run that has it.")
+def tag(words: tuple[str, ...], remove: str | None) -> None:
+    """Give RUN the NAME, which tag:NAME then stands for; a name is of one run at a time.
+
+    RUN is a run's id or the beginning of it, another tag:NAME, @latest, or a tracked chain's folder.
+    """
+    from flows.compare import Store, tracked_run
+
+    store = Store(project_root())
+    if remove is not None:
+        if words:
+            raise InputError("jko tag --remove NAME takes nothing else")
+        click.echo(f"{remove} taken from {store.runs.untag(remove).short}")
+        return
+    if len(words) != 2:
+        raise InputError("jko tag needs RUN and NAME, or --remove NAME")
+    run = tracked_run(store, words[0])
+    before = store.runs.tag(run, words[1])
+    click.echo(f"{words[1]} is {run.short} ({run.name})" + (f", no longer {before.short}" if before else ""))
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="RUN...")
+@click.option("--baseline", metavar="RUN", help="Compare with this one; RUN is then @latest by default.")
+@click.option(
+    "--fail-if", "conditions", multiple=True, metavar="CONDITION",
+    help='Exit with 5 if it holds of RUN − baseline: "test/nll > +0.02", "test/nll > +2se", '
+    '"time/train_cpu_s > +10%".',
+)  # fmt: skip
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Write page and tables here."
+)
+@click.option("--track/--no-track", default=True, help="Keep what -o writes with the runs in MLflow.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def compare(
+    *, names: tuple[str, ...], baseline: str | None, conditions: tuple[str, ...], output: Path | None,
+    track: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Compare runs side by side; the first is the baseline.
+
+    RUN is a chain's folder, a run's id or the beginning of it, tag:NAME, @latest or @latest~1.
+    """
+    from flows.compare import compare_runs
+
+    wanted = [baseline, *(names or ("@latest",))] if baseline else list(names)
+    done = compare_runs(project_root(), wanted, conditions, output, track=track)
+    if as_json:
+        from flows.compare import as_json as json_of
+
+        click.echo(json.dumps(json_of(done), indent=1))
+    else:
+        show(done)
+    if done.kept:
+        click.echo(done.kept, err=True)
+    if done.tripped:
+        sys.exit(TRIPPED)
+
+
+def show(done: Compared) -> None:
+    """Print a comparison and what its gate says."""
+    from flows.tables import show_comparison
+
+    show_comparison(done.comparison)
+    for outcome in done.outcomes:
+        verdict = "gate failed" if outcome.tripped else "gate passed"
+        click.echo(f"{verdict}: {outcome.condition.text}\n  {outcome.says}")
+    if done.page:
+        click.echo(f"page {done.page}")

@@ -1,0 +1,56 @@
+"""Metrics on disk with their timestamps, before they are sent: sending them again is harmless."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tasks.adapters.commit import append_lines
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One metric value of the journal.
+
+    Args:
+        key: name.
+        value: finite value.
+        step: JKO step k.
+        timestamp: milliseconds since the epoch.
+    """
+
+    key: str
+    value: float
+    step: int
+    timestamp: int
+
+
+class Journal:
+    """Metrics of one run on disk; equal entries are kept once, with their first timestamp."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.entries: dict[tuple[str, int], Entry] = {}
+        for line in path.read_text().splitlines() if path.is_file() else []:
+            try:
+                entry = Entry(**json.loads(line))
+            except (ValueError, TypeError):
+                continue  # the line a kill cut off
+            self.entries[entry.key, entry.step] = entry
+
+    def add(self, values: Mapping[str, float | None], step: int) -> list[Entry]:
+        """Append new values; returns the entries to send."""
+        now = time.time_ns() // 1_000_000
+        new = []
+        for key, value in values.items():
+            known = self.entries.get((key, step))
+            if value is None or not math.isfinite(value) or (known and known.value == value):
+                continue
+            self.entries[key, step] = entry = Entry(key, float(value), step, now)
+            new.append(entry)
+        append_lines(self.path, [json.dumps(asdict(entry)) for entry in new])
+        return new

@@ -1,0 +1,168 @@
+"""Conditions under which a comparison fails: a small language, read with care."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from jko.errors import InputError
+from tasks.compare.comparison import Comparison, Subject, on_same_rows, pair_of
+
+Unit = Literal["", "se", "%"]
+FORM = re.compile(
+    r"\s*(?P<metric>[A-Za-z][\w/]*)\s*(?P<sign>[<>])\s*"
+    r"(?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)\s*(?P<unit>se|%)?\s*"
+)
+HOW = 'the form is "test/nll > +0.02", "test/nll > +2se" or "time/train_cpu_s > +10%"'
+#: with an error of the paired difference
+PAIRED = ("test/nll",)
+#: never negative, so that a percentage means something
+POSITIVE = (
+    "time/train_cpu_s", "time/wall_s", "steps", "test/nearest_training_row", "inversion_error_chain",
+    "step/movement", "step/inversion_error", "step/inversion_error_reference", "step/epsilon",
+    "step/certificate_c", "step/kl_bound", "step/loss_potential", "step/loss_transport", "chain/kl_bound",
+    "chain/inversion_w2_coupled",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Condition:
+    """``METRIC > LIMIT`` or ``METRIC < LIMIT`` on the difference candidate − baseline.
+
+    Args:
+        text: as it was written.
+        metric: name of a headline figure.
+        above: whether a difference above the limit fails, else one below it.
+        limit: signed, in the metric's unit, in standard errors of the paired difference, or per cent
+            of the baseline's value.
+        unit: which of these.
+    """
+
+    text: str
+    metric: str
+    above: bool
+    limit: float
+    unit: Unit
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A condition on one candidate.
+
+    Args:
+        condition: what was asked.
+        candidate: label of the run.
+        tripped: whether the condition holds, so that the comparison fails.
+        difference: candidate − baseline, in the condition's unit.
+        says: the numbers in one sentence.
+    """
+
+    condition: Condition
+    candidate: str
+    tripped: bool
+    difference: float
+    says: str
+
+
+def parse_condition(text: str) -> Condition:
+    """Read a condition.
+
+    Raises:
+        InputError: it has another form.
+    """
+    found = FORM.fullmatch(text)
+    if found is None:
+        raise InputError(f"--fail-if {text!r}: {HOW}")
+    number = found["number"]
+    if number[0] not in "+-" and float(number) != 0:
+        raise InputError(
+            f"--fail-if {text!r}: the limit is a difference candidate − baseline and needs its sign, "
+            f"as in +{number} or -{number}"
+        )
+    unit: Unit = "se" if found["unit"] == "se" else "%" if found["unit"] == "%" else ""
+    if abs(float(number)) == float("inf"):
+        raise InputError(f"--fail-if {text!r}: the limit is no finite number")
+    return Condition(text.strip(), found["metric"], found["sign"] == ">", float(number), unit)
+
+
+def judge(comparison: Comparison, conditions: list[Condition]) -> list[Outcome]:
+    """All conditions on every run but the baseline.
+
+    Raises:
+        InputError: a condition makes no sense for these runs.
+    """
+    baseline, *candidates = comparison.subjects
+    for condition in conditions:
+        _check(comparison, condition)
+    return [_outcome(comparison, baseline, other, one) for other in candidates for one in conditions]
+
+
+def _check(comparison: Comparison, condition: Condition) -> None:
+    name, known = condition.metric, comparison.metric_names
+    said = f"--fail-if {condition.text!r}"
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"; did you mean {' or '.join(close)}?" if close else f"; known: {', '.join(known)}"
+        raise InputError(f"{said}: no run compared has a figure {name!r}{hint}")
+    if condition.unit == "se" and name not in PAIRED:
+        raise InputError(
+            f"{said}: no standard error of the difference is known for {name}; it is for {', '.join(PAIRED)}"
+        )
+    if condition.unit == "%" and name not in POSITIVE:
+        raise InputError(
+            f"{said}: {name} can be negative or zero, so a percentage of it means nothing; "
+            "give a difference, as in +0.02"
+        )
+
+
+def _outcome(comparison: Comparison, baseline: Subject, other: Subject, condition: Condition) -> Outcome:
+    said, name = f"--fail-if {condition.text!r}", condition.metric
+    before, after = comparison.metric(baseline.label, name), comparison.metric(other.label, name)
+    for subject, value in ((baseline, before), (other, after)):
+        if value is None:
+            raise InputError(f"{said}: {subject.label} has no {name} ({_state(subject)})")
+    assert before is not None
+    assert after is not None
+    _same_rows(said, name, baseline, other)
+    difference, unit = after - before, ""
+    shown = f"{after:.6g} against {before:.6g}"
+    if condition.unit == "%":
+        if before <= 0:
+            raise InputError(f"{said}: {name} of {baseline.label} is {before:g}; no percentage of it")
+        difference, unit = 100 * difference / before, " %"
+    elif name in PAIRED:
+        paired = pair_of(baseline, other).paired
+        if paired is not None:
+            difference = paired.difference
+            shown += f", paired difference {difference:+.6g} ± {paired.se:.3g}"
+            if condition.unit == "se":
+                difference, unit = _ratio(paired.difference, paired.se), " standard errors"
+    tripped = difference > condition.limit if condition.above else difference < condition.limit
+    word = "is" if tripped else "is not"
+    sign = ">" if condition.above else "<"
+    says = f"{other.label}: {name} {shown}; {difference:+.4g}{unit} {word} {sign} {condition.limit:+g}{unit}"
+    return Outcome(condition, other.label, tripped, difference, says)
+
+
+def _same_rows(said: str, name: str, baseline: Subject, other: Subject) -> None:
+    """Refuse to compare densities of other rows."""
+    if name in PAIRED:
+        reason = pair_of(baseline, other).reason
+    else:
+        reason = "" if on_same_rows(baseline, other, name) else "the runs are on other data"
+    if reason:
+        raise InputError(f"{said}: {baseline.label} and {other.label}: {reason}")
+
+
+def _ratio(difference: float, se: float) -> float:
+    """A difference in standard errors; 0 where both are 0."""
+    if difference == 0:
+        return 0.0
+    return difference / se if se > 0 else float("inf") * (1 if difference > 0 else -1)
+
+
+def _state(subject: Subject) -> str:
+    about = subject.record.about
+    return f"{about['state']}, {about['blocks']} of {about['planned']} blocks done"

@@ -1,0 +1,85 @@
+"""A comparison as one page that needs nothing else, and as tables for other programs."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from tasks.adapters.commit import write_bytes, write_text
+from tasks.compare import pictures
+from tasks.compare.comparison import RULE, Comparison
+from tasks.compare.gate import Outcome
+from tasks.report.drawing import STYLE, data_uri, page, png
+
+PAGE, CSV, PARQUET = "compare.html", "compare.csv", "compare.parquet"
+
+
+def write_results(comparison: Comparison, outcomes: Sequence[Outcome], folder: Path) -> list[Path]:
+    """Write the page and both tables into a folder; returns their paths, the page first."""
+    table = comparison.long()
+    stream = io.BytesIO()
+    table.to_parquet(stream, index=False)
+    write_text(folder / CSV, table.to_csv(index=False))
+    write_bytes(folder / PARQUET, stream.getvalue())
+    write_text(folder / PAGE, render(comparison, outcomes))
+    return [folder / name for name in (PAGE, CSV, PARQUET)]
+
+
+def render(comparison: Comparison, outcomes: Sequence[Outcome] = ()) -> str:
+    """The page as HTML."""
+    with matplotlib.rc_context(STYLE):
+        samples, says = pictures.samples(comparison)
+        images = {
+            "curves": _uri(pictures.curves(comparison)),
+            "differences": _uri(pictures.differences(comparison)),
+            "samples": _uri(samples),
+        }
+    values = {
+        "labels": comparison.labels,
+        "colours": [pictures.colour(place) for place in range(len(comparison.labels))],
+        "about": comparison.about,
+        "settings": comparison.settings,
+        "metrics": metric_rows(comparison),
+        "pairs": comparison.pairs,
+        "rule": RULE,
+        "outcomes": outcomes,
+        "pictures": images,
+        "samples_say": says,
+    }
+    return page("compare.html.j2", Path(__file__).parent, values)
+
+
+def metric_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """Headline figures as text: name, a cell a run, and a difference a run but the baseline."""
+    paired = {pair.label: pair.paired for pair in comparison.pairs}
+    rows = []
+    for name in comparison.metric_names:
+        changes = []
+        for label, pair in paired.items():
+            change = comparison.difference(label, name)
+            if name == "test/nll" and pair is not None:
+                changes.append(f"{pair.difference:+.4f} ± {pair.se:.2g}")
+            else:
+                changes.append("" if change is None else f"{change:+.4g}")
+        cells = [cell(comparison, label, name) for label in comparison.labels]
+        rows.append({"name": name, "cells": cells, "changes": changes})
+    return rows
+
+
+def cell(comparison: Comparison, label: str, name: str) -> str:
+    """A figure with its standard error, a dash where the run has none."""
+    value, se = comparison.metric(label, name), comparison.metric(label, f"{name}_se")
+    if value is None:
+        return "–"
+    if se is not None:
+        return f"{value:.4f} ± {se:.2g}"
+    return f"{value:.0f}" if name == "steps" else f"{value:.4g}"
+
+
+def _uri(figure: Figure | None) -> str:
+    return "" if figure is None else data_uri(png(figure))

@@ -1,0 +1,214 @@
+"""The record of a run: all that a comparison needs, from a chain's files or from what MLflow keeps of them.
+
+A run keeps its record, so that it can be compared after its chain was retrained, moved or deleted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from jko.config import flattened
+from tasks.adapters.commit import append_lines, read_commit, read_json, write_bytes, write_json
+from tasks.adapters.events import events_of, times_of
+from tasks.adapters.layout import Layout
+from tasks.adapters.plan import (
+    certificate_fingerprint,
+    chain_digest,
+    evaluation_fingerprint,
+    read_manifest,
+    stored_config,
+)
+from tasks.headline import chain_headline, headline, step_headline
+
+if TYPE_CHECKING:
+    from tasks.adapters.tracking import Tracker
+
+#: MLflow's folder of a run's record
+RECORD = "record"
+ABOUT, MEASURES, FIGURES, CERTIFICATE, EVENTS = (
+    "about.json", "measures.json", "figures.json", "certificate.json", "events.jsonl",
+)  # fmt: skip
+TEST_ROWS, SAMPLE_ROWS = "test_rows.parquet", "sample_rows.parquet"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of a run, finished or not.
+
+    Args:
+        about: what it is: ``state``, ``blocks`` done and ``planned``, ``digest``, ``data`` (name),
+            ``data_digest``, ``columns``, ``image_shape``, ``entropy``, ``config`` (nested settings).
+        measures: all figures of blocks 1..k, in order.
+        figures: of the evaluation; ``None`` before it.
+        certificate: content of ``DIR.certificate.json``; ``None`` before it.
+        events: what each step cost.
+        test_rows: row numbers and log-densities of the test rows.
+        sample_rows: some generated and test rows, data units, by ``part``.
+        tracked: metrics known from MLflow alone, where files are missing.
+    """
+
+    about: Mapping[str, Any]
+    measures: list[dict[str, Any]] = field(default_factory=list)
+    figures: dict[str, Any] | None = None
+    certificate: dict[str, Any] | None = None
+    events: list[dict[str, Any]] = field(default_factory=list)
+    test_rows: pd.DataFrame | None = None
+    sample_rows: pd.DataFrame | None = None
+    tracked: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All settings by dotted name."""
+        return flattened(self.about["config"])
+
+    @property
+    def test_digest(self) -> str:
+        """Identity of the test rows; empty where it is not known."""
+        return (self.figures or {}).get("test_digest", "")
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Flat figures under the names that MLflow shows; ``step/<name>`` is that of the last block."""
+        found: dict[str, float | None] = dict(self.tracked)
+        if self.measures:
+            last = step_headline(self.measures[-1], self.about.get("entropy"))
+            found |= {f"step/{name}": value for name, value in last.items()}
+            found |= {"step/kl_drop_se": self.measures[-1].get("kl_drop_se")}
+        if self.certificate:
+            whole = self.certificate["chain"]
+            found |= chain_headline(self.certificate)
+            found |= {f"chain/{name}": whole[name] for name in ("kl_lower_bound_se", "kl_measured_se")}
+        found |= headline(self.figures) if self.figures else {}
+        found |= times_of(self.events, len(self.measures))
+        return {name: value for name, value in found.items() if value is not None}
+
+    @property
+    def steps(self) -> pd.DataFrame:
+        """Numeric figures by JKO step (index, 1..k); ``epsilon`` from the exact score where known."""
+        rows = [
+            {
+                **{name: value for name, value in own.items() if isinstance(value, int | float)},
+                **step_headline(own, self.about.get("entropy")),
+            }
+            for own in self.measures
+        ]
+        return pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="step"), dtype=float)
+
+
+def record_of_chain(layout: Layout) -> Record:
+    """The record of a chain from its files; of the committed leading blocks if it is unfinished.
+
+    An evaluation or certificate of other blocks is left out.
+
+    Raises:
+        InputError: no chain there.
+    """
+    config = stored_config(layout)
+    manifest: dict[str, Any] = read_manifest(layout) or {}
+    chain = manifest["fingerprints"]
+    measures = []
+    for k, fingerprint in enumerate(chain[1:], start=1):
+        own = read_json(layout.measures(k, fingerprint))
+        if own is None or read_commit(layout.block(k, fingerprint)) is None:
+            break
+        measures.append(own)
+    digest = chain_digest(layout, chain)
+    facts = read_json(layout.block(0, chain[0]) / "data.json") or {}
+    about = {
+        "state": "complete" if digest else "partial",
+        "blocks": len(measures),
+        "planned": len(chain) - 1,
+        "digest": digest or "",
+        "data": facts.get("name", ""),
+        "data_digest": manifest["data_digest"],
+        "columns": facts.get("columns", []),
+        "image_shape": facts.get("image_shape"),
+        "entropy": facts.get("entropy"),
+        "config": manifest["config"],
+    }
+    record = Record(about, measures, events=events_of(layout, chain))
+    if digest is None:
+        return record
+    certificate, evaluation = read_json(layout.certificate) or {}, read_commit(layout.evaluation)
+    if certificate.get("identity") != certificate_fingerprint(config, digest):
+        certificate = None
+    known = evaluation is not None and evaluation.fingerprint == evaluation_fingerprint(config, digest)
+    folder = layout.evaluation
+    return Record(
+        about, measures,
+        figures=read_json(folder / FIGURES) if known else None,
+        certificate=certificate,
+        events=record.events,
+        test_rows=read_table(folder / TEST_ROWS) if known else None,
+        sample_rows=read_table(folder / SAMPLE_ROWS) if known else None,
+    )  # fmt: skip
+
+
+def save_record(record: Record, folder: Path) -> None:
+    """Write a record as files; :data:`ABOUT` names them, so that older ones beside them are not read."""
+    values = {MEASURES: record.measures, FIGURES: record.figures, CERTIFICATE: record.certificate}
+    tables = {TEST_ROWS: record.test_rows, SAMPLE_ROWS: record.sample_rows}
+    held = [name for name, value in {**values, **tables}.items() if value is not None]
+    for name, value in values.items():
+        if value is not None:
+            write_json(folder / name, value)
+    for name, table in tables.items():
+        if table is not None:
+            write_bytes(folder / name, table.to_parquet(index=False))
+    append_lines(folder / EVENTS, [json.dumps(event) for event in record.events])
+    write_json(folder / ABOUT, {**record.about, "holds": [*held, EVENTS]})
+
+
+def read_record(folder: Path) -> Record | None:
+    """A record from its files; ``None`` where there is none."""
+    about = read_json(folder / ABOUT)
+    if not isinstance(about, dict):
+        return None
+    held = {name: folder / name for name in about.pop("holds")}
+    events = held[EVENTS].read_text().splitlines() if EVENTS in held else []
+    return Record(
+        about,
+        measures=read_json(held[MEASURES]) if MEASURES in held else [],
+        figures=read_json(held[FIGURES]) if FIGURES in held else None,
+        certificate=read_json(held[CERTIFICATE]) if CERTIFICATE in held else None,
+        events=[json.loads(line) for line in events],
+        test_rows=read_table(held[TEST_ROWS]) if TEST_ROWS in held else None,
+        sample_rows=read_table(held[SAMPLE_ROWS]) if SAMPLE_ROWS in held else None,
+    )
+
+
+def read_table(path: Path) -> pd.DataFrame | None:
+    """A Parquet table, or ``None`` where it was not kept."""
+    return pd.read_parquet(path) if path.is_file() else None
+
+
+def track_record(tracker: Tracker, layout: Layout) -> None:
+    """Keep the record of a chain as it is now with its tracked run."""
+    tracker.made(partial(_save_chain, tracker, layout), RECORD)
+
+
+def _save_chain(tracker: Tracker, layout: Layout, folder: Path) -> None:
+    record = record_of_chain(layout)
+    save_record(record, folder)
+    tracker.final(times_of(record.events, len(record.measures)))
+    tracker.tag("jko.blocks", f"{record.about['blocks']}/{record.about['planned']}")
+    tracker.tag("mlflow.note.content", _description(record))
+
+
+def _description(record: Record) -> str:
+    """What MLflow's page of the run says first."""
+    about, metrics = record.about, record.metrics
+    parts = [f"{about['blocks']} of {about['planned']} JKO blocks on {about['data']}"]
+    if "test/nll" in metrics:
+        parts.append(f"test NLL {metrics['test/nll']:.4f} ± {metrics['test/nll_se']:.2g} nats")
+    if "chain/kl_bound" in metrics:
+        parts.append(f"KL bound {metrics['chain/kl_bound']:.3g} nats")
+    files = f"`{RECORD}/` among the artifacts holds all figures by block and of every test row"
+    return "; ".join(parts) + f".\n\n{files}" + (", `report/` the page." if record.figures else ".")

@@ -1,0 +1,57 @@
+"""The few figures that stand for a block, an evaluation or a certificate where one looks first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+#: figures of a block that are tracked at its step; all others are in the record's measures.json
+STEP = (
+    "kl_drop", "nll", "nll_se", "movement", "inversion_error", "inversion_error_reference", "epsilon",
+    "certificate_c", "kl_bound", "kl_measured", "loss_potential", "loss_log_det", "loss_transport",
+)  # fmt: skip
+#: figures of a certificate that are tracked for the chain
+CHAIN = ("kl_bound", "kl_lower_bound", "kl_measured", "inversion_w2_coupled")
+
+
+def step_headline(
+    figures: Mapping[str, Any], entropy: Mapping[str, float] | None = None
+) -> dict[str, float | None]:
+    """A block's figures: ε from the exact score where that is known, else the critic's.
+
+    Args:
+        figures: all figures of the block.
+        entropy: of the data, with its ``value`` in nats, where it is known: ``kl_measured`` is the
+            NLL minus it.
+    """
+    exact = figures.get("epsilon_exact")
+    own = {
+        "epsilon": figures.get("epsilon") if exact is None else exact,
+        "kl_measured": figures["nll"] - entropy["value"] if entropy else None,
+    }
+    return {name: own[name] if name in own else figures.get(name) for name in STEP}
+
+
+def chain_headline(certificate: Mapping[str, Any]) -> dict[str, float | None]:
+    """A certificate's figures as ``chain/<name>``."""
+    whole = certificate["chain"]
+    return {
+        **{f"chain/{name}": whole[name] for name in CHAIN},
+        "chain/two_sample_p": float(whole["two_sample"]["p"]),
+    }
+
+
+def headline(figures: Mapping[str, Any]) -> dict[str, float]:
+    """The figures of ``metrics.json``, of DVC and of MLflow's run: flat, finite."""
+    flat = {
+        "test/nll": figures["test"]["nll"],
+        "test/nll_se": figures["test"]["nll_se"],
+        "test/gap_to_entropy": figures["test"].get("gap_to_entropy"),
+        "test/gap_to_entropy_se": figures["test"].get("gap_to_entropy_se"),
+        "test/nll_gaussian": figures["baselines"]["gaussian"]["nll"],
+        "test/nll_mixture": figures["baselines"]["mixture"]["nll"],
+        "test/nearest_training_row": figures["nearest_training_row"],
+        "inversion_error_chain": figures["inversion_error_chain"],
+        "steps": figures["steps"],
+    }
+    return {key: value for key, value in flat.items() if value is not None}

@@ -13,7 +13,9 @@ from jko.errors import was_interrupted
 from tasks.adapters.events import timed
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import arrange, chain_digest, fingerprints, planned, write_manifest
+from tasks.adapters.prefect_artifacts import Shown
 from tasks.adapters.prefect_runs import open_run
+from tasks.adapters.start import read_origin
 from tasks.adapters.store import read_curve, read_facts
 from tasks.adapters.tracking import Tracker, git_commit
 from tasks.adapters.versions import data_version
@@ -64,26 +66,41 @@ def jko_flow(name: str, chain: str, root: str, config: Config, upto: Stage = "re
         upto: the last stage to run.
 
     Returns:
-        The headline figures if the chain was evaluated, and the report's path.
+        The headline figures if the chain was evaluated, and the report's path. A failure ends the flow
+        run with a sentence that says how to go on, and is raised.
     """
     layout = Layout.of(chain, Path(root))
     with Progress() as progress, open_run(layout) as flow_run:
-        digest = value_of(prepare_data(config, layout))
-        if upto == "prepare":
-            return {}
-        chain_fingerprints = write_manifest(config, layout, digest)
-        arrange(layout, chain_fingerprints)
-        # one tracked run for the settings, wherever a stop rule ends the chain
-        tracker = Tracker(layout, fingerprints(config, digest)[-1], Path(root))
-        run = Run(config, layout, digest, chain_fingerprints, progress, tracker)
+        shown = Shown(config, layout)
+        progress.listeners.append(shown)
         try:
-            open_tracking(run, name, Path(root), flow_run)
-            result = run_stages(run, upto)
-        except BaseException as error:
-            tracker.close("KILLED" if was_interrupted(error) else "FAILED")
-            raise
-        tracker.close("FINISHED")
+            digest = value_of(prepare_data(config, layout))
+            if upto == "prepare":
+                return {}
+            chain_fingerprints = write_manifest(config, layout, digest)
+            arrange(layout, chain_fingerprints)
+            # one tracked run for the settings, wherever a stop rule ends the chain
+            tracker = Tracker(layout, fingerprints(config, digest)[-1], Path(root))
+            run = Run(config, layout, digest, chain_fingerprints, progress, tracker)
+            result = tracked(run, upto, name, Path(root), flow_run)
+        except Exception as error:
+            if was_interrupted(error):
+                raise
+            return shown.failed(error)
+        shown.finished(result, tracker.run_id)
         return result
+
+
+def tracked(run: Run, upto: Stage, name: str, root: Path, flow_run: str) -> dict[str, Any]:
+    """Run the stages within the chain's MLflow run, which ends as they do."""
+    try:
+        open_tracking(run, name, root, flow_run)
+        result = run_stages(run, upto)
+    except BaseException as error:
+        run.tracker.close("KILLED" if was_interrupted(error) else "FAILED")
+        raise
+    run.tracker.close("FINISHED")
+    return result
 
 
 def run_stages(run: Run, upto: Stage) -> dict[str, Any]:
@@ -148,5 +165,7 @@ def open_tracking(run: Run, name: str, root: Path, flow_run: str) -> None:
         run.progress.say(f"{facts.name}: {note}")
     folder = run.layout.block(0, run.chain[0])
     tags = {"jko.prefect_run": flow_run, "jko.git_commit": git_commit(root), "jko.data": facts.name}
-    run.tracker.open(name, flattened(run.config.model_dump(mode="json")), tags)
+    origin = read_origin(run.config, run.layout)
+    run.tracker.open(name, flattened(run.config.model_dump(mode="json")), {**tags, **origin.tags})
+    run.tracker.final(origin.figures, 0)
     run.tracker.data(facts.name, data_version(folder), str(folder))

@@ -22,6 +22,7 @@ from tasks.adapters.plan import (
     planned,
     stored_figures,
 )
+from tasks.adapters.start import adopt_start
 from tasks.report import REPORT
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Job:
         layout: the chain.
         root: the project's folder.
         command: the command that continues it.
+        parent: the chain whose weights ``config.start`` names, if they are not in the folder yet.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Job:
     layout: Layout
     root: Path
     command: str
+    parent: Layout | None = None
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ def check_input(job: Job, plan: Plan) -> None:
 
 def check_folder(layout: Layout) -> None:
     """Refuse a folder that holds anything but a chain."""
-    known = {"chain.json", "blocks", "measures"}
+    known = {"chain.json", "blocks", "measures", "start"}
     found = sorted(path.name for path in layout.chain.iterdir()) if layout.chain.is_dir() else []
     strange = [name for name in found if name not in known and not name.startswith(TEMPORARY)]
     if strange or (layout.chain.exists() and not layout.chain.is_dir()):
@@ -134,8 +137,13 @@ def finished_receipt(job: Job, digest: str) -> dict[str, Any]:
     }
 
 
-def run_job(job: Job, upto: Stage = "report") -> Finished:
+def run_job(job: Job, upto: Stage = "report", wait: float = 0.0) -> Finished:
     """Hold the chain, bring the servers up, run the flow, record the data version.
+
+    Args:
+        job: the chain and its settings.
+        upto: the last stage to run.
+        wait: seconds to wait for another process that holds the chain.
 
     Raises:
         JkoError: bad input, numerical failure, or the chain is in use.
@@ -145,8 +153,10 @@ def run_job(job: Job, upto: Stage = "report") -> Finished:
     from tasks.adapters.lock import chain_lock
     from tasks.adapters.server import prefect_server, wait_until_healthy
 
-    with chain_lock(job.layout, job.command), prefect_server(job.root) as address:
+    with chain_lock(job.layout, job.command, wait), prefect_server(job.root) as address:
         remove_temporary(*job.layout.places)
+        if job.parent is not None:
+            adopt_start(job.config, job.layout, job.parent)
         # heavy imports run while the server comes up
         from flows.pipeline import jko_flow
         from tasks.adapters.prefect_runs import close_crashed_run

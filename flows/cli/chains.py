@@ -18,6 +18,7 @@ from jko.config import Config
 from jko.errors import InputError
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import Plan, make_plan, read_manifest, stored_config
+from tasks.adapters.start import started_from
 
 STAGES = ("prepare", "train", "certify", "evaluate", "report")
 
@@ -58,6 +59,13 @@ def shown(path: Path) -> Path:
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override one setting.")
 @click.option("--chain", type=click.Path(path_type=Path), help="Folder of the chain.")
 @click.option("--seed", type=int, help="Seed of everything random.")
+@click.option(
+    "--start-from",
+    "start",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Start every block from the weights of that block in DIR.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def train(
     *,
@@ -66,6 +74,7 @@ def train(
     assignments: tuple[str, ...],
     chain: Path | None,
     seed: int | None,
+    start: Path | None,
     as_json: bool,
 ) -> None:
     """Train, evaluate and report a chain; continue it if it is unfinished."""
@@ -74,9 +83,11 @@ def train(
         root, preset=preset, file=str(file) if file else None, assignments=assignments, seed=seed
     )
     layout = chain_folder(request, root, chain)
-    refuse_other_settings(layout, request.config, root)
+    parent = Layout.of(shown(start), root) if start else None
+    config = started_from(request.config, layout, parent) if parent else request.config
+    refuse_other_settings(layout, config, root)
     command = f"jko resume {shlex.quote(str(layout.chain))}"
-    run(Job(request.name, request.config, layout, root, command), as_json)
+    run(Job(request.name, config, layout, root, command, parent), as_json)
 
 
 @click.command()

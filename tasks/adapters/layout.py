@@ -84,6 +84,10 @@ class Layout:
         """Trained weights that wait for their samples to be pushed."""
         return self.run / "staging" / name_of(index, fingerprint)
 
+    def start(self, index: int, digest: str) -> Path:
+        """The weights that block ``index`` starts from, by their SHA-256."""
+        return self.chain / "start" / f"{name_of(index, digest)}.safetensors"
+
     def measures(self, index: int, fingerprint: str) -> Path:
         """Figures of block ``index``."""
         return self.chain / "measures" / f"{name_of(index, fingerprint)}.json"

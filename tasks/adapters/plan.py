@@ -105,6 +105,7 @@ def data_fingerprint(data_digest: str) -> str:
 
 def block_settings(config: Config, k: int) -> dict[str, Any]:
     """The settings that affect block k, and so belong to its identity."""
+    start = config.start_of(k)
     return {
         "step_size": config.step_sizes[k - 1],
         "network": config.network.model_dump(mode="json"),
@@ -113,6 +114,7 @@ def block_settings(config: Config, k: int) -> dict[str, Any]:
         "seed": config.seed,
         "dtype": config.runtime.dtype,
         "device": config.runtime.device,
+        **({} if start is None else {"start": start}),
     }
 
 
@@ -224,9 +226,9 @@ def changed_settings(before: dict[str, Any] | None, config: Config, k: int) -> s
         old = block_settings(parse_config((before or {})["config"]), k)
     except (InputError, KeyError, IndexError):
         return ""
-    new = block_settings(config, k)
-    pairs = zip(flattened(old).items(), flattened(new).items(), strict=False)
-    return ", ".join(f"{key} {was} → {now}" for (key, was), (_, now) in pairs if was != now)
+    was, now = flattened(old), flattened(block_settings(config, k))
+    changed = [key for key in {**was, **now} if was.get(key) != now.get(key)]
+    return ", ".join(f"{key} {was.get(key)} → {now.get(key)}" for key in changed)
 
 
 def read_manifest(layout: Layout) -> dict[str, Any] | None:
@@ -289,6 +291,11 @@ def arrange(layout: Layout, chain: tuple[str, ...]) -> None:
             _move(stored, place)
     for path in sorted((layout.chain / "measures").glob("*.json")):
         if path.stem not in wanted:
+            path.unlink()
+    start = (read_json(layout.manifest) or {}).get("config", {}).get("start", {}).get("weights") or ()
+    starts = {layout.start(k, digest).name for k, digest in enumerate(start, start=1)}
+    for path in sorted((layout.chain / "start").glob("*")):
+        if path.name not in starts:
             path.unlink()
 
 

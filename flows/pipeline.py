@@ -14,6 +14,7 @@ from tasks.adapters.events import timed
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import arrange, chain_digest, fingerprints, planned, write_manifest
 from tasks.adapters.prefect_artifacts import Shown
+from tasks.adapters.prefect_loss import leave
 from tasks.adapters.prefect_runs import open_run
 from tasks.adapters.start import read_origin
 from tasks.adapters.store import read_curve, read_facts
@@ -86,7 +87,9 @@ def jko_flow(name: str, chain: str, root: str, config: Config, upto: Stage = "re
         except Exception as error:
             if was_interrupted(error):
                 raise
+            leave(error)
             return shown.failed(error)
+        leave(result)
         shown.finished(result, tracker.run_id)
         return result
 

@@ -159,6 +159,7 @@ def run_job(job: Job, upto: Stage = "report", wait: float = 0.0) -> Finished:
             adopt_start(job.config, job.layout, job.parent)
         # heavy imports run while the server comes up
         from flows.pipeline import jko_flow
+        from tasks.adapters.prefect_loss import outlasting_server
         from tasks.adapters.prefect_runs import close_crashed_run
         from tasks.adapters.store import require_device
 
@@ -166,7 +167,8 @@ def run_job(job: Job, upto: Stage = "report", wait: float = 0.0) -> Finished:
         wait_until_healthy(address, job.root)
         if crashed := close_crashed_run(job.layout):
             print(f"took over the run {crashed}, whose process had ended", file=sys.stderr)
-        result = jko_flow(job.name, str(job.layout.chain), str(job.root), job.config, upto)
+        chain = str(job.layout.chain)
+        result = outlasting_server(lambda: jko_flow(job.name, chain, str(job.root), job.config, upto))
         return finish(job, result, upto)
 
 

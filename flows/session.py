@@ -156,7 +156,7 @@ def run_job(job: Job, upto: Stage = "report", wait: float = 0.0) -> Finished:
     with chain_lock(job.layout, job.command, wait), prefect_server(job.root) as address:
         remove_temporary(*job.layout.places)
         if job.parent is not None:
-            adopt_start(job.config, job.layout, job.parent)
+            adopt_start(job.config, job.layout, job.parent, job.root)
         # heavy imports run while the server comes up
         from flows.pipeline import jko_flow
         from tasks.adapters.prefect_loss import outlasting_server

@@ -70,14 +70,19 @@ class Plan:
         return not self.missing
 
 
-def source_key(config: Config) -> str:
-    """Identity of the data before they are loaded: settings, seed, and the file's bytes."""
+def source_key(config: Config, content: str | None = None) -> str:
+    """Identity of the data before they are loaded: settings, seed, and the file's bytes.
+
+    Args:
+        config: the settings.
+        content: SHA-256 of the file, where it is known already.
+    """
     data = config.data.model_dump(mode="json")
     if config.data.file is not None:
         path = Path(config.data.file)
         if not path.is_file():
             raise InputError(f"data.file = {str(path)!r}: no such file")
-        data["file"] = file_digest(path)
+        data["file"] = content or file_digest(path)
     if config.data.source in ("digits", "breast_cancer"):
         data["version"] = importlib.metadata.version("scikit-learn")
     return digest_of({"data": data, "seed": config.seed, "numerics": NUMERICS})
@@ -170,15 +175,16 @@ def find_data(layout: Layout, key: str) -> str | None:
     return None
 
 
-def make_plan(config: Config, layout: Layout, *, verify: bool = False) -> Plan:
+def make_plan(config: Config, layout: Layout, *, verify: bool = False, key: str | None = None) -> Plan:
     """Compare the settings with what is committed.
 
     Args:
         config: the settings wanted.
         layout: the chain.
         verify: hash the committed files again; a damaged block counts as missing.
+        key: the data's source key, where it is known already.
     """
-    key = stored_source_key(config, layout) or source_key(config)
+    key = key or stored_source_key(config, layout) or source_key(config)
     digest = find_data(layout, key)
     sizes = (0.0, *config.step_sizes)
     before = None if read_json(layout.manifest) is None else read_manifest(layout)

@@ -32,13 +32,9 @@ def started_from(config: Config, layout: Layout, parent: Layout) -> Config:
     if parent.chain.resolve() == layout.chain.resolve():
         raise InputError(f"{layout.chain} cannot start from itself; give another --chain")
     other = stored_config(parent)
-    ours, theirs = (
-        {name: value for name, value in settings.network.model_dump().items() if name in ARCHITECTURE}
-        for settings in (config, other)
-    )
-    if ours != theirs:
+    if not same_network(config, other):
         raise InputError(
-            f"the blocks of {parent.chain} have the network {_words(theirs)}, and {_words(ours)} is wanted; "
+            f"the blocks of {parent.chain} have the network {_words(other)}, and {_words(config)} is wanted; "
             "start from a chain of equal network, or from none"
         )
     weights = [commit.files[WEIGHTS] for commit, _ in _committed(parent)]
@@ -47,7 +43,12 @@ def started_from(config: Config, layout: Layout, parent: Layout) -> Config:
     return config.model_copy(update={"start": Start(weights=tuple(weights[: len(config.step_sizes)]))})
 
 
-def adopt_start(config: Config, layout: Layout, parent: Layout) -> None:
+def same_network(one: Config, other: Config) -> bool:
+    """Whether blocks of one can have weights of the other's, if their dimension is equal too."""
+    return _network(one) == _network(other)
+
+
+def adopt_start(config: Config, layout: Layout, parent: Layout, root: Path) -> None:
     """Keep the parent's weights in the chain's own folder, so that it needs the parent no more.
 
     Only for the holder of the chain's lock.
@@ -63,8 +64,9 @@ def adopt_start(config: Config, layout: Layout, parent: Layout) -> None:
         if digest not in found:
             raise InputError(f"{parent.chain}: it no longer has the weights that block {k} starts from")
         _link(found[digest], final)
-    if read_origin(config, layout).tags.get(PARENT_CHAIN) != str(parent.chain.resolve()):
-        write_origin(config, layout, parent, {})
+    tags = parent_tags(parent, root)
+    if read_origin(config, layout).tags.get(PARENT_CHAIN) != tags[PARENT_CHAIN]:
+        write_origin(config, layout, Origin(tags, {}))
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Origin:
     """What a chain descends from.
 
     Args:
-        tags: of its tracked run: ``jko.parent``, the parent's run, and ``jko.parent_chain``.
+        tags: of its tracked run: ``jko.parent``, the parent's run, and ``jko.parent_chain``, its folder.
         figures: measured of its data under the parent.
     """
 
@@ -80,12 +82,17 @@ class Origin:
     figures: dict[str, float]
 
 
-def write_origin(config: Config, layout: Layout, parent: Layout, figures: dict[str, float]) -> None:
-    """Remember what a chain descends from; the run that trains it is tagged with this."""
-    tags = {PARENT_CHAIN: str(parent.chain.resolve())}
-    if run := tracked_run(parent):
-        tags[PARENT] = run
-    write_json(_origin(layout), {"start": _start(config), "tags": tags, "figures": figures})
+def parent_tags(parent: Layout, root: Path) -> dict[str, str]:
+    """Tags that name a parent: its folder, relative to the project if it is inside, and its run."""
+    chain, top = parent.chain.resolve(), root.resolve()
+    tags = {PARENT_CHAIN: str(chain.relative_to(top) if chain.is_relative_to(top) else chain)}
+    run = tracked_run(parent)
+    return {**tags, PARENT: run} if run else tags
+
+
+def write_origin(config: Config, layout: Layout, origin: Origin) -> None:
+    """Remember what a chain descends from; the run that trains it is told."""
+    write_json(_origin(layout), {"start": _start(config), "tags": origin.tags, "figures": origin.figures})
 
 
 def read_origin(config: Config, layout: Layout) -> Origin:
@@ -136,5 +143,9 @@ def _link(source: Path, final: Path) -> None:
         os.replace(temporary, final)
 
 
-def _words(network: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in network.items())
+def _network(config: Config) -> dict[str, Any]:
+    return config.network.model_dump(include=set(ARCHITECTURE))
+
+
+def _words(config: Config) -> str:
+    return ", ".join(f"{name} {value}" for name, value in _network(config).items())

@@ -115,13 +115,7 @@ class Tracker:
     @guarded
     def open(self, name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
         """Open the chain's run, the old one if there is one, and replay the journal."""
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-        from mlflow.tracking import MlflowClient
-
-        for chatty in ("alembic", "mlflow", "mlflow.store.db.utils"):
-            logging.getLogger(chatty).setLevel(logging.ERROR)
-        self._client = MlflowClient()
+        self._connect()
         self.run_id = self._find_run()
         if self.run_id is None:
             run = self._client.create_run(self._experiment(), run_name=name, tags=self._tags(tags))
@@ -131,6 +125,32 @@ class Tracker:
         else:
             self._reopen(tags)
         self._send(list(self.journal.entries.values()))
+
+    @guarded
+    def touch(self, tags: Mapping[str, str], figures: Mapping[str, float | None]) -> None:
+        """Add to the run that a finished chain has, without opening it; makes no run.
+
+        Args:
+            tags: set, or set again.
+            figures: told as the next values of their names, so that they are a history.
+        """
+        self._connect()
+        self.run_id = self._find_run()
+        if self.run_id is None:
+            return
+        for key, value in tags.items():
+            self._client.set_tag(self.run_id, key, value)
+        told = [step for key, step in self.journal.entries if key in figures]
+        self._send(self.journal.add(figures, max(told, default=0) + 1))
+
+    def _connect(self) -> None:
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+        from mlflow.tracking import MlflowClient
+
+        for chatty in ("alembic", "mlflow", "mlflow.store.db.utils"):
+            logging.getLogger(chatty).setLevel(logging.ERROR)
+        self._client = MlflowClient()
 
     def _find_run(self) -> str | None:
         """The run made earlier for this plan, by its stored id or, failing that, by tag."""

@@ -80,6 +80,7 @@ def jko_flow(name: str, chain: str, root: str, config: Config, upto: Stage = "re
                 return {}
             chain_fingerprints = write_manifest(config, layout, digest)
             arrange(layout, chain_fingerprints)
+            shown.started()
             # one tracked run for the settings, wherever a stop rule ends the chain
             tracker = Tracker(layout, fingerprints(config, digest)[-1], Path(root))
             run = Run(config, layout, digest, chain_fingerprints, progress, tracker)

@@ -22,6 +22,7 @@ from prefect.context import FlowRunContext
 from prefect.states import Failed
 
 from jko.config import Config
+from jko.errors import NumericalError
 from tasks.adapters.commit import digest_of
 from tasks.adapters.layout import Layout
 from tasks.progress import share_done
@@ -30,20 +31,28 @@ from tasks.progress import share_done
 SECONDS_BETWEEN = 5.0
 #: a server that does not answer costs this much, once
 TIMEOUT_SECONDS = 10.0
-PICTURES = ("samples.png", "progress.png", "guarantee.png")
+#: file of the report -> name of its artifact
+PICTURES = {"samples.png": "samples", "progress.png": "progress-picture", "guarantee.png": "guarantee"}
 log = logging.getLogger("jko.prefect")
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a run is: the block, and the iteration of its training."""
+    """Where a run is: before block 1, in a block and an iteration of its training, or after the last.
 
-    block: int = 0
-    iteration: int = 0
+    Args:
+        block: index k; 0 before the first, and more than ``count`` after the last.
+        iteration: of its training.
+        count: number of blocks.
+    """
+
+    block: int
+    iteration: int
+    count: int
 
     def __str__(self) -> str:
-        if not self.block:
-            return "before the first block"
+        if not 1 <= self.block <= self.count:
+            return "after the last block" if self.block else "before the first block"
         return f"block {self.block}" + (f", iteration {self.iteration}" if self.iteration else "")
 
 
@@ -59,21 +68,25 @@ class Shown:
 
     def __init__(self, config: Config, layout: Layout) -> None:
         self.config, self.layout, self.key = config, layout, key_of(layout)
-        self.place = Place()
+        self._at(0)
         self.working = True
         self.sent_at = -SECONDS_BETWEEN
         self.rows: list[dict[str, str]] = []
         self.known: dict[str, UUID] = {}
 
+    def started(self) -> None:
+        """The data are prepared and the blocks begin."""
+        self._at(1)
+
     def advanced(self, k: int, iteration: int) -> None:
         """Show the share of the training that is done, every few seconds."""
-        self.place = Place(k, iteration)
+        self._at(k, iteration)
         if time.monotonic() - self.sent_at >= SECONDS_BETWEEN:
             self._progress(share_done(self.config, k, iteration), f"training {self.place}")
 
     def block_done(self, k: int, figures: Mapping[str, Any]) -> None:
         """Show the figures of a block that is committed."""
-        self.place = Place(k)
+        self._at(k + 1)
         self.rows.append(row_of(k, figures))
         settings = self.config.training_of(k)
         iterations = settings.flow_matching_iterations + settings.iterations
@@ -88,12 +101,12 @@ class Shown:
             return
         text = result_text(self.layout, result["metrics"], run_id)
         self._show("result", MarkdownArtifact(markdown=text, description=f"report: {page}"))
-        for name in PICTURES:
-            path = self.layout.report / name
+        for file, name in PICTURES.items():
+            path = self.layout.report / file
             if path.is_file():
                 image = base64.b64encode(path.read_bytes()).decode()
                 picture = ImageArtifact(image_url=f"data:image/png;base64,{image}", description=str(path))
-                self._show(path.stem, picture)
+                self._show(name, picture)
 
     def failed(self, error: Exception) -> Any:
         """Show where it failed, why, and the command that goes on.
@@ -101,21 +114,24 @@ class Shown:
         Returns:
             The state for the flow run; its result is the error itself.
         """
+        if isinstance(error, NumericalError):  # it knows better
+            self._at(error.block, error.step or 0)
         place = self.place
-        if getattr(error, "block", None):  # a numerical failure knows better
-            place = Place(error.block, error.step or 0)  # type: ignore[attr-defined]
         cause = str(error).strip() or type(error).__name__
         command = f"jko resume {shlex.quote(str(self.layout.chain))}"
         goes_on = f"to continue: {command}" if self.layout.manifest.exists() else "nothing was trained yet"
         text = (
-            f"# Failed: {place}\n\n| | |\n|---|---|\n| block | {place.block or '–'} |\n"
-            f"| iteration | {place.iteration or '–'} |\n| cause | {type(error).__name__} |\n"
+            f"# Failed: {place}\n\n| | |\n|---|---|\n| where | {place} |\n"
+            f"| cause | {type(error).__name__} |\n"
             f"| chain | `{self.layout.chain}` |\n\n{cause}\n\n```sh\n# {goes_on}\n"
             + (f"{command}\n```\n" if self.layout.manifest.exists() else "```\n")
         )
         self._show("failure", MarkdownArtifact(markdown=text, description=f"{place}: {goes_on}"))
         message = f"{place}: {type(error).__name__}: {cause} | {goes_on}"
         return Failed(message=message, data=error)
+
+    def _at(self, block: int, iteration: int = 0) -> None:
+        self.place = Place(block, iteration, len(self.config.step_sizes))
 
     def _progress(self, share: float, said: str) -> None:
         self.sent_at = time.monotonic()

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 from prefect.events.clients import PrefectEventsClient
-from prefect.events.worker import EventsWorker, emit_events_to_cloud
+from prefect.events.worker import EventsWorker, emit_events_to_cloud, should_emit_events_to_running_server
 
 #: where a flow leaves its result or its error, should its server be gone when it ends
 _LEFT: ContextVar[list[Any] | None] = ContextVar("left", default=None)
@@ -25,7 +25,7 @@ def outlasting_server(call: Callable[[], Any]) -> Any:
     Raises:
         Exception: the flow's own error.
     """
-    if not emit_events_to_cloud():
+    if should_emit_events_to_running_server() and not emit_events_to_cloud():
         # Prefect would ask a lost server eleven times, seven seconds, for every single event, and wait
         # for all of them at exit. What could not be sent is kept and goes with the next reconnection.
         EventsWorker.set_client_override(PrefectEventsClient, reconnection_attempts=1)

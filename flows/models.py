@@ -9,13 +9,14 @@ import pandas as pd
 import torch
 
 from jko.chain import Chain
-from jko.config import Config
+from jko.config import Config, Data
 from jko.errors import InputError
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import read_manifest, stored_config
 from tasks.adapters.store import DataFacts, load_chain, read_facts
 from tasks.datasets.files import load_file
 from tasks.datasets.prepare import dequantise
+from tasks.datasets.table import Array, Table
 
 WRITERS = (".csv", ".npy", ".parquet")
 
@@ -53,18 +54,31 @@ def score_file(layout: Layout, file: Path, output: Path) -> tuple[int, float]:
     if output.resolve() == file.resolve():
         raise InputError(f"-o {output}: this is the file to score; name another one")
     config, chain, facts = open_chain(layout)
-    wanted = None if file.suffix.lower() == ".npy" else facts.columns
-    settings = config.data.model_copy(update={"source": "file", "file": str(file), "columns": wanted})
-    table = load_file(settings)
-    if table.rows.shape[1] != facts.dim:
-        raise InputError(f"{file}: {table.rows.shape[1]} columns; the chain has {facts.dim}")
-    rows = dequantise(table.rows, np.array(facts.grid), config.seed)
+    settings = columns_of(config.data.model_copy(update={"source": "file", "file": str(file)}), facts)
+    rows = rows_of(load_file(settings), facts, config.seed)
     values, errors = chain.log_prob(torch.from_numpy(rows), seed=config.seed)
     frame = pd.DataFrame({"log_density": values.double().cpu().numpy()})
     if bool((errors != 0).any()):
         frame["log_density_se"] = errors.double().cpu().numpy()
     write_table(frame, output)
     return len(frame), float(frame["log_density"].mean())
+
+
+def columns_of(settings: Data, facts: DataFacts) -> Data:
+    """The settings of other data with the columns that a chain was trained on, where they have names."""
+    named = settings.file is not None and not settings.file.lower().endswith(".npy")
+    return settings.model_copy(update={"columns": facts.columns if named else None})
+
+
+def rows_of(table: Table, facts: DataFacts, seed: int) -> Array:
+    """The rows of a table as a chain takes them, dequantised as its own, data units.
+
+    Raises:
+        InputError: the table has another number of columns.
+    """
+    if table.rows.shape[1] != facts.dim:
+        raise InputError(f"{table.name}: {table.rows.shape[1]} columns; the chain has {facts.dim}")
+    return dequantise(table.rows, np.array(facts.grid), seed)
 
 
 def check_output(path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +15,10 @@ from jko.errors import was_interrupted
 from tasks.adapters.events import timed
 from tasks.adapters.layout import Layout, name_of
 from tasks.adapters.plan import arrange, chain_digest, fingerprints, planned, write_manifest
+from tasks.adapters.prefect_artifacts import Shown
+from tasks.adapters.prefect_loss import leave
 from tasks.adapters.prefect_runs import open_run
+from tasks.adapters.start import read_origin
 from tasks.adapters.store import read_curve, read_facts
 from tasks.adapters.tracking import Tracker, git_commit
 from tasks.adapters.versions import data_version
@@ -75,26 +80,46 @@ def jko_flow(
         stop_after: the last block to train now; nothing comes after it.
 
     Returns:
-        The headline figures if the chain was evaluated, and the report's path.
+        The headline figures if the chain was evaluated, and the report's path. A failure ends the flow
+        run with a sentence that says how to go on, and is raised.
     """
     layout = Layout.of(chain, Path(root))
     with Progress() as progress, open_run(layout) as flow_run:
-        digest = value_of(prepare_data(config, layout))
-        if upto == "prepare":
-            return {}
-        chain_fingerprints = write_manifest(config, layout, digest)
-        arrange(layout, chain_fingerprints)
-        # one tracked run for the settings, wherever a stop rule ends the chain
-        tracker = Tracker(layout, fingerprints(config, digest)[-1], Path(root))
-        run = Run(config, layout, digest, chain_fingerprints, progress, tracker)
+        shown = Shown(config, layout)
+        progress.listeners.append(shown)
         try:
-            open_tracking(run, name, Path(root), flow_run)
-            result = run_stages(run, upto) if stop_after is None else run_blocks(run, stop_after)
-        except BaseException as error:
-            tracker.close("KILLED" if was_interrupted(error) else "FAILED")
-            raise
-        tracker.close("FINISHED")
+            digest = value_of(prepare_data(config, layout))
+            if upto == "prepare":
+                return {}
+            chain_fingerprints = write_manifest(config, layout, digest)
+            arrange(layout, chain_fingerprints)
+            shown.started()
+            # one tracked run for the settings, wherever a stop rule ends the chain
+            tracker = Tracker(layout, fingerprints(config, digest)[-1], Path(root))
+            run = Run(config, layout, digest, chain_fingerprints, progress, tracker)
+            with tracked(run, name, Path(root), flow_run):
+                result = run_stages(run, upto) if stop_after is None else run_blocks(run, stop_after)
+        except Exception as error:
+            if was_interrupted(error):
+                raise
+            leave(error)
+            return shown.failed(error)
+        leave(result)
+        if stop_after is None:
+            shown.finished(result, tracker.run_id)
         return result
+
+
+@contextmanager
+def tracked(run: Run, name: str, root: Path, flow_run: str) -> Iterator[None]:
+    """Keep the chain's MLflow run open while the body runs; it ends as the body does."""
+    try:
+        open_tracking(run, name, root, flow_run)
+        yield
+    except BaseException as error:
+        run.tracker.close("KILLED" if was_interrupted(error) else "FAILED")
+        raise
+    run.tracker.close("FINISHED")
 
 
 def run_stages(run: Run, upto: Stage) -> dict[str, Any]:
@@ -170,5 +195,7 @@ def open_tracking(run: Run, name: str, root: Path, flow_run: str) -> None:
         run.progress.say(f"{facts.name}: {note}")
     folder = run.layout.block(0, run.chain[0])
     tags = {"jko.prefect_run": flow_run, "jko.git_commit": git_commit(root), "jko.data": facts.name}
-    run.tracker.open(name, flattened(run.config.model_dump(mode="json")), tags)
+    origin = read_origin(run.config, run.layout)
+    run.tracker.open(name, flattened(run.config.model_dump(mode="json")), {**tags, **origin.tags})
+    run.tracker.final(origin.figures)
     run.tracker.data(facts.name, data_version(folder), str(folder))

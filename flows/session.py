@@ -22,6 +22,7 @@ from tasks.adapters.plan import (
     planned,
     stored_figures,
 )
+from tasks.adapters.start import adopt_start
 from tasks.report import REPORT
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Job:
         stop_after: the last block to train now; the others, the evaluation and the report wait.
         from_block: the first block to train again although it is committed.
         source: a chain whose committed blocks are taken where they are those of this plan.
+        parent: the chain whose weights ``config.start`` names, if they are not in the folder yet.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Job:
     stop_after: int | None = None
     from_block: int | None = None
     source: Layout | None = None
+    parent: Layout | None = None
 
     def __post_init__(self) -> None:
         """Refuse blocks that the chain does not have."""
@@ -145,7 +148,7 @@ def check_input(job: Job, plan: Plan) -> None:
 
 def check_folder(layout: Layout) -> None:
     """Refuse a folder that holds anything but a chain."""
-    known = {"chain.json", "blocks", "measures"}
+    known = {"chain.json", "blocks", "measures", "start"}
     found = sorted(path.name for path in layout.chain.iterdir()) if layout.chain.is_dir() else []
     strange = [name for name in found if name not in known and not name.startswith(TEMPORARY)]
     if strange or (layout.chain.exists() and not layout.chain.is_dir()):
@@ -163,8 +166,13 @@ def finished_receipt(job: Job, digest: str) -> dict[str, Any]:
     }
 
 
-def run_job(job: Job, upto: Stage = "report") -> Finished:
+def run_job(job: Job, upto: Stage = "report", wait: float = 0.0) -> Finished:
     """Hold the chain, bring the servers up, run the flow, record the data version.
+
+    Args:
+        job: the chain and its settings.
+        upto: the last stage to run.
+        wait: seconds to wait for another process that holds the chain.
 
     Raises:
         JkoError: bad input, numerical failure, or the chain is in use.
@@ -174,10 +182,13 @@ def run_job(job: Job, upto: Stage = "report") -> Finished:
     from tasks.adapters.lock import chain_lock
     from tasks.adapters.server import prefect_server, wait_until_healthy
 
-    with chain_lock(job.layout, job.command), prefect_server(job.root) as address:
+    with chain_lock(job.layout, job.command, wait), prefect_server(job.root) as address:
         remove_temporary(*job.layout.places)
+        if job.parent is not None:
+            adopt_start(job.config, job.layout, job.parent, job.root)
         # heavy imports run while the server comes up
         from flows.pipeline import jko_flow
+        from tasks.adapters.prefect_loss import outlasting_server
         from tasks.adapters.prefect_runs import close_crashed_run
         from tasks.adapters.store import require_device
 
@@ -187,9 +198,11 @@ def run_job(job: Job, upto: Stage = "report") -> Finished:
             print(f"took over the run {crashed}, whose process had ended", file=sys.stderr)
         rearrange(job)
         try:
-            result = jko_flow(
-                job.name, str(job.layout.chain), str(job.root), job.config,
-                upto=upto, stop_after=job.stop_after,
+            result = outlasting_server(
+                lambda: jko_flow(
+                    job.name, str(job.layout.chain), str(job.root), job.config,
+                    upto=upto, stop_after=job.stop_after,
+                )
             )  # fmt: skip
         except BaseException as error:
             if was_interrupted(error) and record_partial(job):

@@ -202,6 +202,16 @@ class Stop(Section):
     movement: Annotated[float, Field(gt=0, lt=1)] | None = None
 
 
+class Start(Section):
+    """What the blocks start from; filled in by ``jko train --start-from``, not by hand.
+
+    ``weights``: SHA-256 of the weights file that block 1, 2, … starts from. It belongs to a block's
+    identity. Blocks beyond the list start as ``training.warm_start`` says.
+    """
+
+    weights: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...] | None = None
+
+
 class Evaluation(Section):
     """What is drawn and compared once the chain is complete."""
 
@@ -234,6 +244,7 @@ class Config(Section):
     blocks: dict[Annotated[int, Field(ge=1, le=1000)], BlockOverride] = {}
     measure: Measure = Measure()
     stop: Stop = Stop()
+    start: Start = Start()
     evaluation: Evaluation = Evaluation()
     runtime: Runtime = Runtime()
 
@@ -250,6 +261,11 @@ class Config(Section):
         """γ_1 … γ_N with the blocks' own overrides."""
         override = {k: block.step_size for k, block in self.blocks.items() if block.step_size}
         return tuple(override.get(k, size) for k, size in enumerate(self.steps.resolve(), start=1))
+
+    def start_of(self, k: int) -> str | None:
+        """SHA-256 of the weights file that block k (1..N) starts from, if it starts from one."""
+        weights = self.start.weights or ()
+        return weights[k - 1] if k <= len(weights) else None
 
     def training_of(self, k: int) -> Training:
         """The training settings of block k (1..N)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
@@ -43,6 +43,29 @@ class Pace:
         return factor * self.seconds[other] / self.iterations[other]
 
 
+class Listener(Protocol):
+    """What else follows a run; called often, so it must be quick."""
+
+    def advanced(self, k: int, iteration: int) -> None:
+        """Block k has been trained this far."""
+
+    def block_done(self, k: int, figures: Mapping[str, Any]) -> None:
+        """Block k is committed and measured."""
+
+
+def share_done(config: Config, k: int, iteration: int) -> float:
+    """Share of a chain's training that is done, 0 to 1, after this iteration of block k."""
+    costs = [
+        (settings.flow_matching_iterations, settings.iterations)
+        for settings in map(config.training_of, range(1, len(config.step_sizes) + 1))
+    ]
+    matching, jko = costs[k - 1]
+    here = min(iteration, matching) + ASSUMED_COST * min(max(iteration - matching, 0), jko)
+    before = sum(first + ASSUMED_COST * second for first, second in costs[: k - 1])
+    total = sum(first + ASSUMED_COST * second for first, second in costs)
+    return (before + here) / total if total else 1.0
+
+
 class Progress:
     """Shows block k of N, its KL drop, the NLL, the rate and the time left.
 
@@ -59,6 +82,7 @@ class Progress:
             TextColumn("{task.fields[said]}"), console=self.console, transient=True,
         )  # fmt: skip
         self.pace = Pace()
+        self.listeners: list[Listener] = []
         self.bar: TaskID | None = None
         self.nll: float | None = None
         self.config: Config | None = None
@@ -121,6 +145,8 @@ class Progress:
         """One more iteration is done."""
         if self.bar is not None:
             self.bars.update(self.bar, completed=iteration)
+        for listener in self.listeners:
+            listener.advanced(self.block, iteration)
 
     def _said(self, record: FitRecord) -> str:
         drop = self.start_potential - record.potential + record.log_det
@@ -155,6 +181,8 @@ class Progress:
     def block_done(self, k: int, count: int, figures: Mapping[str, Any], *, trained: bool) -> None:
         """One line for a committed and measured block."""
         self.nll = figures["nll"]
+        for listener in self.listeners:
+            listener.block_done(k, figures)
         if self.bar is not None:
             self.bars.remove_task(self.bar)
             self.bar = None

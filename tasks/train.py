@@ -21,6 +21,7 @@ from tasks.adapters.store import (
     BLOCK,
     DataFacts,
     load_block,
+    load_start,
     new_block,
     read_facts,
     read_particles,
@@ -70,9 +71,11 @@ def reference_constant(facts: DataFacts) -> float:
 
 
 def starting_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> Block:
-    """The identity, or with ``warm_start`` the previous block's weights."""
+    """The weights of ``start``, else with ``warm_start`` the previous block's, else the identity."""
     dim = read_facts(layout, chain[0]).dim
     block = new_block(config, k, dim)
+    if start := config.start_of(k):
+        return load_start(layout, k, start, block)
     if k > 1 and config.training_of(k).warm_start:
         block.load_state_dict(load_block(layout, config, k - 1, chain[k - 1], dim).state_dict())
     return block

@@ -20,6 +20,7 @@ from jko.config import Config
 from jko.errors import InputError
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import Plan, make_plan, read_manifest, stored_config
+from tasks.adapters.start import started_from
 
 STAGES = ("prepare", "train", "certify", "evaluate", "report")
 
@@ -95,6 +96,10 @@ def requested(root: Path, chain: Path | None, file: Path | None, **words: Any) -
 @click.command()
 @settings_options
 @partial_options
+@click.option(
+    "--start-from", "start", type=click.Path(path_type=Path), metavar="DIR",
+    help="Start every block from the weights of that block in DIR.",
+)  # fmt: skip
 def train(
     *,
     chain: Path | None,
@@ -102,14 +107,17 @@ def train(
     stop_after: int | None,
     from_block: int | None,
     source: Path | None,
+    start: Path | None,
     as_json: bool,
     **words: Any,
 ) -> None:
     """Train, evaluate and report a chain; continue it if it is unfinished."""
     root = project_root()
     request, layout = requested(root, chain, file, **words)
-    refuse_other_settings(layout, request.config, root)
-    job = Job(request.name, request.config, layout, root, resuming(layout))
+    parent = Layout.of(shown(start), root) if start else None
+    config = started_from(request.config, layout, parent) if parent else request.config
+    refuse_other_settings(layout, config, root)
+    job = Job(request.name, config, layout, root, resuming(layout), parent=parent)
     run(in_parts(job, stop_after, from_block, source), as_json)
 
 

@@ -18,7 +18,11 @@ def platform_environment(root: Path) -> None:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_LOGGING_LEVEL": "CRITICAL",
         "PREFECT_LOGGING_SERVER_LEVEL": "ERROR",
+        # it writes whole events where one cannot be sent
+        "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
         "PREFECT_CLI_PROMPT": "false",
+        # a lost server is asked again for 6 s (2 + 4), not for a minute
+        "PREFECT_CLIENT_MAX_RETRIES": "2",
         # "true" and not "1": MLflow accepts only the word
         "DO_NOT_TRACK": "true",
         "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -88,6 +88,10 @@ class Layout:
         """State of block ``index`` in the middle of its training."""
         return self.run / "checkpoints" / f"{name_of(index, fingerprint)}.safetensors"
 
+    def start(self, index: int, digest: str) -> Path:
+        """The weights that block ``index`` starts from, by their SHA-256."""
+        return self.chain / "start" / f"{name_of(index, digest)}.safetensors"
+
     def measures(self, index: int, fingerprint: str) -> Path:
         """Figures of block ``index``."""
         return self.chain / "measures" / f"{name_of(index, fingerprint)}.json"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,22 +15,27 @@ from jko.errors import ChainInUseError
 from tasks.adapters.commit import read_json, write_json
 from tasks.adapters.layout import Layout
 
+POLL_SECONDS = 0.2
+
 
 @contextmanager
-def chain_lock(layout: Layout, command: str) -> Iterator[None]:
+def chain_lock(layout: Layout, command: str, wait: float = 0.0) -> Iterator[None]:
     """Hold the chain; the kernel releases the lock at any death of this process.
 
     Args:
         layout: the chain.
         command: told to others that want the chain meanwhile.
+        wait: seconds to wait for another process that holds it.
 
     Raises:
-        ChainInUseError: another process holds it.
+        ChainInUseError: another process holds it, and still does after ``wait`` seconds.
     """
     layout.run.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(layout.run / "lock")
     try:
-        lock.acquire(timeout=0)
+        if wait > 0 and is_held(layout):
+            print(f"waiting for {_holder(layout)}, which holds {layout.chain}", file=sys.stderr, flush=True)
+        lock.acquire(timeout=wait, poll_interval=POLL_SECONDS)
     except filelock.Timeout:
         raise ChainInUseError(f"{layout.chain} is in use by {_holder(layout)}; wait or stop it") from None
     try:

@@ -71,14 +71,19 @@ class Plan:
         return not self.missing
 
 
-def source_key(config: Config) -> str:
-    """Identity of the data before they are loaded: settings, seed, and the file's bytes."""
+def source_key(config: Config, content: str | None = None) -> str:
+    """Identity of the data before they are loaded: settings, seed, and the file's bytes.
+
+    Args:
+        config: the settings.
+        content: SHA-256 of the file, where it is known already.
+    """
     data = config.data.model_dump(mode="json")
     if config.data.file is not None:
         path = Path(config.data.file)
         if not path.is_file():
             raise InputError(f"data.file = {str(path)!r}: no such file")
-        data["file"] = file_digest(path)
+        data["file"] = content or file_digest(path)
     if config.data.source in ("digits", "breast_cancer"):
         data["version"] = importlib.metadata.version("scikit-learn")
     return digest_of({"data": data, "seed": config.seed, "numerics": NUMERICS})
@@ -106,6 +111,7 @@ def data_fingerprint(data_digest: str) -> str:
 
 def block_settings(config: Config, k: int) -> dict[str, Any]:
     """The settings that affect block k, and so belong to its identity."""
+    start = config.start_of(k)
     return {
         "step_size": config.step_sizes[k - 1],
         "network": config.network.model_dump(mode="json"),
@@ -114,6 +120,7 @@ def block_settings(config: Config, k: int) -> dict[str, Any]:
         "seed": config.seed,
         "dtype": config.runtime.dtype,
         "device": config.runtime.device,
+        **({} if start is None else {"start": start}),
     }
 
 
@@ -169,15 +176,16 @@ def find_data(layout: Layout, key: str) -> str | None:
     return None
 
 
-def make_plan(config: Config, layout: Layout, *, verify: bool = False) -> Plan:
+def make_plan(config: Config, layout: Layout, *, verify: bool = False, key: str | None = None) -> Plan:
     """Compare the settings with what is committed.
 
     Args:
         config: the settings wanted.
         layout: the chain.
         verify: hash the committed files again; a damaged block counts as missing.
+        key: the data's source key, where it is known already.
     """
-    key = stored_source_key(config, layout) or source_key(config)
+    key = key or stored_source_key(config, layout) or source_key(config)
     digest = find_data(layout, key)
     sizes = (0.0, *config.step_sizes)
     before = None if read_json(layout.manifest) is None else read_manifest(layout)
@@ -241,9 +249,9 @@ def changed_settings(before: dict[str, Any] | None, config: Config, k: int) -> s
         old = block_settings(parse_config((before or {})["config"]), k)
     except (InputError, KeyError, IndexError):
         return ""
-    new = block_settings(config, k)
-    pairs = zip(flattened(old).items(), flattened(new).items(), strict=False)
-    return ", ".join(f"{key} {was} → {now}" for (key, was), (_, now) in pairs if was != now)
+    was, now = flattened(old), flattened(block_settings(config, k))
+    changed = [key for key in {**was, **now} if was.get(key) != now.get(key)]
+    return ", ".join(f"{key} {was.get(key)} → {now.get(key)}" for key in changed)
 
 
 def read_manifest(layout: Layout) -> dict[str, Any] | None:
@@ -306,6 +314,11 @@ def arrange(layout: Layout, chain: tuple[str, ...]) -> None:
             _move(stored, place)
     for path in sorted((layout.chain / "measures").glob("*.json")):
         if path.stem not in wanted:
+            path.unlink()
+    start = (read_json(layout.manifest) or {}).get("config", {}).get("start", {}).get("weights") or ()
+    starts = {layout.start(k, digest).name for k, digest in enumerate(start, start=1)}
+    for path in sorted((layout.chain / "start").glob("*")):
+        if path.name not in starts:
             path.unlink()
 
 

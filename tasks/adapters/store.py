@@ -24,7 +24,7 @@ from jko.config import Config
 from jko.errors import InputError
 from jko.seeds import generator
 from jko.velocity import VelocityField
-from tasks.adapters.commit import SAMPLES, digest_of, read_commit, read_json, write_json
+from tasks.adapters.commit import SAMPLES, digest_of, file_digest, read_commit, read_json, write_json
 from tasks.adapters.layout import Layout
 
 WEIGHTS = "weights.safetensors"
@@ -229,6 +229,38 @@ def unpack_tensors(content: bytes) -> dict[str, Tensor]:
         return load(content)
     except SafetensorError as error:
         raise ValueError(str(error)) from None
+
+
+def load_start(layout: Layout, k: int, digest: str, block: Block) -> Block:
+    """Read the weights that block k starts from into it.
+
+    Raises:
+        InputError: the file is missing or damaged, or is of another network or dimension.
+    """
+    path = layout.start(k, digest)
+    if not path.is_file() or file_digest(path) != digest:
+        raise InputError(
+            f"{path}: the weights that block {k} starts from are missing or damaged; "
+            f"give --start-from again, the chain they came from"
+        )
+    state = load_file(path)
+    stored, wanted = architecture(state), architecture(block.state_dict())
+    if stored != wanted:
+        raise InputError(
+            f"block {k} starts from weights of another network ({stored}), and this chain's is {wanted}; "
+            "start from a chain of equal network and dimension, or from none"
+        )
+    block.load_state_dict(state)
+    return block
+
+
+def architecture(state: Mapping[str, Tensor]) -> str:
+    """Dimension, Fourier features and widths of the hidden layers, from a block's weights."""
+    widths = [
+        len(value) for name, value in state.items() if name.startswith("field.stack") and "bias" in name
+    ]
+    fourier, dim = state["field.frequencies"].shape
+    return f"dimension {dim}, hidden {widths[:-1]}" + (f", fourier {fourier}" if fourier else "")
 
 
 def load_block(layout: Layout, config: Config, k: int, fingerprint: str, dim: int) -> Block:

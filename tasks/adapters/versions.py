@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import logging
 import os
 from pathlib import Path
 
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from jko.errors import InputError
 from tasks.adapters.commit import digest_of, file_digest, read_json, write_json, write_text
 from tasks.adapters.layout import Layout
 
@@ -54,7 +59,6 @@ def commit_partial(root: Path) -> bool:
         Whether DVC knows the blocks now.
     """
     from dvc.repo import Repo
-    from ruamel.yaml import YAML
 
     _quiet()
     try:
@@ -96,6 +100,60 @@ def data_version(path: Path) -> str:
     odb = HashFileDB(MemoryFileSystem(), "/versions")
     version = build(odb, str(path.resolve()), LocalFileSystem(), "md5", dry_run=True)[2].hash_info.value
     return version or ""
+
+
+def recorded_md5(path: Path) -> str | None:
+    """The MD5 that ``FILE.dvc`` beside a file records; ``None`` where DVC does not track it so."""
+    record = path.with_name(f"{path.name}.dvc")
+    if not record.is_file():
+        return None
+    try:
+        outs = YAML(typ="safe").load(record.read_text())["outs"]
+        return next((str(out["md5"]) for out in outs if out["path"] == path.name), None)
+    except (YAMLError, KeyError, TypeError):
+        raise InputError(f"{record}: not readable as a record of DVC") from None
+
+
+def fetch_tracked(path: Path, root: Path) -> None:
+    """Make a file that DVC tracks be what ``FILE.dvc`` records: from DVC's cache, else its remote.
+
+    A file that was changed here and that DVC does not have is never overwritten.
+
+    Args:
+        path: the file.
+        root: the project's folder, for messages.
+
+    Raises:
+        InputError: it cannot be had.
+    """
+    md5 = recorded_md5(path)
+    if md5 is None or (path.is_file() and _md5(path) == md5):
+        return
+    from dvc.repo import Repo
+
+    _quiet()
+    record = path.with_name(f"{path.name}.dvc").resolve()
+    name = (
+        path.resolve().relative_to(root.resolve()) if path.resolve().is_relative_to(root.resolve()) else path
+    )
+    try:
+        with Repo(str(record.parent)) as repo:
+            if not repo.cache.local.exists(md5):
+                repo.fetch([str(record)])
+            repo.checkout([str(record)])
+        if _md5(path) != md5:
+            raise InputError("DVC left another file in its place")
+    except Exception as error:  # whatever DVC or a remote raise
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f"{name}: the file is not the version that {record.name} records ({md5[:8]}), and it cannot be "
+            f"fetched ({said[:200]}); run dvc pull, or dvc add if the file was changed on purpose"
+        ) from None
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def _quiet() -> None:

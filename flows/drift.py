@@ -1,0 +1,97 @@
+"""How new data fare under a chain that was trained on older ones."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from flows.models import columns_of, open_chain, rows_of
+from jko.config import Config
+from jko.errors import InputError
+from jko.seeds import counter_seed
+from jko.smoothing import ornstein_uhlenbeck
+from tasks.adapters.commit import read_json
+from tasks.adapters.layout import Layout
+from tasks.adapters.plan import read_manifest
+from tasks.adapters.store import DataFacts, read_samples
+from tasks.datasets.prepare import PARTS
+from tasks.datasets.sources import SOURCES
+from tasks.datasets.table import Array
+
+#: rows that are scored at most
+LARGEST = 10_000
+
+
+def drift(layout: Layout, config: Config) -> dict[str, float]:
+    r"""The mean −log q of new data under the last chain, against that chain's own test NLL.
+
+    .. math:: change = NLL_{new} - NLL_{test}, \quad SE^2 = SE_{new}^2 + SE_{test}^2
+
+    Rows that the chain has seen (in any part of its data) are left out: it knows its training rows by
+    heart. So the new rows and the test rows are two independent samples, not paired ones, and the
+    standard error is that of a difference of two means; it is right for the chain as it is, and says
+    nothing of the chance in its training. If fewer than two rows are new, as in a file that only lost
+    rows, all of them count. Rows of a smoothed chain (``data.smoothing``) cannot be recognised, so all
+    count, smoothed as the chain's own are.
+
+    Args:
+        layout: the last chain, complete and evaluated.
+        config: the settings of the new data.
+
+    Returns:
+        ``drift/nll``, ``drift/nll_se``, ``drift/test_nll``, ``drift/test_nll_se``, ``drift/change``,
+        ``drift/change_se``, nats in data units, and ``drift/rows``.
+
+    Raises:
+        InputError: the data cannot be scored under that chain.
+    """
+    old, chain, facts = open_chain(layout)
+    table = SOURCES[config.data.source](columns_of(config.data, facts), old.seed + 1)
+    rows = unseen(rows_of(table, facts, old.seed), layout, facts)
+    if len(rows) < 2:
+        raise InputError(f"{table.name}: {len(rows)} row; at least 2 are needed to compare")
+    if len(rows) > LARGEST:
+        draw = np.random.default_rng(counter_seed(old.seed, "drift"))
+        rows = rows[np.sort(draw.choice(len(rows), LARGEST, replace=False))]
+    if facts.smoothing:
+        draw = np.random.default_rng(counter_seed(old.seed, "smoothing", "drift"))
+        standard = (rows - np.array(facts.shift)) / np.array(facts.scale)
+        rows = ornstein_uhlenbeck(standard, facts.smoothing, draw) * np.array(facts.scale) + facts.shift
+    values = -chain.log_prob(torch.from_numpy(rows), seed=old.seed)[0].double().cpu().numpy()
+    tested = read_json(layout.metrics)
+    if tested is None:
+        raise InputError(f"{layout.chain}: it has no test NLL to compare with; run jko resume {layout.chain}")
+    return compared(values, tested["test/nll"], tested["test/nll_se"])
+
+
+def compared(values: NDArray[Any], test_nll: float, test_nll_se: float) -> dict[str, float]:
+    """The figures of :func:`drift` from −log q of every new row and the chain's test NLL."""
+    nll, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values))
+    return {
+        "drift/nll": nll,
+        "drift/nll_se": error,
+        "drift/test_nll": test_nll,
+        "drift/test_nll_se": test_nll_se,
+        "drift/change": nll - test_nll,
+        "drift/change_se": math.hypot(error, test_nll_se),
+        "drift/rows": float(len(values)),
+    }
+
+
+def unseen(rows: Array, layout: Layout, facts: DataFacts) -> Array:
+    """The rows that are in no part of a chain's data, or all if fewer than two are not."""
+    fingerprint = (read_manifest(layout) or {})["fingerprints"][0]
+    seen = np.concatenate([read_samples(layout, 0, fingerprint, part) for part in PARTS])
+    standard = ((rows - np.array(facts.shift)) / np.array(facts.scale)).astype(np.float32)
+    new = ~np.isin(_as_bytes(standard), _as_bytes(seen))
+    return rows[new] if new.sum() >= 2 else rows
+
+
+def _as_bytes(rows: NDArray[np.float32]) -> NDArray[Any]:
+    """Every row as one value that can be compared."""
+    rows = np.ascontiguousarray(rows)
+    return rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()

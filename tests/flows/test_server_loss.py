@@ -1,0 +1,59 @@
+"""Prefect's server dies in the middle of a run: the run does not, and it ends."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from flows.status import chain_status
+from tasks.adapters.commit import read_json
+from tasks.adapters.layout import Layout
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = (
+    "--preset", "smoke", "--set", "training.flow_matching_iterations=400",
+    "--set", "training.iterations=20", "--set", "data.rows=1000", "--set", "steps.count=2",
+)  # fmt: skip
+
+
+def test_a_server_lost_in_the_middle_costs_a_warning(tmp_path: Path, home: Path, server: str) -> None:
+    """With a server of its own, killed with its keeper once block 1 is committed."""
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    (tmp_path / "profiles.toml").write_text("")
+    (tmp_path / "prefect").mkdir()
+    migrated = sqlite3.connect(home / ".jko" / "prefect" / "prefect.db")
+    with sqlite3.connect(tmp_path / "prefect" / "prefect.db") as copy:  # spares it seconds of migrations
+        migrated.backup(copy)
+    own = {
+        "PREFECT_API_URL": "", "PREFECT_PROFILES_PATH": str(tmp_path / "profiles.toml"),
+        "PREFECT_HOME": str(tmp_path / "prefect"), "PYTHONPATH": str(ROOT),
+    }  # fmt: skip
+    with (tmp_path / "log.txt").open("wb") as log:
+        run = subprocess.Popen(
+            [sys.executable, "-m", "flows.cli.main", "train", *SETTINGS, "--chain", "chain"],
+            cwd=tmp_path, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, **own},
+        )  # fmt: skip
+    deadline = time.monotonic() + 180
+    while not list((tmp_path / "chain" / "blocks").glob("1-*/COMMIT.json")):
+        assert run.poll() is None, (tmp_path / "log.txt").read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    keeper = psutil.Process(read_json(tmp_path / ".jko" / "server" / "keeper.json")["pid"])
+    for process in (keeper, *keeper.children(recursive=True)):
+        process.kill()
+    assert run.wait(60) == 0, (tmp_path / "log.txt").read_text()
+    said = (tmp_path / "log.txt").read_text()
+    assert said.count("warning: Prefect could not be told how the run ended") == 1
+    assert "report chain.report/report.html" in said
+    assert chain_status(Layout(tmp_path / "chain"))["state"] == "complete"
+    again = subprocess.run(
+        [sys.executable, "-m", "flows.cli.main", "train", *SETTINGS, "--chain", "chain"],
+        cwd=tmp_path, capture_output=True, text=True, env={**os.environ, **own}, timeout=60, check=True,
+    )  # fmt: skip
+    assert "nothing to do: all 2 blocks" in again.stderr

@@ -21,7 +21,7 @@ HEADINGS = (
 )  # fmt: skip
 RIGHT = ("test NLL", "gap", "ε", "KL ≤", "seed", "time")
 #: what a narrow terminal does without, the first first
-DROPPED = ("ε", "KL ≤", "gap", "seed", "time", "blocks", "data")
+DROPPED = ("ε", "KL ≤", "gap", "seed", "time", "blocks", "data", "started")
 WIDE = 180
 
 

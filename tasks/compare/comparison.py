@@ -228,7 +228,8 @@ def why_unpaired(baseline: Subject, other: Subject) -> str:
         record = subject.record
         if record.figures is None:
             blocks = f"{record.about['blocks']} of {record.about['planned']} blocks done"
-            return f"{subject.label} has no evaluation on test rows ({blocks})"
+            known = " kept" if "test/nll" in record.tracked else f" ({blocks})"
+            return f"{subject.label} has no evaluation on test rows{known}"
         if record.test_rows is None or not record.test_digest:
             return (
                 f"{subject.label} was evaluated by an earlier version, which kept too little of its test rows"

@@ -15,6 +15,7 @@ from tasks.adapters.commit import read_json
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import read_manifest, stored_config
 from tasks.adapters.store import load_chain, read_curve, read_facts, read_samples
+from tasks.headline import STEP
 
 CHAIN = Path("chain")
 QUICK = ("--set", "training.flow_matching_iterations=60", "--set", "training.iterations=20")
@@ -194,7 +195,18 @@ def test_mlflow_has_one_run_with_steps_and_where_it_came_from(inside: Layout) ->
     assert sorted(entry.step for entry in history) == [1, 2, 3]
     assert "test/nll" in run.data.metrics
     stored = {item.path for item in client.list_artifacts(run.info.run_id)}
-    assert stored == {"report", "blocks"}
+    assert stored == {"report", "blocks", "record"}
+    kept = {Path(item.path).name for item in client.list_artifacts(run.info.run_id, "record")}
+    assert kept == {
+        "about.json", "measures.json", "figures.json", "certificate.json", "events.jsonl",
+        "test_rows.parquet", "sample_rows.parquet",
+    }  # fmt: skip
+    # few well-named metrics; all figures are in the record
+    names = {name for name in run.data.metrics if name.startswith("step/")}
+    assert names == {f"step/{name}" for name in STEP}
+    assert {name.split("/")[0] for name in set(run.data.metrics) - names} == {
+        "chain", "test", "time", "inversion_error_chain", "steps",
+    }  # fmt: skip
 
 
 def test_prefect_knows_every_block_as_a_task(inside: Layout, server: str) -> None:

@@ -8,9 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
+from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
+from tasks.adapters.journal import Journal
 from tasks.adapters.layout import Layout
-from tasks.adapters.tracking import Journal, Tracker, git_commit
+from tasks.adapters.tracking import Tracker, git_commit
+from tasks.adapters.tracking_store import follow_move
 
 IDENTITY = "a" * 64
 
@@ -44,6 +47,8 @@ def test_a_journal_survives_a_cut_line_and_keeps_first_timestamps(tmp_path: Path
     assert list(again.entries) == [("a", 1)]
     assert again.add({"a": 1.0}, 1) == []
     assert again.entries["a", 1] == first[0]
+    again.add({"b": 2.0}, 1)
+    assert list(Journal(path).entries) == [("a", 1), ("b", 1)]  # the cut line spoils no other
 
 
 def test_a_run_left_open_is_reopened_and_marked(tmp_path: Path, client: MlflowClient) -> None:
@@ -80,10 +85,10 @@ def test_curves_are_thin_and_in_a_run_of_their_own(tmp_path: Path, client: Mlflo
     frame = pd.DataFrame({"phase": "jko", "iteration": range(5000), "loss": 1.0, "objective": 2.0})
     for _ in range(2):
         tracker.curve(1, "1-abc", frame)
-    experiment = client.get_experiment_by_name("jko").experiment_id
     query = f"tags.`mlflow.parentRunId` = '{tracker.run_id}'"
-    children = client.search_runs([experiment], query)
-    assert len(children) == 1
+    places = [client.get_experiment_by_name(name).experiment_id for name in ("jko-blocks", "jko")]
+    children, beside = (client.search_runs([place], query) for place in places)
+    assert (len(children), len(beside)) == (1, 0)
     assert len(client.get_metric_history(children[0].info.run_id, "jko/loss")) <= 200
 
 
@@ -102,3 +107,95 @@ def test_an_unreachable_server_costs_one_warning(
 
 def test_the_git_commit_is_empty_outside_git(tmp_path: Path) -> None:
     assert git_commit(tmp_path) == ""
+
+
+def project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+    """The project's own store, as the command line sets it."""
+    (folder / ".jko").mkdir(exist_ok=True)
+    uri = f"sqlite:///{folder.resolve() / '.jko' / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    return MlflowClient(uri)
+
+
+def test_an_open_run_of_another_plan_of_the_chain_is_closed(tmp_path: Path, client: MlflowClient) -> None:
+    """Killed, then trained under other settings: whoever holds the chain knows that the first is dead."""
+    left = opened(tmp_path)
+    other = opened(tmp_path, "c" * 64)
+    run = client.get_run(str(left.run_id))
+    assert (run.info.status, run.data.tags["jko.status"]) == ("KILLED", "crashed")
+    other.close("KILLED")
+    run = client.get_run(str(other.run_id))
+    assert (run.info.status, run.data.tags["jko.status"]) == ("KILLED", "interrupted")
+
+
+def test_in_a_shared_store_a_chain_of_another_machine_is_left_alone(
+    tmp_path: Path, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same folder names there, the same plan: neither found as ours nor marked as dead."""
+    monkeypatch.setattr("platform.node", lambda: "elsewhere")
+    theirs = opened(tmp_path)
+    theirs.record.unlink()
+    monkeypatch.setattr("platform.node", lambda: "here")
+    ours = opened(tmp_path)
+    assert ours.run_id != theirs.run_id
+    assert client.get_run(str(theirs.run_id)).info.status == "RUNNING"
+
+
+def test_a_moved_project_finds_its_run_and_writes_beside_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, after = tmp_path / "before", tmp_path / "after here"  # a blank is %20 in addresses
+    before.mkdir()
+    project(before, monkeypatch)
+    tracker = opened(before)
+    (before / "file.txt").write_text("kept")
+    tracker.artefacts(before / "file.txt", "report")
+    tracker.close("FINISHED")
+    before.rename(after)
+    client = project(after, monkeypatch)
+    _artifact_repos_cache.clear()  # MLflow's memory of addresses, which ends with the process
+    again = opened(after)
+    assert again.run_id == tracker.run_id
+    again.made(lambda folder: (folder / "new.txt").write_text("made") and None, "record")
+    assert not before.exists()
+    place = after / ".jko" / "mlartifacts" / str(again.run_id) / "artifacts"
+    assert {path.name for path in place.rglob("*.txt")} == {"file.txt", "new.txt"}
+    assert Path(client.download_artifacts(str(again.run_id), "report/file.txt")).read_text() == "kept"
+    assert client.get_run(str(again.run_id)).data.tags["jko.chain"] == "chain"
+
+
+def test_addresses_that_somebody_chose_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = project(tmp_path, monkeypatch)
+    (tmp_path / ".jko" / "mlartifacts").mkdir()
+    chosen = ("s3://bucket/.jko/mlartifacts", "file:///elsewhere/files", "file:///old/.jko/mlartifacts2")
+    ids = [client.create_experiment(str(i), artifact_location=address) for i, address in enumerate(chosen)]
+    moved = client.create_experiment("moved", artifact_location="file:///old/.jko/mlartifacts")
+    assert follow_move(tmp_path) == 1
+    assert follow_move(tmp_path) == 0
+    assert [client.get_experiment(one).artifact_location for one in ids] == list(chosen)
+    own = (tmp_path.resolve() / ".jko" / "mlartifacts").as_uri()
+    assert client.get_experiment(moved).artifact_location == own
+
+
+def test_a_run_deleted_on_mlflows_page_is_made_anew(tmp_path: Path, client: MlflowClient) -> None:
+    first = opened(tmp_path)
+    first.step(1, {"nll": 2.0})
+    client.delete_run(str(first.run_id))
+    second = opened(tmp_path)
+    assert second.run_id != first.run_id
+    assert client.get_run(str(second.run_id)).data.metrics == {"step/nll": 2.0}
+
+
+def test_what_cannot_be_made_costs_one_warning(
+    tmp_path: Path, client: MlflowClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracker = opened(tmp_path)
+
+    def full(folder: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with caplog.at_level(logging.WARNING):
+        tracker.made(full, "record")
+        tracker.step(1, {"nll": 1.0})
+    assert "No space left on device" in caplog.text
+    assert tracker.journal.entries["step/nll", 1].value == 1.0

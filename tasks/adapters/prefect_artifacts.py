@@ -186,7 +186,8 @@ def result_text(layout: Layout, metrics: Mapping[str, float], run_id: str | None
     page, chain = (layout.report / "report.html").resolve(), shlex.quote(str(layout.chain))
     tracked = f"- MLflow run: `{run_id}`\n" if run_id else ""
     return (
-        f"# {layout.chain.name}\n\n| on test rows | nats |\n|---|---|\n{rows}\n\n"
+        f"# {layout.chain.name}\n\n| figure (log-densities in nats, on test rows) | value |\n|---|---|\n"
+        f"{rows}\n\n"
         f"- report: [{page}]({page.as_uri()})\n- chain: `{layout.chain}`\n{tracked}\n"
         f"```sh\njko status {chain}\njko sample {chain} -n 1000 -o samples.csv\n```\n"
     )

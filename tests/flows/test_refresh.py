@@ -165,8 +165,12 @@ def test_score_tells_apart_the_same_law_and_another_and_stops(root: Path) -> Non
 
 
 def test_new_data_get_a_chain_of_their_own_that_knows_its_parent(root: Path) -> None:
+    """Within a flow run, as schedules call it."""
+    from prefect import flow
+
     append(root, law(100, 4))
-    knows_its_parent(root, refresh(NAME, settings(root), root, "retrain"), "retrain")
+    outer = flow(name="outer")(lambda: refresh(NAME, settings(root), root, "retrain"))
+    knows_its_parent(root, outer(), "retrain")
 
 
 def test_a_warm_start_begins_with_the_weights_of_the_parent(warmed: tuple[Path, Outcome]) -> None:

@@ -152,3 +152,23 @@ def test_the_source_key_follows_the_file_content_and_not_its_path(tmp_path: Path
 
 def test_fingerprint_of_data_is_not_that_of_a_block() -> None:
     assert data_fingerprint(DIGEST) == fingerprints(config(), DIGEST)[0]
+
+
+def test_weights_to_start_from_belong_to_their_blocks_and_to_the_folder(layout: Layout) -> None:
+    before = fingerprints(config(), DIGEST)
+    first, second = "a" * 64, "b" * 64
+    after = config(start={"weights": [first, second]})
+    commit_chain(layout, config())
+    changed = [block.reason for block in make_plan(after, layout).missing]
+    assert changed[0] == f"start None → {first}"
+    assert fingerprints(config(start={"weights": None}), DIGEST) == before
+    assert fingerprints(config(start={"weights": [first]}), DIGEST)[1] == fingerprints(after, DIGEST)[1]
+    layout.start(1, first).parent.mkdir()
+    for k, digest in ((1, first), (2, second), (2, first)):
+        layout.start(k, digest).write_text("weights")
+    arrange(layout, write_manifest(after, layout, DIGEST))
+    assert {path.name for path in (layout.chain / "start").iterdir()} == {
+        layout.start(1, first).name, layout.start(2, second).name,
+    }  # fmt: skip
+    arrange(layout, write_manifest(config(), layout, DIGEST))
+    assert not any((layout.chain / "start").iterdir())

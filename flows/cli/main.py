@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from flows.cli import chains, experiments, guarantees, models
+from flows.cli import chains, experiments, guarantees, models, schedules
 from jko.errors import JkoError
 
 
@@ -18,7 +18,7 @@ def cli() -> None:
 
 for command in (
     chains.train, chains.resume, chains.report, chains.status, chains.stage, guarantees.certify,
-    models.sample, models.score, experiments.experiment,
+    models.sample, models.score, experiments.experiment, schedules.schedule, schedules.up, schedules.down,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import psutil
 
 from tasks.adapters.lock import is_alive
+
+#: for those that outlived the head of their family
+LEFT_SECONDS = 5.0
 
 
 def identity(pid: int | None = None) -> dict[str, Any]:
@@ -21,42 +25,56 @@ def lives(record: Any) -> bool:
 
 
 def end_family(record: Any, patience: float) -> bool:
-    """Ask a process to stop; kill it and what it started if they have not after a patience.
+    """Ask a process to stop, and kill it and what it started if they have not after a patience.
 
     Args:
-        record: of :func:`identity`.
+        record: of :func:`identity`. If the process led a session, those in it are found also after
+            its death.
         patience: seconds.
 
     Returns:
-        Whether it was alive.
+        Whether any of them was alive.
     """
-    if not lives(record):
-        return False
-    try:
-        head = psutil.Process(record["pid"])
-        family = [head, *head.children(recursive=True)]
-        head.terminate()
+    found = _family(record)
+    if lives(record):
+        head = found[0]
+        _ask(head, "terminate")
         psutil.wait_procs([head], timeout=patience)
-        family += [child for child in _descendants(family) if child not in family]
-    except psutil.Error:
-        return False
-    # what the head left behind gets the same request, and then no choice
-    for request, seconds in (("terminate", 5.0), ("kill", 5.0)):
-        left = [process for process in family if process.is_running()]
+    # what the head left behind or started meanwhile gets the same request, and then no choice
+    left = [*found, *_family(record)]
+    for request in ("terminate", "kill"):
+        left = [process for process in left if process.is_running()]
         for process in left:
-            try:
-                getattr(process, request)()
-            except psutil.Error:
-                continue
-        family = psutil.wait_procs(left, timeout=seconds)[1]
-    return True
+            _ask(process, request)
+        left = psutil.wait_procs(left, timeout=LEFT_SECONDS)[1]
+    return bool(found)
 
 
-def _descendants(family: list[psutil.Process]) -> list[psutil.Process]:
-    found = []
-    for process in family:
+def _family(record: Any) -> list[psutil.Process]:
+    """The process if it lives, first; its descendants; and those of its session."""
+    if not isinstance(record, dict) or "pid" not in record:
+        return []
+    if lives(record):
         try:
-            found += process.children(recursive=True)
+            head = psutil.Process(record["pid"])
+            return [head, *head.children(recursive=True)]
         except psutil.Error:
-            continue
-    return found
+            return []
+    # the kernel gives the pid of a session's leader to nobody as long as the session has members
+    if psutil.pid_exists(record["pid"]):
+        return []
+    return [process for process in psutil.process_iter() if _session_of(process) == record["pid"]]
+
+
+def _session_of(process: psutil.Process) -> int | None:
+    try:
+        return os.getsid(process.pid)
+    except OSError:
+        return None
+
+
+def _ask(process: psutil.Process, request: str) -> None:
+    try:
+        getattr(process, request)()
+    except psutil.Error:
+        return

@@ -112,7 +112,7 @@ def revive(root: Path, address: str) -> bool:
 def stop_unused(root: Path) -> None:
     """End the embedded server if nobody uses it any more: what a killed user may have left."""
     home = root.resolve() / ".jko" / "server"
-    if _keeper(home) is None:
+    if not (home / "keeper.json").exists():
         return
     with filelock.FileLock(home / "lock", timeout=60):
         if not live_users(home):
@@ -160,6 +160,8 @@ def _running(home: Path) -> str | None:
 
 
 def _start(home: Path, port: int) -> str:
+    # a keeper that was killed leaves a server without one, on the same database
+    end_family(read_json(home / "keeper.json"), STOP_SECONDS)
     with (home / "keeper.log").open("a") as log:
         keeper = subprocess.Popen(
             [sys.executable, "-P", "-m", "tasks.adapters.keeper", str(home), str(port)],
@@ -172,8 +174,5 @@ def _start(home: Path, port: int) -> str:
 
 def _await_stop(home: Path) -> None:
     """The keeper sees that no user is left; wait for it, and end it if it does not."""
-    record = _keeper(home)
-    if record is None:
-        return
-    end_family(record, STOP_SECONDS)
+    end_family(read_json(home / "keeper.json"), STOP_SECONDS)
     (home / "keeper.json").unlink(missing_ok=True)

@@ -73,18 +73,19 @@ class Child:
         """Start it if it does not run and its pause is over; whether it was started."""
         if (self.process is not None and self.process.poll() is None) or not self.pause.over():
             return False
+        end_family(self.record, self.patience)  # what a dead one left, such as its hold on a port
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
                 self.words, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env={**os.environ, **self.environment},
+                env={**os.environ, **self.environment}, start_new_session=True,
             )  # fmt: skip
         self.record = {**identity(self.process.pid), "ended": self.pause.tries - 1}
         return True
 
     def stop(self) -> None:
         """End it and all that it started."""
-        if self.process is not None and self.process.poll() is None:
-            end_family(self.record, self.patience)
+        end_family(self.record, self.patience)
+        if self.process is not None:
             self.process.wait()
 
 

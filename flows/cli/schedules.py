@@ -15,7 +15,8 @@ from jko.config import Config
 from jko.errors import InputError
 from tasks.adapters.environment import named_server, platform_environment
 from tasks.adapters.layout import Layout
-from tasks.adapters.up import bring_up, state_of, take_down
+from tasks.adapters.up import bring_up, take_down
+from tasks.adapters.up_state import state_of
 
 PORT = click.IntRange(1, 65535)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 
 def platform_environment(root: Path) -> None:
@@ -48,3 +49,17 @@ def named_server() -> str | None:
         return values["profiles"][active].get("PREFECT_API_URL")
     except (OSError, ValueError, KeyError, AttributeError):
         return None
+
+
+def named_mlflow() -> str | None:
+    """The MLflow server the user named, if it is one."""
+    address = os.environ.get("MLFLOW_TRACKING_URI", "")
+    return address if urlsplit(address).scheme in ("http", "https") else None
+
+
+def without_password(address: str) -> str:
+    """An address that may be shown and stored."""
+    parts = urlsplit(address)
+    if "@" not in parts.netloc:
+        return address
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

@@ -16,7 +16,7 @@ from prefect.states import Cancelled, Crashed
 
 from tasks.adapters.commit import read_json, write_json
 from tasks.adapters.processes import identity, lives
-from tasks.adapters.up import records_of_runs
+from tasks.adapters.up_state import records_of_runs
 
 OPEN = ["PENDING", "RUNNING", "CANCELLING"]
 #: how long Prefect waits for a submitted run's process before it gives its turn to another

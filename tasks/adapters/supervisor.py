@@ -18,10 +18,10 @@ from pathlib import Path
 import filelock
 
 from tasks.adapters.commit import read_json, write_json
-from tasks.adapters.environment import named_server, platform_environment
+from tasks.adapters.environment import named_mlflow, named_server, platform_environment, without_password
 from tasks.adapters.processes import end_family, identity
-from tasks.adapters.server import prefect_server, revive
-from tasks.adapters.up import home_of, mlflow_address, records_of_runs, without_password
+from tasks.adapters.server import prefect_server, revive, running_server
+from tasks.adapters.up_state import home_of, records_of_runs
 
 LOOK_SECONDS = 0.5
 #: before a child that ended is started again: 1, 2, 4 … seconds
@@ -102,7 +102,7 @@ def children_of(root: Path, api: str, mlflow_port: int) -> dict[str, Child]:
     }
     words = [*python, "tasks.adapters.worker", str(root)]
     children = {"runner": Child(words, worker, home / "runner.log", WORKER_SECONDS)}
-    if mlflow_address() is None:
+    if named_mlflow() is None:
         store = {
             # by the environment: a database's address may hold a password
             "MLFLOW_BACKEND_STORE_URI": os.environ["MLFLOW_TRACKING_URI"],
@@ -134,7 +134,7 @@ def supervise(root: Path, prefect_port: int, mlflow_port: int) -> int:
         children = children_of(root, api, mlflow_port)
         about = {
             **identity(), "api": without_password(api), "prefect": page_of(api), "prefect_own": own,
-            "mlflow": without_password(mlflow_address() or f"http://127.0.0.1:{mlflow_port}"),
+            "mlflow": without_password(named_mlflow() or f"http://127.0.0.1:{mlflow_port}"),
         }  # fmt: skip
         try:
             while True:
@@ -157,8 +157,6 @@ def supervise(root: Path, prefect_port: int, mlflow_port: int) -> int:
 
 def keep_server(root: Path, api: str, pause: Pause) -> None:
     """Start the embedded Prefect server again if it has ended."""
-    from tasks.adapters.server import running_server
-
     if running_server(root) is None and pause.over() and revive(root, api):
         print(f"Prefect's server had ended; started again at {api}", file=sys.stderr, flush=True)
 

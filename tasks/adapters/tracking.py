@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from tasks.adapters.commit import read_json, write_json
+from tasks.adapters.environment import without_password
 from tasks.adapters.layout import Layout
 
 if TYPE_CHECKING:
@@ -126,16 +127,20 @@ class Tracker:
         if self.run_id is None:
             run = self._client.create_run(self._experiment(), run_name=name, tags=self._tags(tags))
             self.run_id = run.info.run_id
-            write_json(self.record, {"run_id": self.run_id, "store": self._client.tracking_uri})
+            write_json(self.record, {"run_id": self.run_id, "store": self._store})
             self._log_params(params)
         else:
             self._reopen(tags)
         self._send(list(self.journal.entries.values()))
 
+    @property
+    def _store(self) -> str:
+        return without_password(self._client.tracking_uri)
+
     def _find_run(self) -> str | None:
         """The run made earlier for this plan, by its stored id or, failing that, by tag."""
         record = read_json(self.record) or {}
-        if record.get("store") == self._client.tracking_uri:
+        if record.get("store") == self._store:
             return record.get("run_id")
         found = self._client.search_runs(
             [self._experiment()], f"tags.`jko.plan` = '{self.identity}'", max_results=1

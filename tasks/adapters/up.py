@@ -7,7 +7,6 @@ children by pid and start time; so they are found again also after the superviso
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -15,15 +14,16 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import filelock
 
 from jko.errors import InputError, JkoError
 from tasks.adapters.commit import read_json
-from tasks.adapters.environment import named_server
+from tasks.adapters.environment import named_mlflow, named_server
 from tasks.adapters.processes import end_family, identity, lives
 from tasks.adapters.server import free_port, running_server, stop_unused
+from tasks.adapters.up_state import home_of, records_of_runs, state_of
 
 PREFECT_PORT, MLFLOW_PORT = 4200, 5000
 #: until everything must answer: Prefect and MLflow first migrate their databases
@@ -37,22 +37,6 @@ WHAT = {"runner": "the runner of schedules", "mlflow": "MLflow's server"}
 
 class UpError(JkoError):
     """The servers did not come up."""
-
-
-def home_of(root: Path) -> Path:
-    """The folder of the supervisor's state and logs."""
-    return root.resolve() / ".jko" / "up"
-
-
-def records_of_runs(root: Path) -> Path:
-    """Where scheduled runs leave their process while they work."""
-    return home_of(root) / "runs"
-
-
-def state_of(root: Path) -> dict[str, Any] | None:
-    """What the living supervisor says of itself and its children; ``None`` if nothing is up."""
-    record = read_json(home_of(root) / "up.json")
-    return record if lives(record) else None
 
 
 def bring_up(root: Path, prefect_port: int | None, mlflow_port: int | None) -> tuple[dict[str, Any], bool]:
@@ -131,18 +115,6 @@ def clean(root: Path) -> list[str]:
     return found
 
 
-def without_password(address: str) -> str:
-    """An address that may be shown."""
-    parts = urlsplit(address)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
-def mlflow_address() -> str | None:
-    """The MLflow server the user named, if it is one."""
-    address = os.environ.get("MLFLOW_TRACKING_URI", "")
-    return address if urlsplit(address).scheme in ("http", "https") else None
-
-
 def answers(address: str) -> bool:
     """Whether a server answers with success at an address."""
     try:
@@ -163,7 +135,7 @@ def _ports(root: Path, prefect_port: int | None, mlflow_port: int | None) -> tup
             raise InputError(f"{name} {wanted}: another program listens there; give a free one, or none")
     if prefect_port is not None and named_server() is not None:
         raise InputError("--port is of the embedded server, but PREFECT_API_URL names another; unset one")
-    if mlflow_port is not None and mlflow_address() is not None:
+    if mlflow_port is not None and named_mlflow() is not None:
         raise InputError("--mlflow-port: MLFLOW_TRACKING_URI names a server already; unset one")
     if prefect_port is not None and running is not None and urlsplit(running).port != prefect_port:
         raise InputError(f"--port {prefect_port}: a command uses the server at {running}; wait until it ends")

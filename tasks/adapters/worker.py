@@ -19,6 +19,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.workers.process import ProcessWorker
 
 from jko.errors import InputError
+from tasks.adapters.scheduled_runs import close_dead_runs
+from tasks.adapters.server import running_server, wait_until_healthy
 
 #: a worker of this pool anywhere may take the runs: ``prefect worker start --pool jko``
 POOL = "jko"
@@ -85,9 +87,6 @@ def answers_since(api: str, root: Path, started: float) -> bool:
 
 def work(root: Path) -> None:
     """Wait for the server, prepare the queue, close what died, and become Prefect's worker."""
-    from tasks.adapters.scheduled_runs import close_dead_runs
-    from tasks.adapters.server import running_server, wait_until_healthy
-
     api = os.environ["PREFECT_API_URL"]
     wait_until_healthy(api, root)
     alone = running_server(root) == api

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 
 def platform_environment(root: Path) -> None:
@@ -23,6 +24,8 @@ def platform_environment(root: Path) -> None:
         "PREFECT_CLI_PROMPT": "false",
         # a lost server is asked again for 6 s (2 + 4), not for a minute
         "PREFECT_CLIENT_MAX_RETRIES": "2",
+        # a turn to run must outlive a restart of the server; in memory it would be lost, and never end
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         # "true" and not "1": MLflow accepts only the word
         "DO_NOT_TRACK": "true",
         "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -50,3 +53,17 @@ def named_server() -> str | None:
         return values["profiles"][active].get("PREFECT_API_URL")
     except (OSError, ValueError, KeyError, AttributeError):
         return None
+
+
+def named_mlflow() -> str | None:
+    """The MLflow server the user named, if it is one."""
+    address = os.environ.get("MLFLOW_TRACKING_URI", "")
+    return address if urlsplit(address).scheme in ("http", "https") else None
+
+
+def without_password(address: str) -> str:
+    """An address that may be shown and stored."""
+    parts = urlsplit(address)
+    if "@" not in parts.netloc:
+        return address
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

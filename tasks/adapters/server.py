@@ -18,14 +18,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import filelock
-import psutil
 
 from jko.errors import JkoError
 from tasks.adapters.commit import read_json, write_json
 from tasks.adapters.environment import named_server
-from tasks.adapters.lock import is_alive
+from tasks.adapters.processes import end_family, identity, lives
 
 START_SECONDS = 180.0
 STOP_SECONDS = 15.0
@@ -36,7 +36,7 @@ class ServerError(JkoError):
 
 
 @contextmanager
-def prefect_server(root: Path) -> Iterator[str]:
+def prefect_server(root: Path, port: int = 0) -> Iterator[str]:
     """Use a Prefect server while the body runs; start it in the background if there is none.
 
     The address is set in the environment at once; call :func:`wait_until_healthy` before the
@@ -44,6 +44,7 @@ def prefect_server(root: Path) -> Iterator[str]:
 
     Args:
         root: the project's folder.
+        port: of a server that has to be started; 0 takes any free one.
     """
     if address := named_server():
         yield address
@@ -52,8 +53,8 @@ def prefect_server(root: Path) -> Iterator[str]:
     home.mkdir(parents=True, exist_ok=True)
     user = home / f"user-{os.getpid()}.json"
     with filelock.FileLock(home / "lock", timeout=60):
-        write_json(user, {"pid": os.getpid(), "started": psutil.Process().create_time()})
-        address = _running(home) or _start(home)
+        write_json(user, identity())
+        address = _running(home) or _start(home, port or free_port())
     os.environ["PREFECT_API_URL"] = address
     try:
         yield address
@@ -92,12 +93,56 @@ def wait_until_healthy(address: str, root: Path, seconds: float = START_SECONDS)
     raise ServerError(f"the Prefect server at {address} did not answer within {seconds:.0f} s")
 
 
+def revive(root: Path, address: str) -> bool:
+    """Start the embedded server again, at the same address, if its keeper has ended.
+
+    Only for a registered user of the server.
+
+    Returns:
+        Whether it had ended.
+    """
+    home = root.resolve() / ".jko" / "server"
+    with filelock.FileLock(home / "lock", timeout=60):
+        if _keeper(home) is not None:
+            return False
+        _start(home, urlsplit(address).port or free_port())
+        return True
+
+
+def stop_unused(root: Path) -> None:
+    """End the embedded server if nobody uses it any more: what a killed user may have left."""
+    home = root.resolve() / ".jko" / "server"
+    if not (home / "keeper.json").exists():
+        return
+    with filelock.FileLock(home / "lock", timeout=60):
+        if not live_users(home):
+            _await_stop(home)
+
+
+def running_server(root: Path) -> str | None:
+    """The address of the embedded server, if it was started and its keeper lives."""
+    return _running(root.resolve() / ".jko" / "server")
+
+
+def free_port(*wanted: int) -> int:
+    """The first of the wanted loopback ports that is free, or any free one."""
+    for port in (*wanted, 0):
+        with socket.socket() as probe:
+            # as servers do: a port that a closed connection still lingers on is free
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return probe.getsockname()[1]
+    raise ServerError("no loopback port is free")
+
+
 def live_users(home: Path) -> list[Path]:
     """Registered commands that still run; records of dead ones are removed."""
     alive = []
     for path in home.glob("user-*.json"):
-        record = read_json(path)
-        if isinstance(record, dict) and is_alive(record["pid"], record["started"]):
+        if lives(read_json(path)):
             alive.append(path)
         else:
             path.unlink(missing_ok=True)
@@ -106,9 +151,7 @@ def live_users(home: Path) -> list[Path]:
 
 def _keeper(home: Path) -> dict[str, Any] | None:
     record = read_json(home / "keeper.json")
-    if isinstance(record, dict) and is_alive(record["pid"], record["started"]):
-        return record
-    return None
+    return record if lives(record) else None
 
 
 def _running(home: Path) -> str | None:
@@ -116,32 +159,20 @@ def _running(home: Path) -> str | None:
     return record["address"] if record else None
 
 
-def _start(home: Path) -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def _start(home: Path, port: int) -> str:
+    # a keeper that was killed leaves a server without one, on the same database
+    end_family(read_json(home / "keeper.json"), STOP_SECONDS)
     with (home / "keeper.log").open("a") as log:
         keeper = subprocess.Popen(
             [sys.executable, "-P", "-m", "tasks.adapters.keeper", str(home), str(port)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     address = f"http://127.0.0.1:{port}/api"
-    started = psutil.Process(keeper.pid).create_time()
-    write_json(home / "keeper.json", {"pid": keeper.pid, "started": started, "address": address})
+    write_json(home / "keeper.json", {**identity(keeper.pid), "address": address})
     return address
 
 
 def _await_stop(home: Path) -> None:
     """The keeper sees that no user is left; wait for it, and end it if it does not."""
-    record = _keeper(home)
-    if record is None:
-        return
-    try:
-        keeper = psutil.Process(record["pid"])
-        family = [keeper, *keeper.children(recursive=True)]
-        keeper.terminate()
-    except psutil.Error:
-        return
-    for process in psutil.wait_procs(family, timeout=STOP_SECONDS)[1]:
-        process.kill()
+    end_family(read_json(home / "keeper.json"), STOP_SECONDS)
     (home / "keeper.json").unlink(missing_ok=True)

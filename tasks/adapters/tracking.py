@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from tasks.adapters.commit import read_json, write_json
+from tasks.adapters.environment import without_password
 from tasks.adapters.journal import Entry, Journal
 from tasks.adapters.layout import Layout
 from tasks.adapters.tracking_store import BLOCKS, EXPERIMENT, experiment, is_local, is_there, now, open_client
@@ -83,9 +84,8 @@ class Tracker:
         self.run_id = self._find_run()
         if self.run_id is None:
             first = {**self._tags(tags), "jko.preset": name, "mlflow.source.name": "jko train"}
-            shown = (
-                f"{name}-{self.identity[:6]}"  # equal names would be told apart by nothing in MLflow's page
-            )
+            # equal names would be told apart by nothing in MLflow's page
+            shown = f"{name}-{self.identity[:6]}"
             run = self._client.create_run(self._experiment(), run_name=shown, tags=first)
             self.run_id = run.info.run_id
             self._log_params(params)
@@ -144,7 +144,7 @@ class Tracker:
     def _store(self) -> str:
         """Name of the store; the project's own has one that stays when the project moves."""
         uri = self._client.tracking_uri
-        return "local" if is_local(uri, self.root) else uri
+        return "local" if is_local(uri, self.root) else without_password(uri)
 
     def _chain(self) -> str:
         """Where the chain is: in the project's own store relative to the project, which may move."""

@@ -1,0 +1,215 @@
+"""Commands that keep servers and schedule runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flows.settings import build_request, project_root
+from jko.config import Config
+from jko.errors import InputError
+from tasks.adapters.environment import named_server, platform_environment
+from tasks.adapters.layout import Layout
+from tasks.adapters.up import bring_up, take_down
+from tasks.adapters.up_state import state_of
+
+PORT = click.IntRange(1, 65535)
+
+
+@click.command()
+@click.option("--port", type=PORT, help="Of Prefect's page; default: 4200, or any free one.")
+@click.option("--mlflow-port", type=PORT, help="Of MLflow's page; default: 5000, or any free one.")
+@click.option("--json", "as_json", is_flag=True, help="Print the addresses as JSON.")
+def up(port: int | None, mlflow_port: int | None, as_json: bool) -> None:
+    """Start what schedules need: Prefect's server, MLflow's, and the runner of what is due."""
+    root = project_root()
+    platform_environment(root)
+    if state_of(root) is None:
+        click.echo("starting (about half a minute the first time) …", err=True)
+    record, before = bring_up(root, port, mlflow_port)
+    pages = {"prefect": record["prefect"], "mlflow": record["mlflow"]}
+    if as_json:
+        click.echo(json.dumps({**pages, "pid": record["pid"], "already_up": before}, indent=1))
+        return
+    click.echo("up already" if before else "up")
+    click.echo(f"  Prefect  {pages['prefect']}\n  MLflow   {pages['mlflow']}\nto stop: jko down")
+
+
+@click.command()
+def down() -> None:
+    """Stop what jko up started."""
+    root = project_root()
+    platform_environment(root)
+    stopped = take_down(root)
+    click.echo(f"stopped: {', '.join(stopped)}" if stopped else "nothing was up")
+
+
+@click.group(invoke_without_command=True)
+@click.option("--preset", help="Named settings, as for jko train.")
+@click.option(
+    "--data", "file", type=click.Path(path_type=Path), help="A CSV or NPY table, or a grey picture."
+)
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override one setting.")
+@click.option(
+    "--name", help="Of the schedule and its chain .jko/chains/NAME; default: of the preset or file."
+)
+@click.option("--cron", metavar='"M H D M W"', help='When: a cron line, as in "0 3 * * *".')
+@click.option("--interval", metavar="TIME", help="When: every so often, as in 30s, 10m, 1h, 1d.")
+@click.option("--timezone", metavar="ZONE", help="IANA name, as in Europe/Berlin; default: UTC.")
+@click.option(
+    "--on-change", type=click.Choice(["retrain", "warm", "score"]),
+    help="What new data lead to: training from scratch (default), from the last chain, or scores only.",
+)  # fmt: skip
+@click.pass_context
+def schedule(context: click.Context, **wish: Any) -> None:
+    """Train by the clock: schedule runs, or list, pause, resume and remove schedules."""
+    if context.invoked_subcommand is None:
+        create(**wish)
+    elif given := [name for name, value in wish.items() if value]:
+        option = {"file": "data", "assignments": "set"}.get(given[0], given[0]).replace("_", "-")
+        raise InputError(f"--{option} does not go with jko schedule {context.invoked_subcommand}")
+
+
+def create(
+    *,
+    preset: str | None,
+    file: Path | None,
+    assignments: tuple[str, ...],
+    name: str | None,
+    cron: str | None,
+    interval: str | None,
+    timezone: str | None,
+    on_change: str | None,
+) -> None:
+    """Validate everything, then create the schedule or replace the one of that name."""
+    root = project_root()
+    request = build_request(root, preset=preset, file=str(file) if file else None, assignments=assignments)
+    platform_environment(root)
+    from tasks.adapters.schedules import parse_name, parse_when, register
+
+    when = parse_when(cron, interval, timezone or "UTC")
+    name = parse_name(name or request.name)
+    config = with_absolute_file(request.config)
+    check_data(name, config, root)
+    with prefect(root):
+        from flows.scheduled import jko_scheduled
+
+        parameters = {"config": config.model_dump(mode="json"), "on_change": on_change or "retrain"}
+        made = register(jko_scheduled, name, when, root, parameters)
+    coming = "paused" if made["paused"] else f"next {clock(made['next_run'])}"
+    click.echo(f"scheduled {name}: {made['when']} ({made['timezone']}), {coming}")
+    if state_of(root) is None:
+        click.echo("nothing runs it yet: run `jko up` so that it fires")
+
+
+@schedule.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def list_schedules(as_json: bool) -> None:
+    """Show the schedules of this project."""
+    from tasks.adapters.schedules import listed
+
+    root = project_root()
+    with prefect(root):
+        found = listed(root)
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+    elif not found:
+        click.echo('no schedules here; as in: jko schedule --preset digits --cron "0 3 * * *"')
+    else:
+        show(found)
+
+
+@schedule.command()
+@click.argument("name")
+def pause(name: str) -> None:
+    """Let the schedule NAME rest."""
+    from tasks.adapters.schedules import set_paused
+
+    root = project_root()
+    with prefect(root):
+        set_paused(root, name, paused=True)
+    click.echo(f"paused {name}; to go on: jko schedule resume {name}")
+
+
+@schedule.command()
+@click.argument("name")
+def resume(name: str) -> None:
+    """Wake the paused schedule NAME."""
+    from tasks.adapters.schedules import set_paused
+
+    root = project_root()
+    with prefect(root):
+        set_paused(root, name, paused=False)
+    click.echo(f"resumed {name}")
+
+
+@schedule.command()
+@click.argument("name")
+def remove(name: str) -> None:
+    """Forget the schedule NAME; its chain stays."""
+    from tasks.adapters import schedules
+
+    root = project_root()
+    with prefect(root):
+        schedules.remove(root, name)
+    click.echo(f"removed {name}; its chain stays")
+
+
+@contextmanager
+def prefect(root: Path) -> Iterator[None]:
+    """A Prefect server that answers: the named one, the one that is up, or one for the moment."""
+    platform_environment(root)
+    from tasks.adapters.server import prefect_server, wait_until_healthy
+
+    if state_of(root) is None and named_server() is None:
+        click.echo("starting Prefect's server for the moment …", err=True)
+    with prefect_server(root) as address:
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
+        wait_until_healthy(address, root)
+        with temporary_settings({PREFECT_API_URL: address}):  # Prefect may have been imported before
+            yield
+
+
+def with_absolute_file(config: Config) -> Config:
+    """Settings that mean the same file from every working directory."""
+    if config.data.file is None:
+        return config
+    data = config.data.model_copy(update={"file": str(Path(config.data.file).absolute())})
+    return config.model_copy(update={"data": data})
+
+
+def check_data(name: str, config: Config, root: Path) -> None:
+    """Refuse bad data before anything is scheduled."""
+    from flows.session import Job, check_input
+    from tasks.adapters.plan import make_plan
+
+    layout = Layout.of(root / ".jko" / "chains" / name, root)
+    check_input(Job(name, config, layout, root, ""), make_plan(config, layout))
+
+
+def clock(moment: str | None) -> str:
+    """``2026-01-31 03:00:00`` of an ISO time; a dash for none."""
+    return "–" if moment is None else moment[:19].replace("T", " ")
+
+
+def show(found: list[dict[str, Any]]) -> None:
+    """Print the schedules as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for column in ("name", "when", "timezone", "on change", "data", "next run", "last run"):
+        table.add_column(column, overflow="fold")
+    for entry in found:
+        last = entry["last_run"]
+        said = f"{clock(last['started'])} UTC {last['state']}" if last else "–"
+        coming = "paused" if entry["paused"] else clock(entry["next_run"])
+        table.add_row(entry["name"], entry["when"], entry["timezone"], entry["on_change"], entry["data"],
+                      coming, said)  # fmt: skip
+    Console(highlight=False).print(table)

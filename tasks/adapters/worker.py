@@ -1,0 +1,103 @@
+"""The worker that runs what is due, and its place in Prefect: a work pool, a queue a project.
+
+Run as ``python -m tasks.adapters.worker ROOT`` with ``PREFECT_API_URL`` set; started by
+``tasks.adapters.supervisor``. It prepares the queue and becomes ``prefect worker start``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import sys
+from pathlib import Path
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.workers.process import ProcessWorker
+
+from jko.errors import InputError
+from tasks.adapters.scheduled_runs import close_dead_runs
+from tasks.adapters.server import running_server, wait_until_healthy
+
+#: a worker of this pool anywhere may take the runs: ``prefect worker start --pool jko``
+POOL = "jko"
+
+
+def queue_of(root: Path) -> str:
+    """This project's queue: on a shared server, every project's own worker takes its own runs."""
+    return f"{root.name[:60] or 'root'}-{hashlib.sha256(str(root).encode()).hexdigest()[:8]}"
+
+
+def name_of_worker(root: Path) -> str:
+    """What Prefect's page calls the worker of ``jko up``."""
+    return f"{socket.gethostname()}-{queue_of(root)}"
+
+
+def ensure_pool(client: SyncPrefectClient, root: Path) -> str:
+    """Create the work pool and this project's queue in it where they are missing.
+
+    Returns:
+        The queue.
+
+    Raises:
+        InputError: there is a pool of that name and another type.
+    """
+    try:
+        pool = client.read_work_pool(POOL)
+    except ObjectNotFound:
+        template = ProcessWorker.get_default_base_job_template()
+        wanted = WorkPoolCreate(
+            name=POOL, type="process", base_job_template=template, description="Scheduled runs of jko."
+        )
+        try:
+            pool = client.create_work_pool(wanted)
+        except ObjectAlreadyExists:  # another command was faster
+            pool = client.read_work_pool(POOL)
+    if pool.type != "process":
+        raise InputError(
+            f"Prefect's work pool {POOL!r} is of type {pool.type!r}; schedules need one of type 'process'"
+        )
+    queue = queue_of(root)
+    try:
+        client.read_work_queue_by_name(queue, work_pool_name=POOL)
+    except ObjectNotFound:
+        client.create_work_queue(queue, work_pool_name=POOL, description=f"Schedules of {root}.")
+    return queue
+
+
+def answers_since(api: str, root: Path, started: float) -> bool:
+    """Whether this project's worker has told the server that it polls.
+
+    Args:
+        api: address of the server.
+        root: the project's folder.
+        started: when the worker's process began, seconds since the epoch.
+    """
+    with temporary_settings({PREFECT_API_URL: api}), get_client(sync_client=True) as client:
+        try:
+            workers = client.read_workers_for_work_pool(POOL)
+        except ObjectNotFound:
+            return False
+    beats = [worker.last_heartbeat_time for worker in workers if worker.name == name_of_worker(root)]
+    return any(beat is not None and beat.timestamp() >= started for beat in beats)
+
+
+def work(root: Path) -> None:
+    """Wait for the server, prepare the queue, close what died, and become Prefect's worker."""
+    api = os.environ["PREFECT_API_URL"]
+    wait_until_healthy(api, root)
+    alone = running_server(root) == api
+    with get_client(sync_client=True) as client:
+        queue = ensure_pool(client, root)
+        for run in close_dead_runs(client, root, queue, alone=alone):
+            print(f"marked run {run} as crashed: its process had ended", file=sys.stderr, flush=True)
+    words = ["worker", "start", "--pool", POOL, "--type", "process", "--work-queue", queue]
+    command = [sys.executable, "-P", "-m", "prefect", *words, "--name", name_of_worker(root)]
+    os.execv(sys.executable, command)
+
+
+if __name__ == "__main__":
+    work(Path(sys.argv[1]))

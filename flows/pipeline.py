@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +13,7 @@ from jko.config import Config, flattened
 from jko.errors import was_interrupted
 from tasks.adapters.events import timed
 from tasks.adapters.layout import Layout
+from tasks.adapters.lock import one_at_a_time
 from tasks.adapters.plan import arrange, chain_digest, fingerprints, planned, write_manifest
 from tasks.adapters.prefect_runs import open_run
 from tasks.adapters.store import read_curve, read_facts
@@ -61,6 +63,7 @@ def jko_flow(
     *,
     upto: Stage = "report",
     stop_after: int | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Bring a chain up to a stage; what is committed is skipped.
 
@@ -71,6 +74,7 @@ def jko_flow(
         config: validated settings.
         upto: the last stage to run.
         stop_after: the last block to train now; nothing comes after it.
+        tags: of the tracked run, beside those that every run has.
 
     Returns:
         The headline figures if the chain was evaluated, and the report's path.
@@ -86,7 +90,7 @@ def jko_flow(
         tracker = Tracker(layout, fingerprints(config, digest)[-1], Path(root))
         run = Run(config, layout, digest, chain_fingerprints, progress, tracker)
         try:
-            open_tracking(run, name, Path(root), flow_run)
+            open_tracking(run, name, Path(root), {**(tags or {}), "jko.prefect_run": flow_run})
             result = run_stages(run, upto) if stop_after is None else run_blocks(run, stop_after)
         except BaseException as error:
             tracker.close("KILLED" if was_interrupted(error) else "FAILED")
@@ -158,12 +162,14 @@ def train_chain(run: Run, last: int | None = None) -> Run:
     return run
 
 
-def open_tracking(run: Run, name: str, root: Path, flow_run: str) -> None:
+def open_tracking(run: Run, name: str, root: Path, tags: Mapping[str, str]) -> None:
     """Open MLflow's run with the settings, the data version and where it came from."""
     facts = read_facts(run.layout, run.chain[0])
     for note in facts.notes:
         run.progress.say(f"{facts.name}: {note}")
     folder = run.layout.block(0, run.chain[0])
-    tags = {"jko.prefect_run": flow_run, "jko.git_commit": git_commit(root), "jko.data": facts.name}
-    run.tracker.open(name, flattened(run.config.model_dump(mode="json")), tags)
+    tags = {"jko.git_commit": git_commit(root), "jko.data": facts.name, **tags}
+    # a store that two runs open for the first time at once would be made twice
+    with one_at_a_time(root / ".jko" / "tracking.lock"):
+        run.tracker.open(name, flattened(run.config.model_dump(mode="json")), tags)
     run.tracker.data(facts.name, data_version(folder), str(folder))

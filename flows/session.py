@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,7 @@ class Job:
         stop_after: the last block to train now; the others, the evaluation and the report wait.
         from_block: the first block to train again although it is committed.
         source: a chain whose committed blocks are taken where they are those of this plan.
+        tags: of its tracked run, beside those that every run has.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Job:
     stop_after: int | None = None
     from_block: int | None = None
     source: Layout | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse blocks that the chain does not have."""
@@ -189,7 +192,7 @@ def run_job(job: Job, upto: Stage = "report") -> Finished:
         try:
             result = jko_flow(
                 job.name, str(job.layout.chain), str(job.root), job.config,
-                upto=upto, stop_after=job.stop_after,
+                upto=upto, stop_after=job.stop_after, tags=dict(job.tags),
             )  # fmt: skip
         except BaseException as error:
             if was_interrupted(error) and record_partial(job):

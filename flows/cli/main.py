@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from flows.cli import chains, experiments, guarantees, models, upkeep
+from flows.cli import chains, experiments, guarantees, models, sweeps, upkeep
 from jko.errors import JkoError
 
 
@@ -19,7 +19,7 @@ def cli() -> None:
 for command in (
     chains.train, chains.resume, chains.report, chains.status, chains.stage, guarantees.certify,
     models.sample, models.score, experiments.experiment,
-    upkeep.plan, upkeep.verify, upkeep.prune,
+    upkeep.plan, upkeep.verify, upkeep.prune, sweeps.sweep, sweeps.cell,
 ):  # fmt: skip
     cli.add_command(command)
 

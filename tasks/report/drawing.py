@@ -1,0 +1,79 @@
+"""What all pictures share: colours, style, rows as tiles or in a plane, PNG and pages."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+DATA, MODEL, ACCENT, GREY = "#2f6690", "#d1495b", "#3d8361", "#8d99ae"
+STYLE: Any = {
+    "figure.dpi": 110,
+    "savefig.bbox": "tight",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.labelsize": 10,
+    "font.size": 9,
+    "legend.frameon": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+}
+
+
+def tiles(rows: Array, shape: tuple[int, int], across: int = 10) -> Array:
+    """Rows as pictures in a grid with a thin margin."""
+    height, width = shape
+    down = -(-len(rows) // across)
+    low, high = np.percentile(rows, [1, 99])
+    canvas = np.full((down * (height + 1), across * (width + 1)), low)
+    for i, row in enumerate(np.clip(rows, low, high)):
+        top, left = (i // across) * (height + 1), (i % across) * (width + 1)
+        canvas[top : top + height, left : left + width] = row.reshape(shape)
+    return canvas
+
+
+def principal_directions(rows: Array) -> Array:
+    """Coordinates for two dimensions or fewer; else the two leading principal directions."""
+    dim = rows.shape[1]
+    if dim <= 2:
+        return np.eye(dim)
+    return np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)[2][:2].T
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as the bytes of a PNG; equal figures give equal bytes."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", metadata={"Software": None})
+    return stream.getvalue()
+
+
+def data_uri(picture: bytes) -> str:
+    """A PNG as an address that holds the picture itself."""
+    return "data:image/png;base64," + base64.b64encode(picture).decode()
+
+
+def page(template: str, folder: Path, values: dict[str, Any]) -> str:
+    """A page as HTML.
+
+    Args:
+        template: name of the template.
+        folder: where it is; what it includes may also lie beside this module.
+        values: what it shows; text is escaped.
+    """
+    environment = Environment(
+        loader=FileSystemLoader([folder, Path(__file__).parent]),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+    )
+    environment.filters["capitalise"] = lambda text: text[:1].upper() + text[1:]
+    return environment.get_template(template).render(**values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,13 +17,14 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
 from flows.sweep_cells import Outcome, begin_worker, own_process, run_step, stop_all
-from flows.sweep_plan import Standing, chain_of, steps_of, survey
+from flows.sweep_plan import Standing, steps_of, survey
 from jko.errors import NumericalError
-from tasks.adapters.commit import read_json
-from tasks.sweep.cells import Sweep, remember_failure, stored_sweep
+from tasks.sweep.cells import Sweep, known_failure, remember_failure, stored_sweep
 from tasks.sweep.prefixes import Step
 from tasks.sweep.results import figures_of
 
+#: how the sentence of a numerical failure begins
+FAILED_BLOCK = re.compile(r"block (\d+)\b")
 #: task runner by name -> how to make it for a number of jobs and the process they end with
 RUNNERS: dict[str, Callable[[int, tuple[int, float]], TaskRunner[Any]]] = {
     "threads": lambda jobs, parent: ThreadPoolTaskRunner(max_workers=jobs),
@@ -173,8 +175,8 @@ class Board:
             return ""
         lead, cell = self.sweep.cell(step.source), self.sweep.cell(step.cell)
         sentence, key = self.failures[step.source], self.standings[step.source].source_key
-        numerical = read_json(self.sweep.failure(step.source)) is not None
-        have = chain_of(self.sweep, lead, self.root, key).have
-        if not numerical or have >= step.shared or lead.config.measure != cell.config.measure:
+        block = FAILED_BLOCK.match(sentence)
+        if known_failure(self.sweep, lead, key) is None or block is None or int(block[1]) >= step.shared:
             return ""
-        return f"{sentence} (in blocks shared with {self.sweep.label(lead)})"
+        same = lead.config.measure == cell.config.measure  # its limit on the round trip makes some failures
+        return f"{sentence} (in blocks shared with cell {lead.name})" if same else ""

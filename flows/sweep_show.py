@@ -38,7 +38,7 @@ def show_sweep(sweep: Sweep, root: Path, failures: Mapping[str, str], *, as_json
         )
         return
     print_cells(sweep, found)
-    if several_seeds(sweep):
+    if several_seeds(sweep) and found.settings:
         print_settings(sweep, found)
     click.echo("\n".join(str(path) for path in paths))
 
@@ -69,9 +69,11 @@ def print_cells(sweep: Sweep, found: Results) -> None:
             f"{row['trained']}+{row['taken']}", f"{row['cpu_s']:.0f}", *[row["state"]] * state,
         )  # fmt: skip
     console().print(table)
+    whys: dict[str, list[str]] = {}
     for row in found.cells:
-        if row["why"]:
-            click.echo(f"{row['cell']}: {row['why']}")
+        whys.setdefault(row["why"], []).append(row["cell"])
+    for why in [why for why in whys if why]:
+        click.echo(f"{', '.join(whys[why])}: {why}")
 
 
 def print_settings(sweep: Sweep, found: Results) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from jko.config import Config, flattened
 from jko.errors import was_interrupted
 from tasks.adapters.events import timed
 from tasks.adapters.layout import Layout, name_of
+from tasks.adapters.lock import one_at_a_time
 from tasks.adapters.plan import arrange, chain_digest, fingerprints, planned, write_manifest
 from tasks.adapters.prefect_artifacts import Shown
 from tasks.adapters.prefect_loss import leave
@@ -68,6 +69,7 @@ def jko_flow(
     *,
     upto: Stage = "report",
     stop_after: int | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Bring a chain up to a stage; what is committed is skipped.
 
@@ -78,6 +80,7 @@ def jko_flow(
         config: validated settings.
         upto: the last stage to run.
         stop_after: the last block to train now; nothing comes after it.
+        tags: of the tracked run, beside those that every run has.
 
     Returns:
         The headline figures if the chain was evaluated, and the report's path. A failure ends the flow
@@ -97,7 +100,7 @@ def jko_flow(
             # one tracked run for the settings, wherever a stop rule ends the chain
             tracker = Tracker(layout, fingerprints(config, digest)[-1], Path(root))
             run = Run(config, layout, digest, chain_fingerprints, progress, tracker)
-            with tracked(run, name, Path(root), flow_run):
+            with tracked(run, name, Path(root), {**(tags or {}), "jko.prefect_run": flow_run}):
                 result = run_stages(run, upto) if stop_after is None else run_blocks(run, stop_after)
         except Exception as error:
             if was_interrupted(error):
@@ -111,10 +114,10 @@ def jko_flow(
 
 
 @contextmanager
-def tracked(run: Run, name: str, root: Path, flow_run: str) -> Iterator[None]:
+def tracked(run: Run, name: str, root: Path, tags: Mapping[str, str]) -> Iterator[None]:
     """Keep the chain's MLflow run open while the body runs; it ends as the body does."""
     try:
-        open_tracking(run, name, root, flow_run)
+        open_tracking(run, name, root, tags)
         yield
     except BaseException as error:
         run.tracker.close("KILLED" if was_interrupted(error) else "FAILED")
@@ -188,14 +191,16 @@ def train_chain(run: Run, last: int | None = None) -> Run:
     return run
 
 
-def open_tracking(run: Run, name: str, root: Path, flow_run: str) -> None:
+def open_tracking(run: Run, name: str, root: Path, tags: Mapping[str, str]) -> None:
     """Open MLflow's run with the settings, the data version and where it came from."""
     facts = read_facts(run.layout, run.chain[0])
     for note in facts.notes:
         run.progress.say(f"{facts.name}: {note}")
     folder = run.layout.block(0, run.chain[0])
-    tags = {"jko.prefect_run": flow_run, "jko.git_commit": git_commit(root), "jko.data": facts.name}
     origin = read_origin(run.config, run.layout)
-    run.tracker.open(name, flattened(run.config.model_dump(mode="json")), {**tags, **origin.tags})
+    tags = {"jko.git_commit": git_commit(root), "jko.data": facts.name, **tags, **origin.tags}
+    # a store that two runs open for the first time at once would be made twice
+    with one_at_a_time(root / ".jko" / "tracking.lock"):
+        run.tracker.open(name, flattened(run.config.model_dump(mode="json")), tags)
     run.tracker.final(origin.figures)
     run.tracker.data(facts.name, data_version(folder), str(folder))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,7 @@ class Job:
         from_block: the first block to train again although it is committed.
         source: a chain whose committed blocks are taken where they are those of this plan.
         parent: the chain whose weights ``config.start`` names, if they are not in the folder yet.
+        tags: of its tracked run, beside those that every run has.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Job:
     from_block: int | None = None
     source: Layout | None = None
     parent: Layout | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse blocks that the chain does not have."""
@@ -201,7 +204,7 @@ def run_job(job: Job, upto: Stage = "report", wait: float = 0.0) -> Finished:
             result = outlasting_server(
                 lambda: jko_flow(
                     job.name, str(job.layout.chain), str(job.root), job.config,
-                    upto=upto, stop_after=job.stop_after,
+                    upto=upto, stop_after=job.stop_after, tags=dict(job.tags),
                 )
             )  # fmt: skip
         except BaseException as error:

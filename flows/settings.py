@@ -133,17 +133,21 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse_assignment(text: str) -> dict[str, Any]:
-    """``a.b.c=value`` as nested settings; block numbers become integers."""
+    """``a.b.c=value`` as nested settings."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise InputError(f"--set {text!r}: the form is key=value, as in steps.count=12")
     try:
-        nested: Any = YAML(typ="safe").load(value)
+        return nested(key, YAML(typ="safe").load(value))
     except YAMLError:
         raise InputError(f"--set {text!r}: the value is not readable") from None
+
+
+def nested(key: str, value: Any) -> dict[str, Any]:
+    """``{a: {b: {c: value}}}`` of ``a.b.c``; block numbers become integers."""
     for part in reversed(key.strip().split(".")):
-        nested = {int(part) if part.isascii() and part.isdigit() else part: nested}
-    return nested
+        value = {int(part) if part.isascii() and part.isdigit() else part: value}
+    return value
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

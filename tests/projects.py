@@ -28,6 +28,8 @@ def run(folder: Path, *words: str) -> str:
     """Run a command as in an activated environment; returns what it printed."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     environment |= {"GIT_CONFIG_GLOBAL": os.devnull, "PYTHONPATH": str(ROOT)}
+    for role in ("AUTHOR", "COMMITTER"):  # DVC commits its experiments
+        environment |= {f"GIT_{role}_NAME": "t", f"GIT_{role}_EMAIL": "t@example.org"}
     done = subprocess.run(
         words, cwd=folder, capture_output=True, text=True, timeout=300, check=False, env=environment
     )

@@ -6,7 +6,8 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import filelock
 import psutil
@@ -60,6 +61,19 @@ def is_held(layout: Layout) -> bool:
             return False
     except filelock.Timeout:
         return True
+
+
+@contextmanager
+def one_at_a_time(path: Path, seconds: float = 120.0) -> Iterator[None]:
+    """Let one process at a time into the body; after ``seconds`` go on without, for what is no result."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(path)
+    with suppress(filelock.Timeout):
+        lock.acquire(timeout=seconds)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _holder(layout: Layout) -> str:

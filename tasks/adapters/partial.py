@@ -10,7 +10,7 @@ from pathlib import Path
 
 from jko.config import Config
 from jko.errors import InputError
-from tasks.adapters.commit import TEMPORARY, link_tree, read_commit, write_json
+from tasks.adapters.commit import TEMPORARY, link_tree, read_commit, read_json, write_json
 from tasks.adapters.layout import Layout, name_of
 from tasks.adapters.plan import (
     find_data,
@@ -57,7 +57,16 @@ def take_blocks(config: Config, layout: Layout, source: Layout) -> list[int]:
         link_folder(folder, layout.block(k, fingerprint))
         take_measures(config, layout, source, chain, k)
         taken.append(k)
+    if taken:
+        known = read_json(taken_record(layout)) or {}
+        new = {name_of(k, chain[k]): str(source.chain) for k in taken}
+        write_json(taken_record(layout), known | new)
     return taken
+
+
+def taken_record(layout: Layout) -> Path:
+    """Says which blocks were not trained here and where they came from: ``{name: chain}``."""
+    return layout.run / "taken.json"
 
 
 def committed_copy(source: Layout, k: int, fingerprint: str) -> Path | None:

@@ -48,6 +48,29 @@ def test_a_changed_parameter_shows_in_the_diffs(made: Path) -> None:
     assert "up to date" in run(made, "dvc", "status")
 
 
+@pytest.mark.slow
+def test_experiments_of_dvc_show_the_metrics_of_their_chains(made: Path) -> None:
+    listed = "steps: {count: null, sizes: [0.3, 0.36]}"
+    (made / "params.yaml").write_text(PARAMS.replace("steps: {count: 2, first: 0.3}", listed))
+    git(made, "add", "-A")
+    git(made, "commit", "--allow-empty", "-qm", "step sizes are listed")
+    metrics, blocks = {}, {}
+    for name, change in (("short", "steps.sizes=[0.4]"), ("longer", "training.iterations=9")):
+        run(made, "dvc", "exp", "run", "-S", change, "-n", name)
+        metrics[name] = json.loads((made / "data" / "chain.metrics.json").read_text())
+        chain = made / "data" / "chain"
+        blocks[name] = sorted(path.name for path in (chain / "blocks").iterdir())
+        manifest = json.loads((chain / "chain.json").read_text())
+        wanted = [f"{k}-{found[:12]}" for k, found in enumerate(manifest["fingerprints"])]
+        assert blocks[name] == wanted, "blocks of other settings must not stay in DVC's output"
+    assert (metrics["short"]["steps"], len(blocks["short"])) == (1, 2)
+    assert metrics["short"]["test/nll"] != metrics["longer"]["test/nll"]
+    rows = json.loads(run(made, "dvc", "exp", "show", "--json"))
+    revisions = [one["revs"][0] for row in rows for one in row["experiments"] or []]
+    own = {one["name"]: one["data"]["metrics"]["data/chain.metrics.json"]["data"] for one in revisions}
+    assert own == metrics
+
+
 def test_other_settings_cannot_enter_the_chain_dvc_owns(made: Path) -> None:
     with pytest.raises(AssertionError, match=r"is the chain of params\.yaml"):
         run(made, "jko", "train", "--set", "seed=7", "--chain", "data/chain")

@@ -1,0 +1,126 @@
+"""Commands that train and compare many chains whose settings differ."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flows.cli.chains import Interruption, execute, explain, shown
+from flows.settings import project_root
+from flows.sweep_plan import FIGURES
+from jko.errors import InputError, NumericalError, was_interrupted
+
+
+@click.command()
+@click.argument("name")
+@click.option("--preset", help="Named settings that all cells start from, such as digits or rose.")
+@click.option(
+    "--data", "file", type=click.Path(path_type=Path), help="A CSV or NPY table, or a grey picture."
+)
+@click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Set one setting for all cells."
+)
+@click.option(
+    "--grid", multiple=True, metavar="KEY=V1,V2,…",
+    help="Vary a setting over YAML values; a value that is a list has brackets: network.hidden=[64],[64,64].",
+)  # fmt: skip
+@click.option(
+    "--random", multiple=True, metavar="KEY=LO:HI[:log]",
+    help="Draw a setting from a range, or from values as in --grid.",
+)  # fmt: skip
+@click.option("--draws", type=click.IntRange(1, 100_000), metavar="N", help="Number of random combinations.")
+@click.option("--sweep-seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the draws.")
+@click.option("--seeds", metavar="S1,S2,…", help="Train every combination with each of these seeds.")
+@click.option(
+    "--runner", type=click.Choice(["threads", "processes"]), default="threads", show_default=True,
+    help="Prefect's task runner.",
+)  # fmt: skip
+@click.option(
+    "--jobs", type=click.IntRange(1, 1024), default=1, show_default=True, help="Cells side by side."
+)
+@click.option("--by", type=click.Choice(FIGURES), help="The figure to compare by; default test/nll.")
+@click.option("--retry", is_flag=True, help="Try cells again that failed numerically.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def sweep(
+    *,
+    name: str,
+    file: Path | None,
+    seeds: str | None,
+    runner: str,
+    jobs: int,
+    retry: bool,
+    as_json: bool,
+    **words: Any,
+) -> None:
+    """Train a chain for every combination of settings, and compare them.
+
+    The same command again, or `jko sweep NAME` alone, goes on with what is missing; other values add
+    cells. Blocks that several cells have in common are trained once.
+    """
+    from flows.sweep_plan import Wanted, find_sweep, sweep_folder
+    from flows.sweep_run import run_sweep
+    from flows.sweep_show import show_sweep
+
+    root = project_root()
+    folder = shown(sweep_folder(root, name))
+    wanted = Wanted(file=str(file) if file else None, seeds=seed_list(seeds), **words)
+    found, said = find_sweep(root, folder, name, wanted)
+    if said:
+        click.echo(said, err=True)
+    interruption = Interruption()
+    signal.signal(signal.SIGTERM, interruption)
+    signal.signal(signal.SIGINT, interruption)
+    try:
+        failures = run_sweep(found, root, runner=runner, jobs=jobs, retry=retry)
+    except (Exception, KeyboardInterrupt) as error:
+        if not (interruption.asked or was_interrupted(error)):
+            raise
+        click.echo("jko: interrupted; finished cells and committed blocks are kept", err=True)
+        click.echo(f"to continue: jko sweep {name}", err=True)
+        sys.exit(130)
+    show_sweep(found, root, failures, as_json=as_json)
+    sys.exit(NumericalError.exit_code if failures else 0)
+
+
+def seed_list(text: str | None) -> tuple[int, ...]:
+    """The seeds of ``0,1,2``.
+
+    Raises:
+        InputError: something else than whole numbers.
+    """
+    parts = [part.strip() for part in text.split(",")] if text is not None else []
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise InputError(f"--seeds {text!r}: whole numbers from 0 on with commas between, as in 0,1,2")
+    return tuple(dict.fromkeys(int(part) for part in parts))
+
+
+@click.command(hidden=True)
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("name")
+@click.option("--stop-after", type=int)
+@click.option("--from", "source")
+@click.option("--parent", type=(int, float), required=True)
+def cell(
+    folder: Path, name: str, stop_after: int | None, source: str | None, parent: tuple[int, float]
+) -> None:
+    """Bring one cell of the sweep in FOLDER up; ends when the process ``--parent`` ends."""
+    from flows.session import check_input, nothing_to_do
+    from flows.sweep_cells import end_with
+    from flows.sweep_plan import step_job
+    from tasks.adapters.plan import make_plan
+    from tasks.sweep.cells import stored_sweep
+
+    end_with(*parent)
+    job = step_job(stored_sweep(folder), name, project_root(), stop_after=stop_after, source=source)
+    plan = make_plan(job.config, job.layout, verify=True)
+    if stop_after == 0 and plan.data_digest is not None:
+        return
+    finished = None if stop_after == 0 else nothing_to_do(job, plan)
+    if finished is None:
+        check_input(job, plan)
+        explain(job, plan)
+        execute(job, "prepare" if stop_after == 0 else "report")

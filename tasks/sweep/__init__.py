@@ -1,0 +1,1 @@
+"""Sweeps: many chains whose settings differ, planned together, trained, compared."""

@@ -1,0 +1,214 @@
+"""What a sweep found: a row for each cell, one for each combination over its seeds, paired differences."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jko.paired import paired_difference
+from tasks.adapters.commit import TEMPORARY, read_commit, read_json, write_text
+from tasks.adapters.layout import Layout, name_of
+from tasks.adapters.partial import taken_record
+from tasks.adapters.plan import chain_digest, stored_figures
+from tasks.sweep.cells import Cell, Sweep
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HEADLINE = (
+    "test/nll", "test/nll_se", "test/gap_to_entropy", "test/gap_to_entropy_se", "inversion_error_chain",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Results:
+    """The tables of a sweep.
+
+    Args:
+        cells: a row for each cell, the best first by the sweep's figure, cells without it last.
+        settings: a row for each combination, over its seeds, the best first.
+        best: the cell that is first; ``None`` if no cell has the figure.
+    """
+
+    cells: list[dict[str, Any]]
+    settings: list[dict[str, Any]]
+    best: str | None
+
+
+def results(sweep: Sweep, states: Mapping[str, tuple[str, str]]) -> Results:
+    """Gather what the cells' files say.
+
+    Args:
+        sweep: the sweep.
+        states: of every cell, ``complete``, ``failed`` or ``unfinished``, and why.
+    """
+    rows = {cell.name: row_of(sweep, cell, *states[cell.name]) for cell in sweep.cells}
+    settings = over_seeds(sweep, list(rows.values()))
+    if settings:
+        add_differences(sweep, rows, settings)
+    ordered = sorted(rows.values(), key=lambda row: _order(row[sweep.by]))
+    best = ordered[0]["cell"] if ordered and ordered[0][sweep.by] is not None else None
+    return Results(ordered, settings, best)
+
+
+def row_of(sweep: Sweep, cell: Cell, state: str, why: str) -> dict[str, Any]:
+    """One cell's row; figures only of a complete cell."""
+    layout = sweep.layout(cell.name)
+    figures = figures_of(cell, layout) if state == "complete" else {}
+    chain = (read_json(layout.manifest) or {}).get("fingerprints", [])
+    blocks = [
+        name_of(k, fingerprint)
+        for k, fingerprint in enumerate(chain)
+        if k and read_commit(layout.block(k, fingerprint)) is not None
+    ]
+    taken = read_json(taken_record(layout)) or {}
+    return {
+        "cell": cell.name,
+        **sweep.varied(cell),
+        "seed": cell.config.seed,
+        **{name: figures.get(name) for name in (*HEADLINE, "epsilon", "kl_bound")},
+        "blocks": len(blocks),
+        "trained": sum(name not in taken for name in blocks),
+        "taken": sum(name in taken for name in blocks),
+        "cpu_s": cpu_seconds(layout),
+        "state": state,
+        "why": why,
+        "difference": None,
+        "difference_se": None,
+        "verdict": "",
+        "digest": chain_digest(layout, chain) if figures else None,
+        "chain": str(layout.chain),
+    }
+
+
+def figures_of(cell: Cell, layout: Layout) -> dict[str, float | None]:
+    """The figures of a complete chain by which cells are compared."""
+    chain = tuple((read_json(layout.manifest) or {}).get("fingerprints", []))
+    last = stored_figures(cell.config, layout, chain, len(chain) - 1) or {} if chain else {}
+    exact = last.get("epsilon_exact")
+    certificate = (read_json(layout.certificate) or {}).get("chain", {})
+    return {
+        **(read_json(layout.metrics) or {}),
+        "epsilon": last.get("epsilon") if exact is None else exact,
+        "kl_bound": certificate.get("kl_bound"),
+        "cpu_s": cpu_seconds(layout),
+    }
+
+
+def cpu_seconds(layout: Layout) -> float:
+    """CPU time of all steps made in this chain; taken blocks cost where they were trained."""
+    path, total = layout.run / "events.jsonl", 0.0
+    for line in path.read_text().splitlines() if path.is_file() else []:
+        try:
+            total += json.loads(line)["cpu_s"]
+        except (ValueError, KeyError, TypeError):
+            continue  # the line a kill cut off
+    return round(total, 3)
+
+
+def over_seeds(sweep: Sweep, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Mean and standard deviation over the seeds of every combination that has a complete cell.
+
+    The best combination is first: of those with most complete seeds the one with the least mean.
+    """
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        if row[sweep.by] is not None and row["state"] == "complete":
+            groups.setdefault(combination(sweep, row), []).append(row)
+    found = [
+        {
+            **{key: own[0][key] for key in sweep.keys},
+            "seeds": len(own),
+            **_mean_and_sd(sweep.by, [row[sweep.by] for row in own]),
+            "cells": [row["cell"] for row in own],
+        }
+        for own in groups.values()
+    ]
+    return sorted(found, key=lambda own: (-own["seeds"], own[f"{sweep.by}_mean"]))
+
+
+def combination(sweep: Sweep, row: Mapping[str, Any]) -> str:
+    """The varied settings of a row, the seed left out."""
+    return json.dumps([row[key] for key in sweep.keys])
+
+
+def add_differences(
+    sweep: Sweep, rows: Mapping[str, dict[str, Any]], settings: Sequence[dict[str, Any]]
+) -> None:
+    """Fill in NLL(cell) − NLL(best combination, same seed), paired where both saw the same test rows."""
+    best = {rows[name]["seed"]: name for name in settings[0]["cells"]}
+    for own in settings:
+        values = []
+        for name in own["cells"]:
+            base = best.get(rows[name]["seed"])
+            pair = base and base != name and same_rows(sweep.layout(base), sweep.layout(name))
+            if not pair:
+                continue
+            found = paired_difference(pair[0].log_density.to_numpy(), pair[1].log_density.to_numpy())
+            values.append(found.difference)
+            rows[name] |= {
+                "difference": found.difference, "difference_se": found.se, "verdict": found.verdict,
+            }  # fmt: skip
+        own.update(_mean_and_sd("difference", values) if values else {})
+
+
+def same_rows(one: Layout, other: Layout) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+    """The log-densities of two chains, if they were evaluated on the very same test rows."""
+    import pandas as pd
+
+    digests = [(read_json(layout.manifest) or {}).get("data_digest") for layout in (one, other)]
+    if digests[0] is None or digests[0] != digests[1]:
+        return None
+    paths = [layout.evaluation / "test_rows.parquet" for layout in (one, other)]
+    if not all(path.is_file() for path in paths):
+        return None
+    first, second = (pd.read_parquet(path, columns=["row", "log_density"]) for path in paths)
+    return (first, second) if first.row.equals(second.row) else None
+
+
+def write_tables(sweep: Sweep, found: Results) -> list[Path]:
+    """Write ``table.csv`` and ``table.parquet``, and ``settings.csv`` where there are several seeds."""
+    import pandas as pd
+
+    frame = pd.DataFrame([{key: _plain(value) for key, value in row.items()} for row in found.cells])
+    paths = [sweep.folder / "table.csv", sweep.folder / "table.parquet"]
+    write_text(paths[0], frame.to_csv(index=False))
+    write_whole(paths[1], lambda path: frame.to_parquet(path, index=False))
+    if several_seeds(sweep):
+        over = [{key: _plain(value) for key, value in row.items()} for row in found.settings]
+        paths.append(sweep.folder / "settings.csv")
+        write_text(paths[2], pd.DataFrame(over).to_csv(index=False))
+    return paths
+
+
+def several_seeds(sweep: Sweep) -> bool:
+    """Whether the sweep varies the seed."""
+    return len({cell.config.seed for cell in sweep.cells}) > 1
+
+
+def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
+    """Have a file written under a temporary name of the same kind, and rename it."""
+    temporary = path.with_name(f"{TEMPORARY}{path.name}")
+    try:
+        write(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _mean_and_sd(name: str, values: Sequence[float]) -> dict[str, float | None]:
+    sd = statistics.stdev(values) if len(values) > 1 else None
+    return {f"{name}_mean": statistics.fmean(values), f"{name}_sd": sd}
+
+
+def _order(value: float | None) -> tuple[bool, float]:
+    return value is None, value or 0.0
+
+
+def _plain(value: Any) -> Any:
+    """A value that a column of a table can hold."""
+    return json.dumps(value) if isinstance(value, list | dict) else value

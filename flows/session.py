@@ -45,6 +45,7 @@ class Job:
         source: a chain whose committed blocks are taken where they are those of this plan.
         parent: the chain whose weights ``config.start`` names, if they are not in the folder yet.
         tags: of its tracked run, beside those that every run has.
+        wait: seconds to wait for another process that holds the chain.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Job:
     source: Layout | None = None
     parent: Layout | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    wait: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse blocks that the chain does not have."""
@@ -169,13 +171,12 @@ def finished_receipt(job: Job, digest: str) -> dict[str, Any]:
     }
 
 
-def run_job(job: Job, upto: Stage = "report", wait: float = 0.0) -> Finished:
+def run_job(job: Job, upto: Stage = "report") -> Finished:
     """Hold the chain, bring the servers up, run the flow, record the data version.
 
     Args:
         job: the chain and its settings.
         upto: the last stage to run.
-        wait: seconds to wait for another process that holds the chain.
 
     Raises:
         JkoError: bad input, numerical failure, or the chain is in use.
@@ -185,7 +186,7 @@ def run_job(job: Job, upto: Stage = "report", wait: float = 0.0) -> Finished:
     from tasks.adapters.lock import chain_lock
     from tasks.adapters.server import prefect_server, wait_until_healthy
 
-    with chain_lock(job.layout, job.command, wait), prefect_server(job.root) as address:
+    with chain_lock(job.layout, job.command, job.wait), prefect_server(job.root) as address:
         remove_temporary(*job.layout.places)
         if job.parent is not None:
             adopt_start(job.config, job.layout, job.parent, job.root)

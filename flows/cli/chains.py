@@ -71,6 +71,10 @@ def settings_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+#: what :func:`partial_options` adds, beside ``as_json``
+PARTS = ("stop_after", "from_block", "source", "wait")
+
+
 def partial_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that bring a chain up in parts."""
     options = (
@@ -79,6 +83,10 @@ def partial_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--from", "source", type=click.Path(path_type=Path), metavar="DIR",
             help="Take the blocks of this chain that have the same settings.",
+        ),
+        click.option(
+            "--wait", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS",
+            help="Wait so long for another process that holds the chain.",
         ),
         click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
     )  # fmt: skip
@@ -104,21 +112,19 @@ def train(
     *,
     chain: Path | None,
     file: Path | None,
-    stop_after: int | None,
-    from_block: int | None,
-    source: Path | None,
     start: Path | None,
     as_json: bool,
     **words: Any,
 ) -> None:
     """Train, evaluate and report a chain; continue it if it is unfinished."""
     root = project_root()
+    parts = {name: words.pop(name) for name in PARTS}
     request, layout = requested(root, chain, file, **words)
     parent = Layout.of(shown(start), root) if start else None
     config = started_from(request.config, layout, parent) if parent else request.config
     refuse_other_settings(layout, config, root)
     job = Job(request.name, config, layout, root, resuming(layout), parent=parent)
-    run(in_parts(job, stop_after, from_block, source), as_json)
+    run(in_parts(job, **parts), as_json)
 
 
 @click.command()
@@ -129,12 +135,10 @@ def train(
 def resume(
     *,
     chain: Path,
-    stop_after: int | None,
-    from_block: int | None,
-    source: Path | None,
     extend: int | None,
     assignments: tuple[str, ...],
     as_json: bool,
+    **parts: Any,
 ) -> None:
     """Continue the chain in DIR with its next unfinished block, or extend it."""
     root = project_root()
@@ -150,7 +154,7 @@ def resume(
         config = extended(config, extend)
     refuse_other_settings(layout, config, root)
     job = Job(layout.chain.name, config, layout, root, resuming(layout))
-    run(in_parts(job, stop_after, from_block, source), as_json)
+    run(in_parts(job, **parts), as_json)
 
 
 def resuming(layout: Layout) -> str:
@@ -158,7 +162,7 @@ def resuming(layout: Layout) -> str:
     return f"jko resume {shlex.quote(str(layout.chain))}"
 
 
-def in_parts(job: Job, stop_after: int | None, from_block: int | None, source: Path | None) -> Job:
+def in_parts(job: Job, *, source: Path | None, from_block: int | None, **parts: Any) -> Job:
     """A job with the options of :func:`partial_options`.
 
     Raises:
@@ -171,7 +175,7 @@ def in_parts(job: Job, stop_after: int | None, from_block: int | None, source: P
             raise InputError(f"--from {source}: this is the chain itself; name another one")
     if from_block is not None and not job.layout.manifest.exists():
         raise InputError(f"--from-block {from_block}: there is no chain in {job.layout.chain} yet")
-    return replace(job, stop_after=stop_after, from_block=from_block, source=other)
+    return replace(job, source=other, from_block=from_block, **parts)
 
 
 @click.command()

@@ -19,6 +19,7 @@ training: {flow_matching_iterations: 20, iterations: 5, batch_size: 64}
 blocks: {}
 measure: {inversion_limit: 0.05}
 stop: {certificate: null}
+start: {weights: null}
 evaluation: {samples: 50, mixture_components: [1]}
 runtime: {threads: 1}
 """

@@ -68,6 +68,7 @@ class Shown:
 
     def __init__(self, config: Config, layout: Layout) -> None:
         self.config, self.layout, self.key = config, layout, key_of(layout)
+        self.count = len(config.step_sizes)
         self._at(0)
         self.working = True
         self.sent_at = -SECONDS_BETWEEN
@@ -131,7 +132,7 @@ class Shown:
         return Failed(message=message, data=error)
 
     def _at(self, block: int, iteration: int = 0) -> None:
-        self.place = Place(block, iteration, len(self.config.step_sizes))
+        self.place = Place(block, iteration, self.count)
 
     def _progress(self, share: float, said: str) -> None:
         self.sent_at = time.monotonic()

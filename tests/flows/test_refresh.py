@@ -290,6 +290,12 @@ def test_a_file_that_dvc_tracks_is_fetched_in_its_new_version(
     outcome = refresh(NAME, settings(root), root, "score")
     assert outcome.action == "scored"
     assert outcome.metrics["drift/rows"] == 200
+    dvc(root, "remote", "add", "-q", "-d", "store", str(root / "store"))
+    dvc(root, "push", "-q", "rows.csv.dvc")
+    shutil.rmtree(root / ".dvc" / "cache")  # as in another clone: it is in the remote only
+    rows.unlink()
+    assert refresh(NAME, settings(root), root, "score").action == "skipped"
+    assert rows.read_bytes() != old[1]
     append(root, law(1, 8))  # an edit that DVC knows nothing of
     mine = rows.read_bytes()
     with pytest.raises(InputError, match=r"not the version that rows\.csv\.dvc records .*dvc add"):

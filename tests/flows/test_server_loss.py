@@ -47,7 +47,7 @@ def test_a_server_lost_in_the_middle_costs_a_warning(tmp_path: Path, home: Path,
     keeper = psutil.Process(read_json(tmp_path / ".jko" / "server" / "keeper.json")["pid"])
     for process in (keeper, *keeper.children(recursive=True)):
         process.kill()
-    assert run.wait(60) == 0, (tmp_path / "log.txt").read_text()
+    assert run.wait(120) == 0, (tmp_path / "log.txt").read_text()
     said = (tmp_path / "log.txt").read_text()
     assert said.count("warning: Prefect could not be told how the run ended") == 1
     assert "report chain.report/report.html" in said

@@ -14,9 +14,10 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows.refresh import OnChange, Outcome, refresh
 from jko.config import Config
-from jko.errors import JkoError, was_interrupted
+from jko.errors import InputError, JkoError, was_interrupted
 from tasks.adapters.layout import Layout
 from tasks.adapters.scheduled_runs import cancel_overdue, run_on_record
+from tasks.adapters.schedules import parse_name
 
 STOPPED = "stopped while it worked; committed blocks are kept, and the next run goes on from there"
 
@@ -39,7 +40,8 @@ def jko_scheduled(name: str, config: Config, root: str, on_change: OnChange = "r
     with run_on_record(folder):
         cancel_overdue()
         try:
-            outcome = refresh(name, config, folder, on_change)
+            # again: Prefect's page lets parameters be changed for one run
+            outcome = refresh(parse_name(name), config, folder, on_change)
         except BaseException as error:
             if was_interrupted(error):  # jko down, or cancelled in Prefect's page
                 return Cancelled(message=STOPPED)
@@ -61,7 +63,7 @@ def failure(name: str, root: Path, error: Exception) -> str:
     """One sentence: the cause, and the command that continues where there is something to continue."""
     said = str(error) if isinstance(error, JkoError) else f"{type(error).__name__}: {error}"
     layout = Layout.of(root / ".jko" / "chains" / name, root)
-    if not layout.manifest.exists():
+    if isinstance(error, InputError) or not layout.manifest.exists():
         return said
     chain = shlex.quote(str(layout.chain.relative_to(root)))
     return f"{said}; to continue, in {root}: jko resume {chain}"

@@ -67,6 +67,12 @@ def test_data_that_went_bad_fail_the_run_with_one_sentence(server: str, project:
     assert "\n" not in state.message
 
 
+def test_a_name_changed_in_the_page_cannot_leave_the_folder_of_chains(server: str, project: Path) -> None:
+    state = run(server, project, "../../elsewhere", settings(project))
+    assert state.type.value == "FAILED"
+    assert "'../../elsewhere' cannot name a schedule" in state.message
+
+
 def test_a_chain_in_use_is_left_to_its_holder(server: str, project: Path) -> None:
     from tasks.adapters.lock import chain_lock
 

@@ -45,6 +45,13 @@ class Compared:
         """Whether any condition of the gate holds."""
         return any(outcome.tripped for outcome in self.outcomes)
 
+    @property
+    def repeated(self) -> list[str]:
+        """Labels of runs that are the baseline once more, as where nothing was trained since."""
+        baseline, *others = self.comparison.subjects
+        same = [own for own in others if own.run_id and own.run_id == baseline.run_id]
+        return [own.label for own in same]
+
 
 class Store:
     """The tracked runs, opened when the first of them is asked for; chains need none."""

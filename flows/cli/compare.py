@@ -102,6 +102,8 @@ def compare(
         click.echo(json.dumps(json_of(done), indent=1))
     else:
         show(done)
+    for own in done.repeated:
+        click.echo(f"warning: {own} is the baseline itself", err=True)
     if done.kept:
         click.echo(done.kept, err=True)
     if done.tripped:

@@ -163,7 +163,7 @@ class Tracker:
             "jko.status": "running",
             "jko.opened": now(),
         }
-        return {**own, **{key: value for key, value in tags.items() if value}}
+        return {**own, **tags}
 
     def _log_params(self, params: Mapping[str, Any]) -> None:
         from mlflow.entities import Param

@@ -46,7 +46,7 @@ def curves(comparison: Comparison) -> Figure | None:
         axes.set_ylabel(unit)
         axes.set_xlabel("JKO step k")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if name in ("inversion_error", "certificate_c"):
+        if name in ("inversion_error", "certificate_c") and (steps[steps.name == name].value > 0).any():
             axes.set_yscale("log", nonpositive="mask")
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=min(4, len(labels)), fontsize=8)

@@ -248,6 +248,17 @@ def test_the_gate_takes_the_champion_and_the_latest(
     assert [run["run_id"] for run in found["runs"]] == [run_id(project, "a"), latest.run_id]
 
 
+def test_the_baseline_itself_as_candidate_is_told(
+    project: Path, inside: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A gate that passes because nothing was trained since must not look like a success."""
+    own = run_id(project, "a")
+    assert call(inside, "compare", "--baseline", own, own[:10], "--fail-if", "test/nll > +0") == 0
+    said = capsys.readouterr()
+    assert "is the baseline itself" in said.err
+    assert "not distinguishable; test NLL +0.0000" in said.out
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

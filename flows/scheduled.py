@@ -12,10 +12,9 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
-from flows.refresh import OnChange, Outcome, refresh
+from flows.refresh import OnChange, Outcome, chain_at_work, refresh
 from jko.config import Config
 from jko.errors import InputError, JkoError, was_interrupted
-from tasks.adapters.layout import Layout
 from tasks.adapters.scheduled_runs import cancel_overdue, run_on_record
 from tasks.adapters.schedules import parse_name
 
@@ -62,7 +61,7 @@ def ended(outcome: Outcome) -> State[Any]:
 def failure(name: str, root: Path, error: Exception) -> str:
     """One sentence: the cause, and the command that continues where there is something to continue."""
     said = str(error) if isinstance(error, JkoError) else f"{type(error).__name__}: {error}"
-    layout = Layout.of(root / ".jko" / "chains" / name, root)
+    layout = chain_at_work(root, name)
     if isinstance(error, InputError) or not layout.manifest.exists():
         return said
     chain = shlex.quote(str(layout.chain.relative_to(root)))

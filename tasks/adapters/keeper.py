@@ -31,6 +31,8 @@ def keep(home: Path, port: int) -> int:
         The server's exit code if it ended by itself, else 0.
     """
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+    # its page would ask the default port
+    environment.setdefault("PREFECT_UI_API_URL", f"http://127.0.0.1:{port}/api")
     words = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     server = subprocess.Popen(
         [sys.executable, "-P", "-m", *words],

@@ -53,11 +53,14 @@ def open_client(root: Path) -> Any:
 
 
 def experiment(client: Any, name: str, root: Path) -> str:
-    """The id of an experiment, made where it is missing; artefacts of SQLite stores go below ``.jko``."""
+    """The id of an experiment, made where it is missing.
+
+    Artefacts of a database store go below ``.jko``, those of a server where it wants them.
+    """
     found = client.get_experiment_by_name(name)
     if found is not None:
         return found.experiment_id
-    local = client.tracking_uri.startswith("sqlite:")
+    local = not client.tracking_uri.startswith("http")
     # MLflow's page takes an experiment of unknown kind for one about language models
     kind = {"mlflow.experimentKind": "custom_model_development"}
     return client.create_experiment(name, artifact_location=_own(root) if local else None, tags=kind)

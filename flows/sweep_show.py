@@ -134,6 +134,6 @@ def with_error(value: float | None, error: float | None) -> str:
 def difference(row: Mapping[str, Any], found: Results) -> str:
     """The paired difference to the best cell; a star where two standard errors tell them apart."""
     if row["difference"] is None:
-        return "best" if row["cell"] == found.best else "–"
+        return "best" if found.settings and row["cell"] in found.settings[0]["cells"] else "–"
     star = " " if row["verdict"] == "not distinguishable" else "*"
     return f"{row['difference']:+.3f} ± {row['difference_se']:.3f}{star}"

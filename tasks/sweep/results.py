@@ -31,7 +31,7 @@ class Results:
     Args:
         cells: a row for each cell, the best first by the sweep's figure, cells without it last.
         settings: a row for each combination, over its seeds, the best first.
-        best: the cell that is first; ``None`` if no cell has the figure.
+        best: the first cell of the best combination; ``None`` if no cell has the figure.
     """
 
     cells: list[dict[str, Any]]
@@ -50,9 +50,9 @@ def results(sweep: Sweep, states: Mapping[str, tuple[str, str]]) -> Results:
     settings = over_seeds(sweep, list(rows.values()))
     if settings:
         add_differences(sweep, rows, settings)
-    ordered = sorted(rows.values(), key=lambda row: _order(row[sweep.by]))
-    best = ordered[0]["cell"] if ordered and ordered[0][sweep.by] is not None else None
-    return Results(ordered, settings, best)
+    ordered = sorted(rows.values(), key=lambda row: _order(row, sweep.by))
+    first = [row["cell"] for row in ordered if settings and row["cell"] in settings[0]["cells"]]
+    return Results(ordered, settings, first[0] if first else None)
 
 
 def row_of(sweep: Sweep, cell: Cell, state: str, why: str) -> dict[str, Any]:
@@ -148,7 +148,10 @@ def add_differences(
             pair = base and base != name and same_rows(sweep.layout(base), sweep.layout(name))
             if not pair:
                 continue
-            found = paired_difference(pair[0].log_density.to_numpy(), pair[1].log_density.to_numpy())
+            try:
+                found = paired_difference(pair[0].log_density.to_numpy(), pair[1].log_density.to_numpy())
+            except ValueError:
+                continue  # a row has no finite log-density
             values.append(found.difference)
             rows[name] |= {
                 "difference": found.difference, "difference_se": found.se, "verdict": found.verdict,
@@ -205,8 +208,8 @@ def _mean_and_sd(name: str, values: Sequence[float]) -> dict[str, float | None]:
     return {f"{name}_mean": statistics.fmean(values), f"{name}_sd": sd}
 
 
-def _order(value: float | None) -> tuple[bool, float]:
-    return value is None, value or 0.0
+def _order(row: Mapping[str, Any], by: str) -> tuple[bool, bool, float]:
+    return row["state"] != "complete", row[by] is None, row[by] or 0.0
 
 
 def _plain(value: Any) -> Any:

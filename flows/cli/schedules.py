@@ -20,6 +20,9 @@ from tasks.adapters.up_state import state_of
 
 PORT = click.IntRange(1, 65535)
 
+#: MLflow opens with a page about language models; here are the runs
+RUNS_PAGE = "/?workflowType=machine_learning"
+
 
 @click.command()
 @click.option("--port", type=PORT, help="Of Prefect's page; default: 4200, or any free one.")
@@ -37,7 +40,9 @@ def up(port: int | None, mlflow_port: int | None, as_json: bool) -> None:
         click.echo(json.dumps({**pages, "pid": record["pid"], "already_up": before}, indent=1))
         return
     click.echo("up already" if before else "up")
-    click.echo(f"  Prefect  {pages['prefect']}\n  MLflow   {pages['mlflow']}\nto stop: jko down")
+    click.echo(f"  Prefect  {pages['prefect']}")
+    click.echo(f"  MLflow   {pages['mlflow']}{RUNS_PAGE}")
+    click.echo("to stop: jko down")
 
 
 @click.command()

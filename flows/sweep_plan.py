@@ -52,7 +52,8 @@ class Wanted:
     @property
     def stored(self) -> bool:
         """Whether nothing is defined, so that a stored definition is meant."""
-        return not (self.preset or self.file or self.assignments or self.grid or self.random or self.seeds)
+        base, draws = self.preset or self.file or self.assignments, self.random or self.draws
+        return not (base or draws or self.grid or self.seeds)
 
     def axes(self) -> tuple[Values | Range, ...]:
         """The varied settings.
@@ -105,7 +106,7 @@ def find_sweep(root: Path, folder: Path, name: str, wanted: Wanted) -> tuple[Swe
     old = read_sweep(folder)
     if old is not None and wanted.stored:
         return replace(old, by=wanted.by or old.by), ""
-    if old is None and wanted.stored and not wanted.draws:
+    if old is None and wanted.stored:
         raise InputError(
             f"there is no sweep {name} yet; say what to vary, as in "
             f"jko sweep {name} --grid training.learning_rate=0.001,0.003"

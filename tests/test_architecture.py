@@ -113,6 +113,7 @@ def test_importing_all_of_jko_loads_no_pipeline() -> None:
         "from flows.cli.main import cli; cli(['--help'], standalone_mode=False)",
         "from flows.cli.main import cli; cli(['train', '--help'], standalone_mode=False)",
         "import tasks.adapters.plan, flows.session, flows.settings",
+        "import flows.sweep_plan, flows.sweep_run, flows.sweep_cells, flows.sweep_show",
         "from tasks.adapters.versions import is_recorded, inside_stage",
     ],
 )

@@ -20,8 +20,8 @@ ACROSS = 3
 PAIRED = ("test/nll", "test/gap_to_entropy")
 #: values of a setting that span this factor are shown on a logarithmic axis
 WIDE = 30.0
-#: up to so many values of a setting are all named on its axis
-TICKS = 6
+#: values of a setting are all named on its axis if they need no more letters
+TICKS = 28
 UNITS = {
     "test/nll": "test NLL, nats",
     "test/gap_to_entropy": "test NLL − entropy, nats",
@@ -97,7 +97,7 @@ class Panel:
             self.axes.plot([self.x(row) for row in line], [row[middle] for row in line], color=GREY, lw=0.8)
         if self.seeds:
             self.axes.scatter(
-                [self.x(row) for row in cells], [row[by] for row in cells], s=9, color=DATA, alpha=0.35,
+                [self.x(row) for row in cells], [row[by] for row in cells], s=12, color=DATA, alpha=0.6,
                 linewidths=0,
             )  # fmt: skip
         error, said = self._error(rows)
@@ -149,8 +149,9 @@ class Panel:
             self.axes.set_xscale("log")
         if self.numeric:
             values = sorted({row[self.key] for row in self.found.cells})
-            if len(values) <= TICKS:
-                self.axes.set_xticks(values, [f"{value:g}" for value in values])
+            words = [f"{value:g}" for value in values]
+            if self.key not in self.sweep.logs and len("".join(words)) <= TICKS:
+                self.axes.set_xticks(values, words)
                 self.axes.minorticks_off()
             return
         self.axes.set_xticks(range(len(self.names)), [name.replace('"', "") for name in self.names])

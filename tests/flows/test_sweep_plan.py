@@ -86,6 +86,7 @@ def test_draws_are_counted_and_their_laws_are_those_asked_for() -> None:
         ({"grid": ("blocks.9.iterations=5",)}, "blocks.9 names a block that is not there"),
         ({"random": ("training.learning_rate=1:2",)}, "--draws belong together"),
         ({"grid": ("solver.steps=3,4",), "draws": 3}, "--draws belong together"),
+        ({"draws": 3}, "--draws belong together"),
         ({"grid": ("solver.steps=3,4",), "random": ("solver.steps=3:4",), "draws": 1}, "exclude each other"),
         ({"random": ("training.iterations=1.5:4",), "draws": 2}, "must have integer ends"),
         ({"random": ("training.learning_rate=0:1:log",), "draws": 2}, "must begin above 0"),

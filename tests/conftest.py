@@ -20,7 +20,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tasks.adapters.environment import platform_environment
 
     folder = tmp_path_factory.mktemp("home")
-    os.environ.pop("PREFECT_API_URL", None)
+    # a test before this one may have called the command line, which sets what is not set
+    for name in ("PREFECT_API_URL", "PREFECT_HOME", "MLFLOW_TRACKING_URI"):
+        os.environ.pop(name, None)
     os.environ["PREFECT_PROFILES_PATH"] = str(folder / "profiles.toml")
     platform_environment(folder)
     return folder

@@ -201,7 +201,7 @@ def starts_like_its_parent(layout: Layout, parent: Layout, *, expected: bool) ->
         block = load_block(parent, config, k, (read_manifest(parent) or {})["fingerprints"][k], 2)
         with torch.no_grad():
             terms = jko_objective(block, rows, generator(config.seed, k, "validation", 0))
-        curve = read_curve(layout.curve(k, chain[k]))
+        curve = read_curve(layout.block(k, chain[k]))
         assert curve is not None
         assert (abs(curve["objective"].iloc[0] - float(terms.total)) < 1e-6) == expected
 

@@ -27,7 +27,7 @@ def test_a_server_lost_in_the_middle_costs_a_warning(tmp_path: Path, home: Path,
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")
     (tmp_path / "profiles.toml").write_text("")
     (tmp_path / "prefect").mkdir()
-    migrated = sqlite3.connect(home / ".jko" / "prefect" / "prefect.db")
+    migrated = sqlite3.connect(Path(os.environ["PREFECT_HOME"]) / "prefect.db")
     with sqlite3.connect(tmp_path / "prefect" / "prefect.db") as copy:  # spares it seconds of migrations
         migrated.backup(copy)
     own = {

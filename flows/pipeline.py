@@ -156,8 +156,7 @@ def run_stages(run: Run, upto: Stage) -> dict[str, Any]:
 
 def run_blocks(run: Run, last: int) -> dict[str, Any]:
     """Bring blocks 1..last up and leave the chain partial."""
-    run = train_chain(run, last)
-    run.tracker.tag("jko.state", "partial")
+    train_chain(run, last)
     return {}
 
 
@@ -198,9 +197,9 @@ def open_tracking(run: Run, name: str, root: Path, tags: Mapping[str, str]) -> N
         run.progress.say(f"{facts.name}: {note}")
     folder = run.layout.block(0, run.chain[0])
     origin = read_origin(run.config, run.layout)
-    tags = {"jko.git_commit": git_commit(root), "jko.data": facts.name, **tags, **origin.tags}
+    own = {"jko.git_commit": git_commit(root), "jko.data": facts.name, "jko.state": "partial"}
     # a store that two runs open for the first time at once would be made twice
     with one_at_a_time(root / ".jko" / "tracking.lock"):
-        run.tracker.open(name, flattened(run.config.model_dump(mode="json")), tags)
+        run.tracker.open(name, flattened(run.config.model_dump(mode="json")), {**own, **tags, **origin.tags})
     run.tracker.final(origin.figures)
     run.tracker.data(facts.name, data_version(folder), str(folder))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import shlex
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
@@ -37,8 +39,9 @@ def jko_scheduled(name: str, config: Config, root: str, on_change: OnChange = "r
     """
     folder = Path(root).resolve()
     with run_on_record(folder):
-        cancel_overdue()
         try:
+            with suppress(httpx.HTTPError):  # a server that does not answer now must not stop the run
+                cancel_overdue()
             # again: Prefect's page lets parameters be changed for one run
             outcome = refresh(parse_name(name), config, folder, on_change)
         except BaseException as error:

@@ -115,6 +115,11 @@ def stopped_already(job: Job, plan: Plan, block: int) -> Finished | None:
     manifest = read_json(job.layout.manifest) or {}
     if any(own.index <= block for own in plan.missing) or manifest.get("fingerprints") != list(chain):
         return None
+    from tasks.adapters.versions import inside_stage, is_partially_recorded
+
+    owned = job.layout.owned_by_dvc and not inside_stage()
+    if owned and not plan.complete and not is_partially_recorded(job.layout, job.root):
+        return None
     done = min(block, len(chain) - 1)
     if not all(stored_figures(job.config, job.layout, chain, k) for k in range(1, done + 1)):
         return None
@@ -256,7 +261,7 @@ def record_partial(job: Job) -> bool:
 
     if not job.layout.owned_by_dvc or inside_stage() or not job.layout.manifest.is_file():
         return False
-    return commit_partial(job.root)
+    return commit_partial(job.layout, job.root)
 
 
 def describe_failure(job: Job, error: BaseException) -> tuple[str, int]:

@@ -16,7 +16,7 @@ from prefect.futures import PrefectFuture
 from prefect.states import Completed, Failed
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
-from flows.sweep_cells import Outcome, begin_worker, own_process, run_step, stop_all
+from flows.sweep_cells import STOPPING, Outcome, begin_worker, own_process, run_step, stop_all
 from flows.sweep_plan import Standing, steps_of, survey
 from jko.errors import NumericalError
 from tasks.sweep.cells import Sweep, known_failure, remember_failure, stored_sweep
@@ -79,6 +79,7 @@ def sweep_flow(
                 ended = finished.get()
                 board.end(ended, outcome_of(futures[ended]))
     except BaseException:
+        STOPPING.set()
         stop_all(sweep)
         raise
     return board.failures
@@ -146,6 +147,7 @@ class Board:
         cell = self.sweep.cell(step.cell)
         if outcome.code == 0:
             self.well.add(step.name)
+            self.sweep.failure(step.cell).unlink(missing_ok=True)  # tried again, and well now
         else:
             self.failures[step.cell] = outcome.sentence
         if outcome.code == NumericalError.exit_code:

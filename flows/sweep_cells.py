@@ -22,6 +22,8 @@ from tasks.sweep.prefixes import Step
 LOOK_SECONDS = 0.5
 #: time a process gets to end its tracked run and release its chain
 GRACE_SECONDS = 20.0
+#: set when this process was asked to stop: a step that waits for a thread must not begin
+STOPPING = threading.Event()
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ def run_step(sweep: Sweep, step: Step, server: str | None, parent: tuple[int, fl
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
     if server is not None:
         environment["PREFECT_API_URL"] = server
+    if STOPPING.is_set():
+        return Outcome(130, "the sweep was interrupted")
     with log.open("ab") as stream:
         begun = stream.tell()
         stream.write(f"--- {time.strftime('%F %T')} {step.name} ---\n".encode())

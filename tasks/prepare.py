@@ -48,17 +48,22 @@ def commit_data(layout: Layout, facts: DataFacts, prepared: Prepared, key: str) 
 
 
 def adopt_prepared(layout: Layout, digest: str) -> None:
-    """Give the chain its own copy of data that were prepared outside it."""
+    """Have data that were prepared outside the chain, or taken from another, at both places.
+
+    Only the chain that DVC owns has two: its own copy, and the stage's output.
+    """
+    if layout.prepared is None:
+        return
     fingerprint = data_fingerprint(digest)
-    final = layout.block(0, fingerprint)
-    if layout.prepared is None or read_commit(final) is not None:
-        return
-    outside = read_commit(layout.prepared, verify=True)
-    if outside is None or outside.fingerprint != fingerprint:
-        return
-    with committing(final, fingerprint, outside.record) as folder:
-        link_tree(layout.prepared, folder)
-        (folder / "COMMIT.json").unlink()
+    places = (layout.prepared, layout.block(0, fingerprint))
+    commits = [read_commit(place, verify=True) for place in places]
+    have = [commit is not None and commit.fingerprint == fingerprint for commit in commits]
+    for source, commit, target in ((places[0], commits[0], places[1]), (places[1], commits[1], places[0])):
+        if commit is None or all(have) or commit.fingerprint != fingerprint:
+            continue
+        with committing(target, fingerprint, commit.record) as folder:
+            link_tree(source, folder)
+            (folder / "COMMIT.json").unlink()
 
 
 def facts_of(table: Table, prepared: Prepared, source: str) -> DataFacts:

@@ -49,9 +49,13 @@ def take_blocks(config: Config, layout: Layout, source: Layout) -> list[int]:
         )
     chain, taken = fingerprints(config, digest), []
     for k, fingerprint in enumerate(chain):
-        if read_commit(layout.block(k, fingerprint)) is not None:
-            continue
         folder = committed_copy(source, k, fingerprint)
+        own = read_commit(layout.block(k, fingerprint))
+        if own is not None:
+            theirs = None if folder is None else read_commit(folder)
+            if theirs is not None and theirs.digest != own.digest:
+                break  # equal settings, other bits (threads, hardware): what follows descends from those
+            continue
         if folder is None:
             break
         link_folder(folder, layout.block(k, fingerprint))
@@ -99,26 +103,40 @@ def take_measures(config: Config, layout: Layout, source: Layout, chain: tuple[s
 
 
 def set_aside(layout: Layout, first: int) -> list[str]:
-    """Put blocks ``first``.. out of the chain, so that they are trained again.
+    """Put blocks ``first``.. out of the chain, with all that was begun of them, to be trained again.
+
+    The last goes first: a kill leaves the blocks before it, never later ones without them.
 
     Returns:
-        Names of the blocks set aside.
+        Names of the committed blocks set aside.
     """
     names = []
-    for folder in sorted((layout.chain / "blocks").glob("*")):
-        index = folder.name.partition("-")[0]
-        if not index.isdecimal() or int(index) < first:
-            continue
+    for folder in sorted(_from(layout.chain / "blocks", first), key=index_of, reverse=True):
         target = layout.superseded / f"{folder.name}{ASIDE}"
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(target, ignore_errors=True)
+        if target.exists():  # the bits to compare with are the first ones
+            target = layout.superseded / folder.name
+            shutil.rmtree(target, ignore_errors=True)
         folder.rename(target)
-        for place in (layout.superseded / folder.name, layout.run / "staging" / folder.name):
-            shutil.rmtree(place, ignore_errors=True)
-        (layout.chain / "measures" / f"{folder.name}.json").unlink(missing_ok=True)
-        (layout.run / "checkpoints" / f"{folder.name}.safetensors").unlink(missing_ok=True)
-        names.append(folder.name)
+        names.insert(0, folder.name)
+    for name in names:  # an equal one that waits there would come back
+        shutil.rmtree(layout.superseded / name, ignore_errors=True)
+    for place in ("staging", "checkpoints", "scores"):
+        for path in _from(layout.run / place, first):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in _from(layout.chain / "measures", first):
+        path.unlink()
     return names
+
+
+def index_of(path: Path) -> int:
+    """The block that an entry ``<k>-…`` belongs to; -1 for what is none."""
+    index = path.name.partition("-")[0]
+    return int(index) if index.isdecimal() else -1
+
+
+def _from(place: Path, first: int) -> list[Path]:
+    return [path for path in place.glob("*") if index_of(path) >= first]
 
 
 def compare_aside(layout: Layout) -> dict[int, bool]:

@@ -16,7 +16,12 @@ LEFT_SECONDS = 5.0
 def identity(pid: int | None = None) -> dict[str, Any]:
     """What finds a process again, and no other that got its pid later; by default this one."""
     process = psutil.Process(pid)
-    return {"pid": process.pid, "started": process.create_time()}
+    return {"pid": process.pid, "started": process.create_time(), "boot": _boot()}
+
+
+def _boot() -> float:
+    """When this machine or container started: before that, every number meant another process."""
+    return psutil.Process(1).create_time()
 
 
 def lives(record: Any) -> bool:
@@ -61,7 +66,7 @@ def _family(record: Any) -> list[psutil.Process]:
         except psutil.Error:
             return []
     # the kernel gives the pid of a session's leader to nobody as long as the session has members
-    if psutil.pid_exists(record["pid"]):
+    if psutil.pid_exists(record["pid"]) or abs(record.get("boot", 0.0) - _boot()) > 1.0:
         return []
     return [process for process in psutil.process_iter() if _session_of(process) == record["pid"]]
 

@@ -87,6 +87,7 @@ def remove(layout: Layout, found: list[Removal]) -> None:
     A folder is renamed first: a kill leaves a temporary name, never half of a block's samples.
     """
     place = layout.run / ".tmp-pruned"
+    shutil.rmtree(place, ignore_errors=True)  # what an earlier one was killed in
     for number, removal in enumerate(found):
         if removal.path.is_file():
             removal.path.unlink()

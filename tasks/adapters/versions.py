@@ -49,11 +49,15 @@ def commit_stages(layout: Layout, root: Path, digest: str) -> bool:
     return True
 
 
-def commit_partial(root: Path) -> bool:
+def commit_partial(layout: Layout, root: Path) -> bool:
     """Record an unfinished chain: its blocks can be pushed and pulled, and the stage stays to be run.
 
     DVC's own ``commit`` would call the stage up to date. The lock entry's ``params`` are left out, so
     that ``dvc status`` and ``dvc repro`` see a stage that has not been run under these settings.
+
+    Args:
+        layout: the chain.
+        root: the project's folder.
 
     Returns:
         Whether DVC knows the blocks now.
@@ -71,10 +75,21 @@ def commit_partial(root: Path) -> bool:
         stream = io.StringIO()
         yaml.dump(lock, stream)
         write_text(root / "dvc.lock", stream.getvalue())
+        write_json(_receipt(layout), _partial_state(layout, root))
     except Exception as error:  # whatever DVC or git raise, the blocks are on disk and stay
         log.warning("DVC did not record the chain: %s", str(error).strip() or type(error).__name__)
         return False
     return True
+
+
+def is_partially_recorded(layout: Layout, root: Path) -> bool:
+    """Whether :func:`commit_partial` ran for the blocks that are there now."""
+    return read_json(_receipt(layout)) == _partial_state(layout, root)
+
+
+def _partial_state(layout: Layout, root: Path) -> dict[str, object]:
+    blocks = sorted(path.parent.name for path in (layout.chain / "blocks").glob("[0-9]*/COMMIT.json"))
+    return {"blocks": blocks, "lock": _lock_text(root)}
 
 
 def is_recorded(layout: Layout, root: Path, digest: str) -> bool:

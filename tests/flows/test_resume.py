@@ -104,7 +104,9 @@ def assert_one_truthful_run(folder: Path) -> None:
     history = client.get_metric_history(runs[0].info.run_id, "step/nll")
     assert sorted(entry.step for entry in history) == [1, 2, 3]
     with get_client(sync_client=True) as prefect:
-        states = [run.state.name for run in prefect.read_flow_runs() if run.parameters.get("root") == str(folder)]
+        states = [
+            run.state.name for run in prefect.read_flow_runs() if run.parameters.get("root") == str(folder)
+        ]
     assert sorted(states) == ["Completed", "Crashed", "Crashed"]
 
 

@@ -114,7 +114,11 @@ def flow_runs(root: Path, chain: str) -> list[Any]:
 
     with get_client(sync_client=True) as client:
         runs = client.read_flow_runs()
-    return [run for run in runs if run.parameters.get("root") == str(root) and run.parameters.get("chain") == chain]
+    return [
+        run
+        for run in runs
+        if run.parameters.get("root") == str(root) and run.parameters.get("chain") == chain
+    ]
 
 
 def artifacts(run: Any, layout: Layout) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def set_aside(layout: Layout, first: int) -> list[str]:
     Returns:
         Names of the committed blocks set aside.
     """
-    names = []
+    names: list[str] = []
     for folder in sorted(_from(layout.chain / "blocks", first), key=index_of, reverse=True):
         target = layout.superseded / f"{folder.name}{ASIDE}"
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 from collections.abc import Mapping
@@ -25,6 +26,9 @@ from tasks.adapters.plan import (
 )
 from tasks.adapters.start import adopt_start
 from tasks.report import REPORT
+
+#: no space on the disk, over a quota, over a limit on the size of a file
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 if TYPE_CHECKING:
     from flows.pipeline import Stage
@@ -270,4 +274,6 @@ def describe_failure(job: Job, error: BaseException) -> tuple[str, int]:
         return str(error), error.exit_code
     if was_interrupted(error):
         return "interrupted; committed blocks are kept", 130
+    if isinstance(error, OSError) and error.errno in FULL:
+        return f"nothing more can be written ({error.strerror}); make room, what is committed stays", 1
     return f"{type(error).__name__}: {error}", 1

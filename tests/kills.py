@@ -156,6 +156,7 @@ def carry_out(kill: Kill, whole: Whole, folder: Path) -> Row:
         if code != 0 or share < 0.01:
             break
         share /= 2
+        (folder / "log.txt").unlink()
         for path in folder.glob("chain*"):
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
     blocks = committed(folder)
@@ -263,7 +264,7 @@ def table(rows: list[Row], whole: Whole) -> str:
     ]
     for row in rows:
         blocks = ", ".join(map(str, row.blocks)) or "none"
-        said = row.said.replace("|", "\\|")[:90]
+        said = "" if row.exit_code < 0 else row.said.replace("|", "\\|")[:90]  # it was killed
         equal = "equal" if row.digest == whole.digest else f"**{row.digest}**"
         lines.append(
             f"| {row.kill.number} | {row.kill.way} | {row.moment} | {row.exit_code} | {blocks} | {said} "

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from flows.session import Finished, Job, check_input, describe_failure, nothing_to_do, run_job
+from flows.session import FULL, Finished, Job, check_input, describe_failure, nothing_to_do, run_job
 from flows.settings import Request, build_request, extended, project_root, with_assignments
 from jko.config import Config
 from jko.errors import InputError
@@ -251,7 +251,7 @@ def execute(job: Job, upto: Any) -> Finished:
         return run_job(job, upto)
     except (Exception, KeyboardInterrupt) as error:
         sentence, code = describe_failure(job, KeyboardInterrupt() if interruption.asked else error)
-        if code == 1:
+        if code == 1 and getattr(error, "errno", None) not in FULL:
             import traceback
 
             traceback.print_exc()

@@ -79,7 +79,7 @@ def sweep_flow(
                 ended = finished.get()
                 board.end(ended, outcome_of(futures[ended]))
     except BaseException:
-        STOPPING.set()
+        STOPPING.asked = True
         stop_all(sweep)
         raise
     return board.failures

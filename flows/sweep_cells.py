@@ -11,6 +11,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 
@@ -22,8 +23,9 @@ from tasks.sweep.prefixes import Step
 LOOK_SECONDS = 0.5
 #: time a process gets to end its tracked run and release its chain
 GRACE_SECONDS = 20.0
-#: set when this process was asked to stop: a step that waits for a thread must not begin
-STOPPING = threading.Event()
+#: whether this process was asked to stop: a step that waits for a thread must not begin then
+#: (no event: the task runner of processes has to send it along)
+STOPPING = SimpleNamespace(asked=False)
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def run_step(sweep: Sweep, step: Step, server: str | None, parent: tuple[int, fl
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
     if server is not None:
         environment["PREFECT_API_URL"] = server
-    if STOPPING.is_set():
+    if STOPPING.asked:
         return Outcome(130, "the sweep was interrupted")
     with log.open("ab") as stream:
         begun = stream.tell()

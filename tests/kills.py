@@ -256,9 +256,10 @@ def table(rows: list[Row], wholes: list[Whole]) -> str:
     lines = [
         f"# {len(rows)} runs ended at a random moment",
         "",
-        f"Made by `tests/flows/test_kills.py` on a busy machine. A chain of three blocks ({' '.join(SETTINGS)}), "
-        f"{seconds[0]:.0f} to {seconds[-1]:.0f} s when nothing disturbs it, is ended and started again with the "
-        f"same command; nothing is cleaned in between. **{same} of {len(rows)} ended with the digest of the "
+        "Made by `tests/flows/test_kills.py` on a busy machine. A chain of three blocks "
+        f"({' '.join(SETTINGS)}), {seconds[0]:.0f} to {seconds[-1]:.0f} s when nothing disturbs it, is ended "
+        "and started again with the same command; nothing is cleaned in between. "
+        f"**{same} of {len(rows)} ended with the digest of the "
         f"undisturbed run, `{whole.digest[:16]}`.**",
         "",
         "| # | ended by | at | exit | blocks then | it said last | next start | digest |",

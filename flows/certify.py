@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from jko.config import Config
@@ -37,11 +38,9 @@ def certificate_of(layout: Layout, pairing: str | None = None) -> dict[str, Any]
         return known
     found = certificate(config, layout, chain)
     if chain == planned and pairing is None:
-        try:
-            with chain_lock(layout, "jko certify"):
-                write_json(layout.certificate, found)
-        except ChainInUseError:
-            pass  # whoever works on the chain writes it
+        # a chain in use: whoever works on it writes it
+        with suppress(ChainInUseError), chain_lock(layout, "jko certify"):
+            write_json(layout.certificate, found)
     return found
 
 

@@ -8,6 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from flows.cli.main import main
+
 ROOT = Path(__file__).resolve().parents[1]
 PARAMS = """
 seed: 0
@@ -57,3 +61,13 @@ def new_project(folder: Path) -> Path:
     git(folder, "init", "-q")
     run(folder, "dvc", "init", "-q")
     return folder
+
+
+def call(patch: pytest.MonkeyPatch, *words: str) -> int:
+    """Run the command line in this process; returns the exit code."""
+    patch.setattr("sys.argv", ["jko", *words])
+    try:
+        main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows.cli.main import main
 from tasks.adapters.commit import read_json
 from tasks.adapters.runs import Runs
+from tests.projects import call
 
 TINY = (
     "--set", "training.flow_matching_iterations=40", "--set", "training.iterations=5",
@@ -24,16 +24,6 @@ TINY = (
     "--set", "measure.critic_centres=5",
 )  # fmt: skip
 LONGER = ("--set", "training.flow_matching_iterations=120")
-
-
-def call(patch: pytest.MonkeyPatch, *words: str) -> int:
-    """Run the command line in this process; returns the exit code."""
-    patch.setattr("sys.argv", ["jko", *words])
-    try:
-        main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 @pytest.fixture(scope="module")

@@ -10,25 +10,15 @@ import pandas as pd
 import pytest
 import torch
 
-from flows.cli.main import main
 from tasks.adapters.commit import read_json
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import read_manifest, stored_config
 from tasks.adapters.store import load_chain, read_curve, read_facts, read_samples
 from tasks.headline import STEP
+from tests.projects import call
 
 CHAIN = Path("chain")
 QUICK = ("--set", "training.flow_matching_iterations=60", "--set", "training.iterations=20")
-
-
-def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    """Run the command line in this process; returns the exit code."""
-    monkeypatch.setattr("sys.argv", ["jko", *words])
-    try:
-        main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 @pytest.fixture(scope="module")

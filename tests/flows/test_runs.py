@@ -11,26 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.cli.main import main
 from flows.runs import NLL, Choice, as_json, runs_table
 from jko.config import Config, flattened
 from tasks.adapters.layout import Layout
 from tasks.adapters.lock import chain_lock
 from tasks.adapters.runs import Runs, TrackedRun
 from tasks.headline import STEP
+from tests.projects import call
 
 COUNT = 100
 VERSIONS = ("1" * 32 + ".dir", "2" * 32 + ".dir")
-
-
-def call(patch: pytest.MonkeyPatch, *words: str) -> int:
-    """Run the command line in this process; returns the exit code."""
-    patch.setattr("sys.argv", ["jko", *words])
-    try:
-        main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 @pytest.fixture(scope="module")

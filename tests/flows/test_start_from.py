@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from flows.cli.main import main
 from jko.errors import ChainInUseError, InputError
 from tasks.adapters.commit import file_digest
 from tasks.adapters.layout import Layout
 from tasks.adapters.lock import chain_lock
 from tasks.adapters.plan import read_manifest, stored_config
 from tasks.adapters.start import adopt_start, read_origin, tracked_run
+from tests.projects import call
 
 TINY = (
     "--preset", "smoke", "--set", "steps.count=2", "--set", "data.rows=300",
@@ -24,16 +24,6 @@ TINY = (
     "--set", "training.flow_matching_iterations=60", "--set", "training.iterations=10",
     "--set", "evaluation.samples=50",
 )  # fmt: skip
-
-
-def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    """Run the command line in this process; returns the exit code."""
-    monkeypatch.setattr("sys.argv", ["jko", *words])
-    try:
-        main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,55 @@
+"""CPU seconds that a method may spend, and the memory it took."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Budget:
+    """CPU seconds of this process, over all its threads, from now on.
+
+    CPU seconds and not time of day: cells run two at a time and must not pay for each other.
+
+    Args:
+        seconds: how many may be spent.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = float(seconds)
+        #: CPU seconds that were not charged
+        self.free = 0.0
+        self._start = time.process_time()
+
+    @property
+    def spent(self) -> float:
+        """CPU seconds charged so far."""
+        return time.process_time() - self._start - self.free
+
+    @property
+    def left(self) -> float:
+        """CPU seconds that may still be spent; negative once too many were."""
+        return self.seconds - self.spent
+
+    @property
+    def share(self) -> float:
+        """Part of the budget that is spent, between 0 and 1."""
+        return min(1.0, self.spent / self.seconds)
+
+    @contextmanager
+    def uncounted(self) -> Iterator[None]:
+        """What runs inside is not charged: looking at the test rows is no part of training."""
+        start = time.process_time()
+        try:
+            yield
+        finally:
+            self.free += time.process_time() - start
+
+
+def peak_memory_mb() -> float:
+    """Largest resident memory of this process so far, MiB, libraries and evaluations included."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

@@ -1,0 +1,106 @@
+"""Figures of a fitted density on held-out rows, and its curve over the time spent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from benchmarks.budget import Budget
+from benchmarks.problems import Problem
+
+#: rows (n, d) in standardised units to log-densities (n,) in nats, standardised units
+LogDensity = Callable[[Tensor], Tensor]
+#: rows evaluated at a time
+BATCH = 2500
+#: points of the curve are this factor apart in time; a fifth of the budget is one of them
+RATIO = 5**0.25
+#: seconds before which no curve begins
+EARLIEST = 1.0
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A mean over rows with its standard error, nats.
+
+    Args:
+        value: the mean.
+        se: its standard error.
+    """
+
+    value: float
+    se: float
+
+
+def log_densities(density: LogDensity, rows: Tensor) -> Tensor:
+    """Log-densities of all rows, nats, standardised units, shape (rows,), float64."""
+    with torch.no_grad():
+        return torch.cat([density(part).detach().double() for part in rows.split(BATCH)])
+
+
+def nll(problem: Problem, log_q: Tensor) -> Figure:
+    """Mean negative log-likelihood in data units.
+
+    Args:
+        problem: the set.
+        log_q: log-densities in standardised units, shape (rows,).
+    """
+    return _mean(problem.constant - log_q)
+
+
+def gap(problem: Problem, log_q: Tensor) -> Figure | None:
+    """Mean of log p − log q over the test rows, an estimate of KL(p‖q); ``None`` where p is unknown.
+
+    Args:
+        problem: the set.
+        log_q: log-densities of the test rows in standardised units, shape (rows,).
+    """
+    if problem.log_density is None:
+        return None
+    return _mean(torch.from_numpy(problem.log_density) - log_q + problem.constant)
+
+
+def figure(problem: Problem, density: LogDensity) -> Figure:
+    """The gap on the test rows where the law is known, and else the NLL."""
+    log_q = log_densities(density, problem.test)
+    return gap(problem, log_q) or nll(problem, log_q)
+
+
+def _mean(values: Tensor) -> Figure:
+    return Figure(float(values.mean()), float(values.std()) / math.sqrt(len(values)))
+
+
+class Track:
+    """The figure on the test rows over the seconds spent; looking is not charged.
+
+    A method calls it with its best model so far as often as it likes: only the calls that are due,
+    at times in geometric progression, are evaluated. Nothing goes back to the method.
+
+    Args:
+        problem: the set.
+        budget: the clock.
+    """
+
+    def __init__(self, problem: Problem, budget: Budget) -> None:
+        self.problem, self.budget = problem, budget
+        #: seconds spent and the figure then
+        self.curve: list[tuple[float, Figure]] = []
+        steps = max(0, math.floor(math.log(max(budget.seconds / EARLIEST, 1), RATIO)))
+        self._marks = [budget.seconds / RATIO**k for k in range(steps, 0, -1)]
+
+    @property
+    def due(self) -> bool:
+        """Whether a call now would be evaluated."""
+        return bool(self._marks) and self.budget.spent >= self._marks[0]
+
+    def __call__(self, density: LogDensity) -> None:
+        """Evaluate the best model so far, if that is due."""
+        if not self.due:
+            return
+        spent = self.budget.spent
+        self._marks = [mark for mark in self._marks if mark > spent]
+        with self.budget.uncounted():
+            self.curve.append((spent, figure(self.problem, density)))

@@ -1,0 +1,117 @@
+"""The methods by name: what they are called, where their code is, what must be installed for them."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from jko.errors import InputError
+
+if TYPE_CHECKING:
+    from benchmarks.budget import Budget
+    from benchmarks.evaluate import LogDensity, Track
+    from benchmarks.problems import Problem
+
+HERE = Path(__file__).parent
+
+
+class Fit(Protocol):
+    """Fits a density to the training rows of a problem."""
+
+    def __call__(
+        self, problem: Problem, budget: Budget, setting: Mapping[str, Any], seed: int, track: Track
+    ) -> LogDensity:
+        """Spend at most the budget, calling ``track`` with the best model so far now and then."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the tables.
+
+    Args:
+        label: what the tables call it.
+        module: its file in this folder, without the ending; it has a function ``fit`` (:class:`Fit`).
+        ours: whether it is the project's own chain.
+        packages: what must be installed beside the project; their versions are part of a cell's fingerprint.
+        trained: whether it spends the whole budget; the others are done when they are done.
+        shares: other files of this folder that its figures depend on.
+    """
+
+    label: str
+    module: str
+    ours: bool = False
+    packages: tuple[str, ...] = ()
+    trained: bool = True
+    shares: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """Its own files; one that is not there is left out."""
+        paths = [HERE / f"{name}.py" for name in (self.module, *self.shares)]
+        return tuple(path for path in paths if path.is_file())
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Packages that are not installed."""
+        return tuple(name for name in self.packages if _version(name) is None)
+
+    @property
+    def versions(self) -> dict[str, str | None]:
+        """Versions of what the figures depend on."""
+        return {name: _version(name) for name in ("torch", "numpy", "scikit-learn", *self.packages)}
+
+    def load(self) -> Fit:
+        """Its function ``fit``.
+
+        Raises:
+            InputError: a package or the module itself is not there.
+        """
+        if self.missing:
+            raise InputError(
+                f"{self.label}: {', '.join(self.missing)} not installed; "
+                "`make benchmarks-install` installs the peers"
+            )
+        name = f"benchmarks.methods.{self.module}"
+        try:
+            fit: Fit = importlib.import_module(name).fit
+        except ModuleNotFoundError as error:
+            if error.name != name:
+                raise
+            raise InputError(f"{self.label}: benchmarks/methods/{self.module}.py is not there") from None
+        return fit
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package).split("+")[0]  # how the library was built is left out
+    except PackageNotFoundError:
+        return None
+
+
+METHODS: Mapping[str, Method] = {
+    "gaussian": Method("one Gaussian", "gaussian", trained=False),
+    "mixture": Method("Gaussian mixture", "mixture", trained=False),
+    "nsf": Method("NSF (zuko)", "nsf", packages=("zuko",), shares=("training",)),
+    "cnf": Method("CNF (zuko)", "cnf", packages=("zuko",), shares=("training",)),
+    "ot_cfm": Method(
+        "OT-CFM (torchcfm)", "ot_cfm", packages=("torchcfm", "POT", "torchdiffeq"), shares=("training",)
+    ),
+    "end_to_end": Method("one block, end to end", "end_to_end", shares=("training",)),
+    "ours_plain_jko": Method("ours, plain JKO objective", "ours", ours=True),
+    "ours": Method("ours", "ours", ours=True),
+}
+
+
+def method_of(name: str) -> Method:
+    """A method by name.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if name not in METHODS:
+        raise InputError(f"{name}: no such method; the methods are {', '.join(METHODS)}")
+    return METHODS[name]

@@ -107,7 +107,7 @@ def load_problem(name: str, seed: int, data: Path | None = None) -> Problem:
         known = ", ".join(one for names in SETS.values() for one in names)
         raise InputError(f"{name}: neither a file nor a set; the sets are {known}")
     if is_picture(str(path)):
-        return law_problem(name, "picture", _picture(path), seed)
+        return picture_problem(name, path, seed)
     settings = {**FILES.get(name, {"missing": "drop"}), "source": "file", "file": str(path)}
     return table_problem(name, settings, seed)
 
@@ -139,8 +139,17 @@ def data_digest(name: str, data: Path | None) -> str | None:
     return None if path is None else file_digest(path)
 
 
-def _picture(path: Path) -> Density:
-    return load_picture(str(path))[1]
+def picture_problem(name: str, path: Path, seed: int) -> Problem:
+    """Draws of the density that is a picture's darkness.
+
+    Raises:
+        InputError: the file is no readable picture.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    if not is_picture(str(path)):
+        raise InputError(f"{path}: not a picture; give a .png, .jpg or the like")
+    return law_problem(name, "picture", load_picture(str(path))[1], seed)
 
 
 def law_problem(

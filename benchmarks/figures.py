@@ -1,0 +1,118 @@
+"""What the tables and pictures show: rows of methods, read from the cells' files."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.cell import RESULTS, ROOM
+from benchmarks.methods import METHODS
+from benchmarks.plan import BASELINES, PEERS, Lookup, budget, chosen, plan
+from benchmarks.settings import tried
+from tasks.adapters.commit import read_json
+
+#: a point of the curve stands for a time up to this factor before it
+LATE = 1.05
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method on a set.
+
+    Args:
+        label: of the method, with the setting where it was chosen among several.
+        ours: whether it is the project's own chain.
+        records: one a seed, as the cells' files have them.
+    """
+
+    label: str
+    ours: bool
+    records: tuple[Mapping[str, Any], ...]
+
+    @property
+    def value(self) -> float | None:
+        """Median of the figure over the seeds, nats; ``None`` if one is not finite."""
+        return _median([record[record["measure"]]["value"] for record in self.records])
+
+    @property
+    def text(self) -> str:
+        """The figure with its standard error; of several seeds the median, the smallest and the largest."""
+        figures = [record[record["measure"]] for record in self.records]
+        return _text([figure["value"] for figure in figures], figures[0]["se"])
+
+    @property
+    def core_s(self) -> float:
+        """Median CPU seconds."""
+        return statistics.median(record["core_s"] for record in self.records)
+
+    @property
+    def peak_mb(self) -> float:
+        """Median of the largest resident memory, MiB."""
+        return statistics.median(record["peak_mb"] for record in self.records)
+
+    def at(self, seconds: float) -> tuple[float | None, str]:
+        """The figure that the curves show at some CPU seconds, as number and text."""
+        points = [point for record in self.records if (point := _point(record["curve"], seconds))]
+        if len(points) < len(self.records):
+            return None, "–"
+        values = [point[1] for point in points]
+        return _median(values), _text(values, points[0][2])
+
+
+def _point(curve: Sequence[Sequence[Any]], seconds: float) -> Sequence[Any] | None:
+    """The last point of a curve at or before a time; ``None`` if there is none yet."""
+    before = [point for point in curve if point[0] <= LATE * seconds]
+    return before[-1] if before else None
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    finite = [value for value in values if value is not None]
+    return statistics.median(finite) if finite and len(finite) == len(values) else None
+
+
+def _text(values: Sequence[float | None], se: float | None) -> str:
+    middle = _median(values)
+    if middle is None:
+        return "not finite"
+    if len(values) == 1:
+        return f"{middle:.3f} ± {se or 0:.3f}"
+    finite = [value for value in values if value is not None]
+    return f"{middle:.3f} ({min(finite):.3f} … {max(finite):.3f})"
+
+
+def stored(results: Path = RESULTS) -> Lookup:
+    """Looks up what the files say, also of code that has changed since."""
+    return lambda cell: read_json(cell.path(results))
+
+
+def rows(kind: str, name: str, lookup: Lookup) -> dict[tuple[str, str], Row]:
+    """The rows of a set by method and ``default`` or ``best``; those without figures are left out."""
+    cells = plan(kind, name, lookup).cells
+    found = {}
+    for method in (*BASELINES, *PEERS[kind]):
+        best = chosen(kind, name, method, lookup) if tried(method) else None
+        for which, setting in (("default", "default"), ("best", best)):
+            seconds = budget(kind, method)
+            records = [
+                record
+                for cell in cells
+                if (cell.method, cell.setting, cell.seconds) == (method, setting, seconds)
+                and (record := lookup(cell))
+            ]
+            if records:
+                found[method, which] = Row(_label(method, which), METHODS[method].ours, tuple(records))
+    return found
+
+
+def _label(method: str, which: str) -> str:
+    label = METHODS[method].label
+    return f"{label}, {'best of three' if which == 'best' else 'default'}" if tried(method) else label
+
+
+def published() -> Mapping[str, Any]:
+    """Figures from papers and of earlier measurements, by set."""
+    known: Mapping[str, Any] = read_json(ROOM / "published.json")
+    return known

@@ -1,0 +1,156 @@
+"""The tables and pictures of this folder's README, from the cells' files."""
+
+from __future__ import annotations
+
+import math
+import re
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from benchmarks.cell import RESULTS, ROOM, result_of
+from benchmarks.command import DATA, sentences
+from benchmarks.drawing import write_pictures
+from benchmarks.figures import Row, published, rows, stored
+from benchmarks.plan import SECONDS, TRIAL, Lookup, plan
+from benchmarks.problems import SETS
+from jko.errors import InputError
+
+README = ROOM / "README.md"
+#: what a table says while it has no figures
+EMPTY = "No figures yet."
+#: rows of one method on all sets of a kind
+Board = Mapping[tuple[str, str], Mapping[str, Row]]
+
+
+def rose_table(lookup: Lookup) -> str:
+    """The rose: published figures, earlier measurements, and the cells, the smallest gap first."""
+    known = published()["rose"]
+    lines = [
+        (one["gap"], f"{one['gap']:.3f}", one["name"], "–", "–") for one in known["published"]
+    ]  # of a paper neither the time nor the memory is known
+    for one in known["measured"]:
+        seconds, gap = one["curve"][-1]
+        lines.append((gap, f"{gap:.3f}", one["name"], f"{seconds}", "–"))
+    for row in rows("picture", "rose", lookup).values():
+        value = math.inf if row.value is None else row.value
+        lines.append((value, row.text, _name(row), f"{row.core_s:.0f}", f"{row.peak_mb:.0f}"))
+    ranked = sorted(lines, key=lambda line: line[0])
+    body = [(name, gap, seconds, memory) for _, gap, name, seconds, memory in ranked]
+    return markdown(("method", "gap, nats", "core-s", "peak MiB"), body)
+
+
+def board(kind: str, lookup: Lookup) -> Board:
+    """Rows of all sets of a kind by method."""
+    found: dict[tuple[str, str], dict[str, Row]] = {}
+    for name in SETS[kind]:
+        for key, row in rows(kind, name, lookup).items():
+            found.setdefault(key, {})[name] = row
+    return found
+
+
+def plane_table(made: Board, seconds: float) -> str:
+    """Gaps on the laws of the plane after some CPU seconds, with the median ratio to ours."""
+    names = [name for name in SETS["plane"] if any(name in of for of in made.values())]
+    if not names:
+        return EMPTY
+    ours = made.get(("ours", "default"), {})
+    body = []
+    for of in made.values():
+        texts = [of[name].at(seconds)[1] if name in of else "–" for name in names]
+        memory = statistics.median(row.peak_mb for row in of.values())
+        body.append((_name(next(iter(of.values()))), *texts, _ratio(of, ours, seconds), f"{memory:.0f}"))
+    return markdown(("method", *names, "median ratio to ours", "peak MiB"), body)
+
+
+def _ratio(of: Mapping[str, Row], ours: Mapping[str, Row], seconds: float) -> str:
+    """Median over the sets of a method's gap over ours."""
+    pairs = [(of[name].at(seconds)[0], ours[name].at(seconds)[0]) for name in of if name in ours]
+    ratios = [one / other for one, other in pairs if one is not None and other]
+    return f"{statistics.median(ratios):.2f}" if ratios else "–"
+
+
+def nll_table(made: Board) -> str:
+    """Test NLL on the tables."""
+    names = [name for name in SETS["table"] if any(name in of for of in made.values())]
+    if not names:
+        return EMPTY
+    body = []
+    for of in made.values():
+        texts = [of[name].text if name in of else "–" for name in names]
+        seconds = statistics.median(row.core_s for row in of.values())
+        memory = statistics.median(row.peak_mb for row in of.values())
+        body.append((_name(next(iter(of.values()))), *texts, f"{seconds:.0f}", f"{memory:.0f}"))
+    return markdown(("method", *names, "median core-s", "peak MiB"), body)
+
+
+def _name(row: Row) -> str:
+    return f"**{row.label}**" if row.ours else row.label
+
+
+def markdown(heading: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown, the first column to the left and the others to the right."""
+    rule = ["---", *["---:"] * (len(heading) - 1)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (heading, rule, *body))
+
+
+def between_marks(text: str, name: str, content: str) -> str:
+    """A text with the part between the marks of a name replaced.
+
+    Raises:
+        InputError: the marks are not there.
+    """
+    start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    pattern = re.compile(f"{re.escape(start)}.*?{re.escape(end)}", re.DOTALL)
+    if not pattern.search(text):
+        raise InputError(f"no marks {start} and {end} in the page")
+    return pattern.sub(lambda _: f"{start}\n\n{content}\n\n{end}", text)
+
+
+def contents(lookup: Lookup) -> dict[str, str]:
+    """The tables by the name of their marks."""
+    plane = board("plane", lookup)
+    return {
+        "rose": rose_table(lookup),
+        "plane-short": plane_table(plane, SECONDS["plane"] / TRIAL),
+        "plane": plane_table(plane, SECONDS["plane"]),
+        "tables": nll_table(board("table", lookup)),
+    }
+
+
+def outdated(data: Path | None, results: Path) -> list[str]:
+    """Names of the cells whose figures are of other code, settings, rows or libraries than the present."""
+    lookup, found = stored(results), []
+    for kind, names in SETS.items():
+        for name in names:
+            for cell in plan(kind, name, lookup).cells:
+                try:
+                    if lookup(cell) and result_of(cell, data, results) is None:
+                        found.append(cell.name)
+                except InputError:
+                    continue  # its file is not here, so nothing is known of it
+    return found
+
+
+@click.command()
+@click.option("--results", type=click.Path(path_type=Path), default=RESULTS, help="Folder of the JSON files.")
+@click.option("--readme", type=click.Path(path_type=Path), default=README, help="The page to write into.")
+@DATA
+@sentences
+def main(results: Path, readme: Path, data: Path | None) -> None:
+    """Write the tables into the README and the pictures beside it."""
+    lookup = stored(results)
+    text = readme.read_text()
+    for name, content in contents(lookup).items():
+        text = between_marks(text, name, content)
+    readme.write_text(text)
+    write_pictures(lookup, readme.parent / "pictures")
+    old = outdated(data, results)
+    if old:
+        click.echo(f"{len(old)} figures are not of the present code, settings or libraries: {', '.join(old)}")
+
+
+if __name__ == "__main__":
+    main()

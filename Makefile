@@ -1,10 +1,11 @@
 # make run   the main job: a JKO chain on handwritten digits, evaluated and reported
 # make test  everything that guards the project;  make test-all  what takes longer, too
+# make benchmarks DATA=FOLDER  this project beside others, hours; stopped, it goes on with what is missing
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run test test-all lint clean
+.PHONY: run test test-all lint clean benchmarks benchmarks-install
 
 run: $(READY)
 	@$(BIN)/jko train
@@ -14,6 +15,16 @@ test: $(READY) lint
 
 test-all: $(READY) lint
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --require-outside
+
+benchmarks: benchmarks-install
+	@$(BIN)/python -m benchmarks.grid $(if $(DATA),--data "$(DATA)")
+	@$(BIN)/python -m benchmarks.tables $(if $(DATA),--data "$(DATA)")
+
+benchmarks-install: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--constraint benchmarks/constraints.txt --editable ".[dev,benchmarks]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--constraint benchmarks/constraints.txt torchcfm
 
 lint: $(READY)
 	@$(BIN)/ruff format --check --quiet . || (echo "run: $(BIN)/ruff format ."; exit 1)

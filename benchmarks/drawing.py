@@ -87,12 +87,10 @@ def _curves(axes: Axes, found: Mapping[tuple[str, str], Row]) -> None:
         points = [point for point in row.records[0]["curve"] if _drawable(point)]
         if points:
             seconds, values = [point[0] for point in points], [point[1] for point in points]
-            style: Any = {
-                "linestyle": "--" if which == "best" else "-",
-                "linewidth": 2.2 if row.ours else 1.3,
-            }
+            dash, width = "--" if which == "best" else "-", 2.2 if row.ours else 1.3
+            style: Any = {"linestyle": dash, "linewidth": width, "color": COLOURS[method]}
             marker = "s" if len(points) == 1 else None
-            axes.plot(seconds, values, color=COLOURS[method], marker=marker, label=row.label, **style)
+            axes.plot(seconds, values, marker=marker, label=row.label, **style)
     axes.set_xscale("log")
     axes.set_yscale("log")
 

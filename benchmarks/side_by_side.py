@@ -18,6 +18,8 @@ from benchmarks.problems import Problem
 from benchmarks.run import run_method
 from jko.errors import InputError
 
+#: columns of text where the output is no terminal
+WIDE = 120
 #: what is run on any file, in this order
 SHOWN = ("gaussian", "mixture", "nsf", "ours")
 
@@ -91,7 +93,8 @@ def show(problem: Problem, lines: Sequence[Line], *, as_json: bool) -> None:
     for line in ranked:
         cells = (_number(line.value, 4), _number(line.se, 4), _number(line.core_s), _number(line.peak_mb))
         table.add_row(line.name, *cells, line.note, style="bold" if line.ours else None)
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    (console if console.is_terminal else Console(highlight=False, width=WIDE)).print(table)
     for note in problem.notes:
         click.echo(note)
 

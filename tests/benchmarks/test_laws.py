@@ -21,20 +21,20 @@ def grid(side: float, points: int) -> tuple[np.ndarray, float]:
 @pytest.mark.parametrize("name", NEW)
 def test_mass_is_one_and_entropy_is_that_of_the_draws(name: str) -> None:
     law = PLANE[name]()
-    x, area = grid(6.0, 240)
+    x, area = grid(6.0, 120)
     log_p = law.log_prob(x)
     p = np.exp(log_p)
     assert p.sum() * area == pytest.approx(1, abs=1e-3)
     on_grid = -(p[p > 0] * log_p[p > 0]).sum() * area
-    drawn = entropy(law, rows=10_000, seed=3)
+    drawn = entropy(law, rows=5_000, seed=3)
     assert abs(drawn.value - on_grid) < 4 * drawn.se + 1e-3
 
 
 @pytest.mark.parametrize("name", NEW)
 def test_draws_fill_the_cells_that_the_density_says(name: str) -> None:
     law = PLANE[name]()
-    x, area = grid(6.0, 240)
-    mass = np.exp(law.log_prob(x)).reshape(12, 20, 12, 20).sum(axis=(1, 3)) * area
+    x, area = grid(6.0, 120)
+    mass = np.exp(law.log_prob(x)).reshape(12, 10, 12, 10).sum(axis=(1, 3)) * area
     draws = law.sample(50_000, np.random.default_rng(5))
     edges = np.linspace(-6, 6, 13)
     share = np.histogram2d(draws[:, 1], draws[:, 0], bins=(edges, edges))[0] / len(draws)

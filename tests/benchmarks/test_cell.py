@@ -1,0 +1,119 @@
+"""Cells: run once, run again when what they depend on changes, never half-written; and the plan of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import cell as cells
+from benchmarks.cell import Cell, fingerprint, result_of, run_cell
+from benchmarks.grid import command_of, plans, run_all
+from benchmarks.plan import plan
+from benchmarks.settings import SETTINGS
+
+ROOT = Path(__file__).resolve().parents[2]
+GAUSSIAN = Cell("digits", "gaussian", seconds=5)
+
+
+def test_a_finished_cell_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run_cell(GAUSSIAN, None, tmp_path)
+    assert json.loads(GAUSSIAN.path(tmp_path).read_text()) == first
+    assert first["measure"] == "nll"
+    monkeypatch.setattr(cells, "run_method", lambda *_: pytest.fail("run again"))
+    assert run_cell(GAUSSIAN, None, tmp_path) == first
+
+
+def test_a_changed_setting_makes_a_cell_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_cell(GAUSSIAN, None, tmp_path)
+    monkeypatch.setitem(SETTINGS, "gaussian", {"default": {"new": 1}})  # type: ignore[arg-type]
+    assert result_of(GAUSSIAN, None, tmp_path) is None
+
+
+def test_the_fingerprint_follows_file_seed_and_seconds(tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text("a,b\n1,2\n")
+    cell = Cell(str(table), "gaussian")
+    marks = {fingerprint(cell, None), fingerprint(replace(cell, seed=1), None)}
+    marks.add(fingerprint(replace(cell, seconds=7), None))
+    table.write_text("a,b\n1,3\n")
+    marks.add(fingerprint(cell, None))
+    assert len(marks) == 4
+    assert fingerprint(cell, None) in marks
+
+
+def test_our_numerics_count_for_our_methods_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = [fingerprint(Cell("moons", method), None) for method in ("gaussian", "end_to_end")]
+    monkeypatch.setattr(cells, "NUMERICS", -1)
+    after = [fingerprint(Cell("moons", method), None) for method in ("gaussian", "end_to_end")]
+    assert before[0] == after[0]
+    assert before[1] != after[1]
+
+
+def test_a_killed_cell_leaves_nothing_half_written(tmp_path: Path) -> None:
+    cell = Cell("breast_cancer", "end_to_end", seconds=100)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command_of(cell, None, tmp_path), cwd=ROOT, env=environment)
+    time.sleep(2.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not list(tmp_path.iterdir())
+
+
+def test_processes_run_some_at_a_time_and_failures_are_told(tmp_path: Path) -> None:
+    todo = [replace(GAUSSIAN, seed=seed) for seed in range(3)]
+
+    def command(cell: Cell) -> list[str]:
+        return [sys.executable, "-c", f"import sys; sys.exit('no luck' if {cell.seed} == 1 else 0)"]
+
+    ended: list[Cell] = []
+    failures = run_all(todo, 2, command, ended.append)
+    assert {cell.seed for cell in ended} == {0, 1, 2}
+    assert [(one.cell.seed, one.sentence) for one in failures] == [(1, "no luck")]
+
+
+def record(value: float) -> Mapping[str, Any]:
+    return {"validation_nll": {"value": value, "se": 0.1}}
+
+
+def test_the_best_setting_on_validation_is_run_in_full_and_the_best_methods_with_more_seeds() -> None:
+    trials = {"deep": 3.0, "fine": 1.0, "small": 2.0, "wide": 2.5, "loose": 0.5, "sharp": 1.5, "fast": 9.0}
+
+    def lookup(cell: Cell) -> Mapping[str, Any] | None:
+        if cell.seconds == 60:
+            return record(trials[cell.setting])
+        return record({"ours": -1.0, "mixture": -2.0}.get(cell.method, 0.0))
+
+    made = plan("plane", "moons", lookup)
+    assert Cell("moons", "nsf", "fine", 0, 300) in made.cells
+    assert Cell("moons", "cnf", "loose", 0, 300) in made.cells
+    assert not made.later
+    assert {(cell.method, cell.seed) for cell in made.cells if cell.seed} == {
+        ("ours", 1), ("ours", 2), ("mixture", 1), ("mixture", 2),
+    }  # fmt: skip
+
+
+def test_the_whole_benchmark_takes_less_than_nine_core_hours(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("rose.png", "htru2.csv", "california_housing.csv"):
+        (data / name).write_text("")
+    made, left_out = plans(None, data, tmp_path)
+    assert not left_out
+    assert sum(one.seconds for one in made) / 3600 < 9
+
+
+def test_sets_without_their_file_are_left_out_with_a_sentence(tmp_path: Path) -> None:
+    made, left_out = plans("picture", None, tmp_path)
+    assert not made
+    assert "rose" in left_out[0]

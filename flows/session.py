@@ -25,6 +25,7 @@ from tasks.adapters.plan import (
     stored_figures,
 )
 from tasks.adapters.start import adopt_start
+from tasks.adapters.starved import end_when_starved, limit_in_words, ran_out_of_memory
 from tasks.report import REPORT
 
 #: no space on the disk, over a quota, over a limit on the size of a file
@@ -210,6 +211,7 @@ def run_job(job: Job, upto: Stage = "report") -> Finished:
         if crashed := close_crashed_run(job.layout):
             print(f"took over the run {crashed}, whose process had ended", file=sys.stderr)
         rearrange(job)
+        end_when_starved(job.command)
         try:
             result = outlasting_server(
                 lambda: jko_flow(
@@ -276,4 +278,7 @@ def describe_failure(job: Job, error: BaseException) -> tuple[str, int]:
         return "interrupted; committed blocks are kept", 130
     if isinstance(error, OSError) and error.errno in FULL:
         return f"nothing more can be written ({error.strerror}); make room, what is committed stays", 1
+    if ran_out_of_memory(error):
+        what = str(error).strip().partition("\n")[0] or type(error).__name__
+        return f"memory ran out: {what}{limit_in_words()}; what is committed stays", 1
     return f"{type(error).__name__}: {error}", 1

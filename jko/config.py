@@ -118,12 +118,16 @@ class Steps(Section):
 
 
 class Network(Section):
-    """The velocity field of a block."""
+    """The velocity field of a block.
+
+    ``fourier_scale`` is the standard deviation of the random frequencies, radians per standardised
+    unit: one number, or several that the frequencies take in turn, for structure of several widths.
+    """
 
     hidden: Annotated[tuple[Width, ...], Field(min_length=1)] = (128, 128)
     activation: Literal["silu", "softplus", "tanh"] = "silu"
     fourier: Annotated[int, Strict(), Field(ge=0, le=4096)] = 0
-    fourier_scale: Positive = 3.0
+    fourier_scale: Positive | Annotated[tuple[Positive, ...], Field(min_length=1)] = 3.0
 
 
 class SolverSettings(Section):

@@ -41,7 +41,8 @@ class VelocityField(nn.Module):
         hidden: widths of the hidden layers, at least one.
         activation: ``silu``, ``softplus`` or ``tanh``.
         fourier: number of random frequencies; 0 for none.
-        fourier_scale: standard deviation of the frequencies (radians per standardised unit).
+        fourier_scale: standard deviation of the frequencies (radians per standardised unit); of
+            several, the frequencies take one after the other in turn.
         generator: source of the initial weights and frequencies.
     """
 
@@ -57,12 +58,14 @@ class VelocityField(nn.Module):
         activation: str = "silu",
         *,
         fourier: int = 0,
-        fourier_scale: float = 3.0,
+        fourier_scale: float | Sequence[float] = 3.0,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         self.dim, self.activation = dim, activation
-        frequencies = torch.randn(fourier, dim, generator=generator) * fourier_scale
+        scales = torch.tensor([fourier_scale] if isinstance(fourier_scale, float | int) else fourier_scale)
+        turn = torch.arange(fourier) % len(scales)
+        frequencies = torch.randn(fourier, dim, generator=generator) * scales[turn, None]
         self.register_buffer("frequencies", frequencies)
         widths = [dim + 2 * fourier, *hidden, dim]
         self.stack = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))

@@ -14,6 +14,7 @@ from prefect import task
 from torch import Tensor
 
 from jko.block import Block
+from jko.build import new_block
 from jko.chain import push_in_batches
 from jko.config import Config
 from jko.errors import InputError, NumericalError
@@ -30,7 +31,6 @@ from tasks.adapters.commit import (
 from tasks.adapters.layout import Layout, name_of
 from tasks.adapters.store import (
     load_weights,
-    new_block,
     read_facts,
     read_particles,
     read_samples,

@@ -10,6 +10,7 @@ import torch
 from prefect import task
 
 from jko.block import Block
+from jko.build import new_block
 from jko.config import NUMERICS, Config
 from jko.fit import FitRecord, FitResult, fit_block
 from jko.objective import potential
@@ -22,7 +23,6 @@ from tasks.adapters.store import (
     DataFacts,
     load_block,
     load_start,
-    new_block,
     read_facts,
     read_particles,
     save_weights,

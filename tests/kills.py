@@ -16,10 +16,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
 #: three blocks of about a second each, checkpoints inside them
@@ -28,7 +30,16 @@ SETTINGS = (
     "--set", "training.iterations=60", "--set", "data.rows=2000", "--set", "runtime.checkpoint_seconds=0.2",
 )  # fmt: skip
 COMMAND = ("train", *SETTINGS, "--chain", "chain")
+#: the command line, in a process that writes where its threads are when it gets SIGUSR1
+ENTRY = """
+import faulthandler, signal
+faulthandler.register(signal.SIGUSR1)
+from flows.cli.main import main
+main()
+"""
 PATIENCE = 300.0
+#: a run may take so much longer than the undisturbed one: a starved one is given up after less
+GRACE = 150.0
 COUNT = 50
 Way = Literal["SIGKILL", "SIGTERM", "Ctrl-C", "file size limit", "memory limit", "full disk"]
 #: how often each comes in a row of ten
@@ -67,6 +78,7 @@ class Row:
         said: its last line.
         again: exit code of the next start.
         digest: of the chain after it.
+        hung: whether it did not end and was killed as a user would do.
     """
 
     kill: Kill
@@ -76,6 +88,7 @@ class Row:
     said: str
     again: int
     digest: str | None
+    hung: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,7 +120,7 @@ def start(folder: Path, *words: str, limit: Callable[[], None] | None = None) ->
     environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / '.jko' / 'mlflow.db'}"
     with (folder / "log.txt").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "flows.cli.main", *words], cwd=folder, stdout=log, stderr=log,
+            [sys.executable, "-c", ENTRY, *words], cwd=folder, stdout=log, stderr=log,
             stdin=subprocess.DEVNULL, env=environment, preexec_fn=limit,  # noqa: PLW1509 (no threads here)
         )  # fmt: skip
 
@@ -115,17 +128,18 @@ def start(folder: Path, *words: str, limit: Callable[[], None] | None = None) ->
 def undisturbed(folder: Path) -> Whole:
     """Run once without any disturbance."""
     project(folder, None)
-    start(folder, *COMMAND, "--stop-after", "1").wait(PATIENCE)  # databases are made
+    end_of(start(folder, *COMMAND, "--stop-after", "1"), PATIENCE)  # databases are made
     shutil.copytree(folder / ".jko", folder / "state")
     shutil.rmtree(folder / "chain")
     begun, memory = time.monotonic(), 0
     run = start(folder, *COMMAND)
-    while run.poll() is None:
+    while run.poll() is None and time.monotonic() - begun < PATIENCE:
         memory = max(memory, address_space(run.pid))
         time.sleep(0.05)
-    assert run.returncode == 0, (folder / "log.txt").read_text()
-    found = status(folder)
-    return Whole(found["digest"], time.monotonic() - begun, folder / "state", memory)
+    seconds = time.monotonic() - begun
+    code, hung = end_of(run, GRACE)
+    assert (code, hung) == (0, False), (folder / "log.txt").read_text()
+    return Whole(status(folder)["digest"], seconds, folder / "state", memory)
 
 
 def project(folder: Path, state: Path | None) -> None:
@@ -138,34 +152,83 @@ def project(folder: Path, state: Path | None) -> None:
 
 def address_space(pid: int) -> int:
     """Address space of a process, bytes; 0 where it has ended."""
-    import psutil
-
     try:
         return psutil.Process(pid).memory_info().vms
     except psutil.Error:
         return 0
 
 
+def end_of(run: subprocess.Popen[bytes], seconds: float) -> tuple[int, bool]:
+    """Wait for a run; one that does not end in time says where it is, in its log, and is killed.
+
+    Returns:
+        Its exit code, and whether it had to be killed.
+    """
+    try:
+        return run.wait(seconds), False
+    except subprocess.TimeoutExpired:
+        run.send_signal(signal.SIGUSR1)
+        time.sleep(1.0)
+        run.kill()
+        return run.wait(), True
+
+
 def carry_out(kill: Kill, whole: Whole, folder: Path) -> Row:
+    """End a run in its way, then start it again without any; nothing of both is left running."""
+    try:
+        row = ended_and_started_again(kill, whole, folder)
+        left = still_running(folder, GRACE)
+        assert not left, f"still running: {left}"
+    finally:
+        for process in running(folder):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+    return row
+
+
+def running(folder: Path) -> list[psutil.Process]:
+    """Processes that work in a folder: its runs, their keepers and servers."""
+    found = psutil.process_iter(["cwd"])
+    return [process for process in found if process.info["cwd"] == str(folder.resolve())]
+
+
+def still_running(folder: Path, seconds: float) -> list[str]:
+    """What works in a folder even after some time."""
+    deadline = time.monotonic() + seconds
+    while (found := running(folder)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return [f"{process.pid} {process.name()}" for process in found if process.is_running()]
+
+
+def ended_and_started_again(kill: Kill, whole: Whole, folder: Path) -> Row:
     """End a run in its way, then start it again without any."""
     project(folder, whole.state)
+    log = folder / "log.txt"
     share = kill.share
     while True:  # a busy machine can be faster than before: a moment after the end is no kill
         with ending(kill.way, share, whole, folder) as (run, moment):
-            code = run.wait(PATIENCE)
+            code, hung = end_of(run, whole.seconds + GRACE)
         if code != 0 or share < 0.01:
             break
         share /= 2
-        (folder / "log.txt").unlink()
+        log.unlink()
         for path in folder.glob("chain*"):
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
     blocks = committed(folder)
-    said = ((folder / "log.txt").read_text().strip().splitlines() or [""])[-1]
-    again = start(folder, *COMMAND).wait(PATIENCE)
+    # a library can hang where it finds no memory; without a limit nothing may
+    assert not hung or kill.way == "memory limit", f"{kill} did not end:\n{log.read_text(errors='replace')}"
+    said = "hung under the limit, killed" if hung else last_line(log)
+    again, stuck = end_of(start(folder, *COMMAND), PATIENCE)
+    assert not stuck, f"the start after {kill} did not end:\n{log.read_text(errors='replace')}"
     found = status(folder)
     left = [path for path in folder.rglob(".tmp-*") if ".jko" not in path.parts]
     assert not left, f"left behind: {left}"
-    return Row(kill, moment, code, blocks, said, again, found.get("digest"))
+    return Row(kill, moment, code, blocks, said, again, found.get("digest"), hung)
+
+
+def last_line(path: Path) -> str:
+    """What a log ends with; a process short of memory may have written anything."""
+    return (path.read_text(errors="replace").strip().splitlines() or [""])[-1]
 
 
 @contextmanager
@@ -281,7 +344,8 @@ def table(rows: list[Row], wholes: list[Whole]) -> str:
     ]
     for row in rows:
         blocks = ", ".join(map(str, row.blocks)) or "none"
-        said = "" if row.exit_code < 0 else row.said.replace("|", "\\|")[:90]  # it was killed
+        silent = row.exit_code < 0 and not row.hung  # it was killed
+        said = "" if silent else row.said.replace("|", "\\|")[:90]
         equal = "equal" if row.digest == whole.digest else f"**{row.digest}**"
         lines.append(
             f"| {row.kill.number} | {row.kill.way} | {row.moment} | {row.exit_code} | {blocks} | {said} "

@@ -21,6 +21,7 @@ from jko.errors import InputError
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import Plan, make_plan, read_manifest, stored_config
 from tasks.adapters.start import started_from
+from tasks.adapters.starved import ran_out_of_memory
 
 STAGES = ("prepare", "train", "certify", "evaluate", "report")
 
@@ -251,7 +252,7 @@ def execute(job: Job, upto: Any) -> Finished:
         return run_job(job, upto)
     except (Exception, KeyboardInterrupt) as error:
         sentence, code = describe_failure(job, KeyboardInterrupt() if interruption.asked else error)
-        if code == 1 and getattr(error, "errno", None) not in FULL:
+        if code == 1 and getattr(error, "errno", None) not in FULL and not ran_out_of_memory(error):
             import traceback
 
             traceback.print_exc()

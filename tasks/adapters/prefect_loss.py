@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -10,6 +11,7 @@ from typing import Any
 import httpx
 from prefect.events.clients import PrefectEventsClient
 from prefect.events.worker import EventsWorker, emit_events_to_cloud, should_emit_events_to_running_server
+from prefect.utilities.asyncutils import run_coro_as_sync
 
 #: where a flow leaves its result or its error, should its server be gone when it ends
 _LEFT: ContextVar[list[Any] | None] = ContextVar("left", default=None)
@@ -29,6 +31,9 @@ def outlasting_server(call: Callable[[], Any]) -> Any:
         # Prefect would ask a lost server eleven times, seven seconds, for every single event, and wait
         # for all of them at exit. What could not be sent is kept and goes with the next reconnection.
         EventsWorker.set_client_override(PrefectEventsClient, reconnection_attempts=1)
+    # Prefect's event loop for the end of a flow, begun while there is memory: where it cannot begin, a
+    # flow would wait for it without a bound
+    run_coro_as_sync(asyncio.sleep(0))
     left: list[Any] = []
     token = _LEFT.set(left)
     try:

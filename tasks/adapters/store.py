@@ -18,20 +18,17 @@ from safetensors.torch import load, load_file, save, save_file
 from torch import Tensor
 from zarr.codecs import Crc32cCodec
 
-from jko.block import Block, Solver
+from jko.block import Block
+from jko.build import new_block, torch_dtype
 from jko.chain import Chain
 from jko.config import Config
 from jko.errors import InputError
-from jko.seeds import generator
-from jko.velocity import VelocityField
 from tasks.adapters.commit import SAMPLES, digest_of, file_digest, read_commit, read_json, write_json
 from tasks.adapters.layout import Layout
 
 WEIGHTS = "weights.safetensors"
 BLOCK = "block.json"
 CHUNK_BYTES = 8_000_000
-#: dimension up to which ``auto`` takes the exact divergence of a field without trace formula
-EXACT_LIMIT = 8
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], attributes: Mapping[str, Any]) -> None:
@@ -172,34 +169,10 @@ def require_device(config: Config) -> None:
         ) from None
 
 
-def torch_dtype(config: Config) -> torch.dtype:
-    """The dtype numbers are computed in."""
-    return {"float32": torch.float32, "float64": torch.float64}[config.runtime.dtype]
-
-
 def read_particles(layout: Layout, config: Config, k: int, fingerprint: str, name: str) -> Tensor:
     """Samples of block k as a tensor in the run's dtype and on its device."""
     values = read_samples(layout, k, fingerprint, name)
     return torch.from_numpy(values).to(device=config.runtime.device, dtype=torch_dtype(config))
-
-
-def new_block(config: Config, k: int, dim: int) -> Block:
-    """Block k with the initial weights of its seed: the identity map."""
-    network = config.network
-    field = VelocityField(
-        dim, network.hidden, network.activation, fourier=network.fourier,
-        fourier_scale=network.fourier_scale, generator=generator(config.seed, k, "init"),
-    )  # fmt: skip
-    block = Block(field, config.step_sizes[k - 1], solver_of(config, field))
-    return block.to(device=config.runtime.device, dtype=torch_dtype(config))
-
-
-def solver_of(config: Config, field: VelocityField) -> Solver:
-    """The solver; ``auto`` takes the exact divergence where it is cheap."""
-    settings = config.solver
-    cheap = field.has_trace_formula or field.dim <= EXACT_LIMIT
-    exact = settings.divergence == "exact" or (settings.divergence == "auto" and cheap)
-    return Solver(settings.method, settings.steps, 0 if exact else settings.probes)
 
 
 def save_weights(folder: Path, block: Block) -> None:

@@ -25,5 +25,6 @@ def test_the_next_start_ends_with_the_same_digest(number: int, whole: Whole, tmp
     row = carry_out(kill_of(number), whole, tmp_path / "trial")
     if folder := os.environ.get("KILLS"):
         keep_row(Path(folder), row, whole)
-    assert (row.again, row.digest) == (0, whole.digest), (tmp_path / "trial" / "log.txt").read_text()
+    log = (tmp_path / "trial" / "log.txt").read_text(errors="replace")
+    assert (row.again, row.digest) == (0, whole.digest), f"the start after {row}:\n{log}"
     assert row.exit_code != 0

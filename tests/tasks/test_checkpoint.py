@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from jko.block import Block
+from jko.build import new_block
 from jko.config import Config, parse_config
 from jko.fit import FitResult, fit_block
 from jko.fit_state import FitState
@@ -23,7 +24,7 @@ from tasks.adapters.checkpoint import BlockCheckpoints, read_checkpoint, remove_
 from tasks.adapters.commit import committing, remove_temporary
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import checkpointed_iteration
-from tasks.adapters.store import new_block, pack_tensors
+from tasks.adapters.store import pack_tensors
 from tests.oracles import normal
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,12 +9,12 @@ import pytest
 import torch
 import zarr
 
+from jko.build import new_block
 from jko.config import parse_config
 from jko.errors import InputError
 from tasks.adapters.store import (
     array_digest,
     load_weights,
-    new_block,
     read_array,
     save_weights,
     write_arrays,

@@ -6,6 +6,7 @@ anybody: Prefect's event loop, for one, whose start is waited for without a boun
 
 from __future__ import annotations
 
+import atexit
 import errno
 import os
 import signal
@@ -67,7 +68,7 @@ class Watch:
 
 
 def end_when_starved(command: str) -> None:
-    """Watch this process until its end, if its address space is limited.
+    """Watch this process until the interpreter is taken down, if its address space is limited.
 
     Args:
         command: that goes on where this process ended.
@@ -77,3 +78,5 @@ def end_when_starved(command: str) -> None:
     said = f"jko: memory ran out and the run hung{limit_in_words()}; what is committed stays\n"
     signal.signal(signal.SIGALRM, Watch(f"{said}to continue: {command}\n", SECONDS))
     signal.setitimer(signal.ITIMER_REAL, LOOK_SECONDS, LOOK_SECONDS)
+    # the interpreter gives handlers back before its end: the signal would kill a run that is done
+    atexit.register(signal.setitimer, signal.ITIMER_REAL, 0.0)

@@ -50,6 +50,12 @@ def test_a_process_that_works_is_not() -> None:
     assert ended(WORKS, limited).returncode == 0
 
 
+def test_no_alarm_is_left_for_the_end_of_the_interpreter() -> None:
+    late = "import signal\nprint(signal.getitimer(signal.ITIMER_REAL)[0] > 0)\n"
+    late += "import atexit\natexit._run_exitfuncs()\nprint(signal.getitimer(signal.ITIMER_REAL)[0])"
+    assert ended(late, limited).stdout.split() == ["True", "0.0"]
+
+
 def test_without_a_limit_nothing_is_watched() -> None:
     assert ended(WAITS.replace("20", "3"), None).returncode == 0
 

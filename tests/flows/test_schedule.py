@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.main import main
 from tasks.adapters.commit import read_json
 from tests.flows.schedules import (
     TINY,
@@ -24,6 +23,7 @@ from tests.flows.schedules import (
     up_record,
     wait_for,
 )
+from tests.projects import call
 
 NAME = "every few seconds"
 
@@ -44,6 +44,7 @@ def fired(folder: Path, server: str) -> Iterator[str]:
         done = {"Completed", "Skipped"}
         wait_for(lambda: done <= set(states_of(NAME, server)), "a run that trains and one that skips")
         jko(folder, "schedule", "pause", NAME)
+        wait_for(lambda: not {"Running", "Pending"} & set(states_of(NAME, server)), "the last run's end")
         yield server
     finally:
         processes = family(folder)
@@ -210,15 +211,6 @@ def inside(
         return said.err if code else said.out
 
     return run
-
-
-def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    monkeypatch.setattr("sys.argv", ["jko", *words])
-    try:
-        main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 BAD = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -78,11 +79,12 @@ def fingerprint(cell: Cell, data: Path | None) -> str:
 
 def _identity(module: str) -> Any:
     """What a method says of itself beyond its source, such as the text of its presets."""
-    import importlib
-
+    name = f"benchmarks.methods.{module}"
     try:
-        loaded = importlib.import_module(f"benchmarks.methods.{module}")
-    except ModuleNotFoundError:
+        loaded = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
         return None
     return loaded.identity() if hasattr(loaded, "identity") else None
 

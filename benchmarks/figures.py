@@ -55,15 +55,18 @@ class Row:
 
     def at(self, seconds: float) -> tuple[float | None, str]:
         """The figure that the curves show at some CPU seconds, as number and text."""
-        points = [point for record in self.records if (point := _point(record["curve"], seconds))]
+        points = [point for record in self.records if (point := _point(record, seconds))]
         if len(points) < len(self.records):
             return None, "–"
         values = [point[1] for point in points]
         return _median(values), _text(values, points[0][2])
 
 
-def _point(curve: Sequence[Sequence[Any]], seconds: float) -> Sequence[Any] | None:
-    """The last point of a curve at or before a time; ``None`` if there is none yet."""
+def _point(record: Mapping[str, Any], seconds: float) -> Sequence[Any] | None:
+    """The last point of a curve at or before a time, if there is one; for the whole budget its end."""
+    curve: Sequence[Sequence[Any]] = record["curve"]
+    if seconds >= record["cell"]["seconds"]:
+        return curve[-1]  # also where the last iteration took a little longer
     before = [point for point in curve if point[0] <= LATE * seconds]
     return before[-1] if before else None
 
@@ -77,10 +80,11 @@ def _text(values: Sequence[float | None], se: float | None) -> str:
     middle = _median(values)
     if middle is None:
         return "not finite"
+    digits = 4 if abs(middle) < 1 else 2
     if len(values) == 1:
-        return f"{middle:.3f} ± {se or 0:.3f}"
+        return f"{middle:.{digits}f} ± {se or 0:.{digits}f}"
     finite = [value for value in values if value is not None]
-    return f"{middle:.3f} ({min(finite):.3f} … {max(finite):.3f})"
+    return f"{middle:.{digits}f} ({min(finite):.{digits}f} … {max(finite):.{digits}f})"
 
 
 def stored(results: Path = RESULTS) -> Lookup:

@@ -21,6 +21,10 @@ from jko.errors import InputError
 README = ROOM / "README.md"
 #: what a table says while it has no figures
 EMPTY = "No figures yet."
+#: last columns of a table
+COSTS = ("median core-s", "peak MiB")
+#: outdated cells that are named
+NAMED = 5
 #: rows of one method on all sets of a kind
 Board = Mapping[tuple[str, str], Mapping[str, Row]]
 
@@ -60,9 +64,8 @@ def plane_table(made: Board, seconds: float) -> str:
     body = []
     for of in made.values():
         texts = [of[name].at(seconds)[1] if name in of else "–" for name in names]
-        memory = statistics.median(row.peak_mb for row in of.values())
-        body.append((_name(next(iter(of.values()))), *texts, _ratio(of, ours, seconds), f"{memory:.0f}"))
-    return markdown(("method", *names, "median ratio to ours", "peak MiB"), body)
+        body.append((_label(of), *texts, _ratio(of, ours, seconds), *_costs(of)))
+    return markdown(("method", *names, "median ratio to ours", *COSTS), body)
 
 
 def _ratio(of: Mapping[str, Row], ours: Mapping[str, Row], seconds: float) -> str:
@@ -80,10 +83,18 @@ def nll_table(made: Board) -> str:
     body = []
     for of in made.values():
         texts = [of[name].text if name in of else "–" for name in names]
-        seconds = statistics.median(row.core_s for row in of.values())
-        memory = statistics.median(row.peak_mb for row in of.values())
-        body.append((_name(next(iter(of.values()))), *texts, f"{seconds:.0f}", f"{memory:.0f}"))
-    return markdown(("method", *names, "median core-s", "peak MiB"), body)
+        body.append((_label(of), *texts, *_costs(of)))
+    return markdown(("method", *names, *COSTS), body)
+
+
+def _label(of: Mapping[str, Row]) -> str:
+    return _name(next(iter(of.values())))
+
+
+def _costs(of: Mapping[str, Row]) -> tuple[str, str]:
+    """Median CPU seconds and memory over the sets, for the columns :data:`COSTS`."""
+    seconds = statistics.median(row.core_s for row in of.values())
+    return f"{seconds:.0f}", f"{statistics.median(row.peak_mb for row in of.values()):.0f}"
 
 
 def _name(row: Row) -> str:
@@ -149,7 +160,8 @@ def main(results: Path, readme: Path, data: Path | None) -> None:
     write_pictures(lookup, readme.parent / "pictures")
     old = outdated(data, results)
     if old:
-        click.echo(f"{len(old)} figures are not of the present code, settings or libraries: {', '.join(old)}")
+        names = ", ".join(old[:NAMED]) + (" and others" if len(old) > NAMED else "")
+        click.echo(f"{len(old)} figures are not of the present code, settings or libraries: {names}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -138,6 +138,9 @@ class _Run:
         index: int,
     ) -> None:
         self.block, self.train, self.validation = block, train, validation
+        steps = settings.solver_steps or block.solver.steps
+        #: the same field, solved as the iterations of the JKO objective solve it
+        self.trained = Block(block.field, block.step_size, replace(block.solver, steps=steps))
         self.settings, self.seed, self.index = settings, seed, index
         self.on_record: Callable[[FitRecord], None] = lambda record: None
         self.on_iteration: Callable[[int], None] = lambda iteration: None
@@ -204,7 +207,7 @@ class _Run:
         if name == "flow_matching":
             loss = flow_matching_loss(self.block, batch, draw)
         else:
-            loss = jko_objective(self.block, batch, draw).total
+            loss = jko_objective(self.trained, batch, draw).total
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.block.parameters(), self.settings.clip)

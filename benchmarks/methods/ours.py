@@ -1,0 +1,90 @@
+"""The project's own chain, by the presets that users get: one a kind of data, none a set."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.budget import Budget
+from benchmarks.evaluate import LogDensity, Track
+from benchmarks.problems import Problem
+from flows.settings import PRESETS, merged, read_preset
+from jko.block import Block
+from jko.build import new_block
+from jko.calibrate import within
+from jko.chain import Chain, push_in_batches
+from jko.config import Config, parse_config
+from jko.fit import fit_block
+from jko.seeds import generator
+
+#: preset of each kind of data
+PRESET = {"picture": "rose", "plane": "moons", "table": "tabular"}
+#: the JKO objective alone, without the flow-matching start
+PLAIN = {"flow_matching_iterations": 0}
+#: steps of RK4 a block with which the chain is judged
+FINE = 16
+BATCH = 8192
+
+
+def identity() -> dict[str, str]:
+    """The text of the presets, which are all that the figures depend on beside the numerics."""
+    return {name: (PRESETS / f"{name}.yaml").read_text() for name in PRESET.values()}
+
+
+def fit(problem: Problem, budget: Budget, setting: Mapping[str, Any], seed: int, track: Track) -> LogDensity:
+    """Train block by block, each on the rows that the one before it pushed.
+
+    Args:
+        problem: the set.
+        budget: CPU seconds to spend, turned into iterations beforehand.
+        setting: ``variant``: ``default`` or ``plain_jko``; other keys change the preset's settings.
+        seed: of everything that is drawn.
+        track: called with the chain as far as it is trained.
+    """
+    config = settings_of(problem.kind, setting, seed)
+    config = within(config, problem.train, problem.validation, budget.left)
+    blocks: list[Block] = []
+    train, validation = problem.train, problem.validation
+    for k in range(1, len(config.step_sizes) + 1):
+        block = new_block(config, k, problem.dim)
+        plan = config.training_of(k)
+        if blocks and plan.warm_start:
+            block.load_state_dict(blocks[-1].state_dict())
+        fit_block(block, train, validation[: plan.validation_rows], plan, seed=seed, index=k)
+        blocks.append(block)
+        if k < len(config.step_sizes):
+            with torch.no_grad():
+                train = torch.cat([block.push_forward(rows) for rows in train.split(BATCH)])
+            validation = push_in_batches(block, validation, BATCH, generator(seed, k, "push")).x
+        track(density_of(blocks))
+    return density_of(blocks)
+
+
+def settings_of(kind: str, setting: Mapping[str, Any], seed: int) -> Config:
+    """The preset's settings for a kind of data, as the variant changes them."""
+    values = read_preset(PRESET[kind])
+    values = merged(values, {key: value for key, value in setting.items() if key != "variant"})
+    if setting.get("variant") == "plain_jko":
+        values = merged(values, {"training": PLAIN})
+        values["blocks"] = {
+            k: {**own, **PLAIN} for k, own in values.get("blocks", {}).items()
+        }  # fmt: skip
+    return parse_config({**values, "seed": seed})
+
+
+def density_of(blocks: list[Block]) -> LogDensity:
+    """Log-density of the chain of these blocks, with a fine solver; further training does not change it."""
+    fine = [copy.deepcopy(block) for block in blocks]
+    for block in fine:
+        block.solver = type(block.solver)("rk4", max(FINE, block.solver.steps), block.solver.probes)
+    dim = fine[0].dim
+    chain = Chain(fine, torch.zeros(dim), torch.ones(dim))
+
+    def log_density(rows: Tensor) -> Tensor:
+        return chain.log_prob(rows)[0]
+
+    return log_density

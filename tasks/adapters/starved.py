@@ -2,6 +2,7 @@
 
 Under a limit (``ulimit -v``) a thread of a library can die of a lack of memory before it has told
 anybody: Prefect's event loop, for one, whose start is waited for without a bound.
+What asks for memory over and over inside a library (OpenBLAS does) is not found: no Python runs there.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -90,8 +91,14 @@ class Track:
         self.problem, self.budget = problem, budget
         #: seconds spent and the figure then
         self.curve: list[tuple[float, Figure]] = []
+        #: what a method tells beside its density, in the order told
+        self.notes: dict[str, list[Any]] = {}
         steps = max(0, math.floor(math.log(max(budget.seconds / EARLIEST, 1), RATIO)))
         self._marks = [budget.seconds / RATIO**k for k in range(steps, 0, -1)]
+
+    def note(self, name: str, value: Any) -> None:
+        """Keep a JSON value beside the figures."""
+        self.notes.setdefault(name, []).append(value)
 
     @property
     def due(self) -> bool:

@@ -15,6 +15,7 @@ from benchmarks.laws import PLANE
 from jko.config import parse_config
 from jko.densities import Array, Density
 from jko.errors import InputError
+from jko.score import Score
 from jko.seeds import counter_seed
 from tasks.adapters.commit import file_digest
 from tasks.datasets.pictures import is_picture, load_picture
@@ -58,6 +59,7 @@ class Problem:
         shift: subtracted from the data, data units, shape (d,).
         scale: divided by, data units, shape (d,).
         log_density: log p of the test rows, nats, data units, where the law is known.
+        score: ∇log p in standardised units, where it is known and smooth.
         notes: how the rows were prepared, as sentences.
     """
 
@@ -69,6 +71,7 @@ class Problem:
     shift: Array
     scale: Array
     log_density: Array | None = None
+    score: Score | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -173,8 +176,11 @@ def law_problem(
     def standard(values: Array) -> Tensor:
         return torch.from_numpy(((values - shift) / scale).astype(np.float32))
 
+    def score(x: Tensor) -> Tensor:
+        return torch.from_numpy(scale * law.score(x.numpy() * scale + shift)).to(x)
+
     parts = standard(train), standard(validation), standard(test)
-    return Problem(name, kind, *parts, shift, scale, log_density=law.log_prob(test))
+    return Problem(name, kind, *parts, shift, scale, log_density=law.log_prob(test), score=score)
 
 
 def table_problem(name: str, settings: Mapping[str, Any], seed: int) -> Problem:

@@ -30,6 +30,7 @@ class Outcome:
         wall_s: seconds of the clock, evaluations included.
         peak_mb: largest resident memory of the process, MiB.
         curve: CPU seconds charged and the measure then, the end included.
+        notes: what the method told beside its density.
     """
 
     measure: str
@@ -41,6 +42,7 @@ class Outcome:
     wall_s: float
     peak_mb: float
     curve: tuple[tuple[float, Figure], ...]
+    notes: Mapping[str, Any]
 
     @property
     def figure(self) -> Figure:
@@ -108,4 +110,5 @@ def run_method(problem: Problem, method: str, setting: str, seed: int, seconds: 
         wall_s=time.perf_counter() - wall,
         peak_mb=peak_memory_mb(),
         curve=(*track.curve, (core_s, end)),
+        notes=track.notes,
     )

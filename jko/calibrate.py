@@ -127,9 +127,11 @@ def cost_of(
     with torch.no_grad():
         pushing = _timed(lambda: block.push_forward(rows), clock) / len(rows)
         scoring = _timed(lambda: push_in_batches(block, rows, len(rows), draw), clock) / len(rows)
+    match = _iteration(block, lambda: flow_matching_loss(block, batch, draw))
+    proximal = _iteration(coarse, lambda: jko_objective(coarse, batch, draw).total)
     return Cost(
-        flow_matching=_timed(_iteration(block, lambda: flow_matching_loss(block, batch, draw)), clock),
-        jko=_timed(_iteration(coarse, lambda: jko_objective(coarse, batch, draw).total), clock),
+        flow_matching=_timed(match, clock) if plan.flow_matching_iterations else 0.0,
+        jko=_timed(proximal, clock) if plan.iterations else 0.0,
         validation=scoring * min(len(validation), plan.validation_rows),
         push=pushing * len(train) + scoring * len(validation),
     )

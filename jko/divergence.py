@@ -15,7 +15,8 @@ FieldWithDivergence = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 def exact_divergence(field: Field) -> FieldWithDivergence:
     r"""The field with :math:`\nabla\cdot v`, by d forward-mode derivatives.
 
-    A field that offers ``with_divergence`` (a cheaper exact form) is asked for it.
+    A field that offers a cheaper exact form is asked for it: ``prepared()``, a function of (x, t)
+    that holds for the field's weights at this moment, or ``with_divergence``.
 
     Args:
         field: maps x (batch, d) and t () to velocities (batch, d), row by row.
@@ -23,6 +24,8 @@ def exact_divergence(field: Field) -> FieldWithDivergence:
     Returns:
         A function of (x, t) giving velocities (batch, d) and divergences (batch,).
     """
+    if hasattr(field, "prepared"):
+        return field.prepared()
     if hasattr(field, "with_divergence"):
         return field.with_divergence
 
@@ -57,9 +60,9 @@ def hutchinson_divergence(field: Field, probes: Tensor) -> FieldWithDivergence:
     def evaluate(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         columns = []
         for probe in probes:
-            product = torch.func.jvp(lambda y: field(y, t), (x,), (probe,))[1]
+            velocity, product = torch.func.jvp(lambda y: field(y, t), (x,), (probe,))[:2]
             columns.append((probe * product).sum(-1))
-        return field(x, t), torch.stack(columns, dim=-1)
+        return velocity, torch.stack(columns, dim=-1)
 
     return evaluate
 

@@ -4,16 +4,55 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+
+from jko.divergence import FieldWithDivergence
+
+
+class _SiluPair(torch.autograd.Function):
+    """silu and its derivative from one sigmoid, with a gradient that makes few passes over memory."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor) -> tuple[Tensor, Tensor]:
+        s = torch.sigmoid(a)
+        value = a * s
+        slope = torch.addcmul(s, value, rest := 1 - s)
+        ctx.save_for_backward(s, rest, value, slope)
+        return value, slope
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, by_value: Tensor, by_slope: Tensor) -> Tensor:
+        s, rest, value, slope = ctx.saved_tensors
+        # silu'' = s (1 - s) (1 - value) + slope (1 - s), by which the gradient of the slope goes on
+        curvature = torch.addcmul(s, s, value, value=-1).add_(slope).mul_(rest)
+        return torch.addcmul(curvature.mul_(by_slope), by_value, slope)
 
 
 def _silu_slope(a: Tensor) -> Tensor:
     s = torch.sigmoid(a)
     return s * (1 + a * (1 - s))
+
+
+def _silu_pair(a: Tensor) -> tuple[Tensor, Tensor]:
+    pair: tuple[Tensor, Tensor] = _SiluPair.apply(a)
+    return pair
+
+
+def _softplus_pair(a: Tensor) -> tuple[Tensor, Tensor]:
+    return F.softplus(a), torch.sigmoid(a)
+
+
+def _tanh_pair(a: Tensor) -> tuple[Tensor, Tensor]:
+    value = torch.tanh(a)
+    return value, 1 - value * value
 
 
 # name -> (activation, its derivative); the derivative is needed for the exact divergence.
@@ -22,6 +61,17 @@ ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tens
     "softplus": (F.softplus, torch.sigmoid),
     "tanh": (torch.tanh, lambda a: 1 - torch.tanh(a) ** 2),
 }
+# name -> both at once, which share what they have in common
+PAIRS: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {
+    "silu": _silu_pair,
+    "softplus": _softplus_pair,
+    "tanh": _tanh_pair,
+}
+
+
+def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """The map x Wᵀ + b; a bias that all rows share costs no pass over memory."""
+    return F.linear(x, weight, bias) if bias.ndim == 1 else x @ weight.T + bias
 
 
 class VelocityField(nn.Module):
@@ -92,9 +142,9 @@ class VelocityField(nn.Module):
         """The activation σ."""
         return ACTIVATIONS[self.activation][0](a)
 
-    def slope(self, a: Tensor) -> Tensor:
-        """Its derivative σ'."""
-        return ACTIVATIONS[self.activation][1](a)
+    def pair(self, a: Tensor) -> tuple[Tensor, Tensor]:
+        """σ and its derivative σ'."""
+        return PAIRS[self.activation](a)
 
     @torch.no_grad()
     def reset_output(self) -> None:
@@ -113,10 +163,14 @@ class VelocityField(nn.Module):
         angle = x @ self.frequencies.T
         return torch.cat([x, torch.cos(angle), torch.sin(angle)], dim=-1)
 
-    def _first(self, x: Tensor, t: Tensor) -> Tensor:
+    def _bias(self, t: Tensor) -> Tensor:
+        """Bias of the first hidden layer at a time, shape (hidden[0],), or (batch, hidden[0]) for times."""
+        tau = torch.stack([t, torch.cos(math.pi * t), torch.sin(math.pi * t)], dim=-1)
+        return self.layers[0].bias + self.time(tau.to(self.layers[0].bias.dtype))
+
+    def _first(self, features: Tensor, t: Tensor) -> Tensor:
         """Pre-activation of the first hidden layer, shape (batch, hidden[0])."""
-        time = torch.stack([t, torch.cos(math.pi * t), torch.sin(math.pi * t)], dim=-1)
-        return self.layers[0](self._features(x)) + self.time(time.to(x.dtype))
+        return _affine(features, self.layers[0].weight, self._bias(t))
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Velocity at positions and times.
@@ -128,10 +182,10 @@ class VelocityField(nn.Module):
         Returns:
             Velocities, shape (batch, d).
         """
-        h = self.act(self._first(x, t))
+        h = self.act(self._first(self._features(x), t))
         for layer in self.layers[1:-1]:
             h = self.act(layer(h))
-        return self.layers[-1](h) + self.linear(x)
+        return self._output(h, x)
 
     def with_divergence(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         r"""Velocity and its exact divergence :math:`\sum_i \partial v_i / \partial x_i`.
@@ -147,36 +201,62 @@ class VelocityField(nn.Module):
         Returns:
             Velocities, shape (batch, d), and divergences, shape (batch,).
         """
-        if self.has_trace_formula:
-            return self._trace_formula(x, t)
-        return self._tangents(x, t)
+        return self.prepared()(x, t)
 
-    def _trace_formula(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        a1 = self._first(x, t)
+    def prepared(self) -> FieldWithDivergence:
+        """:meth:`with_divergence` under the present weights: what depends on these alone is computed once."""
+        if self.frequencies.shape[0]:
+            return partial(self._fourier_tangents, *self._fourier_weights())
+        if not self.has_trace_formula:
+            return self._plain_tangents
         loop = self.layers[0].weight @ self.layers[-1].weight  # (h_1, h_L)
         trace = self.linear.weight.diagonal().sum()
         if len(self.layers) == 2:
-            h, div = self.act(a1), self.slope(a1) @ loop.diagonal()
-        else:
-            a2 = self.layers[1](self.act(a1))
-            h = self.act(a2)
-            div = ((self.slope(a1) @ (self.layers[1].weight * loop.T).T) * self.slope(a2)).sum(-1)
-        return self.layers[-1](h) + self.linear(x), div + trace
+            return partial(self._one_layer, loop.diagonal(), trace)
+        return partial(self._two_layers, self.layers[1].weight * loop.T, trace)
 
-    def _tangents(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        a = self._first(x, t)
-        first = self.layers[0].weight
-        if self.frequencies.shape[0] == 0:
-            tangent = first.T.expand(x.shape[0], -1, -1)  # (batch, d, h): row i is d a / d x_i
-        else:
-            angle = x @ self.frequencies.T
-            n = self.frequencies.shape[0]
-            plain, cos, sin = first.split([self.dim, n, n], dim=1)
-            inner = -torch.sin(angle)[:, None, :] * self.frequencies.T
-            outer = torch.cos(angle)[:, None, :] * self.frequencies.T
-            tangent = plain.T + inner @ cos.T + outer @ sin.T
-        for layer in self.layers[1:]:
-            tangent = (tangent * self.slope(a)[:, None, :]) @ layer.weight.T
-            a = layer(self.act(a))
-        div = tangent.diagonal(dim1=-2, dim2=-1).sum(-1) + self.linear.weight.diagonal().sum()
-        return a + self.linear(x), div
+    def _one_layer(self, loop: Tensor, trace: Tensor, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        h, slope = self.pair(self._first(x, t))
+        return self._output(h, x), slope @ loop + trace
+
+    def _two_layers(self, loop: Tensor, trace: Tensor, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        h1, slope1 = self.pair(self._first(x, t))
+        h2, slope2 = self.pair(self.layers[1](h1))
+        return self._output(h2, x), (F.linear(slope1, loop) * slope2).sum(-1) + trace
+
+    def _plain_tangents(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        return self._tangents(x, self._first(x, t), self.layers[0].weight.T)
+
+    def _fourier_weights(self) -> tuple[Tensor, Tensor, Tensor]:
+        r"""Weights of the first layer on x and on :math:`f = (\cos Bx, \sin Bx)`, and of its derivatives.
+
+        As :math:`\partial f / \partial x_i` is f itself, turned and times :math:`B_i`, the derivative of
+        :math:`W f` along axis i is linear in f as well.
+        """
+        plain, cos, sin = self.layers[0].weight.split([self.dim, *2 * self.frequencies.shape[:1]], dim=1)
+        along = self.frequencies.T[:, None, :]  # (d, 1, frequencies)
+        turned = torch.cat([sin * along, -cos * along], dim=-1)
+        return plain, torch.cat([cos, sin], dim=1), turned.flatten(0, 1)
+
+    def _fourier_tangents(
+        self, plain: Tensor, weight: Tensor, turned: Tensor, x: Tensor, t: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        angle = x @ self.frequencies.T
+        features = torch.cat([torch.cos(angle), torch.sin(angle)], dim=-1)
+        first = torch.addmm(_affine(x, plain, self._bias(t)), features, weight.T)
+        tangent = F.linear(features, turned, plain.T.flatten())
+        return self._tangents(x, first, tangent.unflatten(-1, (self.dim, -1)))
+
+    def _tangents(self, x: Tensor, a: Tensor, tangent: Tensor) -> tuple[Tensor, Tensor]:
+        """On from the first layer, with the derivatives along the axes: shape ([batch,] d, width)."""
+        h, slope = self.pair(a)
+        tangent = tangent * slope[:, None, :]
+        for layer in self.layers[1:-1]:
+            h, slope = self.pair(layer(h))
+            tangent = F.linear(tangent, layer.weight) * slope[:, None, :]
+        # only the i-th entry of the derivative along axis i counts
+        div = tangent.flatten(1) @ self.layers[-1].weight.flatten()
+        return self._output(h, x), div + self.linear.weight.diagonal().sum()
+
+    def _output(self, h: Tensor, x: Tensor) -> Tensor:
+        return self.layers[-1](h) + self.linear(x)

@@ -26,7 +26,7 @@ def new_block(config: Config, k: int, dim: int) -> Block:
         k: index of the block, 1..N.
         dim: dimension d of the state.
     """
-    network = config.network
+    network = config.network_of(k)
     field = VelocityField(
         dim, network.hidden, network.activation, fourier=network.fourier,
         fourier_scale=network.fourier_scale, generator=generator(config.seed, k, "init"),

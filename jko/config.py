@@ -117,6 +117,9 @@ class Steps(Section):
         return step_sizes(self.count, first=self.first, ratio=self.ratio, maximum=self.max, sizes=self.sizes)
 
 
+Scales = Positive | Annotated[tuple[Positive, ...], Field(min_length=1)]
+
+
 class Network(Section):
     """The velocity field of a block.
 
@@ -127,7 +130,7 @@ class Network(Section):
     hidden: Annotated[tuple[Width, ...], Field(min_length=1)] = (128, 128)
     activation: Literal["silu", "softplus", "tanh"] = "silu"
     fourier: Annotated[int, Strict(), Field(ge=0, le=4096)] = 0
-    fourier_scale: Positive | Annotated[tuple[Positive, ...], Field(min_length=1)] = 3.0
+    fourier_scale: Scales = 3.0
 
 
 class SolverSettings(Section):
@@ -165,9 +168,14 @@ class Training(Section):
 
 
 class BlockOverride(Section):
-    """Training settings (and step size) of one block that differ from the others'."""
+    """Settings of one block that differ from the others': step size, frequencies, training.
+
+    Later blocks see smoother laws, so lower frequencies serve them better: after an Ornstein-Uhlenbeck
+    time t about 1/√(1 − e^{-2t}). A block with other frequencies than the one before it has no warm start.
+    """
 
     step_size: Annotated[float, Field(ge=SMALLEST_STEP, allow_inf_nan=False)] | None = None
+    fourier_scale: Scales | None = None
     warm_start: bool | None = None
     flow_matching_iterations: Count | None = None
     flow_matching_learning_rate: Positive | None = None
@@ -280,8 +288,17 @@ class Config(Section):
         override = self.blocks.get(k)
         if override is None:
             return self.training
-        own = override.model_dump(exclude_none=True, exclude={"step_size"})
+        own = override.model_dump(exclude_none=True, exclude={"step_size", "fourier_scale"})
         return self.training.model_copy(update=own)
+
+    def network_of(self, k: int) -> Network:
+        """The velocity field of block k (1..N)."""
+        scale = self.blocks[k].fourier_scale if k in self.blocks else None
+        return self.network if scale is None else self.network.model_copy(update={"fourier_scale": scale})
+
+    def starts_warm(self, k: int) -> bool:
+        """Whether block k starts from the weights of the one before it: not where its frequencies are others."""
+        return k > 1 and self.training_of(k).warm_start and self.network_of(k) == self.network_of(k - 1)
 
 
 def parse_config(values: Mapping[str, Any], *, where: str = "settings") -> Config:

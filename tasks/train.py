@@ -76,7 +76,7 @@ def starting_block(config: Config, layout: Layout, chain: tuple[str, ...], k: in
     block = new_block(config, k, dim)
     if start := config.start_of(k):
         return load_start(layout, k, start, block)
-    if k > 1 and config.training_of(k).warm_start:
+    if config.starts_warm(k):
         block.load_state_dict(load_block(layout, config, k - 1, chain[k - 1], dim).state_dict())
     return block
 

@@ -57,7 +57,7 @@ def fit(problem: Problem, budget: Budget, setting: Mapping[str, Any], seed: int,
     for k in range(1, len(config.step_sizes) + 1):
         block = new_block(config, k, problem.dim)
         plan = config.training_of(k)
-        if blocks and plan.warm_start:
+        if config.starts_warm(k):
             block.load_state_dict(blocks[-1].state_dict())
         polished = _Polish(block, plan)
         fit_block(

@@ -114,7 +114,7 @@ def block_settings(config: Config, k: int) -> dict[str, Any]:
     start = config.start_of(k)
     return {
         "step_size": config.step_sizes[k - 1],
-        "network": config.network.model_dump(mode="json"),
+        "network": config.network_of(k).model_dump(mode="json"),
         "solver": config.solver.model_dump(mode="json"),
         "training": config.training_of(k).model_dump(mode="json"),
         "seed": config.seed,

@@ -7,6 +7,7 @@ import re
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,6 +18,7 @@ from benchmarks.figures import Row, published, rows, stored
 from benchmarks.plan import SECONDS, TRIAL, Lookup, plan
 from benchmarks.problems import SETS
 from jko.errors import InputError
+from tasks.adapters.commit import write_json
 
 README = ROOM / "README.md"
 #: what a table says while it has no figures
@@ -118,6 +120,12 @@ def between_marks(text: str, name: str, content: str) -> str:
     if not pattern.search(text):
         raise InputError(f"no marks {start} and {end} in the page")
     return pattern.sub(lambda _: f"{start}\n\n{content}\n\n{end}", text)
+
+
+def keep(path: Path, figures: Mapping[str, Any], name: str, content: str, readme: Path = README) -> None:
+    """Write figures to a file of their own, and their table between the marks of the README."""
+    write_json(path, figures)
+    readme.write_text(between_marks(readme.read_text(), name, content))
 
 
 def contents(lookup: Lookup) -> dict[str, str]:

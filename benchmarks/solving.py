@@ -1,0 +1,188 @@
+"""Sampling and log-density of one chain by our solver and by the peers' adaptive ones, at equal error."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchdiffeq import odeint
+
+from benchmarks.adjoint import batched_trace
+from benchmarks.compare import compare
+from jko.block import Block
+from jko.chain import Chain, reference_log_prob
+from jko.config import Training
+from jko.densities import moons
+from jko.fit import fit_block
+from jko.seeds import generator
+from jko.velocity import VelocityField
+
+#: largest root mean square error over the rows that counts as equal, x and log-density alike
+ERROR = 1e-4
+#: tolerances tried for the peers, the loosest first: powers of √10
+TOLERANCES = tuple(10 ** (-half / 2) for half in range(2, 17))
+ROWS = 2000
+
+
+def trained_chain(iterations: int = 400) -> Chain:
+    """Six blocks on two moons with the step sizes and the network of the preset, trained shortly."""
+    rows = torch.from_numpy(moons().sample(12_000, np.random.default_rng(0))).float()
+    shift, scale = rows.mean(0).double(), rows.std(0).double()
+    x = ((rows - shift) / scale).float()
+    settings = Training(
+        flow_matching_iterations=iterations, iterations=20, batch_size=500, learning_rate=5e-4,
+        flow_matching_learning_rate=3e-3, validate_every=iterations, validation_rows=1000,
+    )  # fmt: skip
+    blocks: list[Block] = []
+    for k, size in enumerate((0.05, 0.1, 0.2, 0.4, 0.8, 1.6), start=1):
+        block = Block(VelocityField(2, (128, 128), generator=generator(0, k, "init")), size)
+        if blocks:
+            block.load_state_dict(blocks[-1].state_dict())
+        fit_block(block, x[:10_000], x[10_000:11_000], settings, seed=0, index=k)
+        with torch.no_grad():
+            x = block.push_forward(x)
+        blocks.append(block.eval())
+    return Chain(blocks, shift, scale)
+
+
+def truth(chain: Chain, x: Tensor, *, backward: bool) -> tuple[Tensor, Tensor]:
+    """Positions and Σ log|det| in float64 by dopri8 at tolerance 1e-10, standardised units."""
+    times = torch.tensor([1.0, 0.0] if backward else [0.0, 1.0], dtype=torch.float64)
+    blocks = list(chain)
+    y, total = x.double(), torch.zeros(len(x), dtype=torch.float64)
+    for block in reversed(blocks) if backward else blocks:
+        right = _double(block).prepared()
+        path = odeint(
+            lambda t, state, right=right: right(state[0], t), (y, torch.zeros_like(total)), times,
+            method="dopri8", rtol=1e-10, atol=1e-10, options={"step_t": times[1:]},
+        )  # fmt: skip
+        y, total = path[0][-1], total + path[1][-1]
+    return y, total
+
+
+def _double(block: Block) -> VelocityField:
+    field = copy.deepcopy(block.field).double()
+    return field.requires_grad_(False)
+
+
+Solve = Callable[[Tensor], tuple[Tensor, Tensor | None]]
+
+
+def ours(chain: Chain, steps: int, *, density: bool) -> Solve:
+    """Our blocks with so many RK4 steps each: log-densities forward, or samples backward."""
+    blocks = [Block(b.field, b.step_size, replace(b.solver, steps=steps)) for b in chain]
+
+    def solve(x: Tensor) -> tuple[Tensor, Tensor | None]:
+        with torch.no_grad():
+            if not density:
+                for block in reversed(blocks):
+                    x = block.pull_back(x)
+                return x, None
+            total = torch.zeros_like(x[:, 0])
+            for block in blocks:
+                pushed = block(x)
+                x, total = pushed.x, total + pushed.log_det
+            return x, total
+
+    return solve
+
+
+def zuko(chain: Chain, tolerance: float, *, density: bool) -> Solve:
+    """The same fields in zuko's continuous flow, exact trace, its own adaptive solver."""
+    from zuko.transforms import FreeFormJacobianTransform
+
+    transforms = [
+        FreeFormJacobianTransform(lambda t, x, f=b.field: f(x, t), atol=tolerance, rtol=tolerance, exact=True)
+        for b in chain
+    ]
+
+    def solve(x: Tensor) -> tuple[Tensor, Tensor | None]:
+        with torch.no_grad():
+            if not density:
+                for transform in reversed(transforms):
+                    x = transform.inv(x)
+                return x, None
+            total = torch.zeros_like(x[:, 0])
+            for transform in transforms:
+                x, log_det = transform.call_and_ladj(x)
+                total = total + log_det
+            return x, total
+
+    return solve
+
+
+def dopri5(chain: Chain, tolerance: float, *, density: bool) -> Solve:
+    """The same fields in torchdiffeq's dopri5, trace by autograd."""
+    fields = [b.field for b in chain]
+    adaptive: dict[str, Any] = {"method": "dopri5", "rtol": tolerance, "atol": tolerance}
+
+    def with_trace(field: VelocityField) -> Callable[..., tuple[Tensor, Tensor]]:
+        def right(t: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+            with torch.enable_grad():
+                found = batched_trace(field, state[0].detach().requires_grad_(True), t, state[0])
+            return found[0].detach(), found[1].detach()
+
+        return right
+
+    def solve(x: Tensor) -> tuple[Tensor, Tensor | None]:
+        with torch.no_grad():
+            if not density:
+                for field in reversed(fields):
+                    x = odeint(lambda t, y, f=field: f(y, t), x, torch.tensor([1.0, 0.0]), **adaptive)[-1]
+                return x, None
+            total = torch.zeros_like(x[:, 0])
+            for field in fields:
+                y, part = odeint(
+                    with_trace(field), (x, torch.zeros_like(total)), torch.tensor([0.0, 1.0]), **adaptive
+                )
+                x, total = y[-1], total + part[-1]
+            return x, total
+
+    return solve
+
+
+def cheapest(
+    make: Callable[[Any], Solve], settings: Sequence[Any], x: Tensor, exact: Tensor, of: Callable[..., Tensor]
+) -> tuple[Any, float, Solve]:
+    """The first setting whose root mean square error is small enough, its error and its solver.
+
+    Raises:
+        ArithmeticError: none is.
+    """
+    for setting in settings:
+        solve = make(setting)
+        error = float(((of(*solve(x)).double() - exact) ** 2).reshape(len(x), -1).sum(-1).mean().sqrt())
+        if error <= ERROR:
+            return setting, error, solve
+    raise ArithmeticError(f"no setting reaches an error of {ERROR:g}; the best is {error:.3g}")
+
+
+def solving(chain: Chain, repetitions: int) -> dict[str, Any]:
+    """Samples and log-densities a second at equal error, ours against both peers."""
+    draws = torch.randn(ROWS, 2, generator=generator(0, "draws"))
+    samples = truth(chain, draws, backward=True)[0].float()
+    return {
+        "sampling": _against_peers(chain, draws, repetitions, density=False),
+        "log_prob": _against_peers(chain, samples, repetitions, density=True),
+    }
+
+
+def _against_peers(chain: Chain, x: Tensor, repetitions: int, *, density: bool) -> dict[str, Any]:
+    def value(y: Tensor, total: Tensor | None) -> Tensor:
+        return y if total is None else reference_log_prob(y) + total
+
+    y, total = truth(chain, x, backward=not density)
+    exact = value(y, total if density else None)
+    steps, error, solve = cheapest(partial(ours, chain, density=density), range(1, 65), x, exact, value)
+    found: dict[str, Any] = {"ours": {"steps": steps, "error": error}}
+    for name, peer in (("zuko", zuko), ("torchdiffeq", dopri5)):
+        tolerance, off, theirs = cheapest(partial(peer, chain, density=density), TOLERANCES, x, exact, value)
+        timed = compare(partial(solve, x), partial(theirs, x), repetitions)
+        found[name] = {"tolerance": tolerance, "error": off, "ratio": asdict(timed)}
+    return found

@@ -51,12 +51,18 @@ class Augment(Section):
     """Smoothed copies of the training rows (see :func:`jko.smoothing.manifold_parzen`).
 
     ``copies`` counts the rows themselves, so 1 means none; each copy gets its own dequantisation
-    noise. ``width`` is relative to the offsets of the ``neighbours`` nearest rows.
+    noise. ``width`` is relative to the offsets of the ``neighbours`` nearest rows. There are no more
+    copies than fit into ``most_rows``: where rows are many, they speak for themselves.
     """
 
     copies: Annotated[int, Strict(), Field(ge=1, le=10_000)] = 1
+    most_rows: Annotated[int, Strict(), Field(ge=1)] = 100_000_000
     width: Annotated[float, Field(ge=0, le=10)] = 0.0
     neighbours: Annotated[int, Strict(), Field(ge=1, le=1000)] = 10
+
+    def copies_of(self, rows: int) -> int:
+        """How often so many rows are there afterwards, themselves included."""
+        return max(1, min(self.copies, self.most_rows // max(rows, 1)))
 
 
 class Data(Section):
@@ -297,7 +303,7 @@ class Config(Section):
         return self.network if scale is None else self.network.model_copy(update={"fourier_scale": scale})
 
     def starts_warm(self, k: int) -> bool:
-        """Whether block k starts from the weights of the one before it: not where its frequencies are others."""
+        """Whether block k starts from the weights of the one before it; with other frequencies it does not."""
         return k > 1 and self.training_of(k).warm_start and self.network_of(k) == self.network_of(k - 1)
 
 

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,7 +22,8 @@ from jko.config import Config, Training, parse_config
 from jko.fit import fit_block
 from jko.residual import residual_data
 from jko.score import Score, mean_square, score_after
-from jko.seeds import generator
+from jko.seeds import counter_seed, generator
+from jko.smoothing import manifold_parzen
 
 #: preset of each kind of data
 PRESET = {"picture": "rose", "plane": "moons", "table": "tabular"}
@@ -50,10 +52,10 @@ def fit(problem: Problem, budget: Budget, setting: Mapping[str, Any], seed: int,
         track: called with the chain as far as it is trained.
     """
     config = settings_of(problem.kind, setting, seed)
-    config = within(config, problem.train, problem.validation, budget.left)
+    train, validation = augmented(problem.train, config), problem.validation
+    config = within(config, train, validation, budget.left)
     blocks: list[Block] = []
     law = None if problem.score is None else _Law(problem.validation[:EPSILON_ROWS], problem.score)
-    train, validation = problem.train, problem.validation
     for k in range(1, len(config.step_sizes) + 1):
         block = new_block(config, k, problem.dim)
         plan = config.training_of(k)
@@ -74,6 +76,18 @@ def fit(problem: Problem, budget: Budget, setting: Mapping[str, Any], seed: int,
             validation = push_in_batches(block, validation, BATCH, generator(seed, k, "push")).x
         track(density_of(blocks))
     return density_of(blocks)
+
+
+def augmented(rows: Tensor, config: Config) -> Tensor:
+    """The training rows with smoothed copies, where the settings want them."""
+    augment = config.data.augment
+    more = augment.copies_of(len(rows)) - 1
+    if not more:
+        return rows
+    draw = np.random.default_rng(counter_seed(config.seed, "augment"))
+    values = rows.double().numpy()
+    moved = manifold_parzen(values, more, width=augment.width, neighbours=augment.neighbours, rng=draw)
+    return torch.cat([rows, torch.from_numpy(moved.astype(np.float32))])
 
 
 class _Polish:

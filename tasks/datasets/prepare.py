@@ -103,12 +103,11 @@ def dequantise(rows: Array, grid: Array, seed: int) -> Array:
 def copies(train: Array, grid: Array, config: Config) -> Array:
     """Smoothed, freshly dequantised copies of the training rows, shape ((copies − 1) · rows, d)."""
     augment = config.data.augment
-    if augment.copies == 1:
+    more = augment.copies_of(len(train)) - 1
+    if not more:
         return np.empty((0, train.shape[1]))
     draw = np.random.default_rng(counter_seed(config.seed, "augment"))
-    moved = manifold_parzen(
-        train, augment.copies - 1, width=augment.width, neighbours=augment.neighbours, rng=draw
-    )
+    moved = manifold_parzen(train, more, width=augment.width, neighbours=augment.neighbours, rng=draw)
     return moved + (draw.random(moved.shape) - 0.5) * grid
 
 
@@ -171,9 +170,10 @@ def _notes(
         which = "all columns" if len(gridded) == len(grid) else ", ".join(gridded)
         notes.append(f"dequantised with uniform noise of one grid step: {which}")
     augment = config.data.augment
-    if augment.copies > 1:
+    more = augment.copies_of(len(parts["train"])) - 1
+    if more:
         notes.append(
-            f"training rows are joined by {augment.copies - 1} smoothed copies of each "
+            f"training rows are joined by {more} smoothed copies of each "
             f"(width {augment.width:g} of the {augment.neighbours} nearest rows' offsets); "
             "validation and test rows are as they are"
         )

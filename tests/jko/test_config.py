@@ -173,3 +173,27 @@ def test_json_round_trip_is_the_same_configuration() -> None:
 def test_importing_the_configuration_loads_no_torch() -> None:
     code = "import sys, jko.config; sys.exit(any(m in sys.modules for m in ('torch', 'numpy', 'prefect')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_block_may_have_frequencies_of_its_own_and_then_starts_anew() -> None:
+    config = parse_config(
+        {
+            "steps": {"sizes": [0.1, 0.2, 0.3, 0.4]},
+            "network": {"fourier": 4, "fourier_scale": [5.0, 10.0]},
+            "blocks": {3: {"fourier_scale": 2.0}, 4: {"fourier_scale": [2.0], "warm_start": False}},
+        }
+    )
+    assert [config.network_of(k).fourier_scale for k in (1, 2, 3)] == [(5.0, 10.0), (5.0, 10.0), 2.0]
+    assert [config.starts_warm(k) for k in (1, 2, 3, 4)] == [False, True, False, False]
+    assert config.training_of(3) == config.training
+
+
+@pytest.mark.parametrize("scale", [0.0, [], [1.0, -1.0], "x"])
+def test_frequencies_without_a_width_are_refused(scale: object) -> None:
+    with pytest.raises(InputError, match="fourier_scale"):
+        parse_config({"network": {"fourier": 4, "fourier_scale": scale}})
+
+
+def test_copies_are_made_where_rows_are_few() -> None:
+    augment = parse_config({"data": {"augment": {"copies": 16, "most_rows": 1000}}}).data.augment
+    assert [augment.copies_of(rows) for rows in (10, 100, 600, 5000)] == [16, 10, 1, 1]

@@ -72,21 +72,27 @@ def fingerprint(cell: Cell, data: Path | None) -> str:
             "data": data_digest(cell.set, data),
             "versions": method.versions,
             "numerics": NUMERICS if own else None,
-            "identity": _identity(method.module) if method.ours else None,
+            "identity": _identity(method.module, kind_of(cell.set)) if method.ours else None,
         }
     )
 
 
-def _identity(module: str) -> Any:
-    """What a method says of itself beyond its source, such as the text of its presets."""
-    name = f"benchmarks.methods.{module}"
+def _identity(module: str, kind: str) -> Any:
+    """What a method says of itself beyond its source, such as the text of its presets for a kind of set."""
     try:
-        loaded = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
+        loaded = importlib.import_module(f"benchmarks.methods.{module}")
+    except ModuleNotFoundError:
         return None
-    return loaded.identity() if hasattr(loaded, "identity") else None
+    return loaded.identity(kind) if hasattr(loaded, "identity") else None
+
+
+def kind_of(name: str) -> str:
+    """The kind of a set, or of a file by its ending."""
+    from benchmarks.problems import SETS
+    from tasks.datasets.pictures import is_picture
+
+    known = {one: kind for kind, names in SETS.items() for one in names}
+    return known.get(name) or ("picture" if is_picture(name) else "table")
 
 
 def result_of(cell: Cell, data: Path | None, results: Path = RESULTS) -> Mapping[str, Any] | None:

@@ -61,6 +61,8 @@ class Problem:
         log_density: log p of the test rows, nats, data units, where the law is known.
         score: ∇log p in standardised units, where it is known and smooth.
         notes: how the rows were prepared, as sentences.
+        grid: step of the columns that were dequantised by uniform noise of one step, 0 where none, data
+            units, shape (d,); ``None`` where no column was.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Problem:
     log_density: Array | None = None
     score: Score | None = None
     notes: tuple[str, ...] = ()
+    grid: Array | None = None
 
     @property
     def dim(self) -> int:
@@ -195,5 +198,6 @@ def table_problem(name: str, settings: Mapping[str, Any], seed: int) -> Problem:
     prepared = prepare(SOURCES[config.data.source](config.data, seed), config)
     train, validation, test = (torch.from_numpy(np.array(prepared.arrays[part])) for part in PARTS)
     return Problem(
-        name, "table", train, validation, test, prepared.shift, prepared.scale, notes=prepared.notes
-    )
+        name, "table", train, validation, test, prepared.shift, prepared.scale,
+        notes=prepared.notes, grid=prepared.grid,
+    )  # fmt: skip

@@ -73,7 +73,10 @@ def _line(problem: Problem, name: str, seconds: float, threads: int, seed: int) 
         note = "not installed" if method.missing else str(error)
         return Line(method.label, method.ours, note=note)
     torch.set_num_threads(threads)
-    record = run_method(problem, name, "default", seed, seconds).record()
+    try:
+        record = run_method(problem, name, "default", seed, seconds).record()
+    except InputError as error:  # such as a budget in which no iteration would be left
+        return Line(method.label, method.ours, note=str(error))
     figure = record[record["measure"]]
     note = "" if figure["value"] is not None else "not finite"
     return Line(

@@ -26,7 +26,9 @@ from jko.seeds import counter_seed, generator
 from jko.smoothing import manifold_parzen
 
 #: preset of each kind of data
-PRESET = {"picture": "rose", "plane": "moons", "table": "tabular"}
+PRESET = {"picture": "rose", "plane": "moons", "table": "tabular", "small table": "digits"}
+#: a table of fewer training rows is a small one
+SMALL = 5000
 #: the JKO objective alone, without the flow-matching start
 PLAIN = {"flow_matching_iterations": 0}
 #: steps of RK4 a block with which the chain is judged
@@ -36,9 +38,10 @@ BATCH = 8192
 EPSILON_ROWS = 1000
 
 
-def identity() -> dict[str, str]:
-    """The text of the presets, which are all that the figures depend on beside the numerics."""
-    return {name: (PRESETS / f"{name}.yaml").read_text() for name in PRESET.values()}
+def identity(kind: str) -> dict[str, str]:
+    """The presets of a kind of set as text: all that the figures depend on beside the numerics."""
+    names = [name for own, name in PRESET.items() if own.endswith(kind)]
+    return {name: (PRESETS / f"{name}.yaml").read_text() for name in names}
 
 
 def fit(problem: Problem, budget: Budget, setting: Mapping[str, Any], seed: int, track: Track) -> LogDensity:
@@ -51,8 +54,8 @@ def fit(problem: Problem, budget: Budget, setting: Mapping[str, Any], seed: int,
         seed: of everything that is drawn.
         track: called with the chain as far as it is trained.
     """
-    config = settings_of(problem.kind, setting, seed)
-    train, validation = augmented(problem.train, config), problem.validation
+    config = settings_of(kind_of(problem), setting, seed)
+    train, validation = augmented(problem, config), problem.validation
     config = within(config, train, validation, budget.left)
     blocks: list[Block] = []
     law = None if problem.score is None else _Law(problem.validation[:EPSILON_ROWS], problem.score)
@@ -78,16 +81,25 @@ def fit(problem: Problem, budget: Budget, setting: Mapping[str, Any], seed: int,
     return density_of(blocks)
 
 
-def augmented(rows: Tensor, config: Config) -> Tensor:
-    """The training rows with smoothed copies, where the settings want them."""
-    augment = config.data.augment
+def augmented(problem: Problem, config: Config) -> Tensor:
+    """The training rows with smoothed copies, where the settings want them.
+
+    As in the preparation of a chain, copies of gridded columns start from the values on the grid (multiples
+    of its step) and get noise of their own.
+    """
+    rows, augment = problem.train, config.data.augment
     more = augment.copies_of(len(rows)) - 1
     if not more:
         return rows
     draw = np.random.default_rng(counter_seed(config.seed, "augment"))
-    values = rows.double().numpy()
-    moved = manifold_parzen(values, more, width=augment.width, neighbours=augment.neighbours, rng=draw)
-    return torch.cat([rows, torch.from_numpy(moved.astype(np.float32))])
+    grid = np.zeros(problem.dim) if problem.grid is None else problem.grid
+    raw = rows.double().numpy() * problem.scale + problem.shift
+    step = np.where(grid > 0, grid, 1.0)
+    centres = np.where(grid > 0, np.rint(raw / step) * step, raw)
+    moved = manifold_parzen(centres, more, width=augment.width, neighbours=augment.neighbours, rng=draw)
+    moved += (draw.random(moved.shape) - 0.5) * grid
+    standard = (moved - problem.shift) / problem.scale
+    return torch.cat([rows, torch.from_numpy(standard.astype(np.float32))])
 
 
 class _Polish:
@@ -133,6 +145,11 @@ class _Law:
         slope = score_after([exact], y, lambda _: self.slope)
         error = mean_square(residual_data(self.x, y, block.step_size) + slope)
         return y, slope, {"value": error.value, "se": error.se}
+
+
+def kind_of(problem: Problem) -> str:
+    """The kind of data, a key of :data:`PRESET`; tables of few rows are a kind of their own."""
+    return "small table" if problem.kind == "table" and len(problem.train) < SMALL else problem.kind
 
 
 def settings_of(kind: str, setting: Mapping[str, Any], seed: int) -> Config:

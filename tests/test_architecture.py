@@ -13,7 +13,12 @@ ROOT = Path(__file__).resolve().parent.parent
 HEAVY = ("torch", "prefect", "mlflow", "dvc", "zarr", "pandas", "scipy", "matplotlib")
 PIPELINE = ("prefect", "mlflow", "dvc", "zarr", "pandas")
 #: which folder may import which; a folder may import itself
-MAY_IMPORT = {"jko": set(), "tasks": {"jko"}, "flows": {"tasks", "jko"}}
+MAY_IMPORT = {
+    "jko": set(),
+    "tasks": {"jko"},
+    "flows": {"tasks", "jko"},
+    "benchmarks": {"flows", "tasks", "jko"},
+}
 #: outside system -> the only modules that may import it
 OWNERS = {
     "zarr": {"tasks.adapters.store"},

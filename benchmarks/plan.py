@@ -76,6 +76,9 @@ def plan(kind: str, name: str, lookup: Lookup) -> Plan:
         if tried(method):
             _tune(made, kind, name, method, lookup)
     if kind == "plane":
+        made.cells.append(
+            Cell(name, "ours", "default", 0, SECONDS[kind] // TRIAL)
+        )  # a chain is planned as a whole
         _repeat(made, lookup)
     return made
 

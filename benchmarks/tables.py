@@ -6,16 +6,17 @@ import math
 import re
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from benchmarks.cell import RESULTS, ROOM, result_of
+from benchmarks.cell import RESULTS, ROOM, Cell, result_of
 from benchmarks.command import DATA, sentences
 from benchmarks.drawing import write_pictures
 from benchmarks.figures import Row, published, rows, stored
-from benchmarks.plan import SECONDS, TRIAL, Lookup, plan
+from benchmarks.plan import SECONDS, TRIAL, Lookup, budget, plan
 from benchmarks.problems import SETS
 from jko.errors import InputError
 from tasks.adapters.commit import write_json
@@ -57,17 +58,47 @@ def board(kind: str, lookup: Lookup) -> Board:
     return found
 
 
-def plane_table(made: Board, seconds: float) -> str:
+def plane_table(made: Board, seconds: float, lookup: Lookup) -> str:
     """Gaps on the laws of the plane after some CPU seconds, with the median ratio to ours."""
     names = [name for name in SETS["plane"] if any(name in of for of in made.values())]
     if not names:
         return EMPTY
-    ours = made.get(("ours", "default"), {})
+    ended = {
+        key: {name: _ended(row, seconds, lookup) for name, row in of.items()} for key, of in made.items()
+    }
+    ours = ended.get(("ours", "default"), {})
     body = []
-    for of in made.values():
+    for of in ended.values():
         texts = [of[name].at(seconds)[1] if name in of else "–" for name in names]
         body.append((_label(of), *texts, _ratio(of, ours, seconds), *_costs(of)))
     return markdown(("method", *names, "median ratio to ours", *COSTS), body)
+
+
+def _ended(row: Row, seconds: float, lookup: Lookup) -> Row:
+    """The row with the cell of just this budget in place of a longer one's curve, where it was run.
+
+    A chain that is cut in the middle says nothing of a shorter one: it was planned for the whole budget.
+    """
+    cell = Cell(**{**row.records[0]["cell"], "seconds": int(seconds)})
+    record = lookup(cell)
+    return replace(row, records=(record,)) if record else row
+
+
+def steps_table(lookup: Lookup) -> str:
+    """Exact ε² of every step of our chain on the rose, before and after the JKO objective polished it."""
+    record = lookup(Cell("rose", "ours", "default", 0, budget("picture", "ours")))
+    steps = (record or {}).get("notes", {}).get("steps", [])
+    if not steps:
+        return EMPTY
+    body = [
+        (str(k), f"{step['step_size']:g}", _squared(step["before_polish"]), _squared(step["epsilon_squared"]))
+        for k, step in enumerate(steps, start=1)
+    ]
+    return markdown(("block", "γ", "ε² before the polish", "ε² after it"), body)
+
+
+def _squared(figure: Mapping[str, float] | None) -> str:
+    return "–" if figure is None else f"{figure['value']:.3g} ± {figure['se']:.2g}"
 
 
 def _ratio(of: Mapping[str, Row], ours: Mapping[str, Row], seconds: float) -> str:
@@ -133,8 +164,9 @@ def contents(lookup: Lookup) -> dict[str, str]:
     plane = board("plane", lookup)
     return {
         "rose": rose_table(lookup),
-        "plane-short": plane_table(plane, SECONDS["plane"] / TRIAL),
-        "plane": plane_table(plane, SECONDS["plane"]),
+        "rose-steps": steps_table(lookup),
+        "plane-short": plane_table(plane, SECONDS["plane"] / TRIAL, lookup),
+        "plane": plane_table(plane, SECONDS["plane"], lookup),
         "tables": nll_table(board("table", lookup)),
     }
 

@@ -21,15 +21,16 @@ from jko.errors import JkoError
 
 PROJECT = Path(__file__).resolve().parents[1]
 #: what a run computes: the name of its part, and where that is called
-NUMERICS = {
-    "prepare": ("tasks.prepare", "prepare"),
-    "train": ("tasks.train", "fit_block"),
-    "push": ("tasks.push", "push_samples"),
-    "measure": ("tasks.measure", "measured"),
-    "certify": ("tasks.certify", "certificate"),
-    "evaluate": ("tasks.evaluate", "evaluate"),
-    "report": ("tasks.report.make", "write_pictures"),
-}
+NUMERICS = (
+    ("prepare", "tasks.prepare", "prepare"),
+    ("train", "tasks.train", "fit_block"),
+    ("push", "tasks.push", "push_samples"),
+    ("push", "tasks.push", "write_arrays"),  # which has the training rows made, piece by piece
+    ("measure", "tasks.measure", "measured"),
+    ("certify", "tasks.certify", "certificate"),
+    ("evaluate", "tasks.evaluate", "evaluate"),
+    ("report", "tasks.report.make", "write_pictures"),
+)
 #: seconds between two looks at the memory
 PAUSE = 0.02
 
@@ -120,7 +121,7 @@ def main() -> None:
     importlib.import_module("flows.pipeline")
     imports = {"wall_s": time.time() - wall, "cpu_s": time.process_time() - cpu}
     watch = Watch()
-    for name, (module, function) in NUMERICS.items():
+    for name, module, function in NUMERICS:
         place = importlib.import_module(module)
         setattr(place, function, watch.wrap(name, getattr(place, function)))
     sys.argv = ["jko", *words]

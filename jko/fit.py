@@ -25,6 +25,7 @@ from jko.fit_state import (
     restore_moments,
 )
 from jko.objective import JkoTerms, jko_objective
+from jko.rows import Rows
 from jko.seeds import generator
 
 MAX_ROLLBACKS = 3
@@ -79,7 +80,7 @@ def flow_matching_loss(block: Block, x: Tensor, draw: torch.Generator) -> Tensor
 
 def fit_block(
     block: Block,
-    train: Tensor,
+    train: Rows,
     validation: Tensor,
     settings: Training,
     *,
@@ -130,7 +131,7 @@ class _Run:
     def __init__(
         self,
         block: Block,
-        train: Tensor,
+        train: Rows,
         validation: Tensor,
         settings: Training,
         *,

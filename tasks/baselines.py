@@ -14,9 +14,13 @@ from threadpoolctl import threadpool_limits
 from jko.config import Config
 from tasks.adapters.commit import digest_of, read_json, write_json
 from tasks.adapters.layout import Layout
-from tasks.adapters.store import read_facts, read_samples
+from tasks.adapters.store import read_facts, read_samples, read_some
 
 Array = NDArray[np.float64]
+#: rows that a mixture is fitted to, and that its settings are chosen by
+FITTED_ROWS, CHOOSING_ROWS = 20_000, 5000
+#: rows scored at a time
+PIECE = 100_000
 #: added to the covariances of standardised rows, so that a component cannot collapse
 REGULARISATION = (1e-6, 1e-2, 1e-1)
 
@@ -35,9 +39,10 @@ def baseline_log_densities(
         seed: of the mixture's start.
     """
     shift, scale = parts["train"].mean(axis=0), parts["train"].std(axis=0)
-    rows = {name: (values - shift) / scale for name, values in parts.items()}
+    used = {"train": FITTED_ROWS, "validation": CHOOSING_ROWS}
+    rows = {name: (values[: used.get(name)] - shift) / scale for name, values in parts.items()}
     log_det = np.log(scale).sum()
-    usable = _usable(components, rows["train"])
+    usable = _usable(components, len(parts["train"]))
     return {
         "gaussian": _best(rows, [1], seed).score_samples(rows["test"]) - log_det,
         "mixture": _best(rows, usable, seed).score_samples(rows["test"]) - log_det,
@@ -56,19 +61,24 @@ def mixture_log_density(config: Config, layout: Layout, chain: tuple[str, ...]) 
     known = read_json(path)
     if known is not None:
         return np.array(known)
-    train = read_samples(layout, 0, chain[0], "train")[: facts.rows["source"]].astype(float)
-    fitted, held_out = train[len(train) // 5 :], train[: len(train) // 5]
-    rows = {"train": fitted, "validation": held_out}
-    best = _best(rows, _usable(config.evaluation.mixture_components, fitted), config.seed)
+    count = facts.rows["source"]
+    first = count // 5  # those before are held out
+    parts = {"train": (first, min(count, first + FITTED_ROWS)), "validation": (0, min(first, CHOOSING_ROWS))}
+    rows = {
+        name: read_some(layout, 0, chain[0], "train", slice(*part)).astype(float)
+        for name, part in parts.items()
+    }
+    best = _best(rows, _usable(config.evaluation.mixture_components, count - first), config.seed)
     validation = read_samples(layout, 0, chain[0], "validation").astype(float)
-    values = best.score_samples(validation) - np.log(facts.scale).sum()
+    scores = [best.score_samples(validation[i : i + PIECE]) for i in range(0, len(validation), PIECE)]
+    values = np.concatenate(scores) - np.log(facts.scale).sum()
     write_json(path, values.tolist())
     return values
 
 
-def _usable(components: Sequence[int], rows: Array) -> Sequence[int]:
+def _usable(components: Sequence[int], rows: int) -> Sequence[int]:
     """Numbers of components that so many rows allow."""
-    return [count for count in components if count * 4 <= len(rows)] or [1]
+    return [count for count in components if count * 4 <= rows] or [1]
 
 
 def _best(rows: Mapping[str, Array], components: Sequence[int], seed: int) -> GaussianMixture:
@@ -81,8 +91,8 @@ def _best(rows: Mapping[str, Array], components: Sequence[int], seed: int) -> Ga
             for ridge in REGULARISATION:
                 mixture = GaussianMixture(count, reg_covar=ridge, random_state=seed, max_iter=100)
                 try:
-                    mixture.fit(rows["train"][:20_000])
+                    mixture.fit(rows["train"][:FITTED_ROWS])
                 except ValueError:
                     continue  # too few rows for this covariance without more regularisation
-                fitted.append((mixture.score(rows["validation"][:5000]), -count, -ridge, mixture))
+                fitted.append((mixture.score(rows["validation"][:CHOOSING_ROWS]), -count, -ridge, mixture))
     return max(fitted, key=lambda entry: entry[:3])[3]

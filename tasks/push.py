@@ -29,10 +29,12 @@ from tasks.adapters.commit import (
     read_commit,
 )  # fmt: skip
 from tasks.adapters.layout import Layout, name_of
+from tasks.adapters.rows import Pieces
 from tasks.adapters.store import (
     load_weights,
     read_facts,
     read_particles,
+    read_rows,
     read_samples,
     write_arrays,
 )  # fmt: skip
@@ -64,32 +66,46 @@ def push_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -
 
 def push_samples(
     config: Config, layout: Layout, chain: tuple[str, ...], k: int, block: Block
-) -> dict[str, NDArray[Any]]:
+) -> dict[str, NDArray[Any] | Pieces]:
     """The arrays of block k: row i is the image of row i of block k−1.
 
     Returns:
-        ``train`` and ``validation`` (rows, d) float32; ``validation_log_det`` and its standard
+        ``train``, in pieces, and ``validation`` (rows, d) float32; ``validation_log_det`` and its standard
         error over probes (rows,) float64, nats, of this block; ``validation_log_det_total``
         (rows,) float64, nats, of blocks 1..k and the standardisation.
     """
-    train = read_particles(layout, config, k - 1, chain[k - 1], "train")
+    train = read_rows(layout, config, k - 1, chain[k - 1], "train")
     validation = read_particles(layout, config, k - 1, chain[k - 1], "validation")
     pushed = push_in_batches(block, validation, BATCH, generator(config.seed, k, "push"))
-    with torch.no_grad():
-        moved = torch.cat([block.push_forward(rows) for rows in train.split(BATCH)])
-    if not (torch.isfinite(moved).all() and torch.isfinite(pushed.x).all()):
-        raise NumericalError(
-            "pushed samples are not finite", block=k,
-            remedy="lower training.learning_rate or raise solver.steps",
-        )  # fmt: skip
+    moved = (push_rows(block, rows, k) for rows in train.split(BATCH))
     log_det = to_numpy(pushed.log_det)
     return {
-        "train": to_numpy(moved, np.float32),
-        "validation": to_numpy(pushed.x, np.float32),
+        "train": Pieces((len(train), block.dim), np.dtype(np.float32), moved),
+        "validation": to_numpy(finite(pushed.x, k), np.float32),
         "validation_log_det": log_det,
         "validation_log_det_se": to_numpy(pushed.log_det_se),
         "validation_log_det_total": total_log_det(layout, chain, k - 1, len(log_det)) + log_det,
     }
+
+
+@torch.no_grad()
+def push_rows(block: Block, rows: Tensor, k: int) -> NDArray[Any]:
+    """Some rows pushed through block k, as they are stored."""
+    return to_numpy(finite(block.push_forward(rows), k), np.float32)
+
+
+def finite(pushed: Tensor, k: int) -> Tensor:
+    """Rows that block k pushed, unless some are not finite.
+
+    Raises:
+        NumericalError: some are.
+    """
+    if not torch.isfinite(pushed).all():
+        raise NumericalError(
+            "pushed samples are not finite", block=k,
+            remedy="lower training.learning_rate or raise solver.steps",
+        )  # fmt: skip
+    return pushed
 
 
 def attributes(k: int) -> dict[str, Any]:

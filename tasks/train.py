@@ -25,6 +25,7 @@ from tasks.adapters.store import (
     load_start,
     read_facts,
     read_particles,
+    read_rows,
     save_weights,
 )  # fmt: skip
 from tasks.options import DURABLE, skipped
@@ -47,7 +48,7 @@ def train_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int, 
             return skipped(f"block {k} is already trained ({name})", name)
     torch.set_num_threads(config.runtime.threads)
     restore_samples(config, layout, chain, k - 1)
-    train = read_particles(layout, config, k - 1, chain[k - 1], "train")
+    train = read_rows(layout, config, k - 1, chain[k - 1], "train")
     validation = read_particles(layout, config, k - 1, chain[k - 1], "validation")
     block = starting_block(config, layout, chain, k)
     level = float(potential(validation).mean())

@@ -25,13 +25,18 @@ from jko.config import Config
 from jko.errors import InputError
 from tasks.adapters.commit import SAMPLES, digest_of, file_digest, read_commit, read_json, write_json
 from tasks.adapters.layout import Layout
+from tasks.adapters.rows import Pieces, StoredRows
 
 WEIGHTS = "weights.safetensors"
 BLOCK = "block.json"
 CHUNK_BYTES = 8_000_000
+#: particles that take more are not read whole
+STREAMED_BYTES = 64_000_000
 
 
-def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], attributes: Mapping[str, Any]) -> None:
+def write_arrays(
+    path: Path, arrays: Mapping[str, NDArray[Any] | Pieces], attributes: Mapping[str, Any]
+) -> None:
     """Write a Zarr v3 group: whole-row chunks, checksummed, no chunk left out.
 
     Args:
@@ -42,14 +47,18 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], attributes: Map
     group = zarr.create_group(store=str(path), attributes=dict(attributes))
     for name, values in arrays.items():
         row_bytes = max(1, values.dtype.itemsize * int(np.prod(values.shape[1:])))
-        rows = max(1, min(len(values), CHUNK_BYTES // row_bytes))
+        rows = max(1, min(values.shape[0], CHUNK_BYTES // row_bytes))
         floating = np.issubdtype(values.dtype, np.floating)
         array = group.create_array(
             name, shape=values.shape, dtype=values.dtype, chunks=(rows, *values.shape[1:]),
             compressors=[Crc32cCodec()], fill_value=float("nan") if floating else 0,
             config={"write_empty_chunks": True},
         )  # fmt: skip
-        array[...] = values
+        if isinstance(values, Pieces):
+            for number, part in enumerate(values.chunks(rows)):
+                array[number * rows : number * rows + len(part)] = part
+        else:
+            array[...] = values
 
 
 def read_array(path: Path, name: str) -> NDArray[Any]:
@@ -88,7 +97,7 @@ def array_digest(arrays: Mapping[str, NDArray[Any]]) -> str:
             name,
             list(values.shape),
             str(values.dtype),
-            hashlib.sha256(values.tobytes()).hexdigest(),
+            hashlib.sha256(np.ascontiguousarray(values).data).hexdigest(),
         )
         for name, values in sorted(arrays.items())
     ]
@@ -173,6 +182,45 @@ def read_particles(layout: Layout, config: Config, k: int, fingerprint: str, nam
     """Samples of block k as a tensor in the run's dtype and on its device."""
     values = read_samples(layout, k, fingerprint, name)
     return torch.from_numpy(values).to(device=config.runtime.device, dtype=torch_dtype(config))
+
+
+def read_rows(layout: Layout, config: Config, k: int, fingerprint: str, name: str) -> Tensor | StoredRows:
+    """Samples of block k to be drawn or gone through, read whole only where they are not too many.
+
+    Raises:
+        InputError: a chunk is missing or its checksum is wrong.
+    """
+    path = layout.block(k, fingerprint) / SAMPLES
+    array: Any = zarr.open_group(str(path), mode="r")[name]
+    if array.nbytes <= STREAMED_BYTES:
+        return read_particles(layout, config, k, fingerprint, name)
+    check_chunks(array, f"{path}/{name}")
+    return StoredRows(
+        path / name / "c", array.shape, np.dtype(array.dtype), array.chunks[0],
+        torch_dtype(config), torch.zeros(0, device=config.runtime.device).device,
+    )  # fmt: skip
+
+
+def check_chunks(array: Any, place: str) -> None:
+    """Read a stored array chunk by chunk and keep nothing.
+
+    Raises:
+        InputError: a chunk is missing or its checksum is wrong.
+    """
+    if array.nchunks_initialized != array.nchunks:
+        raise InputError(f"{place}: {array.nchunks - array.nchunks_initialized} chunks are missing")
+    try:
+        for start in range(0, array.shape[0], array.chunks[0]):
+            array[start : start + array.chunks[0]]
+    except ValueError as error:
+        raise InputError(f"{place}: the stored values are damaged ({error})") from None
+
+
+def read_some(layout: Layout, k: int, fingerprint: str, name: str, rows: slice) -> NDArray[Any]:
+    """Some consecutive rows of an array of block k's samples."""
+    array: Any = zarr.open_group(str(layout.block(k, fingerprint) / SAMPLES), mode="r")[name]
+    found: NDArray[Any] = array[rows]
+    return found
 
 
 def save_weights(folder: Path, block: Block) -> None:

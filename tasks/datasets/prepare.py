@@ -18,6 +18,8 @@ from tasks.datasets.table import Array, Table
 PARTS = ("train", "validation", "test")
 #: share of rows at one single value from which a column is dequantised
 REPEATED = 0.01
+#: rows that are standardised at a time
+PIECE = 100_000
 
 
 @dataclass(frozen=True)
@@ -56,16 +58,31 @@ def prepare(table: Table, config: Config) -> Prepared:
     rows = dequantise(table.rows, grid, config.seed)
     parts = split_rows(len(rows), config, table.name)
     shift, scale = standardisation(rows[parts["train"]], config, table)
-    values = {name: rows[index] for name, index in parts.items()}
-    values["train"] = np.concatenate([values["train"], copies(table.rows[parts["train"]], grid, config)])
-    standard = {name: (part - shift) / scale for name, part in values.items()}
     arrays: dict[str, NDArray[Any]] = {}
+    bound = None
     for name, index in parts.items():
-        arrays[name] = np.ascontiguousarray(smoothed(standard[name], name, config), dtype=np.float32)
-        arrays[f"{name}_rows"] = np.resize(index, len(values[name])).astype(np.int64)
-    bound = smoothing_w2(standard["train"][: len(parts["train"])], config)
+        more = copies(table.rows[index], grid, config) if name == "train" else np.empty((0, rows.shape[1]))
+        if config.data.smoothing == 0:
+            arrays[name] = standardised(rows, index, more, shift, scale)
+        else:
+            standard = (np.concatenate([rows[index], more]) - shift) / scale
+            arrays[name] = np.ascontiguousarray(smoothed(standard, name, config), dtype=np.float32)
+            bound = smoothing_w2(standard[: len(index)], config) if name == "train" else bound
+        arrays[f"{name}_rows"] = np.resize(index, len(arrays[name])).astype(np.int64)
     notes = (*table.notes, *_notes(table, grid, parts, config), *_smoothing_notes(grid, bound, config))
     return Prepared(arrays, shift, scale, grid, notes, config.data.smoothing, bound)
+
+
+def standardised(
+    rows: Array, index: NDArray[np.int64], more: Array, shift: Array, scale: Array
+) -> NDArray[np.float32]:
+    """Rows of a part and what joins them, standardised some at a time: never all of them in float64."""
+    found = np.empty((len(index) + len(more), rows.shape[1]), np.float32)
+    for start in range(0, len(index), PIECE):
+        piece = index[start : start + PIECE]
+        found[start : start + len(piece)] = (rows[piece] - shift) / scale
+    found[len(index) :] = (more - shift) / scale
+    return found
 
 
 def grid_steps(table: Table, config: Config) -> Array:
@@ -87,15 +104,19 @@ def grid_step(column: Array) -> float:
     values, counts = np.unique(column, return_counts=True)
     if len(values) == 1:
         return 0.0
+    repeated = counts.max() > max(1, REPEATED * len(column))
+    if not repeated and len(values) >= len(column) / 2:
+        return 0.0
     gaps = np.diff(values)
     multiples = gaps / gaps.min()
     on_grid = np.allclose(multiples, np.rint(multiples), atol=1e-3, rtol=0) and len(values) < len(column) / 2
-    repeated = counts.max() > max(1, REPEATED * len(column))
     return float(gaps.min()) if on_grid or repeated else 0.0
 
 
 def dequantise(rows: Array, grid: Array, seed: int) -> Array:
     """Add uniform noise of one grid step, centred; fixed per row by the seed."""
+    if not grid.any():
+        return rows
     noise = np.random.default_rng(counter_seed(seed, "dequantise")).random(rows.shape) - 0.5
     return rows + noise * grid
 

@@ -303,7 +303,7 @@ class Config(Section):
         return self.network if scale is None else self.network.model_copy(update={"fourier_scale": scale})
 
     def starts_warm(self, k: int) -> bool:
-        """Whether block k starts from the weights of the one before it; with other frequencies it does not."""
+        """Whether block k starts from the weights of the one before; with other frequencies it does not."""
         return k > 1 and self.training_of(k).warm_start and self.network_of(k) == self.network_of(k - 1)
 
 

@@ -140,7 +140,8 @@ def supervise(root: Path, prefect_port: int, mlflow_port: int) -> int:
             while True:
                 for child in children.values():
                     if child.keep():
-                        records = {name: child.record for name, child in children.items()}
+                        # one that was not started yet has nothing to tell
+                        records = {name: one.record for name, one in children.items() if one.record}
                         write_json(home / "up.json", {**about, "children": records})
                 if asked.wait(LOOK_SECONDS):
                     return 0

@@ -31,9 +31,14 @@ class Ratio:
 def compare(ours: Callable[[], Any], peer: Callable[[], Any], repetitions: int) -> Ratio:
     """Time two computations in turn: what disturbs one disturbs the other."""
     ours()
+    return compare_timed(lambda: cpu_seconds(ours), lambda: cpu_seconds(peer), repetitions)
+
+
+def compare_timed(ours: Callable[[], float], peer: Callable[[], float], repetitions: int) -> Ratio:
+    """The same for computations that give the CPU seconds they took, in processes of their own say."""
     times: list[tuple[float, float]] = []
     for turn in range(repetitions + 1):
-        pair = _cpu(ours), _cpu(peer)
+        pair = ours(), peer()
         if turn:  # the first of each warms up
             times.append(pair)
     ratios = [b / a for a, b in times]
@@ -41,7 +46,8 @@ def compare(ours: Callable[[], Any], peer: Callable[[], Any], repetitions: int) 
     return Ratio(statistics.median(ratios), min(ratios), max(ratios), mine, theirs)
 
 
-def _cpu(work: Callable[[], Any]) -> float:
+def cpu_seconds(work: Callable[[], Any]) -> float:
+    """CPU seconds of this process that a computation takes."""
     start = time.process_time()
     work()
     return time.process_time() - start

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
-from functools import partial
+import io
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -14,7 +17,7 @@ from torch import Tensor
 from torchdiffeq import odeint
 
 from benchmarks.adjoint import batched_trace
-from benchmarks.compare import compare
+from benchmarks.compare import Ratio, compare_timed, cpu_seconds
 from jko.block import Block
 from jko.chain import Chain, reference_log_prob
 from jko.config import Training
@@ -28,6 +31,7 @@ ERROR = 1e-4
 #: tolerances tried for the peers, the loosest first: powers of √10
 TOLERANCES = tuple(10 ** (-half / 2) for half in range(2, 17))
 ROWS = 2000
+STEP_SIZES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 
 
 def trained_chain(iterations: int = 400) -> Chain:
@@ -39,15 +43,21 @@ def trained_chain(iterations: int = 400) -> Chain:
         flow_matching_iterations=iterations, iterations=20, batch_size=500, learning_rate=5e-4,
         flow_matching_learning_rate=3e-3, validate_every=iterations, validation_rows=1000,
     )  # fmt: skip
-    blocks: list[Block] = []
-    for k, size in enumerate((0.05, 0.1, 0.2, 0.4, 0.8, 1.6), start=1):
-        block = Block(VelocityField(2, (128, 128), generator=generator(0, k, "init")), size)
-        if blocks:
-            block.load_state_dict(blocks[-1].state_dict())
+    chain = new_chain(shift, scale)
+    blocks = list(chain)
+    for k, block in enumerate(blocks, start=1):
+        if k > 1:
+            block.load_state_dict(blocks[k - 2].state_dict())
         fit_block(block, x[:10_000], x[10_000:11_000], settings, seed=0, index=k)
         with torch.no_grad():
             x = block.push_forward(x)
-        blocks.append(block.eval())
+    return chain.eval()
+
+
+def new_chain(shift: Tensor, scale: Tensor) -> Chain:
+    """The same without training."""
+    fields = [VelocityField(2, (128, 128), generator=generator(0, k, "init")) for k in range(1, 7)]
+    blocks = [Block(field, size) for field, size in zip(fields, STEP_SIZES, strict=True)]
     return Chain(blocks, shift, scale)
 
 
@@ -147,6 +157,9 @@ def dopri5(chain: Chain, tolerance: float, *, density: bool) -> Solve:
     return solve
 
 
+SOLVERS: Mapping[str, Callable[..., Solve]] = {"ours": ours, "zuko": zuko, "torchdiffeq": dopri5}
+
+
 def cheapest(
     make: Callable[[Any], Solve], settings: Sequence[Any], x: Tensor, exact: Tensor, of: Callable[..., Tensor]
 ) -> tuple[Any, float, Solve]:
@@ -161,6 +174,56 @@ def cheapest(
         if error <= ERROR:
             return setting, error, solve
     raise ArithmeticError(f"no setting reaches an error of {ERROR:g}; the best is {error:.3g}")
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A solver by name, for a process of its own: what torch's memory costs depends on what ran before.
+
+    Args:
+        name: of :data:`SOLVERS`.
+        setting: steps, or a tolerance.
+        density: log-densities forward, or samples backward.
+        chain: the chain, as ``torch.save`` writes its weights.
+        rows: what goes in.
+    """
+
+    name: str
+    setting: float
+    density: bool
+    chain: bytes
+    rows: bytes
+
+    def __call__(self) -> float:
+        """CPU seconds of one solution."""
+        solve, x = _prepared(self)
+        return cpu_seconds(partial(solve, x))
+
+
+@cache
+def _prepared(timed: Timed) -> tuple[Solve, Tensor]:
+    torch.set_num_threads(1)
+    weights = torch.load(io.BytesIO(timed.chain), weights_only=True)
+    chain = new_chain(weights["shift"], weights["scale"])
+    chain.load_state_dict(weights)
+    x = torch.load(io.BytesIO(timed.rows), weights_only=True)
+    return SOLVERS[timed.name](chain.eval(), timed.setting, density=timed.density), x
+
+
+def keep(value: Any) -> bytes:
+    """A tensor or weights as bytes, for another process."""
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+def in_processes(ours: Timed, peer: Timed, repetitions: int) -> Ratio:
+    """Both in turn, each in a process that does nothing else."""
+    context = get_context("spawn")
+    with ProcessPoolExecutor(1, context) as mine, ProcessPoolExecutor(1, context) as theirs:
+        return compare_timed(
+            lambda: mine.submit(ours).result(), lambda: theirs.submit(peer).result(), repetitions
+        )
 
 
 def solving(chain: Chain, repetitions: int) -> dict[str, Any]:
@@ -179,10 +242,15 @@ def _against_peers(chain: Chain, x: Tensor, repetitions: int, *, density: bool) 
 
     y, total = truth(chain, x, backward=not density)
     exact = value(y, total if density else None)
-    steps, error, solve = cheapest(partial(ours, chain, density=density), range(1, 65), x, exact, value)
+    weights, rows = keep(chain.state_dict()), keep(x)
+    steps, error, _ = cheapest(partial(ours, chain, density=density), range(1, 65), x, exact, value)
     found: dict[str, Any] = {"ours": {"steps": steps, "error": error}}
-    for name, peer in (("zuko", zuko), ("torchdiffeq", dopri5)):
-        tolerance, off, theirs = cheapest(partial(peer, chain, density=density), TOLERANCES, x, exact, value)
-        timed = compare(partial(solve, x), partial(theirs, x), repetitions)
+    for name in ("zuko", "torchdiffeq"):
+        peer = SOLVERS[name]
+        tolerance, off, _ = cheapest(partial(peer, chain, density=density), TOLERANCES, x, exact, value)
+        own, other = (
+            Timed(of, setting, density, weights, rows) for of, setting in (("ours", steps), (name, tolerance))
+        )
+        timed = in_processes(own, other, repetitions)
         found[name] = {"tolerance": tolerance, "error": off, "ratio": asdict(timed)}
     return found

@@ -66,7 +66,8 @@ class Case:
 
 
 CASES: dict[str, Case] = {
-    "moons": Case(2, (128, 128), 1000),
+    "moons": Case(2, (128, 128, 128), 1000, fourier=64, scale=(1.0, 3.0, 8.0), output=0.02),
+    "table": Case(8, (256, 256), 512),
     "digits": Case(64, (256, 256), 128, steps=8),
     "rose": Case(2, (256, 128, 128), 2000, fourier=128, scale=(5.0, 10.0, 20.0), output=0.02),
 }

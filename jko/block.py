@@ -8,8 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from jko.divergence import exact_divergence, hutchinson_divergence, rademacher
-from jko.integrators import integrate
+from jko.integrators import RightSide, integrate
 from jko.velocity import VelocityField
+
+#: rows solved at a time on a CPU where no gradient is kept: for larger intermediate results torch asks the
+#: system for fresh memory at every operation, which takes about as long as the arithmetic
+PIECE = 512
 
 
 @dataclass(frozen=True)
@@ -111,28 +115,41 @@ class Block(nn.Module):
         return self._solve_with_log_det(y, 1.0, 0.0, self.draw_probes(y, generator))
 
     def _solve(self, x: Tensor, start: float, end: float) -> Tensor:
-        solver = self.solver
-        return integrate(
-            lambda y, t: (self.field(y, t), None),
-            x,
-            start=start,
-            end=end,
-            steps=solver.steps,
-            method=solver.method,
-        )[0]
+        def right_side(y: Tensor, t: Tensor) -> tuple[Tensor, None]:
+            return self.field(y, t), None
+
+        parts = [self._integrate(right_side, x[rows], start, end)[0] for rows in _pieces(x)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _solve_with_log_det(self, x: Tensor, start: float, end: float, probes: Tensor | None) -> Pushed:
-        solver = self.solver
-        if probes is None:
-            right_side = exact_divergence(self.field)
-        else:
-            right_side = hutchinson_divergence(self.field, probes)
-        y, integral = integrate(right_side, x, start=start, end=end, steps=solver.steps, method=solver.method)
-        assert integral is not None  # the right side has an integrand
-        log_det = (end - start) * integral  # integrated backwards, the integral changes sign
+        exact = exact_divergence(self.field) if probes is None else None
+        parts = []
+        for rows in _pieces(x):
+            right_side = exact or hutchinson_divergence(self.field, _of(probes, rows))
+            y, integral = self._integrate(right_side, x[rows], start, end)
+            assert integral is not None  # the right side has an integrand
+            parts.append((y, (end - start) * integral))  # integrated backwards, the integral changes sign
+        y, log_det = parts[0] if len(parts) == 1 else map(torch.cat, zip(*parts, strict=True))
         if probes is None:
             return Pushed(y, log_det, torch.zeros_like(log_det))
         return Pushed(y, log_det.mean(-1), _standard_error(log_det))
+
+    def _integrate(
+        self, right_side: RightSide, x: Tensor, start: float, end: float
+    ) -> tuple[Tensor, Tensor | None]:
+        solver = self.solver
+        return integrate(right_side, x, start=start, end=end, steps=solver.steps, method=solver.method)
+
+
+def _pieces(x: Tensor) -> list[slice]:
+    """Rows that are solved together: all, where a gradient is kept or on another device than a CPU."""
+    whole = len(x) <= PIECE or torch.is_grad_enabled() or x.device.type != "cpu"
+    return [slice(None)] if whole else [slice(i, i + PIECE) for i in range(0, len(x), PIECE)]
+
+
+def _of(probes: Tensor | None, rows: slice) -> Tensor:
+    assert probes is not None  # there are some where the divergence is not exact
+    return probes[:, rows]
 
 
 def _standard_error(per_probe: Tensor) -> Tensor:

@@ -215,6 +215,37 @@ class VelocityField(nn.Module):
             return partial(self._one_layer, loop.diagonal(), trace)
         return partial(self._two_layers, self.layers[1].weight * loop.T, trace)
 
+    def probed(self, probes: Tensor) -> FieldWithDivergence:
+        r"""Velocity and Hutchinson's estimates :math:`e^\top \nabla v\, e` under the present weights.
+
+        The tangents :math:`\nabla v\, e` are carried along with the values.
+
+        Args:
+            probes: e, shape (probes, batch, d).
+
+        Returns:
+            A function of (x, t) giving velocities (batch, d) and estimates (batch, probes).
+        """
+        probe = probes.transpose(0, 1)  # (batch, probes, d), as are all tangents
+        first = F.linear(probe, self.layers[0].weight[:, : self.dim])
+        last = probe @ self.layers[-1].weight
+        linear = (F.linear(probe, self.linear.weight) * probe).sum(-1)
+        turning = probe @ self.frequencies.T
+
+        def evaluate(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+            features = self._features(x)
+            tangent = first + self._turned(features, turning) if len(self.frequencies) else first
+            h, tangent = self._hidden(self._first(features, t), tangent)
+            return self._output(h, x), (tangent * last).sum(-1) + linear
+
+        return evaluate
+
+    def _turned(self, features: Tensor, turning: Tensor) -> Tensor:
+        """Derivatives through cos and sin whose angles turn, shape (batch, tangents, frequencies)."""
+        cos, sin = features[:, None, self.dim :].chunk(2, dim=-1)
+        turned = torch.cat([-sin * turning, cos * turning], dim=-1)
+        return F.linear(turned, self.layers[0].weight[:, self.dim :])
+
     def _one_layer(self, loop: Tensor, trace: Tensor, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         h, slope = self.pair(self._first(x, t))
         return self._output(h, x), slope @ loop + trace
@@ -249,14 +280,19 @@ class VelocityField(nn.Module):
 
     def _tangents(self, x: Tensor, a: Tensor, tangent: Tensor) -> tuple[Tensor, Tensor]:
         """On from the first layer, with the derivatives along the axes: shape ([batch,] d, width)."""
+        h, tangent = self._hidden(a, tangent)
+        # only the i-th entry of the derivative along axis i counts
+        div = tangent.flatten(1) @ self.layers[-1].weight.flatten()
+        return self._output(h, x), div + self.linear.weight.diagonal().sum()
+
+    def _hidden(self, a: Tensor, tangent: Tensor) -> tuple[Tensor, Tensor]:
+        """On to the last hidden layer, with tangents of shape ([batch,] tangents, width)."""
         h, slope = self.pair(a)
         tangent = tangent * slope[:, None, :]
         for layer in self.layers[1:-1]:
             h, slope = self.pair(layer(h))
             tangent = F.linear(tangent, layer.weight) * slope[:, None, :]
-        # only the i-th entry of the derivative along axis i counts
-        div = tangent.flatten(1) @ self.layers[-1].weight.flatten()
-        return self._output(h, x), div + self.linear.weight.diagonal().sum()
+        return h, tangent
 
     def _output(self, h: Tensor, x: Tensor) -> Tensor:
         return self.layers[-1](h) + self.linear(x)

@@ -7,6 +7,7 @@ import torch
 
 from benchmarks.adjoint import TRACES, AdjointBlock
 from benchmarks.compare import compare
+from benchmarks.solving import Timed, in_processes, keep, new_chain
 from benchmarks.speed import CASES, Case, agreement
 from jko.objective import jko_objective
 
@@ -27,6 +28,13 @@ def test_objective_and_gradient_agree_with_the_adjoint() -> None:
     found = agreement("moons")
     assert found["objective"] < 1e-5
     assert found["gradient_relative"] < 1e-3
+
+
+def test_solvers_are_timed_in_processes_of_their_own() -> None:
+    chain, rows = new_chain(torch.zeros(2), torch.ones(2)), torch.zeros(600, 2)
+    weights = keep(chain.state_dict())
+    few, many = (Timed("ours", steps, density=True, chain=weights, rows=keep(rows)) for steps in (1, 32))
+    assert in_processes(few, many, 3).value > 4
 
 
 def test_cases_are_blocks_that_move_rows() -> None:

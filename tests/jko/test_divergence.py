@@ -6,7 +6,7 @@ from torch import Tensor
 
 from jko.block import Block, Solver
 from jko.divergence import exact_divergence, hutchinson_divergence, rademacher
-from tests.oracles import AffineField, jacobian, normal, random_field, stream
+from tests.oracles import FIELD_KINDS, AffineField, jacobian, normal, random_field, stream
 
 T = torch.tensor(0.4, dtype=torch.float64)
 
@@ -89,3 +89,21 @@ def test_probes_are_a_function_of_the_generator() -> None:
     x = torch.zeros(8, 3)
     assert torch.equal(rademacher(2, x, stream(1)), rademacher(2, x, stream(1)))
     assert not torch.equal(rademacher(2, x, stream(1)), rademacher(2, x, stream(2)))
+
+
+@pytest.mark.parametrize("kind", FIELD_KINDS)
+def test_tangents_of_probes_within_a_field_agree_with_the_generic_ones(kind: str) -> None:
+    field, x = random_field(kind, 3), normal(7, 3, seed=11)
+    probes = rademacher(3, x, stream(12))
+    gradients = []
+    for divergence in (
+        hutchinson_divergence(field, probes),
+        hutchinson_divergence(lambda y, t: field(y, t), probes),
+    ):
+        field.zero_grad()
+        velocity, estimates = divergence(x, T)
+        (estimates.square().sum() + velocity.sum()).backward()
+        grads = [torch.zeros(1) if p.grad is None else p.grad.flatten().clone() for p in field.parameters()]
+        gradients.append((velocity, estimates, torch.cat(grads)))
+    for own, generic in zip(*gradients, strict=True):
+        torch.testing.assert_close(own, generic, rtol=1e-10, atol=1e-11)

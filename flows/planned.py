@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jko.config import Config
+from jko.schedule import shown, stored
 from tasks.adapters.commit import SAMPLES, read_commit, read_json
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import (
@@ -63,7 +64,7 @@ def described(
     folder = layout.block(k, block.fingerprint) if block.fingerprint else None
     return {
         "index": k,
-        "step_size": block.step_size,
+        "step_size": stored(block.step_size),
         "fingerprint": block.fingerprint,
         "action": "done" if done else "retrain" if again and was_trained(layout, k, before[k]) else "train",
         "reason": block.reason,
@@ -125,7 +126,7 @@ def show_plan(layout: Layout, found: dict[str, Any]) -> None:
             action = "will be prepared"
         table.add_row(
             "data" if data else str(block["index"]),
-            "" if data else f"{block['step_size']:.3g}",
+            "" if data else shown(block['step_size']),
             action, because(block), (block["fingerprint"] or "")[:12],
         )  # fmt: skip
     for stage in found["then"]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from jko.schedule import shown, stored
 from tasks.adapters.commit import read_commit, read_json
 from tasks.adapters.layout import Layout, name_of
 from tasks.adapters.plan import chain_digest, stored_config
@@ -55,7 +56,7 @@ def block_status(layout: Layout, k: int, fingerprint: str, step_size: float) -> 
     return {
         "index": k,
         "state": "done" if commit else "missing",
-        "step_size": step_size,
+        "step_size": stored(step_size),
         "name": name_of(k, fingerprint),
         "weights_digest": commit.files["weights.safetensors"] if commit else None,
         "metrics": {key: value for key, value in metrics.items() if key not in ("settings", "reasons")},
@@ -91,7 +92,7 @@ def status_table(layout: Layout, found: dict[str, Any]) -> None:
         table.add_column(name, justify="left" if name == "state" else "right")
     for block in found["blocks"]:
         figures = block["metrics"]
-        cells = [str(block["index"]), block["state"], f"{block['step_size']:.3g}"]
+        cells = [str(block["index"]), block["state"], shown(block["step_size"])]
         if figures:
             cells += [
                 f"{figures['kl_drop']:.3f}", f"{figures['nll']:.3f} ± {figures['nll_se']:.3f}",

@@ -58,7 +58,7 @@ class Block(nn.Module):
 
     Args:
         field: the velocity field.
-        step_size: the JKO step size γ of this block.
+        step_size: the JKO step size γ of this block; infinite for a free block.
         solver: how the equation is solved.
     """
 

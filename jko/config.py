@@ -6,6 +6,7 @@ module loads pydantic and nothing heavier.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -98,13 +99,18 @@ class Data(Section):
 
 
 class Steps(Section):
-    """Step sizes γ_k = min(first · ratio^(k-1), max), k = 1..count, or the list ``sizes``."""
+    """Step sizes γ_k = min(first · ratio^(k-1), max), k = 1..count, or the list ``sizes``.
+
+    ``free: on`` adds a last block without transport term: it goes on to the reference as far as its field
+    can. A longer chain drops it and trains another.
+    """
 
     count: Annotated[int, Strict(), Field(ge=1, le=1000)] | None = None
     first: Positive = 0.5
     ratio: Positive = 1.2
     max: Positive = 5.0
     sizes: tuple[Positive, ...] | None = None
+    free: Switch = "off"
 
     @model_validator(mode="after")
     def _consistent(self) -> Steps:
@@ -119,8 +125,9 @@ class Steps(Section):
         return self
 
     def resolve(self) -> tuple[float, ...]:
-        """The N step sizes."""
-        return step_sizes(self.count, first=self.first, ratio=self.ratio, maximum=self.max, sizes=self.sizes)
+        """The N step sizes, and infinity for a free block."""
+        sizes = step_sizes(self.count, first=self.first, ratio=self.ratio, maximum=self.max, sizes=self.sizes)
+        return (*sizes, math.inf) if self.free == "on" else sizes
 
 
 Scales = Positive | Annotated[tuple[Positive, ...], Field(min_length=1)]
@@ -276,11 +283,13 @@ class Config(Section):
         beyond = [k for k in self.blocks if k > count]
         if beyond:
             raise ValueError(f"blocks.{beyond[0]} names a block that is not there; the chain has {count}")
+        if self.steps.free == "on" and (last := self.blocks.get(count)) and last.step_size:
+            raise ValueError(f"blocks.{count}.step_size: the last block is free and has no step size")
         return self
 
     @property
     def step_sizes(self) -> tuple[float, ...]:
-        """γ_1 … γ_N with the blocks' own overrides."""
+        """γ_1 … γ_N with the blocks' own overrides; infinite for a free block."""
         override = {k: block.step_size for k, block in self.blocks.items() if block.step_size}
         return tuple(override.get(k, size) for k, size in enumerate(self.steps.resolve(), start=1))
 

@@ -18,7 +18,7 @@ class Evidence:
     """What was measured of one block on held-out particles, x before and y after it.
 
     Args:
-        step_size: γ.
+        step_size: γ; infinite for a free block.
         potential_before: E|x|²/2.
         potential: E|y|²/2.
         movement: √E|y − x|².
@@ -72,7 +72,7 @@ class Evidence:
         nll = present("nll")
         gap = entropy and Estimate(nll.value - entropy.value, math.hypot(nll.se, entropy.se))
         return cls(
-            step_size=figures["step_size"],
+            step_size=math.inf if figures["step_size"] is None else figures["step_size"],
             potential_before=present("potential_before"),
             potential=present("loss_potential"),
             movement=present("movement"),

@@ -153,6 +153,9 @@ CERTIFICATES = (
 )  # fmt: skip
 
 
+FREE = "a free block has no transport term; its law is certified by (C)"
+
+
 def _recursion(blocks: Sequence[Evidence], dim: int, name: str, *, ot: bool) -> Bound | str:
     """(A) or (B) over all blocks; a block whose conditions fail restarts it from the coupling bound."""
     w2 = _independent(blocks[0].potential_before, dim)
@@ -172,6 +175,8 @@ def _independent(potential: Estimate, dim: int) -> float:
 
 
 def _step(block: Evidence, w2: float, name: str, *, ot: bool) -> Bound | str:
+    if math.isinf(block.step_size):
+        return FREE
     if ot:
         assert block.epsilon_squared_ot is not None  # asked for in every block
         epsilon = math.sqrt(upper(block.epsilon_squared_ot))
@@ -230,6 +235,8 @@ def _contradiction(bound: float, block: Evidence) -> str:
 
 
 def _triangle(block: Evidence) -> float | str:
+    if math.isinf(block.step_size):
+        return FREE
     if block.epsilon_squared is None:
         return "ε could not be estimated: too few held-out rows for a critic in this dimension"
     moved = block.movement.value + MARGIN * block.movement.se
@@ -248,6 +255,8 @@ def _propagated(blocks: Sequence[Evidence], fishers: Sequence[float | str]) -> f
 
 
 def _steps(blocks: Sequence[Evidence], dim: int, *, ot: bool) -> tuple[int, int, float] | str:
+    if any(math.isinf(block.step_size) for block in blocks):
+        return FREE
     squares = [block.epsilon_squared_ot if ot else block.epsilon_squared for block in blocks]
     known = [math.sqrt(upper(square)) for square in squares if square is not None]
     if len(known) < len(blocks):

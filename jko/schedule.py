@@ -44,3 +44,17 @@ def step_sizes(
     return tuple(
         first * ratio**k if math.log(first) + k * growth < highest else maximum for k in range(count or 0)
     )
+
+
+def stored(step_size: float) -> float | None:
+    """A step size as JSON: ``null`` for that of a free block, which is infinite."""
+    return None if math.isinf(step_size) else step_size
+
+
+def shown(step_size: float | None) -> str:
+    """A step size, or what :func:`stored` made of it, for people.
+
+    >>> shown(0.125), shown(None)
+    ('0.125', '∞')
+    """
+    return "∞" if step_size is None or math.isinf(step_size) else f"{step_size:.3g}"

@@ -17,6 +17,7 @@ from jko.evidence import Evidence
 from jko.guarantee import certify
 from jko.measures import EXACT_ROWS, HeldOut
 from jko.measures import measure_block as block_figures
+from jko.schedule import stored
 from jko.score import score_after
 from tasks.adapters.commit import read_json, write_json
 from tasks.adapters.layout import Layout, name_of
@@ -79,7 +80,7 @@ def measure(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> d
     # the law that enters this block takes the place of p_0: its score is known at its particles
     score = None if before is None else before.to
     figures = block_figures([block], particles, config.measure, score=score, seed=config.seed)
-    return {"step_size": block.step_size, **nulled(asdict(figures))}
+    return {"step_size": stored(block.step_size), **nulled(asdict(figures))}
 
 
 def exact_scores(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> torch.Tensor | None:

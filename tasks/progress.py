@@ -13,6 +13,7 @@ from rich.progress import Progress as Bars
 
 from jko.config import Config
 from jko.fit import FitRecord, Phase
+from jko.schedule import shown
 
 #: how many flow-matching iterations one JKO iteration is taken to cost before it is measured
 ASSUMED_COST = 10.0
@@ -192,7 +193,7 @@ class Progress:
             sign = "≲" if figures["epsilon_exact"] is None else "≤"  # a critic estimates from below
             error += f"  KL {sign} {figures['kl_bound']:.3g} nats"
         self.say(
-            f"block {k}/{count}  γ {figures['step_size']:.3g}  KL drop {figures['kl_drop']:.3f} nats  "
+            f"block {k}/{count}  γ {shown(figures['step_size'])}  KL drop {figures['kl_drop']:.3f} nats  "
             f"NLL {figures['nll']:.3f} ± {figures['nll_se']:.3f} nats  movement {figures['movement']:.3f}  "
             f"round trip {figures['inversion_error']:.1e}"
             + error

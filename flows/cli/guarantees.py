@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from flows.settings import project_root
+from jko.schedule import shown
 from tasks.adapters.layout import Layout
 
 COLUMNS = (
@@ -46,7 +47,7 @@ def show(layout: Layout, found: dict[str, Any]) -> None:
         names = ("movement", "kl_drop", "certificate_a", "certificate_b", "certificate_c",
                  "inversion_error_reference")  # fmt: skip
         blocks.add_row(
-            str(block["index"]), number(block["step_size"]), *epsilon_squared(block),
+            str(block["index"]), shown(block["step_size"]), *epsilon_squared(block),
             number(block["kappa"]), positive, *(number(block[name]) for name in names),
         )  # fmt: skip
     console.print(blocks)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from jko.config import NUMERICS, Config, flattened, parse_config
 from jko.errors import InputError
+from jko.schedule import stored
 from jko.stop import stop_reason
 from tasks.adapters.checkpoint import read_checkpoint
 from tasks.adapters.commit import digest_of, file_digest, read_commit, read_json, write_json
@@ -32,7 +33,7 @@ class BlockPlan:
     Args:
         index: k.
         fingerprint: identity of the block; ``None`` while the data are not prepared.
-        step_size: γ_k; 0 for the data.
+        step_size: γ_k; 0 for the data, infinite for a free block.
         state: ``done`` if committed under this fingerprint.
         reason: why it will be trained, in words; empty when done.
     """
@@ -113,7 +114,7 @@ def block_settings(config: Config, k: int) -> dict[str, Any]:
     """The settings that affect block k, and so belong to its identity."""
     start = config.start_of(k)
     return {
-        "step_size": config.step_sizes[k - 1],
+        "step_size": stored(config.step_sizes[k - 1]),
         "network": config.network_of(k).model_dump(mode="json"),
         "solver": config.solver.model_dump(mode="json"),
         "training": config.training_of(k).model_dump(mode="json"),

@@ -23,6 +23,7 @@ from prefect.states import Failed
 
 from jko.config import Config
 from jko.errors import NumericalError
+from jko.schedule import shown
 from tasks.adapters.commit import digest_of
 from tasks.adapters.layout import Layout
 from tasks.progress import share_done
@@ -171,7 +172,7 @@ def row_of(k: int, figures: Mapping[str, Any]) -> dict[str, str]:
     exact = figures["epsilon_exact"]
     return {
         "block": str(k),
-        "γ": f"{figures['step_size']:.3g}",
+        "γ": shown(figures["step_size"]),
         "KL drop, nats": f"{figures['kl_drop']:.3f}",
         "NLL, nats": f"{figures['nll']:.3f} ± {figures['nll_se']:.3f}",
         "movement": f"{figures['movement']:.3f}",

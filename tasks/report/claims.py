@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jko.guarantee import CERTIFICATES
+from jko.schedule import shown
 from tasks.report.labels import (
     ESTIMATED,
     MEASURED,
@@ -233,7 +234,7 @@ def _block(block: Mapping[str, Any]) -> dict[str, str]:
     name, how, label = epsilon_of(block)
     positive = "yes" if block["symmetric_part_positive"] else "no"
     return {
-        "index": str(block["index"]), "step_size": number(block["step_size"]),
+        "index": str(block["index"]), "step_size": shown(block["step_size"]),
         "epsilon": plus_minus(block[name], block[f"{name}_se"]),
         "how": how, "label": "" if block[name] is None else label,
         "kappa": number(block["kappa"]),

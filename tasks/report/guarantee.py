@@ -87,7 +87,7 @@ def _inputs(axes: Axes, content: Content) -> None:
         steps, middle, yerr=[middle - low, high - middle], color=MODEL, marker="o", ms=4, capsize=3,
         label=f"ε, error of the step ({how})",
     )  # fmt: skip
-    sizes = _column(blocks, "step_size")
+    sizes = _column(blocks, "step_size")  # not a number for a free block, which has no such point
     error = MARGIN * _column(blocks, "movement_se") / sizes
     axes.errorbar(
         steps, _column(blocks, "movement") / sizes, yerr=error, color=DATA, marker="s", ms=4, capsize=3,

@@ -11,6 +11,7 @@ import matplotlib
 from prefect import task
 
 from jko.config import Config
+from jko.schedule import shown
 from tasks.adapters.commit import committing, digest_of, read_commit, read_json
 from tasks.adapters.layout import Layout
 from tasks.options import DURABLE, skipped
@@ -75,6 +76,7 @@ def render(content: Content, images: dict[str, str | None]) -> str:
     values: dict[str, Any] = {
         "facts": content.facts, "steps": content.steps, "figures": figures, "digest": content.digest,
         "models": models, "cards": cards(content), "pictures": images, "versions": versions(),
+        "step_text": shown,
         "panel": panel_of(content.certificate, content.facts.entropy), "legend": LEGEND,
         "settings": json.dumps(content.config.model_dump(mode="json"), indent=1),
     }  # fmt: skip
@@ -85,7 +87,7 @@ def cards(content: Content) -> list[dict[str, str]]:
     """The headline figures."""
     test, steps = content.figures["test"], content.steps
     gain = content.figures["baselines"]["gaussian"]["nll"] - test["nll"]
-    shown = [
+    found = [
         {"value": f"{test['nll']:.3f} ± {test['nll_se']:.3f}", "label": "test NLL, nats (± one SE)"},
         {"value": f"{gain:+.3f}", "label": "nats better than one Gaussian"},
         {"value": f"{sum(step['kl_drop'] for step in steps):.3f}", "label": "KL removed by the chain, nats"},
@@ -93,11 +95,11 @@ def cards(content: Content) -> list[dict[str, str]]:
         {"value": f"{content.figures['nearest_training_row']:.2f}",
          "label": "distance to nearest training row, samples over test rows"},
     ]  # fmt: skip
-    shown.insert(1, bound_card(content))
+    found.insert(1, bound_card(content))
     if "gap_to_entropy" in test:
         gap = f"{test['gap_to_entropy']:.3f} ± {test['gap_to_entropy_se']:.3f}"
-        shown.insert(1, {"value": gap, "label": "gap to the data entropy, nats"})
-    return shown
+        found.insert(1, {"value": gap, "label": "gap to the data entropy, nats"})
+    return found
 
 
 def bound_card(content: Content) -> dict[str, str]:

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from jko.errors import InputError
+
 
 @dataclass(frozen=True)
 class EpsilonSquared:
@@ -38,15 +40,17 @@ class EpsilonSquared:
         return math.nan if math.isnan(self.value) else math.sqrt(max(self.value, 0.0))
 
 
-def residual_data(x: Tensor, y: Tensor, step_size: float) -> Tensor:
-    """The part of ξ known at samples: u(y) = ∇V(y) − (x − y)/γ for V = |y|²/2.
+def residual_data(x: Tensor, y: Tensor, step_size: float, drift: Tensor | None = None) -> Tensor:
+    """The part of ξ known at samples: u(y) = drift(y) − (x − y)/γ.
 
     Args:
         x: back(y), shape (rows, d). Block pairing: the row that the block mapped to y.
         y: samples of p', shape (rows, d).
         step_size: γ.
+        drift: ∇V(y) + ∇(W*p')(y), shape (rows, d), as :meth:`jko.functional.Functional.drift` gives it;
+            ``None`` for ∇V(y) = y, the reference N(0, I).
     """
-    return y - (x - y) / step_size
+    return (y if drift is None else drift) - (x - y) / step_size
 
 
 def linear_critic(y: Tensor, u: Tensor, *, centres: int = 0, ridge: float = 1e-3) -> EpsilonSquared:
@@ -86,14 +90,23 @@ class LinearCritic:
         self.factor = torch.linalg.cholesky(gram + strength * torch.eye(size, dtype=gram.dtype))
         self.whitened = self._solve(self.features.T)
 
-    def estimate(self, u: Tensor) -> EpsilonSquared:
-        """Debiased estimate of ε² for ξ = u + ∇log p', in float64.
+    def estimate(self, u: Tensor, weight: Tensor | None = None) -> EpsilonSquared:
+        r"""Debiased estimate of ε² for ξ = u + ∇U'(p'), in float64.
+
+        :math:`E\langle\nabla U'(p'), \varphi\rangle = -E[(P(p')/p')\,\nabla\cdot\varphi]` with
+        :math:`P(r) = rU'(r) - U(r)`; for the entropy U' is log p' + 1 and the weight 1.
 
         Args:
-            u: :func:`residual_data` at the samples, or ∇V for the Fisher information, (rows, d).
+            u: :func:`residual_data` at the samples, or the drift for the Fisher information, (rows, d).
+            weight: P(p')/p' at the samples, shape (rows,), as
+                :meth:`jko.functional.Functional.pressure_ratio` gives it; ``None`` for 1.
+
+        Raises:
+            InputError: for a weight of another shape.
         """
         count, size = self.features.shape
-        flat = (self.features[:, :, None] * u.double()[:, None, :] - self.slopes).transpose(0, 1)
+        slopes = self.slopes if weight is None else self._weighted(weight)
+        flat = (self.features[:, :, None] * u.double()[:, None, :] - slopes).transpose(0, 1)
         h = self._solve(flat.reshape(size, -1)).reshape(size, count, -1).transpose(0, 1)
         mean = h.mean(0)
         value = (count * (mean**2).sum() - (h**2).sum((1, 2)).mean()) / (count - 1)
@@ -102,6 +115,12 @@ class LinearCritic:
         floor = 2 * spread / count**2
         variance = torch.maximum(terms.var() / count - floor, floor)
         return EpsilonSquared(float(value), float(variance.sqrt()), self.name)
+
+    def _weighted(self, weight: Tensor) -> Tensor:
+        """The features' gradients times the rows' weights, shape (rows, K, d)."""
+        if weight.shape != self.features.shape[:1]:
+            raise InputError(f"{len(self.features)} rows need as many weights, not {tuple(weight.shape)}")
+        return self.slopes * weight.double()[:, None, None]
 
     def _solve(self, values: Tensor) -> Tensor:
         return torch.linalg.solve_triangular(self.factor, values, upper=False)

@@ -276,12 +276,15 @@ def load_start(layout: Layout, k: int, digest: str, block: InvertibleBlock) -> I
 
 
 def architecture(state: Mapping[str, Tensor]) -> str:
-    """Dimension, Fourier features and widths of the hidden layers, from a block's weights."""
+    """Kind, dimension, Fourier features and widths of the hidden layers, from a block's weights."""
     widths = [
         len(value) for name, value in state.items() if name.startswith("field.stack") and "bias" in name
     ]
-    fourier, dim = state["field.frequencies"].shape
-    return f"dimension {dim}, hidden {widths[:-1]}" + (f", fourier {fourier}" if fourier else "")
+    words = f"dimension {len(state['field.linear.weight'])}, hidden {widths[:-1]}"
+    if "field.frequencies" not in state:
+        return f"residual, {words}"
+    fourier = len(state["field.frequencies"])
+    return words + (f", fourier {fourier}" if fourier else "")
 
 
 def load_block(layout: Layout, config: Config, k: int, fingerprint: str, dim: int) -> InvertibleBlock:

@@ -49,15 +49,18 @@ def _residual_block(config: Config, k: int, dim: int) -> InvertibleBlock:
         dim, network.hidden, network.activation, lipschitz=network.lipschitz,
         generator=generator(config.seed, k, "init"),
     )  # fmt: skip
-    return ResidualBlock(
-        field, config.step_sizes[k - 1], probes_of(config, cheap=dim <= EXACT_LIMIT), index=k
-    )
+    return ResidualBlock(field, config.step_sizes[k - 1], residual_probes(config, dim), index=k)
 
 
 def solver_of(config: Config, field: VelocityField) -> Solver:
     """The solver; ``auto`` takes the exact divergence where it is cheap."""
     cheap = field.has_trace_formula or field.dim <= EXACT_LIMIT
     return Solver(config.solver.method, config.solver.steps, probes_of(config, cheap=cheap))
+
+
+def residual_probes(config: Config, dim: int) -> int:
+    """Number of probes of a residual block, 0 where its log-determinant is exact."""
+    return probes_of(config, cheap=dim <= EXACT_LIMIT)
 
 
 def probes_of(config: Config, *, cheap: bool) -> int:

@@ -6,7 +6,7 @@ import copy
 import io
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cache, partial
 from multiprocessing import get_context
 from typing import Any
@@ -64,10 +64,10 @@ def new_chain(shift: Tensor, scale: Tensor) -> Chain:
 def truth(chain: Chain, x: Tensor, *, backward: bool) -> tuple[Tensor, Tensor]:
     """Positions and Σ log|det| in float64 by dopri8 at tolerance 1e-10, standardised units."""
     times = torch.tensor([1.0, 0.0] if backward else [0.0, 1.0], dtype=torch.float64)
-    blocks = list(chain)
+    fields = [copy.deepcopy(field).double().requires_grad_(False) for field in fields_of(chain)]
     y, total = x.double(), torch.zeros(len(x), dtype=torch.float64)
-    for block in reversed(blocks) if backward else blocks:
-        right = _double(block).prepared()
+    for field in reversed(fields) if backward else fields:
+        right = field.prepared()
         path = odeint(
             lambda t, state, right=right: right(state[0], t), (y, torch.zeros_like(total)), times,
             method="dopri8", rtol=1e-10, atol=1e-10, options={"step_t": times[1:]},
@@ -76,9 +76,9 @@ def truth(chain: Chain, x: Tensor, *, backward: bool) -> tuple[Tensor, Tensor]:
     return y, total
 
 
-def _double(block: Block) -> VelocityField:
-    field = copy.deepcopy(block.field).double()
-    return field.requires_grad_(False)
+def fields_of(chain: Chain) -> list[VelocityField]:
+    """The velocity fields of the blocks, in order."""
+    return [block.field for block in chain if isinstance(block, Block)]
 
 
 Solve = Callable[[Tensor], tuple[Tensor, Tensor | None]]
@@ -86,7 +86,7 @@ Solve = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 
 def ours(chain: Chain, steps: int, *, density: bool) -> Solve:
     """Our blocks with so many RK4 steps each: log-densities forward, or samples backward."""
-    blocks = [Block(b.field, b.step_size, replace(b.solver, steps=steps)) for b in chain]
+    blocks = [block.with_steps(steps) for block in chain]
 
     def solve(x: Tensor) -> tuple[Tensor, Tensor | None]:
         with torch.no_grad():
@@ -108,8 +108,8 @@ def zuko(chain: Chain, tolerance: float, *, density: bool) -> Solve:
     from zuko.transforms import FreeFormJacobianTransform
 
     transforms = [
-        FreeFormJacobianTransform(lambda t, x, f=b.field: f(x, t), atol=tolerance, rtol=tolerance, exact=True)
-        for b in chain
+        FreeFormJacobianTransform(lambda t, x, f=field: f(x, t), atol=tolerance, rtol=tolerance, exact=True)
+        for field in fields_of(chain)
     ]
 
     def solve(x: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -129,7 +129,7 @@ def zuko(chain: Chain, tolerance: float, *, density: bool) -> Solve:
 
 def dopri5(chain: Chain, tolerance: float, *, density: bool) -> Solve:
     """The same fields in torchdiffeq's dopri5, trace by autograd."""
-    fields = [b.field for b in chain]
+    fields = fields_of(chain)
     adaptive: dict[str, Any] = {"method": "dopri5", "rtol": tolerance, "atol": tolerance}
 
     def with_trace(field: VelocityField) -> Callable[..., tuple[Tensor, Tensor]]:

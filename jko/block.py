@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from jko.adaptive import solve_backwards
 from jko.divergence import exact_divergence, hutchinson_divergence, rademacher
 from jko.integrators import RightSide, integrate
+from jko.invertible import InvertibleBlock, Probes, Pushed
 from jko.velocity import VelocityField
 
 #: rows solved at a time on a CPU where no gradient is kept: for larger intermediate results torch asks the
 #: system for fresh memory at every operation, which takes about as long as the arithmetic
 PIECE = 512
-
-
-@dataclass(frozen=True)
-class Pushed:
-    """Rows pushed through a block or a chain.
-
-    Args:
-        x: positions, shape (batch, d).
-        log_det: log|det ∇T| of the *forward* map, shape (batch,), nats.
-        log_det_se: its standard error over the Hutchinson probes, shape (batch,); zero where
-            the divergence is exact, nan with a single probe.
-    """
-
-    x: Tensor
-    log_det: Tensor
-    log_det_se: Tensor
 
 
 @dataclass(frozen=True)
@@ -47,7 +34,7 @@ class Solver:
     probes: int = 0
 
 
-class Block(nn.Module):
+class Block(InvertibleBlock):
     r"""The map :math:`T(x_0) = x(1)` of :math:`dx/dt = v(x, t)`, :math:`x(0) = x_0`.
 
     .. math:: \log|\det \nabla T(x_0)| = \int_0^1 \nabla\cdot v(x(t), t)\,dt
@@ -71,6 +58,25 @@ class Block(nn.Module):
         """Dimension d of the state."""
         return self.field.dim
 
+    @property
+    def velocity(self) -> VelocityField:
+        """The field v(x, t)."""
+        return self.field
+
+    def reset_output(self) -> None:
+        """Make the map the identity, hidden layers kept."""
+        self.field.reset_output()
+
+    def with_steps(self, steps: int | None) -> Block:
+        """The same field solved with so many steps; ``None`` for as many as now."""
+        return Block(self.field, self.step_size, replace(self.solver, steps=steps or self.solver.steps))
+
+    def exact(self) -> Block:
+        """A frozen copy in float64 with the exact divergence."""
+        twin = copy.deepcopy(self).double().requires_grad_(False)
+        twin.solver = replace(twin.solver, probes=0)
+        return twin
+
     def push_forward(self, x: Tensor) -> Tensor:
         """T(x) without its log-determinant; shapes (batch, d) to (batch, d)."""
         return self._solve(x, 0.0, 1.0)
@@ -79,40 +85,21 @@ class Block(nn.Module):
         """T⁻¹(y) without its log-determinant; shapes (batch, d) to (batch, d)."""
         return self._solve(y, 1.0, 0.0)
 
-    def draw_probes(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor | None:
-        """Hutchinson probes for rows x, shape (probes, batch, d); ``None`` if none are used."""
+    def pull_back_exactly(self, y: Tensor, *, index: int) -> Tensor:
+        """T⁻¹(y) in float64 by an adaptive solver (see :func:`jko.adaptive.solve_backwards`)."""
+        return solve_backwards(copy.deepcopy(self.field).double(), y, index=index)
+
+    def draw_probes(self, x: Tensor, generator: torch.Generator | None = None) -> Probes | None:
+        """Hutchinson probes for rows x; ``None`` if none are used."""
         if self.solver.probes == 0:
             return None
-        return rademacher(self.solver.probes, x, generator or torch.Generator().manual_seed(0))
+        return Probes(rademacher(self.solver.probes, x, generator or torch.Generator().manual_seed(0)))
 
-    def forward(
-        self, x: Tensor, generator: torch.Generator | None = None, *, probes: Tensor | None = None
-    ) -> Pushed:
-        """Data → reference, with the log-determinant.
-
-        Args:
-            x: positions, shape (batch, d).
-            generator: source of the Hutchinson probes (needed only if ``solver.probes`` > 0).
-            probes: probes to use instead, as :meth:`draw_probes` gives them.
-
-        Returns:
-            T(x) and log|det ∇T(x)|.
-        """
-        if probes is None:
-            probes = self.draw_probes(x, generator)
+    def _push(self, x: Tensor, probes: Probes | None) -> Pushed:
         return self._solve_with_log_det(x, 0.0, 1.0, probes)
 
-    def inverse(self, y: Tensor, generator: torch.Generator | None = None) -> Pushed:
-        """Reference → data, with the log-determinant of the forward map at the preimage.
-
-        Args:
-            y: positions, shape (batch, d).
-            generator: source of the Hutchinson probes (needed only if ``solver.probes`` > 0).
-
-        Returns:
-            T⁻¹(y) and log|det ∇T(T⁻¹(y))|.
-        """
-        return self._solve_with_log_det(y, 1.0, 0.0, self.draw_probes(y, generator))
+    def _pull(self, y: Tensor, probes: Probes | None) -> Pushed:
+        return self._solve_with_log_det(y, 1.0, 0.0, probes)
 
     def _solve(self, x: Tensor, start: float, end: float) -> Tensor:
         def right_side(y: Tensor, t: Tensor) -> tuple[Tensor, None]:
@@ -121,18 +108,16 @@ class Block(nn.Module):
         parts = [self._integrate(right_side, x[rows], start, end)[0] for rows in _pieces(x)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def _solve_with_log_det(self, x: Tensor, start: float, end: float, probes: Tensor | None) -> Pushed:
+    def _solve_with_log_det(self, x: Tensor, start: float, end: float, probes: Probes | None) -> Pushed:
         exact = exact_divergence(self.field) if probes is None else None
         parts = []
         for rows in _pieces(x):
-            right_side = exact or hutchinson_divergence(self.field, _of(probes, rows))
+            right_side = exact or hutchinson_divergence(self.field, _vectors(probes, rows))
             y, integral = self._integrate(right_side, x[rows], start, end)
             assert integral is not None  # the right side has an integrand
             parts.append((y, (end - start) * integral))  # integrated backwards, the integral changes sign
         y, log_det = parts[0] if len(parts) == 1 else map(torch.cat, zip(*parts, strict=True))
-        if probes is None:
-            return Pushed(y, log_det, torch.zeros_like(log_det))
-        return Pushed(y, log_det.mean(-1), _standard_error(log_det))
+        return Pushed.exactly(y, log_det) if probes is None else Pushed.estimated(y, log_det)
 
     def _integrate(
         self, right_side: RightSide, x: Tensor, start: float, end: float
@@ -147,14 +132,6 @@ def _pieces(x: Tensor) -> list[slice]:
     return [slice(None)] if whole else [slice(i, i + PIECE) for i in range(0, len(x), PIECE)]
 
 
-def _of(probes: Tensor | None, rows: slice) -> Tensor:
+def _vectors(probes: Probes | None, rows: slice) -> Tensor:
     assert probes is not None  # there are some where the divergence is not exact
-    return probes[:, rows]
-
-
-def _standard_error(per_probe: Tensor) -> Tensor:
-    """Standard error of the mean over the last axis; nan for a single probe."""
-    n = per_probe.shape[-1]
-    if n < 2:
-        return torch.full_like(per_probe[..., 0], float("nan"))
-    return per_probe.std(-1) / n**0.5
+    return probes.of(rows).vectors

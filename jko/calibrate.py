@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from jko.block import Block
 from jko.build import new_block
 from jko.chain import push_in_batches
 from jko.config import Config, Training
 from jko.errors import InputError
 from jko.fit import flow_matching_loss
+from jko.invertible import InvertibleBlock
 from jko.objective import jko_objective
 from jko.seeds import generator
 
@@ -115,11 +115,7 @@ def cost_of(
 ) -> Cost:
     """Time the parts of one block on a copy that is thrown away."""
     block = new_block(config, 1, train.shape[1])
-    coarse = Block(
-        block.field,
-        block.step_size,
-        replace(block.solver, steps=plan.solver_steps or block.solver.steps),
-    )
+    coarse = block.with_steps(plan.solver_steps)
     batch = train[: plan.batch_size]
     batch = batch.repeat(-(-plan.batch_size // len(batch)), 1)[: plan.batch_size]
     draw = generator(config.seed, "calibration")
@@ -137,7 +133,7 @@ def cost_of(
     )
 
 
-def _iteration(block: Block, loss: Callable[[], Tensor]) -> Callable[[], None]:
+def _iteration(block: InvertibleBlock, loss: Callable[[], Tensor]) -> Callable[[], None]:
     optimiser = torch.optim.AdamW(block.parameters(), lr=0.0, fused=True)
 
     def run() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
-from jko.block import Block, Pushed
+from jko.invertible import InvertibleBlock, Pushed
 from jko.objective import potential
 from jko.seeds import generator
 
@@ -30,15 +30,15 @@ class Chain(nn.Module):
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, blocks: Iterable[Block], shift: Tensor, scale: Tensor) -> None:
+    def __init__(self, blocks: Iterable[InvertibleBlock], shift: Tensor, scale: Tensor) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
         self.register_buffer("shift", shift)
         self.register_buffer("scale", scale)
 
-    def __iter__(self) -> Iterator[Block]:
+    def __iter__(self) -> Iterator[InvertibleBlock]:
         for block in self.blocks:
-            assert isinstance(block, Block)  # a ModuleList knows modules only
+            assert isinstance(block, InvertibleBlock)  # a ModuleList knows modules only
             yield block
 
     @property
@@ -66,7 +66,7 @@ class Chain(nn.Module):
         Args:
             x: rows in data units, shape (rows, d).
             batch: rows pushed at a time.
-            seed: seed of the Hutchinson probes, where blocks use them.
+            seed: seed of the probes, where blocks use them.
 
         Returns:
             x_N in standardised units, log|det| in nats and its standard error, all rows.
@@ -97,11 +97,11 @@ class Chain(nn.Module):
         Args:
             x: rows in data units, shape (rows, d).
             batch: rows at a time.
-            seed: seed of the Hutchinson probes, where blocks use them.
+            seed: seed of the probes, where blocks use them.
 
         Returns:
             log q_0(x) in nats with respect to Lebesgue measure in data units, shape (rows,), and
-            its standard error (zero where the divergence is exact).
+            its standard error (zero where the log-determinants are exact).
         """
         pushed = self(x, batch=batch, seed=seed)
         return reference_log_prob(pushed.x) + pushed.log_det, pushed.log_det_se
@@ -118,20 +118,20 @@ def reference_log_prob(z: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def push_in_batches(block: Block, x: Tensor, batch: int, draw: torch.Generator) -> Pushed:
+def push_in_batches(block: InvertibleBlock, x: Tensor, batch: int, draw: torch.Generator) -> Pushed:
     """Push rows through one block, some at a time; the result does not depend on how many.
 
     Args:
         block: the block.
         x: all rows, standardised units, shape (rows, d).
         batch: rows at a time.
-        draw: source of the Hutchinson probes, drawn for all rows at once.
+        draw: source of the probes, drawn for all rows at once.
     """
     probes = block.draw_probes(x, draw)
     parts = []
     for start in range(0, max(len(x), 1), batch):
         rows = slice(start, start + batch)
-        parts.append(block(x[rows], probes=None if probes is None else probes[:, rows]))
+        parts.append(block(x[rows], probes=None if probes is None else probes.of(rows)))
     return Pushed(
         torch.cat([part.x for part in parts]),
         torch.cat([part.log_det for part in parts]),

@@ -134,7 +134,13 @@ Scales = Positive | Annotated[tuple[Positive, ...], Field(min_length=1)]
 
 
 class Network(Section):
-    """The velocity field of a block.
+    """What a block computes its map with.
+
+    ``kind``: ``ode`` solves dx/dt = v(x, t) on [0, 1]; ``residual`` is T(x) = x + f(x) with Lip f ≤
+    ``lipschitz`` < 1 whatever the weights (:class:`jko.residual_block.ResidualBlock`): invertible and
+    monotone by construction, one evaluation forward, but no block stretches or shrinks by more than a
+    factor 1 ± ``lipschitz``, and an inverse takes about log eps / log ``lipschitz`` evaluations.
+    ``lipschitz`` is for residual blocks; ``fourier``, ``solver.method`` and ``solver.steps`` for ODEs.
 
     ``fourier_scale`` is the standard deviation of the random frequencies, radians per standardised
     unit: one number, or several that the frequencies take in turn, for structure of several widths.
@@ -144,10 +150,24 @@ class Network(Section):
     activation: Literal["silu", "softplus", "tanh"] = "silu"
     fourier: Annotated[int, Strict(), Field(ge=0, le=4096)] = 0
     fourier_scale: Scales = 3.0
+    kind: Literal["ode", "residual"] = "ode"
+    lipschitz: Annotated[float, Field(gt=0, lt=1)] = 0.9
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Network:
+        if self.kind == "residual" and self.fourier:
+            raise ValueError(
+                f"network.fourier = {self.fourier} is for network.kind = ode; residual blocks take 0, since "
+                "high frequencies leave no room under the Lipschitz bound"
+            )
+        return self
 
 
 class SolverSettings(Section):
-    """How a block's equation is solved; ``exact`` divergence below ``auto``'s limit."""
+    """How a block's equation is solved; ``exact`` divergence below ``auto``'s limit.
+
+    ``divergence`` and ``probes`` are for the log-determinant of a residual block, too.
+    """
 
     method: Literal["euler", "midpoint", "rk4"] = "rk4"
     steps: Annotated[int, Strict(), Field(ge=1, le=1000)] = 4
@@ -164,6 +184,10 @@ class Training(Section):
     choose the weights that are kept. ``solver_steps`` lets the iterations of the JKO objective solve with
     fewer steps than ``solver.steps``, which validation always takes: cheaper, as long as the objective of
     the coarse solution still lowers the one of the fine.
+
+    Residual blocks have no velocity for flow matching to regress, and the conditional mean of the noised
+    copy, e^{-t}x, has not its law: their ``flow_matching_iterations`` are set aside (taken as 0, in the
+    fingerprints too), and the JKO objective, cheap there, trains from the start.
     """
 
     warm_start: bool = True
@@ -201,6 +225,10 @@ class BlockOverride(Section):
     validate_every: Annotated[int, Strict(), Field(ge=1)] | None = None
     validation_rows: Annotated[int, Strict(), Field(ge=2)] | None = None
     solver_steps: Annotated[int, Strict(), Field(ge=1, le=1000)] | None = None
+
+
+#: what a block overrides beside its training
+NOT_TRAINING = {"step_size", "fourier_scale"}
 
 
 class Measure(Section):
@@ -301,13 +329,13 @@ class Config(Section):
     def training_of(self, k: int) -> Training:
         """The training settings of block k (1..N)."""
         override = self.blocks.get(k)
-        if override is None:
-            return self.training
-        own = override.model_dump(exclude_none=True, exclude={"step_size", "fourier_scale"})
+        own = {} if override is None else override.model_dump(exclude_none=True, exclude=NOT_TRAINING)
+        if self.network.kind == "residual":
+            own["flow_matching_iterations"] = 0
         return self.training.model_copy(update=own)
 
     def network_of(self, k: int) -> Network:
-        """The velocity field of block k (1..N)."""
+        """The network of block k (1..N)."""
         scale = self.blocks[k].fourier_scale if k in self.blocks else None
         return self.network if scale is None else self.network.model_copy(update={"fourier_scale": scale})
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from jko.block import Block
 from jko.config import Training
-from jko.errors import NumericalError
+from jko.errors import InputError, NumericalError
 from jko.fit_state import (
     Checkpoints,
     FitRecord,
@@ -24,6 +23,7 @@ from jko.fit_state import (
     moments_of,
     restore_moments,
 )
+from jko.invertible import InvertibleBlock
 from jko.objective import JkoTerms, jko_objective
 from jko.rows import Rows
 from jko.seeds import generator
@@ -58,7 +58,7 @@ def ornstein_uhlenbeck_pair(x: Tensor, step_size: float, noise: torch.Generator)
     return shrink * x + math.sqrt(1 - shrink**2) * z
 
 
-def flow_matching_loss(block: Block, x: Tensor, draw: torch.Generator) -> Tensor:
+def flow_matching_loss(block: InvertibleBlock, x: Tensor, draw: torch.Generator) -> Tensor:
     r"""Mean squared error of the velocity between x and its OU-noised copy.
 
     .. math:: E\,|v((1-s) x + s y,\, s) - (y - x)|^2 / d, \quad s \sim U(0, 1)
@@ -68,18 +68,23 @@ def flow_matching_loss(block: Block, x: Tensor, draw: torch.Generator) -> Tensor
         x: samples, shape (batch, d).
         draw: source of s and the noise.
 
+    Raises:
+        InputError: the block has no velocity field.
+
     Source: flow matching with a small OU step, as in Local Flow Matching (arXiv:2410.02548);
     here with one stratified time per row and an average over dimensions.
     """
+    if block.velocity is None:
+        raise InputError("flow matching regresses a velocity field, and this kind of block has none")
     y = ornstein_uhlenbeck_pair(x, block.step_size, draw)
     offset = torch.rand((), generator=draw, dtype=x.dtype)
     s = ((torch.arange(len(x), dtype=x.dtype) / len(x) + offset) % 1).to(x.device)
     position = x + s[:, None] * (y - x)
-    return ((block.field(position, s) - (y - x)) ** 2).mean()
+    return ((block.velocity(position, s) - (y - x)) ** 2).mean()
 
 
 def fit_block(
-    block: Block,
+    block: InvertibleBlock,
     train: Rows,
     validation: Tensor,
     settings: Training,
@@ -100,6 +105,9 @@ def fit_block(
 
     there: the validation NLL never rises from one block to the next.
 
+    A block without velocity field is trained by the JKO objective alone; its flow-matching iterations are
+    set aside and count nowhere.
+
     A fit that goes on from a kept state ends with the bits of one that was never interrupted.
 
     Args:
@@ -116,6 +124,8 @@ def fit_block(
     Raises:
         NumericalError: values stay non-finite after repeated roll-backs.
     """
+    if block.velocity is None:
+        settings = settings.model_copy(update={"flow_matching_iterations": 0})
     run = _Run(block, train, validation, settings, seed=seed, index=index)
     run.on_record, run.on_iteration = on_record or run.on_record, on_iteration or run.on_iteration
     run.checkpoints = checkpoints or run.checkpoints
@@ -130,7 +140,7 @@ class _Run:
 
     def __init__(
         self,
-        block: Block,
+        block: InvertibleBlock,
         train: Rows,
         validation: Tensor,
         settings: Training,
@@ -139,9 +149,8 @@ class _Run:
         index: int,
     ) -> None:
         self.block, self.train, self.validation = block, train, validation
-        steps = settings.solver_steps or block.solver.steps
-        #: the same field, solved as the iterations of the JKO objective solve it
-        self.trained = Block(block.field, block.step_size, replace(block.solver, steps=steps))
+        #: the same weights, solved as the iterations of the JKO objective solve them
+        self.trained = block.with_steps(settings.solver_steps)
         self.settings, self.seed, self.index = settings, seed, index
         self.on_record: Callable[[FitRecord], None] = lambda record: None
         self.on_iteration: Callable[[int], None] = lambda iteration: None
@@ -161,7 +170,7 @@ class _Run:
             self.best_state, self.rollbacks = self.kept.best_weights, self.kept.rollbacks
             return
         self.validate("flow_matching", 0, loss=math.nan, rate=0.0)
-        self.block.field.reset_output()  # the identity, hidden layers kept
+        self.block.reset_output()  # the identity, hidden layers kept
         self.validate("flow_matching", 0, loss=math.nan, rate=0.0)
 
     def phase(self, name: Phase, iterations: int, rate: float) -> None:

@@ -9,8 +9,8 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
-from jko.block import Block
 from jko.config import Training
+from jko.invertible import InvertibleBlock
 
 Phase = Literal["flow_matching", "jko"]
 #: in the order in which a fit runs them
@@ -116,7 +116,7 @@ class FitState:
         except (KeyError, IndexError, TypeError) as error:
             raise ValueError(f"no state of a fit: {error!r}") from None
 
-    def fits(self, block: Block, settings: Training) -> bool:
+    def fits(self, block: InvertibleBlock, settings: Training) -> bool:
         """Whether this can be a state of training this block under these settings."""
         before = 0 if self.phase == "flow_matching" else settings.flow_matching_iterations
         counts = {"flow_matching": settings.flow_matching_iterations, "jko": settings.iterations}
@@ -167,7 +167,7 @@ def copied(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in values.items()}
 
 
-def moments_of(block: Block, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+def moments_of(block: InvertibleBlock, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Copies of what an AdamW keeps of the block's parameters."""
     return copied(
         {
@@ -178,7 +178,9 @@ def moments_of(block: Block, optimiser: torch.optim.Optimizer) -> dict[str, Tens
     )
 
 
-def restore_moments(block: Block, optimiser: torch.optim.Optimizer, moments: Mapping[str, Tensor]) -> None:
+def restore_moments(
+    block: InvertibleBlock, optimiser: torch.optim.Optimizer, moments: Mapping[str, Tensor]
+) -> None:
     """Give an AdamW of the block's parameters, made anew, what :func:`moments_of` copied."""
     own = {
         index: {key: moments[f"{name}/{key}"].clone() for key in MOMENTS}

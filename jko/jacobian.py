@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from jko.block import Block
+from jko.invertible import InvertibleBlock
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Asymmetry:
     rows: int
 
 
-def asymmetry(block: Block, x: Tensor) -> Asymmetry:
+def asymmetry(block: InvertibleBlock, x: Tensor) -> Asymmetry:
     """Look at the Jacobian of the block, as solved, at particles.
 
     Args:
@@ -59,7 +59,7 @@ def asymmetry(block: Block, x: Tensor) -> Asymmetry:
     )
 
 
-def jacobian(block: Block, x: Tensor) -> Tensor:
+def jacobian(block: InvertibleBlock, x: Tensor) -> Tensor:
     """∇T at each row by reverse mode, shape (rows, d, d): entry (i, j) is ∂T_i/∂x_j."""
     frozen = copy.deepcopy(block).requires_grad_(False)  # half the time of one that keeps a graph
     parts = [

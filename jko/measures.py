@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jko.block import Block
 from jko.chain import Chain, reference_log_prob
 from jko.config import Measure
 from jko.densities import Estimate
 from jko.figures import BlockFigures
 from jko.inversion import block_inversion_error
+from jko.invertible import InvertibleBlock
 from jko.jacobian import asymmetry
 from jko.objective import potential
 from jko.residual import EpsilonSquared, LinearCritic, residual_data
@@ -59,7 +59,12 @@ class HeldOut:
 
 @torch.no_grad()
 def measure_block(
-    blocks: Sequence[Block], rows: HeldOut, settings: Measure, *, score: Score | None = None, seed: int = 0
+    blocks: Sequence[InvertibleBlock],
+    rows: HeldOut,
+    settings: Measure,
+    *,
+    score: Score | None = None,
+    seed: int = 0,
 ) -> BlockFigures:
     """Measure the last of some blocks on held-out particles.
 
@@ -105,7 +110,7 @@ def measure_block(
     )
 
 
-def _residuals(block: Block, x: Tensor, y: Tensor, settings: Measure) -> dict[str, Any]:
+def _residuals(block: InvertibleBlock, x: Tensor, y: Tensor, settings: Measure) -> dict[str, Any]:
     """ε² in the pairings wanted and the Fisher information, by critics of one class."""
     x, y = x.cpu().double(), y.cpu().double()
     error, fisher = measure_epsilon(x, y, block.step_size, settings.critic_centres)
@@ -156,7 +161,7 @@ def _surest(critics: Sequence[LinearCritic], u: Tensor) -> EpsilonSquared:
     return max(found, key=lambda estimate: estimate.value - 2 * estimate.se)
 
 
-def _exact(blocks: Sequence[Block], x: Tensor, y: Tensor, score: Score | None) -> dict[str, Any]:
+def _exact(blocks: Sequence[InvertibleBlock], x: Tensor, y: Tensor, score: Score | None) -> dict[str, Any]:
     if score is None:
         names = ("", "_squared", "_squared_se")
         return dict.fromkeys(
@@ -184,7 +189,7 @@ def _identities(x: Tensor, y: Tensor, step_size: float) -> dict[str, Any]:
     return {"identity_mean": float(mean.norm()), "identity_covariance": float(cov.norm())}
 
 
-def _shape(block: Block, x: Tensor) -> dict[str, Any]:
+def _shape(block: InvertibleBlock, x: Tensor) -> dict[str, Any]:
     found = asymmetry(block, x[: max(2, JACOBIAN_BUDGET // x.shape[1])])
     return {
         "kappa": found.kappa,

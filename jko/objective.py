@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from jko.block import Block
+from jko.invertible import InvertibleBlock
 
 
 def potential(x: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ class JkoTerms:
         return self.potential - self.log_det + self.transport
 
 
-def jko_objective(block: Block, x: Tensor, generator: torch.Generator | None = None) -> JkoTerms:
+def jko_objective(block: InvertibleBlock, x: Tensor, generator: torch.Generator | None = None) -> JkoTerms:
     r"""The proximal objective of one block on a batch.
 
     .. math:: L(T) = E[V(Tx) - \log|\det \nabla T(x)| + |Tx - x|^2 / (2\gamma)]
@@ -44,7 +44,7 @@ def jko_objective(block: Block, x: Tensor, generator: torch.Generator | None = N
     Args:
         block: the map T, with its step size γ.
         x: samples of p, shape (batch, d).
-        generator: source of the Hutchinson probes, where the block uses them.
+        generator: source of the probes, where the block uses them.
 
     Returns:
         The three terms.

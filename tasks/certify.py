@@ -9,6 +9,7 @@ from typing import Any
 
 from prefect import task
 
+from jko.build import residual_probes
 from jko.config import Config
 from jko.evidence import MARGIN
 from jko.guarantee import Guarantee
@@ -132,13 +133,18 @@ def assumptions(config: Config, facts: DataFacts, figures: Sequence[dict[str, An
     exact = by_exact_score(config, figures)
     positive = [own["symmetric_part_positive"] for own in figures]
     smallest = min(own["symmetric_part_smallest"] for own in figures)
+    at_once = never_more = ""
+    if config.network.kind == "residual":
+        floor = 1 - config.network.lipschitz
+        at_once = f"proved for residual blocks, at least {floor:.3g}; "
+        never_more = f"; proved to be at most {1 / floor:.3g} for residual blocks"
     density = "proved" if facts.smoothing else "known law" if known else "assumed"
     return [
         {"name": "the potential |x|²/2 is 1-convex", "holds": True, "how": "proved"},
         {"name": "p_0 has a density with finite Fisher information", "holds": not why,
          "how": why or density},
         {"name": "the symmetric part of ∇T is positive definite", "holds": all(positive),
-         "how": f"checked at sampled particles, smallest eigenvalue {smallest:.3g}"},
+         "how": f"{at_once}checked at sampled particles, smallest eigenvalue {smallest:.3g}"},
         {"name": "ε and the Fisher information", "holds": not why and figures[-1]["fisher"] is not None,
          "how": "averages of the exact score (the law is known): only Monte-Carlo error"
          if exact else "ε in OT pairing by a critic, from below; the Fisher information by the exact score"
@@ -146,10 +152,19 @@ def assumptions(config: Config, facts: DataFacts, figures: Sequence[dict[str, An
         {"name": "held-out particles", "holds": True,
          "how": "validation rows; they also chose which weights of a block were kept"},
         {"name": "log-determinants", "holds": True,
-         "how": f"integrated with {config.solver.steps} steps of {config.solver.method}"},
+         "how": log_det_words(config, facts.dim)},
         {"name": "Lipschitz constants of the inverses (product bound)", "holds": True,
-         "how": "estimated from below as the largest among sampled particles"},
+         "how": "estimated from below as the largest among sampled particles" + never_more},
     ]  # fmt: skip
+
+
+def log_det_words(config: Config, dim: int) -> str:
+    """How the log-determinants of a chain's blocks were computed."""
+    if config.network.kind == "ode":
+        return f"integrated with {config.solver.steps} steps of {config.solver.method}"
+    if residual_probes(config, dim) == 0:
+        return "exact for the maps as they are computed"
+    return "estimated without bias by a power series of random length"
 
 
 def says(whole: dict[str, Any]) -> str:

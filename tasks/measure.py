@@ -149,7 +149,8 @@ def check_inversion(config: Config, k: int, figures: Mapping[str, Any]) -> None:
     errors = [figures["inversion_error"], figures["inversion_error_reference"]]
     worst = max(math.inf if error is None else error for error in errors)
     if worst > config.measure.inversion_limit:
+        means = {"ode": "raise solver.steps", "residual": "lower network.lipschitz"}[config.network.kind]
         raise NumericalError(
             "the block does not invert", block=k, value=worst, bound=config.measure.inversion_limit,
-            remedy="raise solver.steps or lower the step size (measure.inversion_limit is the bound)",
+            remedy=f"{means} or lower the step size (measure.inversion_limit is the bound)",
         )  # fmt: skip

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from prefect import task
 from torch import Tensor
 
-from jko.block import Block
 from jko.build import new_block
 from jko.chain import push_in_batches
 from jko.config import Config
 from jko.errors import InputError, NumericalError
+from jko.invertible import InvertibleBlock
 from jko.seeds import generator
 from tasks.adapters.commit import (
     SAMPLES,
@@ -65,7 +65,7 @@ def push_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -
 
 
 def push_samples(
-    config: Config, layout: Layout, chain: tuple[str, ...], k: int, block: Block
+    config: Config, layout: Layout, chain: tuple[str, ...], k: int, block: InvertibleBlock
 ) -> dict[str, NDArray[Any] | Pieces]:
     """The arrays of block k: row i is the image of row i of block k−1.
 
@@ -89,7 +89,7 @@ def push_samples(
 
 
 @torch.no_grad()
-def push_rows(block: Block, rows: Tensor, k: int) -> NDArray[Any]:
+def push_rows(block: InvertibleBlock, rows: Tensor, k: int) -> NDArray[Any]:
     """Some rows pushed through block k, as they are stored."""
     return to_numpy(finite(block.push_forward(rows), k), np.float32)
 

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from prefect import task
 
-from jko.block import Block
 from jko.build import new_block
 from jko.config import NUMERICS, Config
 from jko.fit import FitRecord, FitResult, fit_block
+from jko.invertible import InvertibleBlock
 from jko.objective import potential
 from tasks.adapters.checkpoint import BlockCheckpoints, remove_checkpoint
 from tasks.adapters.commit import committing, read_commit, write_json
@@ -71,7 +71,7 @@ def reference_constant(facts: DataFacts) -> float:
     return 0.5 * facts.dim * math.log(2 * math.pi) + sum(math.log(scale) for scale in facts.scale)
 
 
-def starting_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> Block:
+def starting_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> InvertibleBlock:
     """The weights of ``start``, else with ``warm_start`` the previous block's, else the identity."""
     dim = read_facts(layout, chain[0]).dim
     block = new_block(config, k, dim)
@@ -83,7 +83,12 @@ def starting_block(config: Config, layout: Layout, chain: tuple[str, ...], k: in
 
 
 def stage(
-    config: Config, layout: Layout, chain: tuple[str, ...], k: int, *, trained: tuple[Block, FitResult]
+    config: Config,
+    layout: Layout,
+    chain: tuple[str, ...],
+    k: int,
+    *,
+    trained: tuple[InvertibleBlock, FitResult],
 ) -> None:
     """Commit the trained weights and the training curve to the run folder."""
     block, result = trained

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 from jko.block import Block, Solver
 from jko.chain import Chain
+from jko.contraction import ContractionField
+from jko.invertible import InvertibleBlock
+from jko.residual_block import ResidualBlock
 from jko.velocity import VelocityField
 
 #: Every way a VelocityField can be built, by the path its divergence takes.
@@ -20,6 +23,12 @@ FIELD_KINDS: dict[str, dict] = {
     "three_layers": {"hidden": (6, 5, 4), "activation": "softplus"},
     "fourier": {"hidden": (6, 5), "activation": "silu", "fourier": 3, "fourier_scale": 0.7},
 }
+#: The same networks as the f of x + f(x).
+RESIDUAL_KINDS: dict[str, dict] = {
+    f"residual_{name}": network for name, network in FIELD_KINDS.items() if "fourier" not in network
+}
+#: Every way a block can be built.
+BLOCK_KINDS = (*FIELD_KINDS, *RESIDUAL_KINDS)
 
 
 class AffineField(nn.Module):
@@ -56,6 +65,24 @@ def random_field(
     return field
 
 
+def random_contraction(
+    kind: str,
+    dim: int,
+    *,
+    seed: int = 0,
+    size: float = 0.2,
+    dtype: torch.dtype = torch.float64,
+    lipschitz: float = 0.9,
+) -> ContractionField:
+    """A contraction of the given kind whose parameters are all non-zero: N(0, size²)."""
+    network = RESIDUAL_KINDS[kind]
+    field = ContractionField(dim, **network, lipschitz=lipschitz, generator=stream(seed)).to(dtype)
+    with torch.no_grad():
+        for parameter in field.parameters():
+            parameter.normal_(0, size, generator=stream(seed + parameter.numel()))
+    return field
+
+
 def random_block(
     kind: str,
     dim: int,
@@ -65,21 +92,31 @@ def random_block(
     steps: int = 16,
     dtype: torch.dtype = torch.float64,
     size: float = 0.4,
-) -> Block:
-    """A block that is far from the identity."""
+) -> InvertibleBlock:
+    """A block that is far from the identity; only those of ODEs are solved in steps."""
+    if kind in RESIDUAL_KINDS:
+        return ResidualBlock(
+            random_contraction(kind, dim, seed=seed, dtype=dtype, size=size / 2), 0.5, probes
+        )
     return Block(
         random_field(kind, dim, seed=seed, dtype=dtype, size=size), 0.5, Solver(steps=steps, probes=probes)
     )
 
 
 def random_chain(
-    dim: int, *, blocks: int = 2, probes: int = 0, steps: int = 8, dtype: torch.dtype = torch.float64
+    dim: int,
+    *,
+    blocks: int = 2,
+    probes: int = 0,
+    steps: int = 8,
+    dtype: torch.dtype = torch.float64,
+    kind: str = "two_layers",
 ) -> Chain:
     """A chain of non-trivial blocks with a non-trivial standardisation."""
     shift, scale = torch.linspace(-0.5, 0.5, dim, dtype=dtype), torch.linspace(0.7, 1.3, dim, dtype=dtype)
     return Chain(
         [
-            random_block("two_layers", dim, seed=10 + k, probes=probes, steps=steps, dtype=dtype)
+            random_block(kind, dim, seed=10 + k, probes=probes, steps=steps, dtype=dtype)
             for k in range(blocks)
         ],
         shift,
@@ -90,6 +127,20 @@ def random_chain(
 def identity_block(dim: int, step_size: float = 0.5, *, dtype: torch.dtype = torch.float64) -> Block:
     """A new block: the identity map."""
     return Block(VelocityField(dim, (4,), generator=stream(0)).to(dtype), step_size)
+
+
+def identity_residual(dim: int, step_size: float = 0.5, *, probes: int = 0) -> ResidualBlock:
+    """A new residual block: the identity map."""
+    return ResidualBlock(ContractionField(dim, (4,), generator=stream(0)).double(), step_size, probes)
+
+
+def affine_residual(matrix: Tensor, shift: Tensor, *, lipschitz: float = 0.9) -> ResidualBlock:
+    """The block with T(x) = x + matrix x + shift, where ‖matrix‖ ≤ lipschitz."""
+    block = ResidualBlock(ContractionField(len(matrix), (4,), lipschitz=lipschitz).to(matrix), 0.5)
+    with torch.no_grad():
+        block.field.linear.weight.copy_(matrix)
+        block.field.layers[-1].bias.copy_(shift)
+    return block
 
 
 def affine_block(

@@ -19,8 +19,8 @@ from tasks.adapters.commit import digest_of, write_bytes
 from tasks.adapters.layout import Layout
 
 if TYPE_CHECKING:
-    from jko.block import Block
     from jko.fit_state import FitState
+    from jko.invertible import InvertibleBlock
 
 #: raised when a change alters what a checkpoint holds; one of another format is not used
 FORMAT = 1
@@ -107,7 +107,7 @@ class BlockCheckpoints:
         k: int,
         fingerprint: str,
         *,
-        block: Block,
+        block: InvertibleBlock,
         on_resume: Callable[[int], None],
     ) -> None:
         self.path, self.fingerprint = layout.checkpoint(k, fingerprint), fingerprint

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from jko.config import NUMERICS, Config, flattened, parse_config
+from jko.config import NUMERICS, Config, Section, flattened, parse_config
 from jko.errors import InputError
 from jko.schedule import stored
 from jko.stop import stop_reason
@@ -23,6 +24,8 @@ EVALUATION = 3
 MEASURES = 4
 #: raised when a change alters what a certificate says
 CERTIFICATE = 1
+#: keys of the network that came after chains were trained (see :func:`without_defaults`)
+LATER_NETWORK = ("kind", "lipschitz")
 BlockState = Literal["done", "missing"]
 
 
@@ -110,12 +113,27 @@ def data_fingerprint(data_digest: str) -> str:
     return digest_of({"data": data_digest})
 
 
+def without_defaults(section: Section, later: Collection[str]) -> dict[str, Any]:
+    """A section as JSON, without those of some optional keys that have their defaults.
+
+    A key that a section gets after chains were trained belongs there: chains that never heard of it keep
+    their identity, and one that sets it gets its own.
+
+    Args:
+        section: the settings.
+        later: names of the keys.
+    """
+    fields = type(section).model_fields
+    same = {name for name in later if getattr(section, name) == fields[name].get_default()}
+    return section.model_dump(mode="json", exclude=same)
+
+
 def block_settings(config: Config, k: int) -> dict[str, Any]:
     """The settings that affect block k, and so belong to its identity."""
     start = config.start_of(k)
     return {
         "step_size": stored(config.step_sizes[k - 1]),
-        "network": config.network_of(k).model_dump(mode="json"),
+        "network": without_defaults(config.network_of(k), LATER_NETWORK),
         "solver": config.solver.model_dump(mode="json"),
         "training": config.training_of(k).model_dump(mode="json"),
         "seed": config.seed,
@@ -247,12 +265,17 @@ def checkpointed_iteration(layout: Layout, k: int, fingerprint: str) -> int | No
 def changed_settings(before: dict[str, Any] | None, config: Config, k: int) -> str:
     """Which settings of block k differ from the manifest's, as ``key old → new``."""
     try:
-        old = block_settings(parse_config((before or {})["config"]), k)
+        old = _all_settings(parse_config((before or {})["config"]), k)
     except (InputError, KeyError, IndexError):
         return ""
-    was, now = flattened(old), flattened(block_settings(config, k))
+    was, now = flattened(old), flattened(_all_settings(config, k))
     changed = [key for key in {**was, **now} if was.get(key) != now.get(key)]
     return ", ".join(f"{key} {was.get(key)} → {now.get(key)}" for key in changed)
+
+
+def _all_settings(config: Config, k: int) -> dict[str, Any]:
+    """The settings of block k for people: those at their defaults, too."""
+    return {**block_settings(config, k), "network": config.network_of(k).model_dump(mode="json")}
 
 
 def read_manifest(layout: Layout) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from tasks.adapters.layout import Layout
 from tasks.adapters.plan import fingerprints, read_manifest, stored_config
 
 #: what weights depend on beside the dimension, which the weights themselves tell
-ARCHITECTURE = ("hidden", "activation", "fourier")
+ARCHITECTURE = ("kind", "hidden", "activation", "fourier")
 WEIGHTS = "weights.safetensors"
 #: tags of a tracked run: the run and the folder of the chain it descends from
 PARENT, PARENT_CHAIN = "jko.parent", "jko.parent_chain"

@@ -18,11 +18,11 @@ from safetensors.torch import load, load_file, save, save_file
 from torch import Tensor
 from zarr.codecs import Crc32cCodec
 
-from jko.block import Block
 from jko.build import new_block, torch_dtype
 from jko.chain import Chain
 from jko.config import Config
 from jko.errors import InputError
+from jko.invertible import InvertibleBlock
 from tasks.adapters.commit import SAMPLES, digest_of, file_digest, read_commit, read_json, write_json
 from tasks.adapters.layout import Layout
 from tasks.adapters.rows import Pieces, StoredRows
@@ -223,13 +223,13 @@ def read_some(layout: Layout, k: int, fingerprint: str, name: str, rows: slice) 
     return found
 
 
-def save_weights(folder: Path, block: Block) -> None:
+def save_weights(folder: Path, block: InvertibleBlock) -> None:
     """Write a block's weights; equal weights give equal bytes."""
     state = {name: value.detach().cpu().contiguous() for name, value in block.state_dict().items()}
     save_file(state, folder / WEIGHTS)
 
 
-def load_weights(folder: Path, block: Block) -> Block:
+def load_weights(folder: Path, block: InvertibleBlock) -> InvertibleBlock:
     """Read a block's weights into it."""
     block.load_state_dict(load_file(folder / WEIGHTS))
     return block
@@ -252,7 +252,7 @@ def unpack_tensors(content: bytes) -> dict[str, Tensor]:
         raise ValueError(str(error)) from None
 
 
-def load_start(layout: Layout, k: int, digest: str, block: Block) -> Block:
+def load_start(layout: Layout, k: int, digest: str, block: InvertibleBlock) -> InvertibleBlock:
     """Read the weights that block k starts from into it.
 
     Raises:
@@ -276,15 +276,18 @@ def load_start(layout: Layout, k: int, digest: str, block: Block) -> Block:
 
 
 def architecture(state: Mapping[str, Tensor]) -> str:
-    """Dimension, Fourier features and widths of the hidden layers, from a block's weights."""
+    """Kind, dimension, Fourier features and widths of the hidden layers, from a block's weights."""
     widths = [
         len(value) for name, value in state.items() if name.startswith("field.stack") and "bias" in name
     ]
-    fourier, dim = state["field.frequencies"].shape
-    return f"dimension {dim}, hidden {widths[:-1]}" + (f", fourier {fourier}" if fourier else "")
+    words = f"dimension {len(state['field.linear.weight'])}, hidden {widths[:-1]}"
+    if "field.frequencies" not in state:
+        return f"residual, {words}"
+    fourier = len(state["field.frequencies"])
+    return words + (f", fourier {fourier}" if fourier else "")
 
 
-def load_block(layout: Layout, config: Config, k: int, fingerprint: str, dim: int) -> Block:
+def load_block(layout: Layout, config: Config, k: int, fingerprint: str, dim: int) -> InvertibleBlock:
     """A committed block, ready to push.
 
     Raises:

@@ -21,6 +21,7 @@ from tests.oracles import (
 
 SHIFT = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
 SCALE = torch.tensor([0.5, 2.0, 3.0], dtype=torch.float64)
+every_kind = pytest.mark.parametrize("kind", ["two_layers", "residual_two_layers"])
 
 
 def test_the_reference_is_the_standard_normal() -> None:
@@ -29,9 +30,10 @@ def test_the_reference_is_the_standard_normal() -> None:
     torch.testing.assert_close(reference_log_prob(z), exact, rtol=1e-13, atol=1e-13)
 
 
-def test_log_prob_is_the_change_of_variables_by_hand() -> None:
+@every_kind
+def test_log_prob_is_the_change_of_variables_by_hand(kind: str) -> None:
     """log N(x_N) + Σ log|det ∇T_k| − Σ log scale, the blocks applied one after the other."""
-    chain, x = random_chain(3), normal(30, 3, seed=1)
+    chain, x = random_chain(3, kind=kind), normal(30, 3, seed=1)
     first, second = chain
     middle = first((x - chain.shift) / chain.scale)
     last = second(middle.x)
@@ -47,9 +49,10 @@ def test_log_prob_is_the_change_of_variables_by_hand() -> None:
     assert torch.equal(se, torch.zeros(30, dtype=torch.float64))
 
 
-def test_forward_s_log_det_is_that_of_the_whole_map_from_data_units() -> None:
+@every_kind
+def test_forward_s_log_det_is_that_of_the_whole_map_from_data_units(kind: str) -> None:
     """Against the autograd Jacobian of x ↦ T₂T₁((x − shift)/scale)."""
-    chain, x = random_chain(3, steps=24), normal(3, 3, seed=2)
+    chain, x = random_chain(3, kind=kind, steps=24), normal(3, 3, seed=2)
 
     def whole(rows: torch.Tensor) -> torch.Tensor:
         y = (rows - chain.shift) / chain.scale
@@ -83,18 +86,20 @@ def test_a_chain_of_affine_blocks_is_a_gaussian() -> None:
     torch.testing.assert_close(chain.log_prob(x)[0], exact.log_prob(x).sum(-1), rtol=0, atol=1e-6)
 
 
+@every_kind
 @pytest.mark.parametrize(("dim", "half_width", "points"), [(1, 12.0, 1201), (2, 14.0, 141)])
-def test_the_density_integrates_to_one(dim: int, half_width: float, points: int) -> None:
+def test_the_density_integrates_to_one(kind: str, dim: int, half_width: float, points: int) -> None:
     """A random chain far from Gaussian; the normalisation holds in data units."""
     nodes, cell = grid(dim, half_width, points)
-    log_prob, _ = random_chain(dim).log_prob(torch.from_numpy(nodes))
+    log_prob, _ = random_chain(dim, kind=kind).log_prob(torch.from_numpy(nodes))
     assert float(log_prob.exp().sum() * cell) == pytest.approx(1, abs=1e-4)
 
 
+@every_kind
 @torch.no_grad()
-def test_samples_follow_the_density() -> None:
+def test_samples_follow_the_density(kind: str) -> None:
     """E_q₀[f] by sampling equals ∫ f q₀ on a grid, f the coordinates and their squares."""
-    chain = random_chain(2, steps=4)
+    chain = random_chain(2, kind=kind, steps=4)
     nodes, cell = grid(2, 14.0, 141)
     nodes = torch.from_numpy(nodes)
     weights = chain.log_prob(nodes)[0].exp() * cell
@@ -105,9 +110,10 @@ def test_samples_follow_the_density() -> None:
         assert (((drawn**power).mean(0) - exact).abs() < 4 * se).all()
 
 
+@every_kind
 @pytest.mark.parametrize("probes", [0, 2], ids=["exact", "hutchinson"])
-def test_batch_size_changes_neither_positions_nor_log_prob(probes: int) -> None:
-    chain, x = random_chain(3, probes=probes, steps=2), normal(50, 3, seed=6)
+def test_batch_size_changes_neither_positions_nor_log_prob(kind: str, probes: int) -> None:
+    chain, x = random_chain(3, kind=kind, probes=probes, steps=2), normal(50, 3, seed=6)
     whole = chain(x)
     for batch in (7, 49):
         parts = chain(x, batch=batch)
@@ -115,33 +121,38 @@ def test_batch_size_changes_neither_positions_nor_log_prob(probes: int) -> None:
         torch.testing.assert_close(parts.log_det, whole.log_det, rtol=1e-12, atol=1e-12)
 
 
-def test_batch_size_does_not_change_the_inverse_or_samples() -> None:
-    chain, z = random_chain(3), normal(50, 3, seed=7)
+@every_kind
+def test_batch_size_does_not_change_the_inverse_or_samples(kind: str) -> None:
+    chain, z = random_chain(3, kind=kind), normal(50, 3, seed=7)
     torch.testing.assert_close(chain.inverse(z, batch=7), chain.inverse(z), rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(chain.sample(50, batch=7), chain.sample(50), rtol=1e-12, atol=1e-12)
 
 
-def test_inverse_undoes_forward_in_data_units() -> None:
-    chain, x = random_chain(3, steps=16), normal(30, 3, seed=8)
+@every_kind
+def test_inverse_undoes_forward_in_data_units(kind: str) -> None:
+    chain, x = random_chain(3, kind=kind, steps=16), normal(30, 3, seed=8)
     torch.testing.assert_close(chain.inverse(chain(x).x), x, rtol=0, atol=1e-5)
 
 
-def test_row_i_of_the_output_is_the_image_of_row_i() -> None:
-    chain, x = random_chain(3), normal(20, 3, seed=9)
+@every_kind
+def test_row_i_of_the_output_is_the_image_of_row_i(kind: str) -> None:
+    chain, x = random_chain(3, kind=kind), normal(20, 3, seed=9)
     order = torch.randperm(20, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(chain(x[order], batch=6).x, chain(x).x[order], rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(chain.inverse(x[order], batch=6), chain.inverse(x)[order])
 
 
-def test_sample_is_a_function_of_the_seed() -> None:
-    chain = random_chain(3)
+@every_kind
+def test_sample_is_a_function_of_the_seed(kind: str) -> None:
+    chain = random_chain(3, kind=kind)
     assert torch.equal(chain.sample(10, seed=1), chain.sample(10, seed=1))
     assert not torch.equal(chain.sample(10, seed=1), chain.sample(10, seed=2))
 
 
-def test_hutchinson_log_prob_is_a_function_of_the_seed_and_reports_its_error() -> None:
-    chain, x = random_chain(3, probes=4, steps=2), normal(200, 3, seed=10)
-    exact = random_chain(3, steps=2).log_prob(x)[0]
+@every_kind
+def test_hutchinson_log_prob_is_a_function_of_the_seed_and_reports_its_error(kind: str) -> None:
+    chain, x = random_chain(3, kind=kind, probes=4, steps=2), normal(200, 3, seed=10)
+    exact = random_chain(3, kind=kind, steps=2).log_prob(x)[0]
     (first, se), (again, _), (other, _) = (chain.log_prob(x, seed=s) for s in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -150,8 +161,9 @@ def test_hutchinson_log_prob_is_a_function_of_the_seed_and_reports_its_error() -
     assert float(error.square().mean() / se.square().mean()) == pytest.approx(1, rel=0.4)
 
 
-def test_the_chain_of_k_plus_1_blocks_is_the_next_block_after_the_chain_of_k() -> None:
-    longer, x = random_chain(3, blocks=3), normal(20, 3, seed=11)
+@every_kind
+def test_the_chain_of_k_plus_1_blocks_is_the_next_block_after_the_chain_of_k(kind: str) -> None:
+    longer, x = random_chain(3, kind=kind, blocks=3), normal(20, 3, seed=11)
     shorter = Chain(list(longer)[:2], longer.shift, longer.scale)
     before, whole = shorter(x), longer(x)
     step = list(longer)[2](before.x)
@@ -170,8 +182,10 @@ def test_blocks_are_applied_in_their_order() -> None:
 
 def test_a_saved_and_loaded_chain_is_the_same_chain() -> None:
     """Weights, frequencies, shift and scale: all of it is in the state_dict, loadable as plain tensors."""
-    blocks = [random_block(kind, 3, steps=2) for kind in ("two_layers", "fourier")]
-    fresh = [random_block(kind, 3, steps=2, seed=99) for kind in ("two_layers", "fourier")]
+    blocks = [random_block(kind, 3, steps=2) for kind in ("two_layers", "fourier", "residual_one_layer")]
+    fresh = [
+        random_block(kind, 3, steps=2, seed=99) for kind in ("two_layers", "fourier", "residual_one_layer")
+    ]
     chain, other = Chain(blocks, SHIFT, SCALE), Chain(fresh, 0 * SHIFT, 0 * SCALE + 1)
     x, file = normal(10, 3, seed=13), io.BytesIO()
     assert not torch.equal(chain.log_prob(x)[0], other.log_prob(x)[0])
@@ -182,23 +196,26 @@ def test_a_saved_and_loaded_chain_is_the_same_chain() -> None:
     assert torch.equal(chain.sample(5), other.sample(5))
 
 
+@every_kind
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_results_have_the_chain_s_dtype_whatever_the_rows(dtype: torch.dtype) -> None:
-    chain = random_chain(3, dtype=dtype, steps=2)
+def test_results_have_the_chain_s_dtype_whatever_the_rows(kind: str, dtype: torch.dtype) -> None:
+    chain = random_chain(3, kind=kind, dtype=dtype, steps=2)
     for rows in (torch.float32, torch.float64):
         x = normal(4, 3, seed=14, dtype=rows)
         assert {chain(x).x.dtype, chain(x).log_det.dtype, chain.log_prob(x)[0].dtype} == {dtype}
         assert chain.inverse(x).dtype == chain.sample(4).dtype == dtype
 
 
-def test_no_rows_give_no_rows() -> None:
-    chain, none = random_chain(3, steps=2), torch.zeros(0, 3, dtype=torch.float64)
+@every_kind
+def test_no_rows_give_no_rows(kind: str) -> None:
+    chain, none = random_chain(3, kind=kind, steps=2), torch.zeros(0, 3, dtype=torch.float64)
     assert chain(none).x.shape == chain.inverse(none).shape == (0, 3)
     assert chain.log_prob(none)[0].shape == (0,)
 
 
-def test_arguments_are_not_changed_and_no_graph_is_kept() -> None:
-    chain, x = random_chain(3, steps=2), normal(6, 3, seed=15)
+@every_kind
+def test_arguments_are_not_changed_and_no_graph_is_kept(kind: str) -> None:
+    chain, x = random_chain(3, kind=kind, steps=2), normal(6, 3, seed=15)
     before = x.clone()
     assert not chain(x).x.requires_grad
     assert not chain.log_prob(x)[0].requires_grad

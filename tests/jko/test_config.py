@@ -34,6 +34,12 @@ REFUSED = {
     "no hidden layer": ({"network": {"hidden": []}}, ["network.hidden", "[]", "at least 1"]),
     "zero width": ({"network": {"hidden": [64, 0]}}, ["network.hidden.1", "0", "equal to 1"]),
     "unknown activation": ({"network": {"activation": "relu"}}, ["network.activation", "'relu'", "'silu'"]),
+    "unknown kind": ({"network": {"kind": "spline"}}, ["network.kind", "'spline'", "'ode' or 'residual'"]),
+    "no contraction": ({"network": {"lipschitz": 1.0}}, ["network.lipschitz", "1.0", "less than 1"]),
+    "frequencies of a residual block": (
+        {"network": {"kind": "residual", "fourier": 4}},
+        ["network.fourier = 4", "network.kind = ode", "residual"],
+    ),
     "unknown method": ({"solver": {"method": "dopri5"}}, ["solver.method", "'dopri5'", "'rk4'"]),
     "no solver steps": ({"solver": {"steps": 0}}, ["solver.steps", "0", "equal to 1"]),
     "unknown source": ({"data": {"source": "cifar"}}, ["data.source", "'cifar'", "'digits'"]),
@@ -197,3 +203,15 @@ def test_frequencies_without_a_width_are_refused(scale: object) -> None:
 def test_copies_are_made_where_rows_are_few() -> None:
     augment = parse_config({"data": {"augment": {"copies": 16, "most_rows": 1000}}}).data.augment
     assert [augment.copies_of(rows) for rows in (10, 100, 600, 5000)] == [16, 10, 1, 1]
+
+
+def test_residual_blocks_have_no_flow_matching_whatever_is_set() -> None:
+    values = {
+        "steps": {"count": 2},
+        "training": {"flow_matching_iterations": 7, "iterations": 5},
+        "blocks": {2: {"flow_matching_iterations": 9, "iterations": 6}},
+    }
+    for kind, matching in (("ode", [7, 9]), ("residual", [0, 0])):
+        config = parse_config({**values, "network": {"kind": kind}})
+        assert [config.training_of(k).flow_matching_iterations for k in (1, 2)] == matching
+        assert [config.training_of(k).iterations for k in (1, 2)] == [5, 6]

@@ -16,8 +16,11 @@ from torch import Tensor
 
 from jko.block import Block, Solver
 from jko.config import Training
+from jko.contraction import ContractionField
 from jko.fit import FitResult, fit_block
 from jko.fit_state import FitState, copied
+from jko.invertible import InvertibleBlock
+from jko.residual_block import ResidualBlock
 from jko.velocity import VelocityField
 from tests.oracles import normal, stream
 
@@ -25,6 +28,8 @@ PLAIN = Training(
     flow_matching_iterations=7, flow_matching_learning_rate=0.02, iterations=6, learning_rate=0.02,
     batch_size=16, validate_every=3, jitter=0.0, weight_decay=0.01,
 )  # fmt: skip
+
+JKO_ONLY = PLAIN.model_copy(update={"flow_matching_iterations": 0, "iterations": 10})
 
 
 class Interrupted(Exception):
@@ -68,6 +73,7 @@ class Case:
         bad_row: whether one training row is infinite, so that batches that meet it roll back.
         probes: Hutchinson probes, 0 for the exact divergence.
         fourier: random frequencies, which are a buffer of the field.
+        residual: whether it is a residual block; flow matching is to be off then.
         seed: of the fit.
     """
 
@@ -77,12 +83,20 @@ class Case:
     bad_row: bool = False
     probes: int = 0
     fourier: int = 0
+    residual: bool = False
     seed: int = 0
 
-    def block(self, *, fresh: bool = True) -> Block:
+    def new_block(self, draw: torch.Generator) -> InvertibleBlock:
+        """The identity with these random weights."""
+        if self.residual:
+            contraction = ContractionField(2, (6,), generator=draw)
+            return ResidualBlock(contraction.to(self.dtype), 0.5, self.probes)
+        velocity = VelocityField(2, (6,), fourier=self.fourier, generator=draw)
+        return Block(velocity.to(self.dtype), 0.5, Solver(steps=2, probes=self.probes))
+
+    def block(self, *, fresh: bool = True) -> InvertibleBlock:
         """The block at its start; with ``fresh=False`` with weights that must not matter any more."""
-        velocity = VelocityField(2, (6,), fourier=self.fourier, generator=stream(0 if fresh else 9))
-        block = Block(velocity.to(self.dtype), 0.5, Solver(steps=2, probes=self.probes))
+        block = self.new_block(stream(0 if fresh else 9))
         if self.warm or not fresh:
             with torch.no_grad():
                 for parameter in block.parameters():
@@ -117,6 +131,9 @@ CASES = {
     "every iteration": Case(PLAIN.model_copy(update={"validate_every": 1, "learning_rate": 0.5})),
     "at the ends only": Case(PLAIN.model_copy(update={"validate_every": 100})),
     "probes and frequencies": Case(probes=2, fourier=3),
+    "residual": Case(JKO_ONLY, residual=True, warm=True),
+    "residual by series": Case(JKO_ONLY, torch.float64, residual=True, probes=2),
+    "residual, roll-backs": Case(JKO_ONLY, residual=True, bad_row=True, seed=5),
 }
 
 
@@ -238,6 +255,7 @@ def test_a_state_fits_its_own_fit_only() -> None:
     state = memory.states[9]
     assert not state.fits(CASES["float64"].block(), case.settings)
     assert not state.fits(CASES["probes and frequencies"].block(), case.settings)
+    assert not state.fits(CASES["residual"].block(), case.settings)
     assert not state.fits(block, CASES["no flow matching"].settings)
     for name in state.moments:
         rest = {key: value for key, value in state.moments.items() if key != name}

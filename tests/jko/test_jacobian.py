@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from jko.block import Block, Solver
 from jko.jacobian import asymmetry, jacobian
 from tests import oracles
-from tests.oracles import FIELD_KINDS, AffineField, affine_block, identity_block, normal, random_block
+from tests.oracles import BLOCK_KINDS, AffineField, affine_block, identity_block, normal, random_block
 
 
 class Swirl(nn.Module):
@@ -36,7 +36,7 @@ def linear_block(matrix: Tensor) -> tuple[Block, Tensor]:
     return Block(AffineField(matrix), 0.5, Solver(steps=64)), torch.matrix_exp(matrix)
 
 
-@pytest.mark.parametrize("kind", FIELD_KINDS)
+@pytest.mark.parametrize("kind", BLOCK_KINDS)
 @pytest.mark.parametrize("dim", [1, 3])
 def test_the_jacobian_is_that_of_autograd_at_each_row(kind: str, dim: int) -> None:
     block, x = random_block(kind, dim, steps=3), normal(5, dim, seed=0)
@@ -79,7 +79,7 @@ def test_looking_leaves_the_block_as_it_was() -> None:
     assert all(torch.equal(value, before[name]) for name, value in block.state_dict().items())
 
 
-@pytest.mark.parametrize("kind", FIELD_KINDS)
+@pytest.mark.parametrize("kind", BLOCK_KINDS)
 def test_every_figure_by_hand(kind: str) -> None:
     block, x = random_block(kind, 3, steps=2, size=0.3), normal(30, 3, seed=6)
     found = asymmetry(block, x)
@@ -108,7 +108,7 @@ def test_symmetric_affine_maps_have_no_asymmetry() -> None:
     assert found.smallest == pytest.approx(float(torch.linalg.eigvalsh(matrix)[0]), rel=1e-6)
 
 
-@pytest.mark.parametrize("kind", FIELD_KINDS)
+@pytest.mark.parametrize("kind", BLOCK_KINDS)
 def test_every_block_in_one_dimension_is_a_gradient_map(kind: str) -> None:
     found = asymmetry(random_block(kind, 1, steps=8), normal(30, 1, seed=9))
     assert found.kappa == pytest.approx(0, abs=1e-12)

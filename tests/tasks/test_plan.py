@@ -19,6 +19,7 @@ from tasks.adapters.plan import (
     make_plan,
     read_manifest,
     source_key,
+    without_defaults,
     write_manifest,
 )
 
@@ -51,6 +52,7 @@ def layout(tmp_path: Path) -> Layout:
         ({"blocks": {3: {"iterations": 7}}}, 3),
         ({"training": {"batch_size": 7}}, 1),
         ({"network": {"hidden": [3]}}, 1),
+        ({"network": {"kind": "residual"}}, 1),
         ({"solver": {"steps": 9}}, 1),
         ({"seed": 1}, 1),
         ({"steps": {"sizes": [0.5, 0.6, 0.1, 0.2]}}, 3),
@@ -66,6 +68,43 @@ def test_a_changed_setting_changes_the_identity_of_its_block_and_those_after(
     before, after = fingerprints(config(), DIGEST), fingerprints(config(**changes), DIGEST)
     same = [a == b for a, b in zip(before, after, strict=False)]
     assert same == [True] * min(first, 5) + [False] * (5 - min(first, 5))
+
+
+#: settings -> fingerprint of the last block before a network had a kind
+BEFORE_KINDS = {
+    "default": ({}, "7475ca642934086e98bfa0d64e99062cc0768e4fbdda9d049b3bbbb641a97ce7"),
+    "many keys": (
+        {
+            "steps": {"count": 4},
+            "blocks": {2: {"fourier_scale": [1.0, 2.0]}, 3: {"step_size": 0.3}},
+            "network": {"fourier": 4},
+        },
+        "e4a9ab5c786e8e96bb3184228e49085ababc53fe4d4588525d219fa519d1b5e6",
+    ),
+}
+
+
+@pytest.mark.parametrize(("values", "fingerprint"), BEFORE_KINDS.values(), ids=BEFORE_KINDS)
+def test_chains_from_before_a_key_existed_keep_their_identity(values: dict, fingerprint: str) -> None:
+    assert fingerprints(parse_config(values), DIGEST)[-1] == fingerprint
+    spelt = {**values, "network": {**values.get("network", {}), "kind": "ode", "lipschitz": 0.9}}
+    assert fingerprints(parse_config(spelt), DIGEST)[-1] == fingerprint
+
+
+def test_residual_chains_differ_by_their_bound_and_not_by_flow_matching() -> None:
+    def last(network: dict[str, Any] | None = None, **training: Any) -> str:
+        values = {"kind": "residual", **(network or {})}
+        return fingerprints(config(network=values, training=training), DIGEST)[-1]
+
+    assert last() == last(flow_matching_iterations=7) == last({"lipschitz": 0.9})
+    assert len({last(), last({"lipschitz": 0.8}), last(iterations=7)}) == 3
+
+
+def test_optional_keys_are_left_out_at_their_defaults_only() -> None:
+    section = config(network={"hidden": [3], "lipschitz": 0.5}).network
+    left = without_defaults(section, ("hidden", "kind", "lipschitz"))
+    assert left == {"hidden": [3], "activation": "silu", "fourier": 0, "fourier_scale": 3.0, "lipschitz": 0.5}
+    assert without_defaults(section, ()) == section.model_dump(mode="json")
 
 
 def test_other_data_change_everything() -> None:
@@ -96,6 +135,8 @@ def test_the_reason_names_the_setting(layout: Layout) -> None:
     assert [block.index for block in plan.missing] == [3, 4]
     assert plan.missing[0].reason == "training.iterations 300 → 7"
     assert plan.missing[1].reason == "follows block 3"
+    residual = make_plan(config(network={"kind": "residual"}), layout).missing[0]
+    assert residual.reason == "network.kind ode → residual, training.flow_matching_iterations 1000 → 0"
 
 
 def test_a_longer_chain_trains_the_new_blocks_only(layout: Layout) -> None:

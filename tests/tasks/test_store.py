@@ -13,6 +13,7 @@ from jko.build import new_block
 from jko.config import parse_config
 from jko.errors import InputError
 from tasks.adapters.store import (
+    architecture,
     array_digest,
     load_weights,
     read_array,
@@ -74,8 +75,9 @@ def test_the_digest_sees_values_shape_dtype_and_name_only() -> None:
     assert digest not in {array_digest(other) for other in others}
 
 
-def test_weights_round_trip_and_equal_weights_give_equal_bytes(tmp_path: Path) -> None:
-    config = parse_config({"steps": {"count": 2}, "network": {"hidden": [5, 4]}})
+@pytest.mark.parametrize("kind", ["ode", "residual"])
+def test_weights_round_trip_and_equal_weights_give_equal_bytes(tmp_path: Path, kind: str) -> None:
+    config = parse_config({"steps": {"count": 2}, "network": {"hidden": [5, 4], "kind": kind}})
     block = new_block(config, 1, dim=3)
     torch.nn.init.normal_(block.field.layers[-1].weight)
     for name in ("a", "b"):
@@ -100,3 +102,16 @@ def test_weights_round_trip_and_equal_weights_give_equal_bytes(tmp_path: Path) -
 )
 def test_auto_takes_the_exact_divergence_where_it_is_cheap(settings: dict, dim: int, probes: int) -> None:
     assert new_block(parse_config({"steps": {"count": 1}, **settings}), 1, dim).solver.probes == probes
+
+
+@pytest.mark.parametrize(
+    ("network", "words"),
+    [
+        ({}, "dimension 3, hidden [5, 4]"),
+        ({"fourier": 2}, "dimension 3, hidden [5, 4], fourier 2"),
+        ({"kind": "residual"}, "residual, dimension 3, hidden [5, 4]"),
+    ],
+)
+def test_weights_tell_their_architecture(network: dict, words: str) -> None:
+    config = parse_config({"steps": {"count": 1}, "network": {"hidden": [5, 4], **network}})
+    assert architecture(new_block(config, 1, dim=3).state_dict()) == words

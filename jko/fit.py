@@ -24,11 +24,14 @@ from jko.fit_state import (
     restore_moments,
 )
 from jko.invertible import InvertibleBlock
-from jko.objective import JkoTerms, jko_objective
+from jko.objective import JkoTerms
 from jko.rows import Rows
+from jko.scheme import Step
 from jko.seeds import generator
 
 MAX_ROLLBACKS = 3
+#: the JKO step of KL to N(0, I)
+STANDARD = Step()
 
 
 @dataclass(frozen=True)
@@ -46,27 +49,18 @@ class FitResult:
     rollbacks: int
 
 
-def ornstein_uhlenbeck_pair(x: Tensor, step_size: float, noise: torch.Generator) -> Tensor:
-    r"""The copy of x at Ornstein–Uhlenbeck time :math:`t = \log(1+\gamma)`.
-
-    .. math:: y = e^{-t} x + \sqrt{1 - e^{-2t}}\, z, \quad z \sim N(0, I)
-
-    Its mean is that of the exact JKO step; its width differs (see ``jko.gaussian``).
-    """
-    shrink = 1 / (1 + step_size)
-    z = torch.randn(x.shape, generator=noise, dtype=x.dtype).to(x.device)
-    return shrink * x + math.sqrt(1 - shrink**2) * z
-
-
-def flow_matching_loss(block: InvertibleBlock, x: Tensor, draw: torch.Generator) -> Tensor:
-    r"""Mean squared error of the velocity between x and its OU-noised copy.
+def flow_matching_loss(
+    block: InvertibleBlock, x: Tensor, draw: torch.Generator, *, step: Step = STANDARD
+) -> Tensor:
+    r"""Mean squared error of the velocity between x and its noised copy.
 
     .. math:: E\,|v((1-s) x + s y,\, s) - (y - x)|^2 / d, \quad s \sim U(0, 1)
 
     Args:
-        block: its field is regressed, its step size sets the OU time.
+        block: its field is regressed, its step size sets the time of the noising.
         x: samples, shape (batch, d).
         draw: source of s and the noise.
+        step: what noises; the Ornstein–Uhlenbeck process by default.
 
     Raises:
         InputError: the block has no velocity field.
@@ -76,7 +70,7 @@ def flow_matching_loss(block: InvertibleBlock, x: Tensor, draw: torch.Generator)
     """
     if block.velocity is None:
         raise InputError("flow matching regresses a velocity field, and this kind of block has none")
-    y = ornstein_uhlenbeck_pair(x, block.step_size, draw)
+    y = step.pair(x, block.step_size, draw)
     offset = torch.rand((), generator=draw, dtype=x.dtype)
     s = ((torch.arange(len(x), dtype=x.dtype) / len(x) + offset) % 1).to(x.device)
     position = x + s[:, None] * (y - x)
@@ -94,6 +88,7 @@ def fit_block(
     on_record: Callable[[FitRecord], None] | None = None,
     on_iteration: Callable[[int], None] | None = None,
     checkpoints: Checkpoints | None = None,
+    step: Step = STANDARD,
 ) -> FitResult:
     r"""Train a block in place and leave it with its best validated weights.
 
@@ -120,6 +115,8 @@ def fit_block(
         on_record: called with every record of the curve that is made here, not with kept ones.
         on_iteration: called with the number of iterations done, after each.
         checkpoints: where states are kept, and the one to go on from; nowhere by default.
+        step: the functional and the scheme; the JKO step of KL to N(0, I) by default. The bound above is that
+            step's; of another the kept map has the smallest of its own objective.
 
     Raises:
         NumericalError: values stay non-finite after repeated roll-backs.
@@ -128,7 +125,7 @@ def fit_block(
         settings = settings.model_copy(update={"flow_matching_iterations": 0})
     run = _Run(block, train, validation, settings, seed=seed, index=index)
     run.on_record, run.on_iteration = on_record or run.on_record, on_iteration or run.on_iteration
-    run.checkpoints = checkpoints or run.checkpoints
+    run.checkpoints, run.step = checkpoints or run.checkpoints, step
     run.begin()
     run.phase("flow_matching", settings.flow_matching_iterations, settings.flow_matching_learning_rate)
     run.phase("jko", settings.iterations, settings.learning_rate)
@@ -155,6 +152,7 @@ class _Run:
         self.on_record: Callable[[FitRecord], None] = lambda record: None
         self.on_iteration: Callable[[int], None] = lambda iteration: None
         self.checkpoints: Checkpoints = NoCheckpoints()
+        self.step = STANDARD
         self.kept: FitState | None = None
         self.curve: list[FitRecord] = []
         self.best: FitRecord | None = None
@@ -215,9 +213,9 @@ class _Run:
             noise = torch.randn(batch.shape, generator=draw, dtype=batch.dtype).to(batch.device)
             batch = batch + self.settings.jitter * noise
         if name == "flow_matching":
-            loss = flow_matching_loss(self.block, batch, draw)
+            loss = flow_matching_loss(self.block, batch, draw, step=self.step)
         else:
-            loss = jko_objective(self.trained, batch, draw).total
+            loss = self.step.objective(self.trained, batch, draw).total
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.block.parameters(), self.settings.clip)
@@ -230,7 +228,10 @@ class _Run:
     def validate(self, phase: Phase, iteration: int, loss: float, rate: float) -> None:
         """Measure the objective on validation rows; remember the weights if they are the best."""
         terms = _mean_terms(
-            (len(rows), jko_objective(self.block, rows, generator(self.seed, self.index, "validation", i)))
+            (
+                len(rows),
+                self.step.objective(self.block, rows, generator(self.seed, self.index, "validation", i)),
+            )
             for i, rows in enumerate(self.validation.split(8192))
         )
         record = FitRecord(phase, iteration, loss, *terms, learning_rate=rate)
@@ -240,6 +241,10 @@ class _Run:
         self.on_record(record)
         if self.best is None or record.objective < self.best.objective:
             self.best, self.best_state = record, copy.deepcopy(self.block.state_dict())
+
+    def _draw(self, part: int) -> torch.Generator:
+        """Source of the probes of some validation rows, the same at every validation."""
+        return generator(self.seed, self.index, "validation", part)
 
     def finish(self) -> FitResult:
         """Load the best weights."""

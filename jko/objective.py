@@ -7,12 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from jko.functional import half_square as potential
 from jko.invertible import InvertibleBlock
-
-
-def potential(x: Tensor) -> Tensor:
-    """V(x) = |x|²/2 of the reference N(0, I), shape (batch, d) to (batch,); no constant."""
-    return 0.5 * (x * x).sum(-1)
 
 
 @dataclass(frozen=True)
@@ -20,19 +16,21 @@ class JkoTerms:
     """Batch means of the terms of the objective, nats, tensors of shape ().
 
     Args:
-        potential: E V(Tx).
+        potential: E V(Tx); with an interaction, its energy is part of this.
         log_det: E log|det ∇T(x)|.
         transport: E|Tx − x|²/(2γ).
+        value: the objective, where it is another than the sum of these (see :mod:`jko.scheme`).
     """
 
     potential: Tensor
     log_det: Tensor
     transport: Tensor
+    value: Tensor | None = None
 
     @property
     def total(self) -> Tensor:
-        """The objective: potential − log_det + transport."""
-        return self.potential - self.log_det + self.transport
+        """The objective: potential − log_det + transport, unless it has a value of its own."""
+        return self.potential - self.log_det + self.transport if self.value is None else self.value
 
 
 def jko_objective(block: InvertibleBlock, x: Tensor, generator: torch.Generator | None = None) -> JkoTerms:

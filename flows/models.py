@@ -11,10 +11,12 @@ import torch
 from jko.chain import Chain
 from jko.config import Config, Data
 from jko.errors import InputError
+from jko.sampling import draw, log_density
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import read_manifest, stored_config
 from tasks.adapters.store import DataFacts, load_chain, read_facts
 from tasks.datasets.files import load_file
+from tasks.datasets.laws import density_of
 from tasks.datasets.prepare import dequantise
 from tasks.datasets.table import Array, Table
 
@@ -36,8 +38,10 @@ def open_chain(layout: Layout) -> tuple[Config, Chain, DataFacts]:
 def draw_samples(layout: Layout, rows: int, seed: int, output: Path) -> None:
     """Write samples of a chain's model, data units, one column per dimension."""
     check_output(output)
-    _, chain, facts = open_chain(layout)
-    values = chain.sample(rows, seed=seed).double().cpu().numpy()
+    config, chain, facts = open_chain(layout)
+    law = None if config.target.standard else density_of(config.data)
+    drawn = chain.sample(rows, seed=seed) if law is None else draw(chain, law, rows, seed=seed).y
+    values = drawn.double().cpu().numpy()
     write_table(pd.DataFrame(values, columns=list(facts.columns)), output)
 
 
@@ -56,7 +60,12 @@ def score_file(layout: Layout, file: Path, output: Path) -> tuple[int, float]:
     config, chain, facts = open_chain(layout)
     settings = columns_of(config.data.model_copy(update={"source": "file", "file": str(file)}), facts)
     rows = rows_of(load_file(settings), facts, config.seed)
-    values, errors = chain.log_prob(torch.from_numpy(rows), seed=config.seed)
+    law = None if config.target.standard else density_of(config.data)
+    if law is None:
+        values, errors = chain.log_prob(torch.from_numpy(rows), seed=config.seed)
+    else:
+        values = log_density(chain, law, torch.from_numpy(rows), seed=config.seed)
+        errors = torch.zeros_like(values)
     frame = pd.DataFrame({"log_density": values.double().cpu().numpy()})
     if bool((errors != 0).any()):
         frame["log_density_se"] = errors.double().cpu().numpy()

@@ -14,6 +14,9 @@ from tasks.adapters.layout import Layout, name_of
 from tasks.adapters.plan import chain_digest, stored_config
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
     from flows.session import Finished, Job
 
 
@@ -124,6 +127,10 @@ def result_table(job: Job, finished: Finished) -> None:
 
     figures = finished.metrics
     console = Console(highlight=False)
+    if "target/log_z" in figures:
+        console.print(target_table(figures))
+        _show_next(console, job, finished)
+        return
     table = Table(show_header=True, title=None)
     table.add_column("on held-out test rows")
     table.add_column("nats (± one SE)", justify="right")
@@ -134,6 +141,38 @@ def result_table(job: Job, finished: Finished) -> None:
     table.add_row("NLL of a Gaussian mixture", f"{figures['test/nll_mixture']:.3f}")
     table.add_row("NLL of one Gaussian", f"{figures['test/nll_gaussian']:.3f}")
     console.print(table)
+    _show_next(console, job, finished)
+
+
+def target_table(figures: Mapping[str, Any]) -> Table:
+    """How well the samples of a chain stand for an unnormalised target."""
+    from rich.table import Table
+
+    table = Table("samples against the target", show_header=True)
+    table.add_column("± one SE", justify="right")
+    known = f"; known: {figures['target/log_z_known']:.3f}" if "target/log_z_known" in figures else ""
+    table.add_row(f"log Z, nats{known}", _with_se(figures, "log_z", ".3f"))
+    table.add_row("effective sample size, share", f"{figures['target/effective_share']:.3f}")
+    for label, name in (
+        ("squared energy distance to exact samples", "energy_distance"),
+        ("  after drawing again by weight", "corrected"),
+        ("  exact samples among themselves", "exact"),
+    ):
+        if f"target/{name}" in figures:
+            table.add_row(label, _with_se(figures, name, ".2e"))
+    if known:
+        gap = f"{figures['test/gap_to_entropy']:.3f} ± {figures['test/gap_to_entropy_se']:.3f}"
+        table.add_row("KL(samples ‖ target), nats, on test rows", gap)
+    return table
+
+
+def _with_se(figures: Mapping[str, Any], name: str, form: str) -> str:
+    return f"{figures[f'target/{name}']:{form}} ± {figures[f'target/{name}_se']:.1g}"
+
+
+def _show_next(console: Console, job: Job, finished: Finished) -> None:
+    """Round trip, digest, report and the commands to try."""
+    figures = finished.metrics
     console.print(
         f"round trip of the whole chain {figures['inversion_error_chain']:.1e} (standardised units)"
     )

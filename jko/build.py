@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
+
 import torch
 
 from jko.block import Block, Solver
+from jko.chain import Reference, reference_log_prob
 from jko.config import Config
 from jko.contraction import ContractionField
+from jko.errors import InputError
+from jko.functional import Entropy, Functional, PotentialEnergy, QuadraticInteraction, Term
 from jko.invertible import InvertibleBlock
 from jko.residual_block import ResidualBlock
+from jko.scheme import Step
 from jko.seeds import generator
+from jko.targets import TARGETS, Target
 from jko.velocity import VelocityField
 
 #: dimension up to which ``auto`` takes the exact divergence of a field without trace formula, and the exact
@@ -50,6 +57,61 @@ def _residual_block(config: Config, k: int, dim: int) -> InvertibleBlock:
         generator=generator(config.seed, k, "init"),
     )  # fmt: skip
     return ResidualBlock(field, config.step_sizes[k - 1], residual_probes(config, dim), index=k)
+
+
+def target_of(config: Config, dim: int) -> Target | None:
+    """The law by its potential that the chain leads to; ``None`` without a potential.
+
+    Raises:
+        InputError: options that the target does not take, or another dimension than it has.
+    """
+    settings = config.target
+    if settings.potential == "none":
+        return None
+    whole = {name: int(value) if value == int(value) else value for name, value in settings.options.items()}
+    try:
+        target = TARGETS[settings.potential](dim, **whole)
+    except TypeError:
+        known = list(inspect.signature(TARGETS[settings.potential]).parameters)[1:]
+        raise InputError(
+            f"target.options = {dict(settings.options)} is not allowed for {settings.potential}; "
+            f"it takes {', '.join(known) or 'none'}"
+        ) from None
+    if target.dim != dim:
+        raise InputError(
+            f"target.potential = {settings.potential} has {target.dim} dimensions and data.mean {dim}"
+        )
+    return target
+
+
+def functional_of(config: Config, dim: int) -> Functional | None:
+    """The functional that the steps descend; ``None`` for KL to N(0, I)."""
+    settings, target = config.target, target_of(config, dim)
+    if settings.standard:
+        return None
+    terms: list[Term] = []
+    if target is not None:
+        name = f"potential of {settings.potential.replace('_', ' ')}"
+        terms.append(PotentialEnergy(target.potential, target.convexity, name))
+    if settings.interaction:
+        terms.append(QuadraticInteraction(settings.interaction))
+    if settings.entropy == "on":
+        terms.append(Entropy())
+    return Functional(tuple(terms))
+
+
+def step_of(config: Config, dim: int) -> Step:
+    """What every block minimises."""
+    return Step(functional_of(config, dim), config.scheme)
+
+
+def reference_of(config: Config, dim: int) -> Reference:
+    """Log-density of the law that the chain leads to; up to log Z where that is unknown."""
+    target = target_of(config, dim)
+    if config.target.standard or target is None:
+        return reference_log_prob
+    constant = target.log_normaliser or 0.0
+    return lambda z: -target.potential(z) - constant
 
 
 def solver_of(config: Config, field: VelocityField) -> Solver:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,14 @@ from torch import Tensor, nn
 from jko.invertible import InvertibleBlock, Pushed
 from jko.objective import potential
 from jko.seeds import generator
+
+#: log-density of the law at the end of a chain, nats, (rows, d) to (rows,); up to log Z where that is unknown
+Reference = Callable[[Tensor], Tensor]
+
+
+def reference_log_prob(z: Tensor) -> Tensor:
+    """The log-density log N(z; 0, I) in nats, shape (batch, d) to (batch,)."""
+    return -potential(z) - 0.5 * z.shape[-1] * math.log(2 * math.pi)
 
 
 class Chain(nn.Module):
@@ -25,13 +33,21 @@ class Chain(nn.Module):
         blocks: the blocks in forward order.
         shift: subtracted from the data, shape (d,).
         scale: the data are divided by it, shape (d,).
+        reference: log q, of N(0, I) by default.
     """
 
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, blocks: Iterable[InvertibleBlock], shift: Tensor, scale: Tensor) -> None:
+    def __init__(
+        self,
+        blocks: Iterable[InvertibleBlock],
+        shift: Tensor,
+        scale: Tensor,
+        reference: Reference = reference_log_prob,
+    ) -> None:
         super().__init__()
+        self.reference = reference
         self.blocks = nn.ModuleList(blocks)
         self.register_buffer("shift", shift)
         self.register_buffer("scale", scale)
@@ -104,17 +120,12 @@ class Chain(nn.Module):
             its standard error (zero where the log-determinants are exact).
         """
         pushed = self(x, batch=batch, seed=seed)
-        return reference_log_prob(pushed.x) + pushed.log_det, pushed.log_det_se
+        return self.reference(pushed.x) + pushed.log_det, pushed.log_det_se
 
     def sample(self, rows: int, *, seed: int = 0, batch: int = 4096) -> Tensor:
         """Draw from the model: the inverse of standard normal draws, shape (rows, d)."""
         z = torch.randn(rows, self.dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         return self.inverse(z, batch=batch)
-
-
-def reference_log_prob(z: Tensor) -> Tensor:
-    """The log-density log N(z; 0, I) in nats, shape (batch, d) to (batch,)."""
-    return -potential(z) - 0.5 * z.shape[-1] * math.log(2 * math.pi)
 
 
 @torch.no_grad()

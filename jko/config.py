@@ -231,6 +231,29 @@ class BlockOverride(Section):
 NOT_TRAINING = {"step_size", "fourier_scale"}
 
 
+class Target(Section):
+    """The functional that the steps descend, KL to N(0, I) by default.
+
+    ``potential`` names V of a target exp(−V), ``none`` for none, ``options`` are its numbers (``components``,
+    ``std``, …; see :mod:`jko.targets`); ``interaction`` is the strength of an interaction |x − y|²/2
+    and ``entropy: off`` leaves log ρ out. Under another than the default the chain is used the other way
+    round: it starts from a known law, ``data.source: gaussian`` as it is, and *forward* leads to the target.
+    """
+
+    potential: Literal[
+        "standard_gaussian", "correlated_gaussian", "sphere_mixture", "uniform_mixture", "banana", "funnel",
+        "logistic_regression", "breast_cancer_regression", "none",
+    ] = "standard_gaussian"  # fmt: skip
+    options: dict[str, Finite] = {}
+    interaction: Finite = 0.0
+    entropy: Switch = "on"
+
+    @property
+    def standard(self) -> bool:
+        """Whether it is KL to N(0, I)."""
+        return self == Target()
+
+
 class Measure(Section):
     """Limits and sizes of what is measured after a block; never part of its identity.
 
@@ -298,6 +321,8 @@ class Config(Section):
     network: Network = Network()
     solver: SolverSettings = SolverSettings()
     training: Training = Training()
+    scheme: Literal["backward_euler", "forward_euler", "forward_backward"] = "backward_euler"
+    target: Target = Target()
     blocks: dict[Annotated[int, Field(ge=1, le=1000)], BlockOverride] = {}
     measure: Measure = Measure()
     stop: Stop = Stop()
@@ -313,6 +338,19 @@ class Config(Section):
             raise ValueError(f"blocks.{beyond[0]} names a block that is not there; the chain has {count}")
         if self.steps.free == "on" and (last := self.blocks.get(count)) and last.step_size:
             raise ValueError(f"blocks.{count}.step_size: the last block is free and has no step size")
+        return self
+
+    @model_validator(mode="after")
+    def _known_start(self) -> Config:
+        data = self.data
+        known = data.source == "gaussian" and data.standardise == "off" and not data.smoothing
+        if not self.target.standard and not known:
+            raise ValueError(
+                "target: another functional than KL to N(0, I) starts from a known law; it needs "
+                "data.source = gaussian, data.standardise = off and data.smoothing = 0"
+            )
+        if self.target.potential == "none" and not self.target.interaction and self.target.entropy == "off":
+            raise ValueError("target: potential none, interaction 0 and entropy off leave nothing to descend")
         return self
 
     @property

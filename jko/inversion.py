@@ -39,13 +39,16 @@ class ReverseError:
 
 
 @torch.no_grad()
-def reverse_error(blocks: Sequence[InvertibleBlock], rows: int, *, seed: int = 0) -> ReverseError:
+def reverse_error(
+    blocks: Sequence[InvertibleBlock], rows: int, *, seed: int = 0, z: Tensor | None = None
+) -> ReverseError:
     """Compare the computed reverse pass with the true one, on draws of the reference.
 
     Args:
         blocks: T_1 … T_N.
         rows: number of draws.
         seed: of the draws.
+        z: draws of another reference, at least so many.
 
     Raises:
         NumericalError: the adaptive solver cannot invert a block to the tolerance.
@@ -53,7 +56,10 @@ def reverse_error(blocks: Sequence[InvertibleBlock], rows: int, *, seed: int = 0
     Source: the inversion errors of arXiv:2310.17582; the coupled bound is derived, see theory.md.
     """
     like = next(blocks[0].parameters())
-    z = torch.randn(rows, blocks[0].dim, generator=generator(seed, "reverse"), dtype=torch.float64)
+    if z is None:
+        z = torch.randn(rows, blocks[0].dim, generator=generator(seed, "reverse"), dtype=torch.float64)
+    z = z[:rows].double()
+    rows = len(z)
     exact = z.to(like.device)
     computed, errors = exact.to(like.dtype), []
     for k in range(len(blocks), 0, -1):

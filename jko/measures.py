@@ -14,10 +14,10 @@ from jko.chain import Chain, reference_log_prob
 from jko.config import Measure
 from jko.densities import Estimate
 from jko.figures import BlockFigures
+from jko.functional import Functional, gaussian_reference
 from jko.inversion import block_inversion_error
 from jko.invertible import InvertibleBlock
 from jko.jacobian import asymmetry
-from jko.objective import potential
 from jko.residual import EpsilonSquared, LinearCritic, residual_data
 from jko.score import Score, mean_square, score_after
 from jko.transport import gelbrich_lower, optimal_back
@@ -47,6 +47,7 @@ class HeldOut:
         total_log_det: Σ_{j≤k} log|det ∇T_j| and the standardisation's, shape (rows,).
         rival: log-density of the rows under another model of the data, nats, data units, shape
             (rows,); its own NLL is never below the entropy.
+        log_reference: log q(y) where q is not N(0, I), nats, up to a constant, shape (rows,).
     """
 
     x: Tensor
@@ -55,6 +56,7 @@ class HeldOut:
     log_det_se: Tensor
     total_log_det: Tensor
     rival: Tensor | None = None
+    log_reference: Tensor | None = None
 
 
 @torch.no_grad()
@@ -65,8 +67,13 @@ def measure_block(
     *,
     score: Score | None = None,
     seed: int = 0,
+    functional: Functional | None = None,
 ) -> BlockFigures:
     """Measure the last of some blocks on held-out particles.
+
+    Under another functional G than KL to N(0, I) the potential has the interaction's energy with it, the KL
+    drop is that of G, ε and the Fisher information are of the gradient of δG/δρ, and what speaks of N(0, I)
+    only is not a number.
 
     Args:
         blocks: T_j … T_k; those before the last are needed only with ``score``.
@@ -75,11 +82,16 @@ def measure_block(
         score: ∇log p_{j−1} in standardised units, where it is known; called once, at the first
             rows in order.
         seed: of the draws of the reference.
+        functional: G without internal energy that needs a density; ``None`` for KL to N(0, I).
     """
     block, x, y = blocks[-1], rows.x, rows.y
-    before, after = potential(x).double(), potential(y).double()
-    drop = before - after + rows.log_det.double()
-    nll = -(reference_log_prob(y.double()) + rows.total_log_det.double())
+    energy = functional or gaussian_reference()
+    zero = torch.zeros(len(x), dtype=torch.float64)
+    before, after = energy.per_row(x.double(), zero), energy.per_row(y.double(), zero)
+    entropy = energy.pressure_ratio(zero)
+    drop = before - after + entropy * rows.log_det.double()
+    nll = -(rows.log_reference.double() if rows.log_reference is not None else reference_log_prob(y.double()))
+    nll = nll - rows.total_log_det.double()
     moved = ((y - x).double() ** 2).sum(-1)
     movement = float(moved.mean().sqrt())
     back = torch.cat([block.pull_back(part) for part in y.split(4096)])
@@ -94,13 +106,13 @@ def measure_block(
         inversion_error=root_mean_square(back - x),
         inversion_error_reference=block_inversion_error(block, few, index=len(blocks)),
         log_det_se=float(rows.log_det_se.mean()),
-        **_residuals(block, x, y, settings),
-        **_exact(blocks, x, y, score),
-        **_identities(x.double(), y.double(), block.step_size),
+        **_residuals(block, x, y, settings, energy),
+        **_exact(blocks, x, y, score, energy),
+        **_identities(x.double(), y.double(), block.step_size if functional is None else math.nan),
         **_shape(block, x),
-        **_classified(y, seed),
-        **_against(rows.rival, nll),
-        **_moments(x, y, settings),
+        **_classified(y if functional is None else y[:0], seed),
+        **_against(rows.rival if functional is None else None, nll),
+        **_moments(x, y, settings, standard=functional is None),
         loss_potential=float(after.mean()),
         loss_potential_se=standard_error(after),
         loss_log_det=float(rows.log_det.double().mean()),
@@ -110,14 +122,16 @@ def measure_block(
     )
 
 
-def _residuals(block: InvertibleBlock, x: Tensor, y: Tensor, settings: Measure) -> dict[str, Any]:
+def _residuals(
+    block: InvertibleBlock, x: Tensor, y: Tensor, settings: Measure, energy: Functional
+) -> dict[str, Any]:
     """ε² in the pairings wanted and the Fisher information, by critics of one class."""
     x, y = x.cpu().double(), y.cpu().double()
-    error, fisher = measure_epsilon(x, y, block.step_size, settings.critic_centres)
+    error, fisher = measure_epsilon(x, y, block.step_size, settings.critic_centres, energy=energy)
     ot = TOO_FEW
     if settings.pairing != "block" and error is not TOO_FEW:
         end, back = optimal_back(x, y, settings.pairing)
-        ot = measure_epsilon(back, end, block.step_size, settings.critic_centres)[0]
+        ot = measure_epsilon(back, end, block.step_size, settings.critic_centres, energy=energy)[0]
     return {
         "epsilon": error.epsilon,
         "epsilon_squared": error.value,
@@ -132,7 +146,7 @@ def _residuals(block: InvertibleBlock, x: Tensor, y: Tensor, settings: Measure) 
 
 
 def measure_epsilon(
-    x: Tensor, y: Tensor, step_size: float, centres: int
+    x: Tensor, y: Tensor, step_size: float, centres: int, *, energy: Functional | None = None
 ) -> tuple[EpsilonSquared, EpsilonSquared]:
     """ε̂² and the relative Fisher information on held-out rows; nan where they are too few for a critic.
 
@@ -144,7 +158,9 @@ def measure_epsilon(
         y: samples of p_k, shape (rows, d).
         step_size: γ_k.
         centres: number of Gaussian bumps wanted.
+        energy: the functional; KL to N(0, I) by default.
     """
+    energy = energy or gaussian_reference()
     dim = y.shape[1]
     features = dim + 1
     bumps = max(0, min(centres, len(y) // 20 - features))
@@ -153,24 +169,28 @@ def measure_epsilon(
         return TOO_FEW, TOO_FEW
     x, y = x[:rows], y[:rows]
     critics = [LinearCritic(y, centres=bumps, width=width) for width in (WIDTHS if bumps else WIDTHS[:1])]
-    return _surest(critics, residual_data(x, y, step_size)), _surest(critics, y)
+    drift, weight = energy.drift(y), energy.pressure_ratio(torch.zeros_like(y[:, 0]))
+    return _surest(critics, residual_data(x, y, step_size, drift), weight), _surest(critics, drift, weight)
 
 
-def _surest(critics: Sequence[LinearCritic], u: Tensor) -> EpsilonSquared:
-    found = [critic.estimate(u) for critic in critics]
+def _surest(critics: Sequence[LinearCritic], u: Tensor, weight: Tensor) -> EpsilonSquared:
+    found = [critic.estimate(u, weight) for critic in critics]
     return max(found, key=lambda estimate: estimate.value - 2 * estimate.se)
 
 
-def _exact(blocks: Sequence[InvertibleBlock], x: Tensor, y: Tensor, score: Score | None) -> dict[str, Any]:
+def _exact(
+    blocks: Sequence[InvertibleBlock], x: Tensor, y: Tensor, score: Score | None, energy: Functional
+) -> dict[str, Any]:
     if score is None:
         names = ("", "_squared", "_squared_se")
         return dict.fromkeys(
             [*(f"epsilon_exact{end}" for end in names), "fisher_exact", "fisher_exact_se"], math.nan
         )
     x, y = x[:EXACT_ROWS].double(), y[:EXACT_ROWS].double()
-    slope = score_after(blocks, y, score)
-    error = mean_square(residual_data(x, y, blocks[-1].step_size) + slope)
-    fisher = mean_square(y + slope)
+    slope = score_after(blocks, y, score) * float(energy.score_weight(y.new_zeros(1)))
+    drift = energy.drift(y)
+    error = mean_square(residual_data(x, y, blocks[-1].step_size, drift) + slope)
+    fisher = mean_square(drift + slope)
     return {
         "epsilon_exact": math.sqrt(error.value),
         "epsilon_exact_squared": error.value,
@@ -215,11 +235,11 @@ def _against(rival: Tensor | None, nll: Tensor) -> dict[str, Any]:
     }
 
 
-def _moments(x: Tensor, y: Tensor, settings: Measure) -> dict[str, Any]:
+def _moments(x: Tensor, y: Tensor, settings: Measure, *, standard: bool) -> dict[str, Any]:
     wanted = settings.pairing != "block"
     return {
         "moved_lower": gelbrich_lower(x.cpu(), y.cpu()) if wanted else math.nan,
-        "distance_lower": gelbrich_lower(y.cpu()) if wanted else math.nan,
+        "distance_lower": gelbrich_lower(y.cpu()) if wanted and standard else math.nan,
     }
 
 

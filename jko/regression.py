@@ -83,3 +83,18 @@ def synthetic_regression(
     weights = rng.standard_normal(dim) / math.sqrt(precision)
     labels = (rng.random(observations) < expit(features @ weights)).astype(float)
     return LogisticRegression(features, labels, precision)
+
+
+def breast_cancer_regression(dim: int = 31, *, precision: float = 1.0) -> LogisticRegression:
+    """Malignant or benign by 30 standardised measurements and an intercept, scikit-learn's breast cancer set.
+
+    Args:
+        dim: 31, as there are weights.
+        precision: τ of the prior.
+    """
+    from sklearn.datasets import load_breast_cancer
+
+    bunch = load_breast_cancer()
+    rows = (bunch.data - bunch.data.mean(0)) / bunch.data.std(0)
+    features = np.column_stack([rows, np.ones(len(rows))])
+    return LogisticRegression(features, bunch.target.astype(float), precision)

@@ -22,7 +22,7 @@ from jko.densities import Array, DiagonalGaussian
 from jko.errors import InputError
 from jko.functional import half_square
 from jko.manufactured import GaussianMixture
-from jko.regression import LogisticRegression, synthetic_regression
+from jko.regression import LogisticRegression, breast_cancer_regression, synthetic_regression
 
 __all__ = [
     "TARGETS",
@@ -32,6 +32,7 @@ __all__ = [
     "MixtureTarget",
     "StandardGaussian",
     "Target",
+    "breast_cancer_regression",
     "correlated_gaussian",
     "gaussian",
     "isotropic_mixture",
@@ -285,6 +286,7 @@ TARGETS: dict[str, Callable[..., Target]] = {
     "banana": Banana,
     "funnel": Funnel,
     "logistic_regression": synthetic_regression,
+    "breast_cancer_regression": breast_cancer_regression,
 }
 
 

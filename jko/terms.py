@@ -146,6 +146,12 @@ class Functional:
         return any(term.needs_density for term in self._internals)
 
     @property
+    def is_divergence(self) -> bool:
+        """Whether G − min G is the KL divergence to the minimiser: potentials and one entropy only."""
+        internals = self._internals
+        return not self._interactions and len(internals) == 1 and not internals[0].needs_density
+
+    @property
     def unfit(self) -> str:
         """Why no λ is known for which it is λ-convex along generalized geodesics; empty where one is."""
         return next((term.unfit for term in self.terms if term.unfit), "")

@@ -38,7 +38,9 @@ class TwoSampleTest:
     rows: int
 
 
-def energy_test(y: Tensor, *, seed: int = 0, permutations: int = 499, rows: int = 1000) -> TwoSampleTest:
+def energy_test(
+    y: Tensor, *, seed: int = 0, permutations: int = 499, rows: int = 1000, reference: Tensor | None = None
+) -> TwoSampleTest:
     """Test whether y could come from N(0, I); exact level for any dimension and sample size.
 
     Args:
@@ -46,12 +48,15 @@ def energy_test(y: Tensor, *, seed: int = 0, permutations: int = 499, rows: int 
         seed: of the reference draws and the permutations.
         permutations: number of random relabellings.
         rows: most rows used.
+        reference: draws of another law to test against, at least as many rows.
 
     Source: the energy distance of Székely and Rizzo, with 1/n² averages (V-statistic).
     """
     y = y[:rows].double().cpu()
     draw = torch.Generator().manual_seed(counter_seed(seed, "two-sample"))
-    pooled = torch.cat([y, torch.randn(y.shape, generator=draw, dtype=y.dtype)])
+    if reference is None:
+        reference = torch.randn(y.shape, generator=draw, dtype=y.dtype)
+    pooled = torch.cat([y, reference[: len(y)].double().cpu()])
     distance = torch.cdist(pooled, pooled)
     sign = torch.cat([torch.ones(len(y)), -torch.ones(len(y))]).double()
     order = torch.stack([torch.randperm(len(sign), generator=draw) for _ in range(permutations)])

@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
+import numpy as np
+import torch
 from prefect import task
 
-from jko.build import residual_probes
+from jko.build import functional_of, residual_probes, target_of
 from jko.config import Config
 from jko.evidence import MARGIN
 from jko.guarantee import Guarantee
 from jko.inversion import product_bound, reverse_error
+from jko.seeds import counter_seed
 from jko.stop import stop_reason
 from jko.two_sample import energy_test
 from tasks.adapters.commit import read_json, write_json
@@ -85,7 +88,7 @@ def _certificate(config: Config, layout: Layout, chain: tuple[str, ...]) -> dict
         "kl": whole["kl_bound"],
         "w2_smoothing": whole["smoothing_w2"],
         "w2_inversion": whole["inversion_w2_coupled"],
-        "says": says(whole),
+        "says": says(whole, towards="its target" if not config.target.standard else ""),
     }
     blocks = [
         {"index": k, **{name: value for name, value in own.items() if name != "settings"}}
@@ -101,7 +104,8 @@ def reverse_pass(
     """Bounds on W2 between the model and what its computed inverse draws, standardised units."""
     dim = read_facts(layout, chain[0]).dim
     blocks = [load_block(layout, config, k, chain[k], dim) for k in range(1, len(chain))]
-    found = reverse_error(blocks, config.measure.reference_rows, seed=config.seed)
+    ends = None if config.target.standard else end_particles(config, layout, chain)
+    found = reverse_error(blocks, config.measure.reference_rows, seed=config.seed, z=ends)
     lipschitz = [own["lipschitz_inverse"] for own in figures]
     return {
         "inversion_errors": list(found.per_block),
@@ -113,11 +117,23 @@ def reverse_pass(
 
 
 def end_test(config: Config, layout: Layout, chain: tuple[str, ...]) -> dict[str, Any]:
-    """The two-sample test of p_N against the reference, on validation rows."""
+    """The two-sample test of p_N against the chain's end, on validation rows; null without draws of that."""
+    rows, exact = end_particles(config, layout, chain), None
+    if not config.target.standard:
+        target = target_of(config, rows.shape[1]) if config.target.entropy == "on" else None
+        draw = np.random.default_rng(counter_seed(config.seed, "two-sample target"))
+        drawn = target.sample(len(rows), draw) if target and not config.target.interaction else None
+        if drawn is None:
+            return {"two_sample": None}
+        exact = torch.from_numpy(drawn)
+    return {"two_sample": asdict(energy_test(rows, seed=config.seed, reference=exact))}
+
+
+def end_particles(config: Config, layout: Layout, chain: tuple[str, ...]) -> torch.Tensor:
+    """Validation rows after the last block."""
     last = len(chain) - 1
     restore_samples(config, layout, chain, last)
-    rows = read_particles(layout, config, last, chain[last], "validation")
-    return {"two_sample": asdict(energy_test(rows, seed=config.seed))}
+    return read_particles(layout, config, last, chain[last], "validation")
 
 
 def by_exact_score(config: Config, figures: Sequence[dict[str, Any]]) -> bool:
@@ -140,7 +156,7 @@ def assumptions(config: Config, facts: DataFacts, figures: Sequence[dict[str, An
         never_more = f"; proved to be at most {1 / floor:.3g} for residual blocks"
     density = "proved" if facts.smoothing else "known law" if known else "assumed"
     return [
-        {"name": "the potential |x|²/2 is 1-convex", "holds": True, "how": "proved"},
+        convexity_of(config, facts.dim),
         {"name": "p_0 has a density with finite Fisher information", "holds": not why,
          "how": why or density},
         {"name": "the symmetric part of ∇T is positive definite", "holds": all(positive),
@@ -158,6 +174,16 @@ def assumptions(config: Config, facts: DataFacts, figures: Sequence[dict[str, An
     ]  # fmt: skip
 
 
+def convexity_of(config: Config, dim: int) -> dict[str, Any]:
+    """What is known of the convexity of the functional."""
+    functional = functional_of(config, dim)
+    if functional is None:
+        return {"name": "the potential |x|²/2 is 1-convex", "holds": True, "how": "proved"}
+    lam = functional.convexity or 0.0
+    how = f"proved, λ = {lam:.3g}" if lam > 0 else functional.unfit or "λ = 0"
+    return {"name": f"{functional.name}: λ-convex with λ > 0", "holds": lam > 0, "how": how}
+
+
 def log_det_words(config: Config, dim: int) -> str:
     """How the log-determinants of a chain's blocks were computed."""
     if config.network.kind == "ode":
@@ -167,11 +193,12 @@ def log_det_words(config: Config, dim: int) -> str:
     return "estimated without bias by a power series of random length"
 
 
-def says(whole: dict[str, Any]) -> str:
-    """The KL–W2 guarantee in one sentence."""
+def says(whole: dict[str, Any], *, towards: str = "") -> str:
+    """The KL–W2 guarantee in one sentence; ``towards`` names the end of a chain that leads elsewhere."""
     law = "the smoothed law of the data" if whole["smoothing_w2"] else "the law of the data"
+    law, model = ("the law of the samples", towards) if towards else (law, "the model")
     if whole["kl_bound"] is None:
-        first = f"No bound on the KL divergence between {law} and the model holds"
+        first = f"No bound on the KL divergence between {law} and {model} holds"
     else:
         how = (
             "by the exact score of the known law"
@@ -179,7 +206,7 @@ def says(whole: dict[str, Any]) -> str:
             else f"as far as a critic of the class {whole['basis'].removeprefix('critic: ')} can see, "
             "which is an estimate, not a proof"
         )
-        first = f"KL({law} ‖ model) ≤ {whole['kl_bound']:.3g} nats ({how})"
+        first = f"KL({law} ‖ {model.removeprefix('the ')}) ≤ {whole['kl_bound']:.3g} nats ({how})"
     parts = [first]
     if whole["smoothing_w2"]:
         parts.append(f"the smoothed law is within W2 {whole['smoothing_w2']:.3g} of the data")

@@ -13,10 +13,13 @@ import torch
 from numpy.typing import NDArray
 from prefect import task
 
-from jko.chain import Chain, push_in_batches, reference_log_prob
+from jko.build import target_of
+from jko.chain import Chain, push_in_batches
 from jko.config import Config
+from jko.densities import Density
 from jko.measures import chain_inversion_error, standard_error
-from jko.seeds import generator
+from jko.sampling import draw, target_figures
+from jko.seeds import counter_seed, generator
 from tasks.adapters.commit import committing, read_commit, read_json, write_json
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import chain_digest, evaluation_fingerprint
@@ -29,6 +32,7 @@ from tasks.adapters.store import (
     write_arrays,
 )
 from tasks.baselines import baseline_log_densities
+from tasks.datasets.laws import density_of
 from tasks.headline import headline
 from tasks.options import DURABLE, skipped, threads_of
 
@@ -93,7 +97,12 @@ def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> E
     parts["train"] = parts["train"][: facts.rows["source"]]
     cuts, cuts_se = log_prob_of_cuts(chain, torch.from_numpy(parts["test"]), config.seed)
     baselines = baseline_log_densities(parts, config.evaluation.mixture_components, config.seed)
-    generated = chain.sample(config.evaluation.samples, seed=config.seed).double().cpu().numpy()
+    law = density_of(config.data) if not config.target.standard else None
+    if law is None:
+        generated = chain.sample(config.evaluation.samples, seed=config.seed).double().cpu().numpy()
+        target: dict[str, Any] = {}
+    else:
+        generated, target = drawn_towards(config, chain, law)
     test_rows = read_samples(layout, 0, fingerprints[0], "test_rows")
     figures = {
         "steps": len(chain.blocks),
@@ -102,7 +111,8 @@ def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> E
         "cuts": cut_figures(cuts),
         "baselines": {name: nll_figures(values, None, facts) for name, values in baselines.items()},
         "inversion_error_chain": chain_inversion_error(chain, torch.from_numpy(parts["validation"])),
-        "nearest_training_row": nearest_ratio(generated, parts),
+        "nearest_training_row": nearest_ratio(generated, parts) if law is None else None,
+        **({} if law is None else {"target": target}),
     }
     rows = {
         "row": test_rows,
@@ -111,9 +121,45 @@ def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> E
         **{f"log_density_cut_{k}": values for k, values in enumerate(cuts)},
         **{f"log_density_{name}": values for name, values in baselines.items()},
     }
-    arrays = {"generated": generated, **paths(chain, parts["test"], config.seed)}
+    found = paths(chain, parts["test"], config.seed)
+    if law is not None:  # there forward is the way to the samples
+        found["reverse_path"] = found["forward_path"]
+        found |= exact_samples(config, chain.dim)
+    arrays = {"generated": generated, **found}
     shown = shown_rows({"generated": generated, "test": parts["test"]})
     return Evaluation(figures, pd.DataFrame(rows), shown, arrays)
+
+
+def exact_samples(config: Config, dim: int) -> dict[str, NDArray[Any]]:
+    """Rows of the target, where it can be drawn from, as the array ``target``."""
+    target = target_of(config, dim)
+    draw_exact = np.random.default_rng(counter_seed(config.seed, "shown target"))
+    rows = None if target is None else target.sample(SHOWN_ROWS, draw_exact)
+    return {} if rows is None else {"target": rows}
+
+
+def drawn_towards(config: Config, chain: Chain, law: Density) -> tuple[NDArray[Any], dict[str, float | None]]:
+    """Samples of a chain that leads to another target than N(0, I), and how well they stand for it.
+
+    Returns:
+        Rows (samples, d), and: estimate of log Z with its standard error and its known value, nats; effective
+        size over rows; squared energy distance to exact samples, the same after drawing again by weight, and
+        that of exact samples among themselves.
+    """
+    drawn = draw(chain, law, config.evaluation.samples, seed=config.seed)
+    rows, target = drawn.y.cpu().numpy(), target_of(config, chain.dim)
+    if target is None or config.target.interaction or config.target.entropy == "off":
+        return rows, {}
+    found = target_figures(drawn, target, seed=config.seed)
+    distances = {"energy_distance": found.distance, "corrected": found.corrected, "exact": found.floor}
+    return rows, {
+        "log_z": found.importance.log_normaliser.value,
+        "log_z_se": found.importance.log_normaliser.se,
+        "log_z_known": found.log_normaliser,
+        "effective_share": found.importance.share,
+        **{name: None if of is None else of.value for name, of in distances.items()},
+        **{f"{name}_se": None if of is None else of.se for name, of in distances.items()},
+    }
 
 
 def shown_rows(parts: Mapping[str, NDArray[Any]]) -> pd.DataFrame:
@@ -135,12 +181,12 @@ def log_prob_of_cuts(chain: Chain, x: torch.Tensor, seed: int) -> tuple[NDArray[
     y = chain.standardise(x)
     total = -torch.log(chain.scale.double()).sum().expand(len(x))
     variance = torch.zeros(len(x), dtype=torch.float64)
-    values, errors = [reference_log_prob(y.double()) + total], [variance.sqrt()]
+    values, errors = [chain.reference(y.double()) + total], [variance.sqrt()]
     for k, block in enumerate(chain, start=1):
         pushed = push_in_batches(block, y, 4096, generator(seed, k, "probes"))
         y, total = pushed.x, total + pushed.log_det.double()
         variance = variance + pushed.log_det_se.double().cpu() ** 2
-        values.append(reference_log_prob(y.double()) + total)
+        values.append(chain.reference(y.double()) + total)
         errors.append(variance.sqrt())
     return (
         np.stack([value.cpu().numpy() for value in values]),

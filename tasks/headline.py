@@ -37,7 +37,7 @@ def chain_headline(certificate: Mapping[str, Any]) -> dict[str, float | None]:
     whole = certificate["chain"]
     return {
         **{f"chain/{name}": whole[name] for name in CHAIN},
-        "chain/two_sample_p": float(whole["two_sample"]["p"]),
+        "chain/two_sample_p": whole["two_sample"] and float(whole["two_sample"]["p"]),
     }
 
 
@@ -54,4 +54,5 @@ def headline(figures: Mapping[str, Any]) -> dict[str, float]:
         "inversion_error_chain": figures["inversion_error_chain"],
         "steps": figures["steps"],
     }
+    flat |= {f"target/{name}": value for name, value in figures.get("target", {}).items()}
     return {key: value for key, value in flat.items() if value is not None}

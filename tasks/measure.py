@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 from prefect import task
 
+from jko.build import functional_of, reference_of, target_of
 from jko.config import Config
 from jko.densities import Estimate
 from jko.errors import NumericalError
 from jko.evidence import Evidence
-from jko.guarantee import certify
+from jko.guarantee import certify, certify_functional
 from jko.measures import EXACT_ROWS, HeldOut
 from jko.measures import measure_block as block_figures
 from jko.schedule import stored
@@ -77,9 +78,15 @@ def measure(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> d
         held_out("validation_log_det_total"),
         torch.from_numpy(mixture_log_density(config, layout, chain)[:rows]),
     )
+    functional = functional_of(config, facts.dim)
+    if functional is not None:
+        reference = reference_of(config, facts.dim)
+        particles = replace(particles, log_reference=reference(particles.y.double()))
     # the law that enters this block takes the place of p_0: its score is known at its particles
     score = None if before is None else before.to
-    figures = block_figures([block], particles, config.measure, score=score, seed=config.seed)
+    figures = block_figures(
+        [block], particles, config.measure, score=score, seed=config.seed, functional=functional
+    )
     return {"step_size": stored(block.step_size), **nulled(asdict(figures))}
 
 
@@ -113,8 +120,13 @@ def exact_scores(config: Config, layout: Layout, chain: tuple[str, ...], k: int)
 def certificates(config: Config, facts: DataFacts, figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The fields of :class:`jko.guarantee.Guarantee` after the last of measured blocks."""
     entropy = Estimate(facts.entropy["value"], facts.entropy["se"]) if facts.entropy else None
-    evidence = [Evidence.of(own, entropy=entropy) for own in figures]
-    return nulled(asdict(certify(evidence, facts.dim, unfit=unfit(config, facts))))
+    functional, target = functional_of(config, facts.dim), target_of(config, facts.dim)
+    if functional is None:
+        evidence = [Evidence.of(own, entropy=entropy) for own in figures]
+        return nulled(asdict(certify(evidence, facts.dim, unfit=unfit(config, facts))))
+    known = target is not None and target.log_normaliser is not None and not config.target.interaction
+    evidence = [Evidence.of(own, entropy=entropy if known else None) for own in figures]
+    return nulled(asdict(certify_functional(evidence, functional)))
 
 
 def unfit(config: Config, facts: DataFacts) -> str:

@@ -9,11 +9,10 @@ from typing import Any
 import torch
 from prefect import task
 
-from jko.build import new_block
+from jko.build import new_block, step_of, target_of
 from jko.config import NUMERICS, Config
 from jko.fit import FitRecord, FitResult, fit_block
 from jko.invertible import InvertibleBlock
-from jko.objective import potential
 from tasks.adapters.checkpoint import BlockCheckpoints, remove_checkpoint
 from tasks.adapters.commit import committing, read_commit, write_json
 from tasks.adapters.layout import Layout, name_of
@@ -51,24 +50,26 @@ def train_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int, 
     train = read_rows(layout, config, k - 1, chain[k - 1], "train")
     validation = read_particles(layout, config, k - 1, chain[k - 1], "validation")
     block = starting_block(config, layout, chain, k)
-    level = float(potential(validation).mean())
+    step = step_of(config, block.dim)
+    level = float(step.energy.energies(validation, torch.zeros(len(validation))).total)
     if k == 1:
-        progress.start_chain(level, reference_constant(read_facts(layout, chain[0])))
+        progress.start_chain(level, reference_constant(config, read_facts(layout, chain[0])))
     progress.start_block(k, config, level)
     checkpoints = BlockCheckpoints(config, layout, k, chain[k], block=block, on_resume=progress.go_on)
     result = fit_block(
         block, train, validation[: config.training_of(k).validation_rows], config.training_of(k),
         seed=config.seed, index=k, on_record=progress.record,
-        on_iteration=progress.iterate, checkpoints=checkpoints,
+        on_iteration=progress.iterate, checkpoints=checkpoints, step=step,
     )  # fmt: skip
     stage(config, layout, chain, k, trained=(block, result))
     remove_checkpoint(layout.checkpoint(k, chain[k]))
     return name
 
 
-def reference_constant(facts: DataFacts) -> float:
-    """(d/2) log 2π + Σ log scale: what turns E V into the NLL of the reference, nats."""
-    return 0.5 * facts.dim * math.log(2 * math.pi) + sum(math.log(scale) for scale in facts.scale)
+def reference_constant(config: Config, facts: DataFacts) -> float:
+    """Log Z + Σ log scale: what turns E V into the NLL of the reference, nats; log Z is 0 where unknown."""
+    target = target_of(config, facts.dim)
+    return ((target and target.log_normaliser) or 0.0) + sum(math.log(scale) for scale in facts.scale)
 
 
 def starting_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> InvertibleBlock:

@@ -140,6 +140,8 @@ def block_settings(config: Config, k: int) -> dict[str, Any]:
         "dtype": config.runtime.dtype,
         "device": config.runtime.device,
         **({} if start is None else {"start": start}),
+        **({} if config.target.standard else {"target": config.target.model_dump(mode="json")}),
+        **({} if config.scheme == "backward_euler" else {"scheme": config.scheme}),
     }
 
 

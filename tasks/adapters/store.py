@@ -18,7 +18,7 @@ from safetensors.torch import load, load_file, save, save_file
 from torch import Tensor
 from zarr.codecs import Crc32cCodec
 
-from jko.build import new_block, torch_dtype
+from jko.build import new_block, reference_of, torch_dtype
 from jko.chain import Chain
 from jko.config import Config
 from jko.errors import InputError
@@ -310,7 +310,8 @@ def load_chain(layout: Layout, config: Config, chain: tuple[str, ...]) -> Chain:
     facts = read_facts(layout, chain[0])
     like: dict[str, Any] = {"dtype": torch.float64, "device": config.runtime.device}
     blocks = [load_block(layout, config, k, chain[k], facts.dim) for k in range(1, len(chain))]
-    return Chain(blocks, torch.tensor(facts.shift, **like), torch.tensor(facts.scale, **like))
+    shift, scale = torch.tensor(facts.shift, **like), torch.tensor(facts.scale, **like)
+    return Chain(blocks, shift, scale, reference_of(config, facts.dim))
 
 
 def read_curve(folder: Path) -> pd.DataFrame | None:

@@ -31,7 +31,7 @@ class Content:
         steps: figures of blocks 1..N on validation rows.
         certificate: what the chain guarantees, see :mod:`tasks.certify`.
         figures: figures of the evaluation on test rows.
-        data: test rows, then validation and training rows, data units.
+        data: test rows, then validation and training rows, data units; draws of another target than N(0, I).
         generated: samples of the model, data units.
         forward_path: (N + 1, rows, d), standardised units.
         reverse_path: (N + 1, rows, d), data units.
@@ -64,6 +64,8 @@ def read_content(config: Config, layout: Layout, chain: tuple[str, ...]) -> Cont
     curves = {k: read_curve(layout.block(k, chain[k])) for k in indices}
     parts = [read_samples(layout, 0, chain[0], part) for part in ("test", "validation", "train")]
     rows = np.concatenate([*parts[:2], parts[2][: facts.rows["source"]]])
+    # a chain that leads to another target is shown beside draws of that
+    exact = read_array(store, "target") if (store / "target").is_dir() else None
     return Content(
         config=config,
         facts=facts,
@@ -71,7 +73,7 @@ def read_content(config: Config, layout: Layout, chain: tuple[str, ...]) -> Cont
         steps=tuple(read_json(layout.measures(k, chain[k])) for k in indices),
         certificate=read_json(layout.certificate),
         figures=read_json(layout.evaluation / FIGURES),
-        data=rows * np.array(facts.scale) + np.array(facts.shift),
+        data=rows * np.array(facts.scale) + np.array(facts.shift) if exact is None else exact,
         generated=read_array(store, "generated"),
         forward_path=read_array(store, "forward_path"),
         reverse_path=read_array(store, "reverse_path"),

@@ -92,14 +92,32 @@ def cards(content: Content) -> list[dict[str, str]]:
         {"value": f"{gain:+.3f}", "label": "nats better than one Gaussian"},
         {"value": f"{sum(step['kl_drop'] for step in steps):.3f}", "label": "KL removed by the chain, nats"},
         {"value": f"{content.figures['inversion_error_chain']:.1e}", "label": "round trip of the chain"},
-        {"value": f"{content.figures['nearest_training_row']:.2f}",
-         "label": "distance to nearest training row, samples over test rows"},
+        *target_cards(content),
     ]  # fmt: skip
     found.insert(1, bound_card(content))
     if "gap_to_entropy" in test:
         gap = f"{test['gap_to_entropy']:.3f} ± {test['gap_to_entropy_se']:.3f}"
         found.insert(1, {"value": gap, "label": "gap to the data entropy, nats"})
     return found
+
+
+def target_cards(content: Content) -> list[dict[str, str]]:
+    """How the samples are: against the training rows, or against an unnormalised target."""
+    found = content.figures.get("target")
+    if found is None:
+        ratio = f"{content.figures['nearest_training_row']:.2f}"
+        return [{"value": ratio, "label": "distance to nearest training row, samples over test rows"}]
+    if not found:
+        return []
+    known = "" if found["log_z_known"] is None else f" (known: {found['log_z_known']:.3f})"
+    cards = [
+        {"value": f"{found['log_z']:.3f} ± {found['log_z_se']:.2g}", "label": f"log Z, nats{known}"},
+        {"value": f"{100 * found['effective_share']:.1f} %", "label": "effective sample size, of the rows"},
+    ]
+    if found["energy_distance"] is not None:
+        value = f"{found['energy_distance']:.2g} ± {found['energy_distance_se']:.1g}"
+        cards.append({"value": value, "label": "squared energy distance to exact samples"})
+    return cards
 
 
 def bound_card(content: Content) -> dict[str, str]:

@@ -101,12 +101,14 @@ def remarks(certificate: Figures, entropy: Figures | None, given: list[str]) -> 
     return [remark for remark in found if remark[1]]
 
 
-def _two_sample(test: Figures) -> str:
+def _two_sample(test: Figures | None) -> str:
+    if test is None:
+        return ""
     told = test["p"] <= LEVEL
     return (
         f"p = {number(test['p'])}: {test['rows']} held-out particles after the last block "
-        f"{'can' if told else 'cannot'} be told from N(0, I) by the energy distance, which is "
-        f"{number(test['statistic'])}; true samples of N(0, I) stay below {number(test['null_quantile'])} in "
+        f"{'can' if told else 'cannot'} be told from the law it leads to by the energy distance, which is "
+        f"{number(test['statistic'])}; true samples stay below {number(test['null_quantile'])} in "
         f"95 of 100 cases. "
         + ("The chain has not reached its reference." if told else "That is no proof that they are equal.")
     )

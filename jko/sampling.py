@@ -1,0 +1,111 @@
+r"""A chain the other way round: from a known law p_0 forward to a target :math:`q \propto e^{-V}`.
+
+.. math:: y = T(x),\ x \sim p_0, \qquad \log p_N(y) = \log p_0(x) - \log|\det\nabla T(x)|
+
+so the samples come with their log-density, and with weights :math:`w = e^{-V(y)}/p_N(y)` whose mean is Z.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from jko.chain import Chain
+from jko.densities import Density, Estimate
+from jko.importance import ImportanceReport, energy_distance, importance_report, systematic_resample
+from jko.seeds import counter_seed, generator
+from jko.targets import Target
+
+#: rows of each sample in an energy distance: it costs the square
+DISTANCE_ROWS = 5000
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Samples of a chain's end with their log-density.
+
+    Args:
+        y: float64, shape (rows, d).
+        log_density: log p_N(y), nats, shape (rows,); estimated where log-determinants are.
+    """
+
+    y: Tensor
+    log_density: Tensor
+
+    def log_weights(self, target: Target) -> Tensor:
+        """The logarithms −V(y) − log p_N(y) of the importance weights, nats, shape (rows,)."""
+        return -target.potential(self.y) - self.log_density
+
+
+@dataclass(frozen=True)
+class TargetFigures:
+    """How well samples stand for a target.
+
+    Args:
+        importance: estimate of log Z with the effective sample size.
+        log_normaliser: log Z where it is known, nats.
+        distance: squared energy distance to exact samples, where these can be drawn.
+        corrected: the same of samples drawn again by their weights.
+        floor: the same of two sets of exact samples: what the number of rows alone makes of it.
+    """
+
+    importance: ImportanceReport
+    log_normaliser: float | None
+    distance: Estimate | None
+    corrected: Estimate | None
+    floor: Estimate | None
+
+
+def draw(chain: Chain, start: Density, rows: int, *, seed: int = 0) -> Drawn:
+    """Independent samples of p_N.
+
+    Args:
+        chain: the blocks from p_0 to p_N.
+        start: p_0.
+        rows: how many.
+        seed: of the draws.
+    """
+    x = start.sample(rows, np.random.default_rng(counter_seed(seed, "start")))
+    pushed = chain(torch.from_numpy(x), seed=seed)
+    before = torch.from_numpy(start.log_prob(x)).to(pushed.x.device)
+    return Drawn(pushed.x.double(), before - pushed.log_det.double())
+
+
+def log_density(chain: Chain, start: Density, y: Tensor, *, seed: int = 0) -> Tensor:
+    """The log-density log p_N at given rows, nats, shape (rows, d) to (rows,)."""
+    x = chain.inverse(y)
+    before = torch.from_numpy(start.log_prob(x.double().cpu().numpy())).to(x.device)
+    return before - chain(x, seed=seed).log_det.double()
+
+
+def resampled(drawn: Drawn, target: Target, *, seed: int = 0) -> Tensor:
+    """As many rows, drawn again by their weights; rows repeat where the effective size is small."""
+    return drawn.y[systematic_resample(drawn.log_weights(target), generator(seed, "resample"))]
+
+
+def target_figures(drawn: Drawn, target: Target, *, seed: int = 0) -> TargetFigures:
+    """Importance weights and distances of samples.
+
+    Args:
+        drawn: the samples.
+        target: the law they stand for.
+        seed: of the exact samples and of the drawing by weight.
+    """
+    report = importance_report(drawn.log_weights(target))
+    rows = min(len(drawn.y), DISTANCE_ROWS)
+    exact = [target.sample(rows, np.random.default_rng(counter_seed(seed, "exact", i))) for i in range(2)]
+    if exact[0] is None or exact[1] is None:
+        return TargetFigures(report, target.log_normaliser, None, None, None)
+    first, second = (torch.from_numpy(np.asarray(sample)) for sample in exact)
+    y = drawn.y.cpu()
+    return TargetFigures(
+        report,
+        target.log_normaliser,
+        distance=energy_distance(y[:rows], first),
+        corrected=energy_distance(resampled(drawn, target, seed=seed).cpu()[torch.randperm(
+            len(y), generator=generator(seed, "shuffle"))[:rows]], first),
+        floor=energy_distance(second, first),
+    )  # fmt: skip

@@ -1,0 +1,87 @@
+"""A chain that leads from noise to an unnormalised target, by the same commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.flows.test_partial import answer, jko
+
+#: λ = 1 at least (variances 1 down to 1/4), log Z = 0
+TARGET = (
+    "--preset", "smoke", "--set", "data={source: gaussian, mean: [0, 0], std: [1, 1], rows: 3000}",
+    "--set", "data.standardise=off",
+    "--set", "target={potential: correlated_gaussian, options: {condition: 4}}",
+    "--set", "steps={count: 2, sizes: [0.5, 2.0]}", "--set", "training.flow_matching_iterations=150",
+    "--set", "training.iterations=60", "--set", "evaluation={samples: 2000, mixture_components: [1]}",
+    "--chain", "chain",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, server: str) -> Path:
+    place = tmp_path_factory.mktemp("target")
+    said = jko(place, "train", *TARGET)
+    assert "log Z, nats; known: 0.000" in said
+    return place
+
+
+def test_weights_give_the_normaliser_and_a_large_effective_size(folder: Path) -> None:
+    found = answer(folder, "train", *TARGET)["metrics"]
+    assert abs(found["target/log_z"]) < 4 * found["target/log_z_se"] + 0.01
+    assert found["target/effective_share"] > 0.8
+    assert found["target/energy_distance"] < 4 * found["target/energy_distance_se"] + 0.01
+    assert found["test/gap_to_entropy"] < 0.1
+
+
+def test_the_kl_drops_add_up_to_that_of_the_laws(folder: Path) -> None:
+    """KL(N(0, I) ‖ target) = ½ Σ (1/v − 1 + log v) for variances v = 1, 1/4; most of it is removed."""
+    blocks = [block["metrics"] for block in answer(folder, "status", "chain")["blocks"]]
+    whole = 0.5 * (4 - 1 + np.log(0.25))
+    error = sum(block["kl_drop_se"] for block in blocks)
+    assert sum(block["kl_drop"] for block in blocks) == pytest.approx(whole, abs=3 * error + 0.05)
+    assert blocks[0]["identity_mean"] is None
+    assert blocks[0]["kl_lower_classifier"] is None
+
+
+def test_c_holds_with_the_targets_convexity_and_the_others_say_why_not(folder: Path) -> None:
+    whole = answer(folder, "certify", "chain")["chain"]
+    assert whole["certificate_c"] > max(whole["kl_measured"] - 2 * whole["kl_measured_se"], 0)
+    assert whole["certificate_c"] < 0.3
+    assert whole["certificate_a"] is None
+    assert "the target is another" in whole["reasons"]["certificate_a"]
+    assert whole["two_sample"]["p"] > 1e-3
+    assert "λ = 1" in jko(folder, "certify", "chain")
+
+
+def test_samples_are_of_the_target_and_scores_are_their_log_density(folder: Path) -> None:
+    jko(folder, "sample", "chain", "-n", "4000", "-o", "samples.csv")
+    rows = pd.read_csv(folder / "samples.csv").to_numpy()
+    assert np.sort(np.linalg.eigvalsh(np.cov(rows.T))) == pytest.approx([0.25, 1.0], rel=0.15)
+    jko(folder, "score", "chain", "samples.csv", "-o", "scores.csv")
+    scores = pd.read_csv(folder / "scores.csv")["log_density"]
+    entropy = np.log(2 * np.pi * np.e) + 0.5 * np.log(0.25)
+    assert -scores.mean() == pytest.approx(entropy, abs=0.15)
+
+
+def test_it_is_verified(folder: Path) -> None:
+    jko(folder, "verify", "chain")
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("target={potential: banana, options: {radius: 2}}", "it takes width, bend"),
+        ("target={potential: none, entropy: off}", "leave nothing to descend"),
+        ("data.standardise=on", "it needs data.source = gaussian, data.standardise = off"),
+        ("target={potential: breast_cancer_regression}", "it takes precision"),
+        ("scheme=sideways", "scheme = 'sideways' is not allowed"),
+    ],
+)
+def test_impossible_targets_are_refused_in_one_sentence(tmp_path: Path, setting: str, sentence: str) -> None:
+    said = jko(tmp_path, "train", *TARGET, "--set", setting, code=2)
+    assert sentence in said
+    assert "Traceback" not in said

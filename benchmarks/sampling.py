@@ -1,0 +1,136 @@
+"""Chains from noise to unnormalised targets: log Z, effective sample size and energy distance, one table."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks.cell import RESULTS
+from benchmarks.command import sentences
+from benchmarks.tables import keep, markdown
+from benchmarks.watched import environment
+from jko.errors import JkoError
+
+FILE = "sampling.json"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A target as the settings of a run.
+
+    Args:
+        name: of the row.
+        potential: ``target.potential``.
+        dim: dimension.
+        options: ``target.options``.
+        std: standard deviation of the normal law that the chain starts from.
+    """
+
+    name: str
+    potential: str
+    dim: int
+    options: Mapping[str, float]
+    std: float = 1.0
+
+    def settings(self) -> list[str]:
+        """Words of the command line."""
+        target = {"potential": self.potential, "options": dict(self.options)}
+        data = {"mean": [0.0] * self.dim, "std": [self.std] * self.dim}
+        return ["--set", f"target={json.dumps(target)}", "--set", f"data={json.dumps(data)}"]
+
+
+MODES = {"components": 8, "radius": 8.0, "std": 1.0}
+CASES = (
+    Case("8 Gaussians, d = 2", "sphere_mixture", 2, MODES, 4.0),
+    Case("8 Gaussians, d = 10", "sphere_mixture", 10, MODES, 3.0),
+    Case("8 Gaussians, d = 50", "sphere_mixture", 50, MODES, 1.5),
+    Case("banana, d = 2", "banana", 2, {"width": 3.0, "bend": 0.3}, 2.0),
+    Case("funnel, d = 10", "funnel", 10, {"width": 3.0}),
+    Case("logistic regression on breast cancer, d = 31", "breast_cancer_regression", 31, {}),
+)
+
+
+def run(case: Case) -> dict[str, Any]:
+    """Train a chain of the preset towards a target in a project of its own.
+
+    Raises:
+        JkoError: it failed.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        before = _children()
+        done = subprocess.run(
+            [sys.executable, "-m", "flows.cli.main", "train", "--preset", "targets", "--chain", "chain",
+             "--json", *case.settings()],
+            cwd=Path(place), env=environment(), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise JkoError(f"{case.name}: {done.stderr.strip()[-400:]}")
+        found = json.loads(done.stdout)
+        return {"name": case.name, "dim": case.dim, "core_s": _children() - before, **found["metrics"]}
+
+
+def _children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """One row a target."""
+    heading = (
+        "target", "log Z", "known", "effective share", "energy distance²", "drawn again by weight",
+        "exact samples", "core-s",
+    )  # fmt: skip
+    body = [
+        (
+            row["name"],
+            f"{row['target/log_z']:.3f} ± {row['target/log_z_se']:.2g}",
+            _number(row, "log_z_known", ".3f"),
+            f"{row['target/effective_share']:.3f}",
+            *(_distance(row, name) for name in ("energy_distance", "corrected", "exact")),
+            f"{row['core_s']:.0f}",
+        )
+        for row in rows
+    ]
+    return markdown(heading, body)
+
+
+def _distance(row: Mapping[str, Any], name: str) -> str:
+    value = _number(row, name, ".1e")
+    return value if value == "–" else f"{value} ± {row[f'target/{name}_se']:.0e}"
+
+
+def _number(row: Mapping[str, Any], name: str, form: str) -> str:
+    value = row.get(f"target/{name}")
+    return "–" if value is None else f"{value:{form}}"
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@click.option("--only", multiple=True, help="A word in the names of the targets to run.")
+@click.option("--results", type=click.Path(path_type=Path), default=RESULTS, help="Folder of the JSON files.")
+@sentences
+def main(as_json: bool, only: Sequence[str], results: Path) -> None:
+    """Train towards every target in turn, keep the figures and put the table into the README."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    rows = []
+    for case in CASES:
+        if not only or any(word in case.name for word in only):
+            rows.append(run(case))
+            click.echo(table(rows[-1:]), err=True)
+    if not only:
+        keep(results / FILE, {"rows": rows}, "sampling", table(rows))
+    click.echo(json.dumps(rows, indent=1) if as_json else table(rows))
+
+
+if __name__ == "__main__":
+    main()

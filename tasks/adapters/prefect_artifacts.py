@@ -30,6 +30,8 @@ from tasks.progress import share_done
 
 #: how often the progress is sent at most
 SECONDS_BETWEEN = 5.0
+#: how often the table of blocks is sent at most while blocks are trained; the last one is sent in any case
+SECONDS_BETWEEN_BLOCKS = 2.0
 #: a server that does not answer costs this much, once
 TIMEOUT_SECONDS = 10.0
 #: file of the report -> name of its artifact
@@ -73,6 +75,8 @@ class Shown:
         self._at(0)
         self.working = True
         self.sent_at = -SECONDS_BETWEEN
+        #: blocks in the table as it was last sent, and when that was
+        self.told, self.told_at = 0, -SECONDS_BETWEEN
         self.rows: list[dict[str, str]] = []
         self.known: dict[str, UUID] = {}
 
@@ -92,11 +96,13 @@ class Shown:
         self.rows.append(row_of(k, figures))
         settings = self.config.training_of(k)
         iterations = settings.flow_matching_iterations + settings.iterations
-        self._progress(share_done(self.config, k, iterations), f"block {k} is committed")
-        self._show("blocks", TableArtifact(table=self.rows, description=str(self.layout.chain)))
+        if time.monotonic() - self.told_at >= SECONDS_BETWEEN_BLOCKS or k == self.count:
+            self._progress(share_done(self.config, k, iterations), f"block {k} is committed")
+            self._blocks()
 
     def finished(self, result: Mapping[str, Any], run_id: str | None) -> None:
         """Show the headline figures, the pictures, and where everything is."""
+        self._blocks()
         self._progress(1.0, "finished")
         page = self.layout.report / "report.html"
         if not result.get("metrics"):
@@ -118,6 +124,7 @@ class Shown:
         """
         if isinstance(error, NumericalError):  # it knows better
             self._at(error.block, error.step or 0)
+        self._blocks()
         place = self.place
         cause = str(error).strip() or type(error).__name__
         command = f"jko resume {shlex.quote(str(self.layout.chain))}"
@@ -131,6 +138,12 @@ class Shown:
         self._show("failure", MarkdownArtifact(markdown=text, description=f"{place}: {goes_on}"))
         message = f"{place}: {type(error).__name__}: {cause} | {goes_on}"
         return Failed(message=message, data=error)
+
+    def _blocks(self) -> None:
+        """Show the blocks that came since they were last shown."""
+        if len(self.rows) > self.told:
+            self.told, self.told_at = len(self.rows), time.monotonic()
+            self._show("blocks", TableArtifact(table=self.rows, description=str(self.layout.chain)))
 
     def _at(self, block: int, iteration: int = 0) -> None:
         self.place = Place(block, iteration, self.count)

@@ -1,9 +1,10 @@
 """Trained blocks on the line against the solver: KL drops by quadrature, so that only training differs.
 
 What trains a block matters here more than elsewhere. A KL drop is not stationary at the exact step, as the
-objective is: on the heavy tails a fit that misses 1 % of the objective's gain misses 4 % of the KL drop. The noise
-of small batches does that (of 512 rows: +1.7, −4.4, −0.9 % for seeds 0, 1, 2), and so do few validation rows, whose
-own tails choose the weights (4000: −0.7, −7.0, −1.1 %). Tanh saturates in the tails (−5 to −12 %), silu does not.
+objective is: on the heavy tails a fit that misses 1 % of the objective's gain misses 4 % of the KL drop. The
+noise of small batches does that (of 512 rows: +1.7, −4.4, −0.9 % for seeds 0, 1, 2), and so do few validation
+rows, whose own tails choose the weights (of 4000: −0.7, −7.0, −1.1 %). Tanh saturates in the tails (−5 to
+−12 %), silu does not.
 """
 
 from __future__ import annotations

@@ -26,6 +26,8 @@ Array = NDArray[np.float64]
 Shape = Literal["any", "gaussian"]
 #: no plan is longer, and no plan of a law that is N(0, I) already is shorter, Ornstein–Uhlenbeck time
 LONGEST, SHORTEST = 40.0, 1e-3
+#: as many as a chain may have
+MOST_STEPS = 1000
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ def fitted(
     *,
     count: int | None = None,
     ratio: float = 3.0,
+    maximum: float = 5.0,
     tolerance: float = 1e-3,
     shape: Shape = "any",
     sample: int = SAMPLE,
@@ -63,8 +66,9 @@ def fitted(
 
     Args:
         rows: training rows without copies, standardised units, shape (rows, d).
-        count: N; by default the smallest for which no step is more than ``ratio`` times the one before.
+        count: N; by default the smallest that ``ratio`` and ``maximum`` allow.
         ratio: largest γ_{k+1}/γ_k of a plan whose count is chosen.
+        maximum: its largest γ_k, and the first one of every plan, also of rows too few to be blurred.
         tolerance: KL that may be left at the end, nats.
         shape: see :func:`remainder`.
         sample: rows whose neighbours are looked up.
@@ -74,21 +78,22 @@ def fitted(
         The plan. Where the first step alone, N times, reaches the end, all steps are equal.
 
     Raises:
-        ValueError: too few rows, rows that are mostly equal, or an impossible setting.
+        ValueError: too few rows, rows that are mostly equal, an impossible setting, or one that asks for
+            more than 1000 steps.
 
     Source: derived. That fine-structured data need a small first step is an observation of theory.md.
     """
     values = np.asarray(rows, dtype=float)
-    if not (ratio > 1 and tolerance > 0 and (count is None or count >= 1)):
+    if not (ratio > 1 and min(maximum, tolerance) > 0 and (count is None or count >= 1)):
         raise ValueError(
-            f"a plan needs ratio > 1, tolerance > 0 and count ≥ 1, not {ratio}, {tolerance}, {count}"
+            "a plan needs ratio > 1, maximum > 0, tolerance > 0 and count ≥ 1, "
+            f"not {ratio}, {maximum}, {tolerance}, {count}"
         )
     found = nearest_neighbours(values, sample=sample, seed=seed)
     law = gaussian_form(values)
     total = _time_until(law, tolerance, shape)
-    first = max(1.01 * SMALLEST_STEP, math.expm1(_blurring_time(found.width, total)))
-    wanted = count or _fewest(first, ratio, total)
-    sizes = _geometric(first, wanted, total)
+    first = max(1.01 * SMALLEST_STEP, min(math.expm1(_blurring_time(found.width, total)), maximum))
+    sizes = _geometric(first, count, total) if count else _fewest(first, total, ratio, maximum)
     return StepPlan(sizes, found, total, remainder(law, total, shape))
 
 
@@ -191,14 +196,14 @@ def _time_until(law: Gaussian, tolerance: float, shape: Shape) -> float:
     return float(brentq(over, SHORTEST, LONGEST)) if over(LONGEST) < 0 else LONGEST
 
 
-def _fewest(first: float, ratio: float, total: float) -> int:
-    """The smallest number of steps that reach the end with no ratio larger than wanted."""
-    size, time, count = first, math.log1p(first), 1
-    while time < total:
-        size *= ratio
-        time += math.log1p(size)
-        count += 1
-    return count
+def _fewest(first: float, total: float, ratio: float, maximum: float) -> tuple[float, ...]:
+    """The shortest geometric plan within the ratio and the maximum."""
+    for count in range(1, MOST_STEPS + 1):
+        sizes = _geometric(first, count, total)
+        grown = sizes[1] / sizes[0] if count > 1 else 1.0
+        if grown <= ratio and sizes[-1] <= maximum:
+            return sizes
+    raise ValueError(f"more than {MOST_STEPS} steps would be needed; allow a larger ratio or maximum")
 
 
 def _geometric(first: float, count: int, total: float) -> tuple[float, ...]:
@@ -210,5 +215,5 @@ def _geometric(first: float, count: int, total: float) -> tuple[float, ...]:
     def time(log_ratio: float) -> float:
         return float(np.sum(np.log1p(first * np.exp(powers * log_ratio)))) - total
 
-    log_ratio = brentq(time, 0.0, total - math.log(first) + 1)
+    log_ratio = brentq(time, 0.0, (total - math.log(first) + 1) / (count - 1))
     return tuple(float(size) for size in first * np.exp(powers * log_ratio))

@@ -103,6 +103,17 @@ def test_the_count_chosen_is_the_smallest_within_the_ratio() -> None:
     assert shorter.sizes[1] / shorter.sizes[0] > 2.5
 
 
+def test_no_step_chosen_is_above_the_maximum() -> None:
+    """Few rows in high dimension are as far apart as N(0, I) is wide, so no noise only blurs them."""
+    rows = normal_rows(300, 40)
+    plan = fitted(rows, maximum=2.0)
+    assert plan.neighbours.width > 1
+    assert plan.sizes == (pytest.approx(math.expm1(plan.time / len(plan.sizes))),) * len(plan.sizes)
+    assert max(plan.sizes) <= 2 < math.expm1(plan.time / (len(plan.sizes) - 1))
+    fine = fitted(normal_rows(3000, 2), maximum=1.0)
+    assert fine.sizes[-1] <= 1 < fitted(normal_rows(3000, 2), count=len(fine.sizes) - 1).sizes[-1]
+
+
 def test_a_mean_alone_takes_the_time_of_its_closed_form() -> None:
     """½ e^{−2t} |m|² = tolerance, and the JKO chain's mean is there exactly."""
     law = Gaussian.of([3.0, 4.0], 1.0)
@@ -163,6 +174,8 @@ def test_a_law_that_is_there_already_gets_equal_tiny_steps() -> None:
         (normal_rows(10, 2), {"count": 0}, "count ≥ 1"),
         (normal_rows(10, 2), {"ratio": 1.0}, "ratio > 1"),
         (normal_rows(10, 2), {"tolerance": 0.0}, "tolerance > 0"),
+        (normal_rows(10, 2), {"maximum": 0.0}, "maximum > 0"),
+        (normal_rows(500, 1), {"ratio": 1 + 1e-9}, "more than 1000 steps"),
     ],
 )
 def test_what_cannot_be_planned_is_refused(rows: Array, words: dict[str, float], said: str) -> None:

@@ -1,4 +1,4 @@
-"""The code in docs/: blocks of Python under ``<!-- tested -->`` run, page by page, in the order they stand in."""
+"""The code in docs/: blocks of Python under ``<!-- tested -->`` run, page by page, in their order."""
 
 from __future__ import annotations
 

@@ -176,7 +176,7 @@ def test_a_new_chain_stopped_half_way_is_gone_on_with(inside: Path, monkeypatch:
     [
         (("old", "--chain", "old"), "is the chain itself"),
         (("nowhere", "--chain", "x"), "no chain there"),
-        (("partial", "--chain", "x"), "not complete: block 2 missing (not trained yet); run jko resume partial"),
+        (("partial", "--chain", "x"), "block 2 missing (not trained yet); run jko resume partial"),
         (("old", "--chain", "even"), "holds a chain of other settings"),
         (("old", "--chain", "data/chain"), "is the chain of params.yaml"),
         (("old",), "Missing option '--chain'"),

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from flows.cli import chains, compare, experiments, guarantees, models, schedules, sweeps, upkeep
+from flows.cli import chains, compare, experiments, guarantees, models, schedules, step_plans, sweeps, upkeep
 from jko.errors import JkoError
 
 
@@ -20,7 +20,7 @@ for command in (
     chains.train, chains.resume, chains.report, chains.status, chains.stage, guarantees.certify,
     models.sample, models.score, experiments.experiment, compare.runs, compare.tag, compare.compare,
     upkeep.plan, upkeep.verify, upkeep.prune, schedules.schedule, schedules.up, schedules.down,
-    sweeps.sweep, sweeps.cell,
+    sweeps.sweep, sweeps.cell, step_plans.steps, step_plans.refine, step_plans.reparametrise,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -1,0 +1,166 @@
+"""Commands that plan steps: fitted to data, halved, evened out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from flows.cli.chains import execute, explain, requested, resuming, settings_options, shown
+from flows.session import Job, check_input, nothing_to_do
+from flows.settings import project_root
+from jko.errors import InputError
+from tasks.adapters.layout import Layout
+from tasks.adapters.plan import make_plan, stored_config
+
+if TYPE_CHECKING:
+    from flows.step_plans import Change, Changed
+
+
+#: what :func:`plan_options` adds
+WANTED = ("count", "ratio", "maximum", "tolerance", "shape")
+
+
+def plan_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say what is wanted of fitted steps."""
+    positive = click.FloatRange(0, min_open=True)
+    for name, kind, default, said in (
+        (
+            "--shape",
+            click.Choice(["any", "gaussian"]),
+            "any",
+            "Whose KL is left: any law's, or a Gaussian's.",
+        ),
+        ("--tolerance", positive, 1e-3, "KL that may be left at the end, nats."),
+        ("--maximum", positive, 5.0, "Largest step where the number is chosen, and largest first one."),
+        ("--ratio", click.FloatRange(1, min_open=True), 3.0, "Largest growth from step to step, likewise."),
+        ("--count", click.IntRange(1, 1000), None, "Number of steps; chosen by default."),
+    ):
+        option = click.option(name, type=kind, default=default, show_default=default is not None, help=said)
+        command = option(command)
+    return command
+
+
+@click.command()
+@settings_options
+@plan_options
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def steps(*, chain: Path | None, file: Path | None, as_json: bool, **words: Any) -> None:
+    """Fit step sizes to data: the first to their finest scale, the last to what may be left at the end.
+
+    With --chain: to the data of that chain.
+    """
+    from flows.step_plans import fitted_plan
+
+    root = project_root()
+    wanted = {name: words.pop(name) for name in WANTED}
+    if chain is None:
+        config = requested(root, None, file, **words)[0].config
+    elif file or any(value not in (None, ()) for value in words.values()):
+        raise InputError(f"jko steps --chain {chain}: a chain has its own data; leave one out")
+    else:
+        config = stored_config(Layout.of(shown(chain), root))
+    found = fitted_plan(config, **wanted)
+    click.echo(json.dumps(found, indent=1)) if as_json else show_steps(found)
+
+
+def show_steps(found: dict[str, Any]) -> None:
+    """Print fitted steps for people."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    table = Table(title=f"{len(found['steps'])} steps for {found['rows']} rows", title_justify="left")
+    for name in ("block", "γ", "time so far", "blurs up to"):
+        table.add_column(name, justify="right")
+    for step in found["steps"]:
+        table.add_row(
+            str(step["index"]), f"{step['step_size']:.4g}", f"{step['time']:.3g}", f"{step['blurs']:.3g}"
+        )
+    console.print(table)
+    console.print(
+        f"nearest neighbours {found['nearest']:.3g} apart (median, standardised units, all rows), dimension "
+        f"{found['dimension']:.1f} of {found['dim']}: noise of {found['width']:.3g} blurs them",
+        soft_wrap=True,
+    )
+    console.print(f"left after Ornstein–Uhlenbeck time {found['time']:.3g}: {found['remainder']:.2g} nats")
+    click.echo(found["set"])
+
+
+def changing(command: Callable[..., None]) -> Callable[..., None]:
+    """The arguments of commands that make a chain from a finished one."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
+        click.option(
+            "--chain", "new", type=click.Path(path_type=Path), required=True, metavar="NEW",
+            help="Folder of the new chain.",
+        ),
+        click.argument("old", type=click.Path(path_type=Path), metavar="CHAIN"),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@click.command()
+@changing
+def refine(old: Path, new: Path, as_json: bool) -> None:
+    """Train the complete chain in CHAIN with every step as two of half its time, and compare."""
+    change("refine", old, new, as_json)
+
+
+@click.command()
+@changing
+def reparametrise(old: Path, new: Path, as_json: bool) -> None:
+    """Train the complete chain in CHAIN with steps that move the particles equally far, and compare."""
+    change("reparametrise", old, new, as_json)
+
+
+def change(how: Change, old: Path, new: Path, as_json: bool) -> None:
+    """Make a chain from a finished one, on from where it is, and print both side by side."""
+    from flows.compare import compare_runs
+    from flows.step_plans import changed_chain, compared_json, place_of
+
+    root = project_root()
+    parent, layout = Layout.of(shown(old), root), place_of(shown(new), root)
+    found = changed_chain(how, parent, layout)
+    command = resuming(layout)
+    bring_up(Job(layout.chain.name, found.config, layout, root, command, parent=parent, source=parent), found)
+    done = compare_runs(root, [str(parent.chain), str(layout.chain)], ())
+    if as_json:
+        click.echo(json.dumps(compared_json(done, parent, layout, found), indent=1))
+        return
+    from flows.cli.compare import show
+
+    show_change(found)
+    show(done)
+
+
+def bring_up(job: Job, found: Changed) -> None:
+    """Train what is missing of the new chain."""
+    from flows.step_plans import keep_start_of
+
+    plan = make_plan(job.config, job.layout, verify=True)
+    finished = nothing_to_do(job, plan)
+    if finished is not None:
+        click.echo(f"nothing to do: {finished.reason} ({job.layout.chain})", err=True)
+        return
+    check_input(job, plan)
+    explain(job, plan)
+    keep_start_of(found, job.layout, job.command)
+    execute(job, "report")
+
+
+def show_change(found: Changed) -> None:
+    """Print the new steps beside those they came from."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="steps", title_justify="left")
+    for name in ("block", "γ", "from block", "of γ"):
+        table.add_column(name, justify="right")
+    for k, (size, source) in enumerate(zip(found.config.step_sizes, found.sources, strict=True), start=1):
+        table.add_row(str(k), f"{size:.4g}", str(source), f"{found.old[source - 1]:.4g}")
+    Console(highlight=False).print(table)

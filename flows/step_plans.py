@@ -1,0 +1,247 @@
+"""Planned steps for data, and chains that go on from a finished one with other steps."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from jko.config import SMALLEST_STEP, Config, parse_config
+from jko.errors import ChainInUseError, InputError
+from tasks.adapters.layout import Layout
+from tasks.adapters.lock import is_held
+from tasks.adapters.plan import make_plan, planned, read_manifest, stored_config, stored_figures
+
+Change = Literal["refine", "reparametrise"]
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A chain wanted from a finished one.
+
+    Args:
+        config: its settings: new steps, everything else as it was.
+        old: step sizes of the finished chain.
+        sources: for every new block the old block, 1..N, that it starts from.
+        files: the weights that blocks 1, 2, … start from.
+    """
+
+    config: Config
+    old: tuple[float, ...]
+    sources: tuple[int, ...]
+    files: tuple[bytes, ...]
+
+
+def fitted_plan(config: Config, **wanted: Any) -> dict[str, Any]:
+    """Step sizes fitted to the training rows of some settings.
+
+    Args:
+        config: says which rows, and how they are prepared.
+        wanted: ``count``, ``ratio``, ``maximum``, ``tolerance``, ``shape`` of :func:`jko.step_plan.fitted`.
+
+    Returns:
+        ``{"rows", "dim", "nearest", "dimension", "width", "time", "remainder", "steps", "set"}``: a step is
+        ``{"index", "step_size", "time", "blurs"}``, and ``set`` the words that give jko train these steps.
+
+    Raises:
+        InputError: the data cannot be used, or show no scale.
+    """
+    import numpy as np
+
+    from jko.step_plan import fitted
+
+    rows = training_rows(config)
+    try:
+        plan = fitted(rows, seed=config.seed, **wanted)
+    except ValueError as error:
+        raise InputError(f"no plan can be fitted: {error}") from None
+    sizes = [float(f"{size:.4g}") for size in plan.sizes]
+    ends = np.cumsum(np.log1p(sizes))
+    words = ["--set", f"steps.sizes=[{','.join(map(str, sizes))}]", "--set", "steps.count=null"]
+    return {
+        "rows": len(rows),
+        "dim": rows.shape[1],
+        "nearest": plan.neighbours.distance,
+        "dimension": plan.neighbours.dimension,
+        "width": plan.neighbours.width,
+        "time": plan.time,
+        "remainder": plan.remainder,
+        "steps": [
+            {"index": k, "step_size": size, "time": float(end), "blurs": float(np.sqrt(-np.expm1(-2 * end)))}
+            for k, (size, end) in enumerate(zip(sizes, ends, strict=True), start=1)
+        ],
+        "set": shlex.join(words),
+    }
+
+
+def training_rows(config: Config) -> Any:
+    """The training rows without smoothed copies, standardised units, shape (rows, d).
+
+    Raises:
+        InputError: the data cannot be used.
+    """
+    import numpy as np
+
+    from tasks.adapters.plan import source_key
+    from tasks.datasets.prepare import prepare
+    from tasks.datasets.sources import SOURCES
+
+    source_key(config)  # refuses a file that is not there
+    prepared = prepare(SOURCES[config.data.source](config.data, config.seed), config)
+    originals = len(np.unique(prepared.arrays["train_rows"]))
+    return prepared.arrays["train"][:originals].astype(float)
+
+
+def changed_chain(change: Change, parent: Layout, layout: Layout) -> Changed:
+    """The chain that a finished one becomes with other steps.
+
+    Args:
+        change: ``refine``: every step as two; ``reparametrise``: steps of equal movement.
+        parent: the finished chain.
+        layout: where the new one shall be.
+
+    Raises:
+        InputError: the chain is not finished or not measured, or the place is taken.
+        ChainInUseError: a run works on the finished chain.
+    """
+    if parent.chain.resolve() == layout.chain.resolve():
+        raise InputError(f"{layout.chain} is the chain itself; give the new one another folder by --chain")
+    config = stored_config(parent)
+    chain = finished_blocks(config, parent)
+    old = config.step_sizes[: len(chain) - 1]
+    sizes = CHANGES[change](config, parent, chain, old)
+    if min(sizes) < SMALLEST_STEP:
+        raise InputError(
+            f"{parent.chain}: a step of {min(sizes):.3g} would come of it; the smallest is {SMALLEST_STEP:g}"
+        )
+    found = _started(config, parent, chain, sizes=sizes, old=old)
+    before = read_manifest(layout)
+    if before is not None and parse_config(before["config"]) != found.config:
+        raise InputError(f"{layout.chain} holds a chain of other settings; name a new folder by --chain")
+    return found
+
+
+def finished_blocks(config: Config, layout: Layout) -> tuple[str, ...]:
+    """Fingerprints of blocks 0..N of a chain, all of them committed.
+
+    Raises:
+        InputError: one is missing.
+        ChainInUseError: a run works on it.
+    """
+    if is_held(layout):
+        raise ChainInUseError(f"{layout.chain} is in use by a run; wait until it has ended, or stop it")
+    plan = make_plan(config, layout, verify=True)
+    if not plan.complete or plan.data_digest is None:
+        first = plan.missing[0]
+        name = f"block {first.index}" if first.index else "the data"
+        raise InputError(
+            f"{layout.chain} is not complete: {name} missing ({first.reason}); run jko resume {layout.chain}"
+        )
+    return planned(config, layout, plan.data_digest)[0]
+
+
+def _halved(
+    config: Config, parent: Layout, chain: tuple[str, ...], old: tuple[float, ...]
+) -> tuple[float, ...]:
+    from jko.step_plan import refined
+
+    return refined(old)
+
+
+def _evened(
+    config: Config, parent: Layout, chain: tuple[str, ...], old: tuple[float, ...]
+) -> tuple[float, ...]:
+    from jko.step_plan import reparametrised
+
+    movements = []
+    for k in range(1, len(chain)):
+        figures = stored_figures(config, parent, chain, k)
+        if figures is None:
+            raise InputError(
+                f"{parent.chain}: block {k} is not measured under its settings; run jko resume {parent.chain}"
+            )
+        movements.append(figures["movement"])
+    try:
+        return reparametrised(old, movements)
+    except ValueError:
+        still = next(k for k, moved in enumerate(movements, start=1) if not moved > 0)
+        raise InputError(
+            f"{parent.chain}: block {still} moves nothing, so equal movement says nothing of its step"
+        ) from None
+
+
+CHANGES: dict[Change, Callable[..., tuple[float, ...]]] = {"refine": _halved, "reparametrise": _evened}
+
+
+def _started(
+    config: Config,
+    parent: Layout,
+    chain: tuple[str, ...],
+    *,
+    sizes: tuple[float, ...],
+    old: tuple[float, ...],
+) -> Changed:
+    """New steps, each with the settings and the slowed weights of the old step that holds it."""
+    from math import log1p
+
+    from jko.step_plan import holders
+    from tasks.adapters.start_slowed import StartingPoint, digests_of, slowed_weights
+
+    sources = [source + 1 for source in holders(old, sizes)]
+    points = [
+        StartingPoint(source, log1p(size) / log1p(old[source - 1]))
+        for source, size in zip(sources, sizes, strict=True)
+    ]
+    files = slowed_weights(config, parent, chain, points)
+    values = config.model_dump(mode="json")
+    values["steps"] |= {"sizes": list(sizes), "count": None}
+    values["blocks"] = _overrides(config, sources)
+    values["start"] = {"weights": list(digests_of(files))}
+    return Changed(parse_config(values), old, tuple(sources), tuple(files))
+
+
+def _overrides(config: Config, sources: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """The blocks' own settings, beside their step sizes, under their new numbers."""
+    own = {
+        k: config.blocks[source].model_dump(mode="json", exclude_none=True, exclude={"step_size"})
+        for k, source in enumerate(sources, start=1)
+        if source in config.blocks
+    }
+    return {k: settings for k, settings in own.items() if settings}
+
+
+def compared_json(done: Any, parent: Layout, layout: Layout, found: Changed) -> dict[str, Any]:
+    """A changed chain and its comparison with the finished one, for scripts."""
+    from flows.compare import as_json
+    from flows.status import chain_status
+
+    return {
+        "parent": {"chain": str(parent.chain), "step_sizes": list(found.old)},
+        "chain": {"chain": str(layout.chain), "step_sizes": list(found.config.step_sizes)},
+        "sources": list(found.sources),
+        "status": chain_status(layout),
+        "comparison": as_json(done),
+    }
+
+
+def keep_start_of(found: Changed, layout: Layout, command: str) -> None:
+    """Put the weights to start from where training reads them; no one else may work there meanwhile."""
+    from tasks.adapters.lock import chain_lock
+    from tasks.adapters.start_slowed import keep_start
+
+    with chain_lock(layout, command):
+        keep_start(layout, found.files)
+
+
+def place_of(chain: Path, root: Path) -> Layout:
+    """The layout of the folder for a new chain.
+
+    Raises:
+        InputError: it is the chain that DVC owns, whose settings are those of params.yaml.
+    """
+    layout = Layout.of(chain, root)
+    if layout.owned_by_dvc:
+        raise InputError(f"{chain} is the chain of params.yaml; give the new one another folder by --chain")
+    return layout

@@ -14,7 +14,8 @@ from torch.nn import functional as F
 from jko.errors import InputError
 from jko.velocity import ACTIVATIONS, PAIRS
 
-#: name -> Lipschitz constant. silu'' = 0 where a tanh(a/2) = 2; silu' is 1/2 + a/4 there, here rounded up
+#: name -> largest slope Λ; the smallest is at least 1 − Λ. Where silu'' = 0, a tanh(a/2) = 2 and silu' is
+#: 1/2 + a/4, here rounded up
 LIPSCHITZ = {"silu": 1.0998393201288670, "softplus": 1.0, "tanh": 1.0}
 
 
@@ -73,11 +74,10 @@ class ContractionField(nn.Module):
     .. math:: f(x) = s\,(W_{L+1} h_L + A x) + b, \quad h_1 = \sigma(W_1 x + b_1), \quad
               h_{i+1} = \sigma(W_{i+1} h_i + b_{i+1}), \quad s = \min(1, c / \ell)
 
-    with :math:`\ell = \Lambda^L \prod_i \|W_i\|_2 + \|A\|_2`, where Λ is the Lipschitz constant of σ. The
-    bracket is ℓ-Lipschitz, so Lip f ≤ min(c, ℓ) < 1 whatever the weights are. There is one factor for the
-    sum instead of one for each layer: a steep hidden layer can be made up for by a small output layer,
-    which is what sharp transitions of f take, and every linear map with ‖A‖ ≤ c is an f as it is. The
-    output layer and A start at zero, so a new f is zero.
+    with ℓ a Lipschitz constant of the bracket (:func:`layers_bound`), so Lip f ≤ min(c, ℓ) < 1 whatever the
+    weights are. There is one factor for the sum instead of one for each layer: a steep hidden layer can be
+    made up for by a small output layer, which is what sharp transitions of f take, and every linear map with
+    ‖A‖ ≤ c is an f as it is. The output layer and A start at zero, so a new f is zero.
 
     Args:
         dim: dimension d of the state.
@@ -90,8 +90,8 @@ class ContractionField(nn.Module):
         InputError: the bound is not between 0 and 1.
 
     Source: invertible residual networks (arXiv:1811.00995) and Residual Flows (arXiv:1906.02735), which
-    divide each layer by a power iteration's estimate, from below, of its norm; here one division, by norms
-    from an eigendecomposition.
+    divide each layer by a power iteration's estimate, from below, of its norm; here one division, by a
+    bound of the whole from norms by eigendecomposition.
     """
 
     linear: nn.Linear
@@ -161,9 +161,43 @@ class ContractionField(nn.Module):
 
     def unscaled_bound(self) -> Tensor:
         """The bound ℓ before scaling: float64, shape (), on the host; nan for weights not finite."""
-        norms = [spectral_norm(layer.weight) for layer in self.layers]
-        steepness = LIPSCHITZ[self.activation] ** (len(norms) - 1)
-        return steepness * torch.stack(norms).prod() + spectral_norm(self.linear.weight)
+        weights = [layer.weight.to("cpu", torch.float64) for layer in self.layers]
+        return layers_bound(weights, self.linear.weight.to("cpu", torch.float64), LIPSCHITZ[self.activation])
+
+
+def layers_bound(weights: Sequence[Tensor], linear: Tensor, steepest: float) -> Tensor:
+    r"""A Lipschitz constant of a network plus a linear map A.
+
+    Slopes of the activations lie in :math:`[\tfrac12 - r, \tfrac12 + r]`, so the Jacobian is
+    :math:`A + W_{L+1} D_L W_L \cdots D_1 W_1` with :math:`D_i = \tfrac12 + E_i` and :math:`\|E_i\| \le r`.
+    Expanded and sorted by the last factor E of a term, with :math:`W_{i:j} = W_i \cdots W_{j+1}`,
+
+    .. math:: \ell = \|A + 2^{-L} W_{L+1:0}\| + \sum_{j=1}^{L} 2^{j-L} \|W_{L+1:j}\| \beta_j, \quad
+              \beta_i = r \sum_{j=0}^{i-1} 2^{j+1-i} \|W_{i:j}\| \beta_j, \quad \beta_0 = 1
+
+    Never more than :math:`\Lambda^L \prod \|W_i\| + \|A\|`, Λ = ½ + r, and equal to it only where the layers'
+    singular vectors are aligned.
+
+    Args:
+        weights: of the layers from input to output, float64, on the host.
+        linear: A, float64, on the host.
+        steepest: Λ, the largest slope of the activation; the smallest is 1 − Λ.
+
+    Returns:
+        Shape (), differentiable.
+
+    Source: Lipschitz certificates of averaged activations (Combettes and Pesquet, arXiv:1903.01014).
+    """
+    betas = [torch.ones((), dtype=torch.float64)]
+    for i, weight in enumerate(weights):
+        segment, total = weight, torch.zeros((), dtype=torch.float64)
+        output = i + 1 == len(weights)
+        for j in range(i, -1, -1):
+            segment = segment if j == i else segment @ weights[j] / 2
+            whole = linear + segment if output and j == 0 else segment
+            total = total + spectral_norm(whole) * betas[j]
+        betas.append(total if output else (steepest - 0.5) * total)
+    return betas[-1]
 
 
 def spectral_norm(weight: Tensor) -> Tensor:

@@ -144,7 +144,7 @@ def _link(source: Path, final: Path) -> None:
 
 
 def _network(config: Config) -> dict[str, Any]:
-    return config.network.model_dump(include=set(ARCHITECTURE))
+    return {name: getattr(config.network, name) for name in ARCHITECTURE}
 
 
 def _words(config: Config) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise, product
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from jko.contraction import LIPSCHITZ, ContractionField, spectral_norm
+from jko.contraction import LIPSCHITZ, ContractionField, layers_bound, spectral_norm
 from jko.errors import InputError
 from jko.velocity import PAIRS
 from tests import oracles
@@ -87,9 +88,33 @@ def test_the_bound_is_attained_by_aligned_weights(activation: str, steepest: flo
 @pytest.mark.parametrize("activation", LIPSCHITZ)
 def test_the_constants_of_the_activations_are_the_largest_slopes(activation: str) -> None:
     a = torch.linspace(-60, 60, 1_200_001, dtype=torch.float64)
-    slope = PAIRS[activation](a)[1].abs().max().item()
-    assert slope <= LIPSCHITZ[activation]
-    assert slope == pytest.approx(LIPSCHITZ[activation], abs=1e-8)
+    slopes, largest = PAIRS[activation](a)[1], LIPSCHITZ[activation]
+    assert slopes.max().item() <= largest
+    assert slopes.max().item() == pytest.approx(largest, abs=1e-8)
+    assert slopes.min().item() >= 1 - largest
+
+
+@pytest.mark.parametrize("steepest", [1.0, 1.1])
+@pytest.mark.parametrize("hidden", [(4,), (5, 3), (3, 4, 5)])
+def test_the_bound_of_the_layers_is_the_sum_over_all_ways_to_cut(
+    steepest: float, hidden: tuple[int, ...]
+) -> None:
+    """Every hidden layer is linear, slope ½, or cuts the product with at most Λ − ½: 2^L terms by hand."""
+    widths = (2, *hidden, 2)
+    weights = [normal(b, a, seed=i) for i, (a, b) in enumerate(pairwise(widths))]
+    linear, total = normal(2, 2, seed=9), 0.0
+    for cuts in product([False, True], repeat=len(hidden)):
+        norms, segment = [], weights[0]
+        for cut, weight in zip(cuts, weights[1:], strict=True):
+            norms += [segment] if cut else []
+            segment = weight if cut else weight @ segment / 2
+        norms.append(segment if any(cuts) else segment + linear)
+        sizes = [float(torch.linalg.matrix_norm(norm, 2)) for norm in norms]
+        total += math.prod(sizes) * (steepest - 0.5) ** sum(cuts)
+    found = float(layers_bound(weights, linear, steepest))
+    assert found == pytest.approx(total, rel=1e-12)
+    loose = steepest ** len(hidden) * math.prod(float(torch.linalg.matrix_norm(w, 2)) for w in weights)
+    assert found < 0.95 * (loose + float(torch.linalg.matrix_norm(linear, 2)))
 
 
 def test_a_linear_map_within_the_bound_is_itself_and_one_beyond_is_scaled() -> None:

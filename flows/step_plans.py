@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -111,6 +112,11 @@ def changed_chain(change: Change, parent: Layout, layout: Layout) -> Changed:
     config = stored_config(parent)
     chain = finished_blocks(config, parent)
     old = config.step_sizes[: len(chain) - 1]
+    if math.isinf(old[-1]):
+        raise InputError(
+            f"{parent.chain} ends with a free block, which has no step size to plan; "
+            "train it without (steps.free = off) first"
+        )
     sizes = CHANGES[change](config, parent, chain, old)
     if min(sizes) < SMALLEST_STEP:
         raise InputError(

@@ -6,12 +6,12 @@ import copy
 
 import torch
 
-from jko.block import Block
+from jko.invertible import InvertibleBlock
 
 
 @torch.no_grad()
-def slowed(block: Block, factor: float) -> Block:
-    r"""A copy of a block whose velocity is a multiple: :math:`v \to c\,v`.
+def slowed(block: InvertibleBlock, factor: float) -> InvertibleBlock:
+    r"""A copy of a block whose velocity, or whose f in x + f(x), is a multiple: :math:`v \to c\,v`.
 
     A linear field :math:`v = Ax` with factor c has the map :math:`e^{cA} = (e^A)^c`: of c = 1/2 two in a row
     make the old one. A field that depends on time more freely does so only nearly.
@@ -24,7 +24,7 @@ def slowed(block: Block, factor: float) -> Block:
     zero with them.
     """
     new, still = copy.deepcopy(block), copy.deepcopy(block)
-    still.field.reset_output()
+    still.reset_output()
     zero = still.state_dict()
     for name, value in new.state_dict().items():
         if value.is_floating_point():

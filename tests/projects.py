@@ -17,6 +17,8 @@ PARAMS = """
 seed: 0
 data: {source: moons, rows: 400}
 steps: {count: 2, first: 0.3}
+scheme: backward_euler
+target: {potential: standard_gaussian}
 network: {hidden: [8, 8]}
 solver: {steps: 3}
 training: {flow_matching_iterations: 20, iterations: 5, batch_size: 64}

@@ -51,6 +51,13 @@ class Content:
     curves: Mapping[int, pd.DataFrame]
 
     @property
+    def shown_as(self) -> str:
+        """What ``data`` is called in pictures."""
+        target = self.config.target
+        known = not target.standard and self.figures.get("target", {}).get("energy_distance") is not None
+        return f"target: {target.potential.replace('_', ' ')}" if known else "data"
+
+    @property
     def step_indices(self) -> range:
         """1..N."""
         return range(1, len(self.steps) + 1)

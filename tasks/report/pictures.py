@@ -28,7 +28,7 @@ def samples(content: Content) -> Figure:
 def _images_side_by_side(content: Content) -> Figure:
     figure = Figure(figsize=(9.5, 4.9))
     for place, (title, rows) in enumerate(
-        [("data", content.data), ("generated", content.generated)], start=1
+        [(content.shown_as, content.data), ("generated", content.generated)], start=1
     ):
         axes = figure.add_subplot(1, 2, place)
         axes.imshow(tiles(rows[:100], content.facts.image_shape or (1, 1)), cmap="gray_r")
@@ -43,7 +43,7 @@ def _planes_side_by_side(content: Content) -> Figure:
     low, high = np.quantile(content.data, [0.001, 0.999], axis=0)
     margin = 0.15 * (high - low)
     for place, (title, rows, colour) in enumerate(
-        [("data", content.data, DATA), ("generated", content.generated, MODEL)], start=1
+        [(content.shown_as, content.data, DATA), ("generated", content.generated, MODEL)], start=1
     ):
         axes = figure.add_subplot(1, 2, place)
         axes.scatter(
@@ -72,7 +72,7 @@ def _marginals(content: Content) -> Figure:
         axes = figure.add_subplot(down, across, i + 1)
         span = np.quantile(content.data[:, i], [0.002, 0.998])
         bins = [float(edge) for edge in np.linspace(span[0], span[1], 31)]
-        axes.hist(content.data[:, i], bins, density=True, color=DATA, alpha=0.45, label="data")
+        axes.hist(content.data[:, i], bins, density=True, color=DATA, alpha=0.45, label=content.shown_as)
         axes.hist(
             content.generated[:, i], bins, density=True, histtype="step", color=MODEL, lw=1.6,
             label="generated",
@@ -122,7 +122,9 @@ def _scatter_path(content: Content) -> Figure:
         )
         limit = 4.0 if content.config.data.standardise == "on" else max(4.0, np.abs(stages).max())
         axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal", xticks=[], yticks=[])
-        axes.set_title("data" if k == 0 else f"after block {k}")
+        axes.set_title(
+            ("data" if content.config.target.standard else "first law") if k == 0 else f"after block {k}"
+        )
     figure.tight_layout()
     return figure
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from jko.guarantee import ELSEWHERE
 from tasks.report.labels import MEASURED, Figures, clear, label_of, law_of, number, plus_minus, ratio
 
 #: level of the two-sample test
@@ -93,7 +94,7 @@ def remarks(certificate: Figures, entropy: Figures | None, given: list[str]) -> 
         else label_of(certificate, "certificate_c_propagated")
     )
     found = [
-        ("Two-sample test", _two_sample(whole["two_sample"]), MEASURED),
+        ("Two-sample test", _two_sample(whole), MEASURED),
         ("Number of steps", _steps(whole, given), label_of(certificate, "certificate_a") if counted else ""),
         ("Entropy of the data", _entropy(whole, entropy), bracket),
         ("End of the chain", f"By its stop rule: {whole['stopped']}." if whole["stopped"] else "", ""),
@@ -101,14 +102,16 @@ def remarks(certificate: Figures, entropy: Figures | None, given: list[str]) -> 
     return [remark for remark in found if remark[1]]
 
 
-def _two_sample(test: Figures | None) -> str:
+def _two_sample(whole: Figures) -> str:
+    test = whole["two_sample"]
     if test is None:
         return ""
+    law = "its target" if whole["reasons"].get("certificate_a") == ELSEWHERE else "N(0, I)"
     told = test["p"] <= LEVEL
     return (
         f"p = {number(test['p'])}: {test['rows']} held-out particles after the last block "
-        f"{'can' if told else 'cannot'} be told from the law it leads to by the energy distance, which is "
-        f"{number(test['statistic'])}; true samples stay below {number(test['null_quantile'])} in "
+        f"{'can' if told else 'cannot'} be told from {law} by the energy distance, which is "
+        f"{number(test['statistic'])}; true samples of {law} stay below {number(test['null_quantile'])} in "
         f"95 of 100 cases. "
         + ("The chain has not reached its reference." if told else "That is no proof that they are equal.")
     )

@@ -79,7 +79,9 @@ CASES = {
     "no blocks": Case(
         "train --preset smoke --set steps.count=0", ("steps.count", "greater than or equal to 1")
     ),
-    "unknown key": Case("train --preset smoke --set steps.number=3", ("steps.number", "count, first, max")),
+    "unknown key": Case(
+        "train --preset smoke --set steps.number=3", ("steps.number", "count, first, free, max")
+    ),
     "unknown top key": Case("train --preset smoke --set step.count=3", ("step", "steps")),
     "unknown block key": Case(
         "train --preset smoke --set blocks.2.iteration=3", ("blocks.2.iteration", "iterations")
@@ -88,7 +90,7 @@ CASES = {
     "not a number": Case("train --preset smoke --set steps.first=.nan", ("steps.first",)),
     "no value": Case("train --preset smoke --set steps.count", ("steps.count", "key=value")),
     "unknown preset": Case(
-        "train --preset nope", ("'nope'", "digits, gaussian, moons, rose, smoke, tabular")
+        "train --preset nope", ("'nope'", "digits, gaussian, moons, rose, sampling, smoke, tabular, targets")
     ),
     "unknown option": Case("train --prest smoke", ("--prest",)),
     "negative seed": Case("train --preset smoke --seed -1", ("seed", "-1")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,13 +14,12 @@ from benchmarks.budget import Budget
 from benchmarks.evaluate import LogDensity, Track
 from benchmarks.problems import Problem
 from flows.settings import PRESETS, merged, read_preset
-from jko.block import Block, Solver
+from jko.block import Block
 from jko.build import new_block
 from jko.calibrate import within
 from jko.chain import Chain, push_in_batches
 from jko.config import Config, Training, parse_config
 from jko.fit import fit_block
-from jko.invertible import InvertibleBlock
 from jko.residual import residual_data
 from jko.score import Score, mean_square, score_after
 from jko.seeds import counter_seed, generator
@@ -58,7 +57,7 @@ def fit(problem: Problem, budget: Budget, setting: Mapping[str, Any], seed: int,
     config = settings_of(kind_of(problem), setting, seed)
     train, validation = augmented(problem, config), problem.validation
     config = within(config, train, validation, budget.left)
-    blocks: list[InvertibleBlock] = []
+    blocks: list[Block] = []
     law = None if problem.score is None else _Law(problem.validation[:EPSILON_ROWS], problem.score)
     for k in range(1, len(config.step_sizes) + 1):
         block = new_block(config, k, problem.dim)
@@ -111,9 +110,9 @@ class _Polish:
         plan: its settings.
     """
 
-    def __init__(self, block: InvertibleBlock, plan: Training) -> None:
+    def __init__(self, block: Block, plan: Training) -> None:
         self.block, self.last = block, plan.flow_matching_iterations if plan.iterations else -1
-        self.start: InvertibleBlock | None = None
+        self.start: Block | None = None
 
     def look(self, iteration: int) -> None:
         """Called after every iteration of both phases."""
@@ -132,13 +131,13 @@ class _Law:
     def __init__(self, x: Tensor, score: Score) -> None:
         self.x, self.slope = x.double(), score(x.double())
 
-    def step(self, block: InvertibleBlock, start: InvertibleBlock | None) -> dict[str, Any]:
+    def step(self, block: Block, start: Block | None) -> dict[str, Any]:
         """Exact ε² of a step before and after its polish; the particles go on through the block."""
         before = None if start is None else self._push(start)[2]
         self.x, self.slope, after = self._push(block)
         return {"step_size": block.step_size, "epsilon_squared": after, "before_polish": before}
 
-    def _push(self, block: InvertibleBlock) -> tuple[Tensor, Tensor, dict[str, float]]:
+    def _push(self, block: Block) -> tuple[Tensor, Tensor, dict[str, float]]:
         """Particles after a block, the score there, and ε² with its standard error."""
         exact = copy.deepcopy(block).double()
         with torch.no_grad():
@@ -165,12 +164,11 @@ def settings_of(kind: str, setting: Mapping[str, Any], seed: int) -> Config:
     return parse_config({**values, "seed": seed})
 
 
-def density_of(blocks: Sequence[InvertibleBlock]) -> LogDensity:
+def density_of(blocks: list[Block]) -> LogDensity:
     """Log-density of the chain of these blocks, with a fine solver; further training does not change it."""
     fine = [copy.deepcopy(block) for block in blocks]
     for block in fine:
-        if isinstance(block, Block):
-            block.solver = Solver("rk4", max(FINE, block.solver.steps), block.solver.probes)
+        block.solver = type(block.solver)("rk4", max(FINE, block.solver.steps), block.solver.probes)
     dim = fine[0].dim
     chain = Chain(fine, torch.zeros(dim), torch.ones(dim))
 

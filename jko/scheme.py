@@ -152,7 +152,7 @@ class Step:
 
 
 def _map_and_trace(block: InvertibleBlock, x: Tensor, draw: torch.Generator | None) -> tuple[Tensor, Tensor]:
-    """T(x) and tr ∇T(x) in x alone, by tangents along its axes up to :data:`EXACT_LIMIT`, else one of signs."""
+    """T(x) and tr ∇T(x), by tangents along the axes up to :data:`EXACT_LIMIT`, else along random signs."""
     state, still = block.state_of(x), torch.zeros_like(x)
     dim = state.shape[1]
     if dim <= EXACT_LIMIT:

@@ -59,7 +59,7 @@ def drift(layout: Layout, config: Config) -> dict[str, float]:
         rows = rows[np.sort(draw.choice(len(rows), LARGEST, replace=False))]
     if facts.smoothing:
         draw = np.random.default_rng(counter_seed(old.seed, "smoothing", "drift"))
-        standard = (rows - np.array(facts.shift)) / np.array(facts.scale)
+        standard = (rows - np.array(facts.shift)) / np.array(facts.scale)  # a smoothed chain has no context
         rows = ornstein_uhlenbeck(standard, facts.smoothing, draw) * np.array(facts.scale) + facts.shift
     values = -chain.log_prob(torch.from_numpy(rows), seed=old.seed)[0].double().cpu().numpy()
     tested = read_json(layout.metrics)
@@ -86,7 +86,7 @@ def unseen(rows: Array, layout: Layout, facts: DataFacts) -> Array:
     """The rows that are in no part of a chain's data, or all if fewer than two are not."""
     fingerprint = (read_manifest(layout) or {})["fingerprints"][0]
     seen = np.concatenate([read_samples(layout, 0, fingerprint, part) for part in PARTS])
-    standard = ((rows - np.array(facts.shift)) / np.array(facts.scale)).astype(np.float32)
+    standard = ((rows - facts.row_shift) / facts.row_scale).astype(np.float32)
     new = ~np.isin(_as_bytes(standard), _as_bytes(seen))
     return rows[new] if new.sum() >= 2 else rows
 

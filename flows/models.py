@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,11 @@ from jko.chain import Chain
 from jko.config import Config, Data
 from jko.errors import InputError
 from jko.sampling import draw, log_density
+from jko.seeds import counter_seed
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import read_manifest, stored_config
-from tasks.adapters.store import DataFacts, load_chain, read_facts
+from tasks.adapters.store import DataFacts, load_chain, read_facts, read_some
+from tasks.datasets.context import asked_columns, context_of, context_table, given_context
 from tasks.datasets.files import load_file
 from tasks.datasets.laws import density_of
 from tasks.datasets.prepare import dequantise
@@ -35,18 +38,56 @@ def open_chain(layout: Layout) -> tuple[Config, Chain, DataFacts]:
     return config, load_chain(layout, config, fingerprints), read_facts(layout, fingerprints[0])
 
 
-def draw_samples(layout: Layout, rows: int, seed: int, output: Path) -> None:
-    """Write samples of a chain's model, data units, one column per dimension."""
+def draw_samples(layout: Layout, rows: int, seed: int, output: Path, *, given: Sequence[str] = ()) -> None:
+    """Write samples of a chain's model, data units, one column per dimension.
+
+    Those of a conditional chain have their context beside them, in the columns that ``jko score`` wants.
+
+    Args:
+        layout: the chain.
+        rows: how many.
+        seed: of the draws.
+        output: the file.
+        given: the context of all samples, as ``class=3``; contexts of training rows by default.
+
+    Raises:
+        InputError: a context that the chain has not, or no place to write.
+    """
     check_output(output)
     config, chain, facts = open_chain(layout)
     law = None if config.target.standard else density_of(config.data)
-    drawn = chain.sample(rows, seed=seed) if law is None else draw(chain, law, rows, seed=seed).y
-    values = drawn.double().cpu().numpy()
-    write_table(pd.DataFrame(values, columns=list(facts.columns)), output)
+    context = sampled_contexts(layout, facts, rows, seed, given=given)
+    if law is not None:
+        drawn = draw(chain, law, rows, seed=seed).y
+    else:
+        drawn = chain.sample(rows, context=None if context is None else torch.from_numpy(context), seed=seed)
+    frame = pd.DataFrame(drawn.double().cpu().numpy(), columns=list(facts.columns))
+    if context is not None:
+        frame = frame.join(context_table(context, facts.context_columns))
+    write_table(frame, output)
+
+
+def sampled_contexts(
+    layout: Layout, facts: DataFacts, rows: int, seed: int, *, given: Sequence[str]
+) -> Array | None:
+    """Contexts of samples, shape (rows, c), data units: one for all, or those of random training rows.
+
+    Raises:
+        InputError: words that name no context of the chain.
+    """
+    if given:
+        return np.tile(given_context(given, facts.context_columns), (rows, 1))
+    if not facts.context:
+        return None
+    fingerprint = (read_manifest(layout) or {})["fingerprints"][0]
+    count = facts.rows["source"]
+    stored = read_some(layout, 0, fingerprint, "train", slice(0, count))[:, facts.dim :].astype(float)
+    chosen = np.random.default_rng(counter_seed(seed, "contexts")).integers(count, size=rows)
+    return stored[chosen] * np.array(facts.context_scale) + np.array(facts.context_shift)
 
 
 def score_file(layout: Layout, file: Path, output: Path) -> tuple[int, float]:
-    """Write the log-density of every row of a file.
+    """Write the log-density of every row of a file; under a conditional chain, given the row's context.
 
     Columns that were dequantised for training get noise of the same width, fixed per row by
     the chain's seed, so that the values compare with the chain's test NLL.
@@ -74,20 +115,38 @@ def score_file(layout: Layout, file: Path, output: Path) -> tuple[int, float]:
 
 
 def columns_of(settings: Data, facts: DataFacts) -> Data:
-    """The settings of other data with the columns that a chain was trained on, where they have names."""
-    named = settings.file is not None and not settings.file.lower().endswith(".npy")
-    return settings.model_copy(update={"columns": facts.columns if named else None})
+    """The settings of other data with the columns that a chain was trained on, where they have names.
+
+    An NPY holds the columns of the state, then those of the context.
+    """
+    if settings.file is None:
+        return settings.model_copy(update={"columns": None})
+    asked = asked_columns(facts.context_columns)
+    named = not settings.file.lower().endswith(".npy")
+    if not named:
+        asked = tuple(f"x{facts.dim + i}" for i in range(len(asked)))
+    return settings.model_copy(update={"columns": facts.columns if named else None, "context": asked or None})
 
 
 def rows_of(table: Table, facts: DataFacts, seed: int) -> Array:
     """The rows of a table as a chain takes them, dequantised as its own, data units.
 
+    Returns:
+        Shape (rows, d + c), with the context where the chain has one.
+
     Raises:
-        InputError: the table has another number of columns.
+        InputError: the table has another number of columns, or a class that the chain has not.
     """
     if table.rows.shape[1] != facts.dim:
         raise InputError(f"{table.name}: {table.rows.shape[1]} columns; the chain has {facts.dim}")
-    return dequantise(table.rows, np.array(facts.grid), seed)
+    context = context_of(table, facts.context_columns)
+    if context.shape[1] != facts.context:
+        raise InputError(
+            f"{table.name}: a context of {context.shape[1]} columns; the chain has {facts.context} "
+            f"({', '.join(asked_columns(facts.context_columns)) or 'it is not conditional'})"
+        )
+    rows = dequantise(table.rows, np.array(facts.grid), seed)
+    return np.concatenate([rows, context], axis=1) if facts.context else rows
 
 
 def check_output(path: Path) -> None:

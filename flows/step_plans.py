@@ -78,7 +78,7 @@ def fitted_plan(config: Config, **wanted: Any) -> dict[str, Any]:
 
 
 def training_rows(config: Config) -> Any:
-    """The training rows without smoothed copies, standardised units, shape (rows, d).
+    """The training rows without smoothed copies and context, standardised units, shape (rows, d).
 
     Raises:
         InputError: the data cannot be used.
@@ -90,9 +90,10 @@ def training_rows(config: Config) -> Any:
     from tasks.datasets.sources import SOURCES
 
     source_key(config)  # refuses a file that is not there
-    prepared = prepare(SOURCES[config.data.source](config.data, config.seed), config)
+    table = SOURCES[config.data.source](config.data, config.seed)
+    prepared = prepare(table, config)
     originals = len(np.unique(prepared.arrays["train_rows"]))
-    return prepared.arrays["train"][:originals].astype(float)
+    return prepared.arrays["train"][:originals, : len(table.columns)].astype(float)
 
 
 def changed_chain(change: Change, parent: Layout, layout: Layout) -> Changed:

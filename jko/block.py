@@ -59,6 +59,11 @@ class Block(InvertibleBlock):
         return self.field.dim
 
     @property
+    def context(self) -> int:
+        """Columns c of the context behind the state, which the map leaves as they are."""
+        return getattr(self.field, "context", 0)
+
+    @property
     def velocity(self) -> VelocityField:
         """The field v(x, t)."""
         return self.field

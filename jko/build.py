@@ -29,23 +29,25 @@ def torch_dtype(config: Config) -> torch.dtype:
     return {"float32": torch.float32, "float64": torch.float64}[config.runtime.dtype]
 
 
-def new_block(config: Config, k: int, dim: int) -> InvertibleBlock:
+def new_block(config: Config, k: int, dim: int, *, context: int = 0) -> InvertibleBlock:
     """Block k with the initial weights of its seed: the identity map.
 
     Args:
         config: settings of the run.
         k: index of the block, 1..N.
         dim: dimension d of the state.
+        context: columns c of the context; a residual block takes none.
     """
-    build = {"ode": _ode_block, "residual": _residual_block}[config.network.kind]
-    return build(config, k, dim).to(device=config.runtime.device, dtype=torch_dtype(config))
+    residual = config.network.kind == "residual"
+    block = _residual_block(config, k, dim) if residual else _ode_block(config, k, dim, context)
+    return block.to(device=config.runtime.device, dtype=torch_dtype(config))
 
 
-def _ode_block(config: Config, k: int, dim: int) -> InvertibleBlock:
+def _ode_block(config: Config, k: int, dim: int, context: int) -> InvertibleBlock:
     network = config.network_of(k)
     field = VelocityField(
         dim, network.hidden, network.activation, fourier=network.fourier,
-        fourier_scale=network.fourier_scale, generator=generator(config.seed, k, "init"),
+        fourier_scale=network.fourier_scale, context=context, generator=generator(config.seed, k, "init"),
     )  # fmt: skip
     return Block(field, config.step_sizes[k - 1], solver_of(config, field))
 

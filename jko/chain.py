@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
+from jko.context import joined, state_of
+from jko.errors import InputError
 from jko.invertible import InvertibleBlock, Pushed
 from jko.objective import potential
 from jko.seeds import generator
@@ -27,13 +29,16 @@ class Chain(nn.Module):
     .. math:: \log q_0(x) = \log q(x_N) + \sum_k \log|\det \nabla T_k(x_{k-1})| - \sum_i \log scale_i
 
     Positions that enter ``forward`` and leave ``inverse`` and ``sample`` are in data units, and
-    so are log-densities.
+    so are log-densities. A conditional chain has a context u of c numbers behind every row; x given u is
+    what it models, and all log-densities are those of x given u. ``forward`` and ``inverse`` pass u along:
+    theirs are rows of d + c columns, at both ends. ``log_prob`` and ``sample`` take it apart.
 
     Args:
         blocks: the blocks in forward order.
-        shift: subtracted from the data, shape (d,).
-        scale: the data are divided by it, shape (d,).
+        shift: subtracted from the data, shape (d + c,).
+        scale: the data are divided by it, shape (d + c,).
         reference: log q, of N(0, I) by default.
+        context: c.
     """
 
     shift: Tensor
@@ -45,9 +50,11 @@ class Chain(nn.Module):
         shift: Tensor,
         scale: Tensor,
         reference: Reference = reference_log_prob,
+        *,
+        context: int = 0,
     ) -> None:
         super().__init__()
-        self.reference = reference
+        self.reference, self.context = reference, context
         self.blocks = nn.ModuleList(blocks)
         self.register_buffer("shift", shift)
         self.register_buffer("scale", scale)
@@ -60,10 +67,19 @@ class Chain(nn.Module):
     @property
     def dim(self) -> int:
         """Dimension d of the data."""
-        return self.shift.shape[0]
+        return self.shift.shape[0] - self.context
+
+    @property
+    def log_det_of_scale(self) -> Tensor:
+        """The standardisation's log-determinant, −Σ log scale over the state, nats, shape ()."""
+        return -torch.log(self.scale[: self.dim]).sum()
+
+    def reference_log_prob(self, z: Tensor) -> Tensor:
+        """The log-density log q of the state of rows at the chain's end, shape (rows, d + c) to (rows,)."""
+        return self.reference(state_of(z, self.dim))
 
     def standardise(self, x: Tensor) -> Tensor:
-        """Data units to standardised units, shape (batch, d), in the blocks' dtype.
+        """Data units to standardised units, shape (batch, d + c), in the blocks' dtype.
 
         The subtraction is done in the dtype of ``shift``: give it in float64 where the data's
         offset is large against their spread.
@@ -80,7 +96,7 @@ class Chain(nn.Module):
         """Data → reference; ``log_det`` includes the standardisation's.
 
         Args:
-            x: rows in data units, shape (rows, d).
+            x: rows in data units, shape (rows, d + c).
             batch: rows pushed at a time.
             seed: seed of the probes, where blocks use them.
 
@@ -88,7 +104,7 @@ class Chain(nn.Module):
             x_N in standardised units, log|det| in nats and its standard error, all rows.
         """
         y = self.standardise(x)
-        log_det = -torch.log(self.scale).sum().expand(len(y))
+        log_det = self.log_det_of_scale.expand(len(y))
         variance = torch.zeros_like(log_det)
         for k, block in enumerate(self, start=1):
             pushed = push_in_batches(block, y, batch, generator(seed, k, "probes"))
@@ -98,7 +114,7 @@ class Chain(nn.Module):
 
     @torch.no_grad()
     def inverse(self, z: Tensor, *, batch: int = 4096) -> Tensor:
-        """Reference → data, deterministic: x in data units for z, shapes (rows, d)."""
+        """Reference → data, deterministic: x in data units for z, shapes (rows, d + c)."""
         parts = []
         for rows in z.to(device=self.shift.device, dtype=self.dtype).split(batch):
             y = rows
@@ -107,25 +123,57 @@ class Chain(nn.Module):
             parts.append(y * self.scale + self.shift)
         return torch.cat(parts)
 
-    def log_prob(self, x: Tensor, *, batch: int = 4096, seed: int = 0) -> tuple[Tensor, Tensor]:
-        """Log-density of rows under the model q_0.
+    def log_prob(
+        self, x: Tensor, *, context: Tensor | None = None, batch: int = 4096, seed: int = 0
+    ) -> tuple[Tensor, Tensor]:
+        """Log-density of rows under the model q_0, given their context.
 
         Args:
-            x: rows in data units, shape (rows, d).
+            x: rows in data units, shape (rows, d), or (rows, d + c) with the context in them.
+            context: the context in data units, where it is given apart: shape (c,) or (rows, c).
             batch: rows at a time.
             seed: seed of the probes, where blocks use them.
 
         Returns:
             log q_0(x) in nats with respect to Lebesgue measure in data units, shape (rows,), and
             its standard error (zero where the log-determinants are exact).
-        """
-        pushed = self(x, batch=batch, seed=seed)
-        return self.reference(pushed.x) + pushed.log_det, pushed.log_det_se
 
-    def sample(self, rows: int, *, seed: int = 0, batch: int = 4096) -> Tensor:
-        """Draw from the model: the inverse of standard normal draws, shape (rows, d)."""
+        Raises:
+            InputError: a context of another width, or none where one is needed.
+        """
+        pushed = self(self._rows(x, context), batch=batch, seed=seed)
+        return self.reference_log_prob(pushed.x) + pushed.log_det, pushed.log_det_se
+
+    def sample(self, rows: int, *, context: Tensor | None = None, seed: int = 0, batch: int = 4096) -> Tensor:
+        """Draw from the model: the inverse of standard normal draws.
+
+        Args:
+            rows: how many.
+            context: what the rows are conditioned on, data units, shape (c,) or (rows, c).
+            seed: of the draws.
+            batch: rows at a time.
+
+        Returns:
+            Shape (rows, d), data units.
+
+        Raises:
+            InputError: a context of another width, or none where one is needed.
+        """
         z = torch.randn(rows, self.dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-        return self.inverse(z, batch=batch)
+        if self.context and context is not None:
+            start = self.dim
+            context = (context.to(self.shift) - self.shift[start:]) / self.scale[start:]
+        return state_of(self.inverse(self._rows(z, context), batch=batch), self.dim)
+
+    def _rows(self, state: Tensor, context: Tensor | None) -> Tensor:
+        """Rows of d + c columns from a state and a context."""
+        found = joined(state, context, self.context)
+        if self.context and found.shape[-1] != self.dim + self.context:
+            raise InputError(
+                f"the chain is conditional: {len(state)} rows of {state.shape[-1]} numbers need a context of "
+                f"{self.context} more"
+            )
+        return found
 
 
 @torch.no_grad()

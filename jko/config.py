@@ -19,11 +19,22 @@ from jko.schedule import step_sizes
 NUMERICS = 1
 #: a smaller step moves float32 particles by less than their rounding
 SMALLEST_STEP = 1e-6
+#: the context that is a row's class, and the name of its column
+CLASS = "class"
+#: sources that can have a context, and those whose rows have a class
+CONTEXT_SOURCES, CLASS_SOURCES = ("file", "digits", "breast_cancer"), ("digits", "breast_cancer")
 
 
 def _switch(value: Any) -> Any:
     """YAML 1.1 readers turn a bare on/off into a boolean; turn it back."""
     return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+
+
+def _context(value: Any) -> Any:
+    """One word that is not ``class`` is a mistake for a list of one column."""
+    if isinstance(value, str) and value != CLASS:
+        raise ValueError(f"data.context = {value!r}: give class, or columns in a list, as in [{value}]")
+    return value
 
 
 Switch = Annotated[Literal["on", "off"], BeforeValidator(_switch)]
@@ -72,6 +83,9 @@ class Data(Section):
     ``smoothing`` is an Ornstein-Uhlenbeck time δ in standardised units: every row X becomes
     e^{-δ}X + √(1 − e^{-2δ}) Z, so that the chain models a law with a density where the data have
     none (see :func:`jko.smoothing.ornstein_uhlenbeck`); 0 leaves the rows as they are.
+
+    ``context`` makes the flow conditional: names of columns of a table (covariates, standardised, never
+    dequantised), or ``class`` for the class of the rows of digits or breast_cancer.
     """
 
     source: Literal[
@@ -88,6 +102,30 @@ class Data(Section):
     split: Split = Split()
     augment: Augment = Augment()
     smoothing: Annotated[float, Field(ge=0, le=5, allow_inf_nan=False)] = 0.0
+    context: Annotated[
+        Annotated[tuple[str, ...], Field(min_length=1)] | Literal["class"] | None, BeforeValidator(_context)
+    ] = None
+
+    @model_validator(mode="after")
+    def _conditional(self) -> Data:
+        if self.context is None:
+            return self
+        if self.source not in CONTEXT_SOURCES:
+            raise ValueError(f"data.context is for data.source = {', '.join(CONTEXT_SOURCES)}")
+        if self.context == CLASS and self.source not in CLASS_SOURCES:
+            raise ValueError(
+                f"data.context = class is for data.source = {', '.join(CLASS_SOURCES)}; "
+                "name the columns of a file in a list, as in [age, dose]"
+            )
+        if len(set(self.context)) < len(self.context) and self.context != CLASS:
+            raise ValueError(f"data.context names a column twice: {', '.join(self.context)}")
+        if self.columns and (twice := set(self.columns) & set(self.context)):
+            raise ValueError(
+                f"column {min(twice)!r} is in data.columns and in data.context; it can be one only"
+            )
+        if self.smoothing:
+            raise ValueError("data.smoothing and data.context do not go together; set one of them only")
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Data:
@@ -351,6 +389,21 @@ class Config(Section):
             )
         if self.target.potential == "none" and not self.target.interaction and self.target.entropy == "off":
             raise ValueError("target: potential none, interaction 0 and entropy off leave nothing to descend")
+        return self
+
+    @model_validator(mode="after")
+    def _conditional(self) -> Config:
+        if self.data.context is None:
+            return self
+        if self.network.kind != "ode":
+            raise ValueError("data.context: residual blocks take no context; set network.kind = ode")
+        if not self.target.standard:
+            raise ValueError("data.context: a chain to another target than N(0, I) takes no context")
+        if self.measure.pairing != "block":
+            raise ValueError(
+                f"measure.pairing = {self.measure.pairing} pairs rows of different contexts; "
+                "with data.context it is block"
+            )
         return self
 
     @property

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from jko.config import Training
+from jko.context import with_context
 from jko.errors import InputError, NumericalError
 from jko.fit_state import (
     Checkpoints,
@@ -58,7 +59,7 @@ def flow_matching_loss(
 
     Args:
         block: its field is regressed, its step size sets the time of the noising.
-        x: samples, shape (batch, d).
+        x: samples, shape (batch, d + c); a context is that of the copy, too, and no part of the error.
         draw: source of s and the noise.
         step: what noises; the Ornstein–Uhlenbeck process by default.
 
@@ -70,11 +71,11 @@ def flow_matching_loss(
     """
     if block.velocity is None:
         raise InputError("flow matching regresses a velocity field, and this kind of block has none")
-    y = step.pair(x, block.step_size, draw)
+    y = with_context(step.pair(block.state_of(x), block.step_size, draw), x)
     offset = torch.rand((), generator=draw, dtype=x.dtype)
     s = ((torch.arange(len(x), dtype=x.dtype) / len(x) + offset) % 1).to(x.device)
     position = x + s[:, None] * (y - x)
-    return ((block.velocity(position, s) - (y - x)) ** 2).mean()
+    return (block.state_of(block.velocity(position, s) - (y - x)) ** 2).mean()
 
 
 def fit_block(
@@ -210,8 +211,9 @@ class _Run:
         rows = torch.randint(len(self.train), (self.settings.batch_size,), generator=draw)
         batch = self.train[rows.to(self.train.device)]
         if self.settings.jitter:
-            noise = torch.randn(batch.shape, generator=draw, dtype=batch.dtype).to(batch.device)
-            batch = batch + self.settings.jitter * noise
+            state = self.block.state_of(batch)
+            noise = torch.randn(state.shape, generator=draw, dtype=batch.dtype).to(batch.device)
+            batch = with_context(state + self.settings.jitter * noise, batch)
         if name == "flow_matching":
             loss = flow_matching_loss(self.block, batch, draw, step=self.step)
         else:

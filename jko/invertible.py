@@ -10,6 +10,8 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from jko.context import state_of
+
 
 @dataclass(frozen=True)
 class Pushed:
@@ -59,6 +61,9 @@ class Probes:
 class InvertibleBlock(nn.Module, ABC):
     """An invertible map T of one JKO step, whatever computes it.
 
+    With a context of c numbers, rows have d + c columns wherever shapes below say d: the last c are passed
+    through, and Jacobians, divergences and log-determinants are in the first d, the context held fixed.
+
     Training, measures and stores ask for no more than this. Weights are those of ``state_dict``. A row's
     image and preimage depend on no other row.
     """
@@ -70,6 +75,15 @@ class InvertibleBlock(nn.Module, ABC):
     @abstractmethod
     def dim(self) -> int:
         """Dimension d of the state."""
+
+    @property
+    def context(self) -> int:
+        """Columns c of the context behind the state; 0 where T is conditioned on nothing."""
+        return 0
+
+    def state_of(self, rows: Tensor) -> Tensor:
+        """The first d columns, shape (…, d + c) to (…, d); the rows themselves without a context."""
+        return state_of(rows, self.dim) if self.context else rows
 
     @property
     def velocity(self) -> Callable[[Tensor, Tensor], Tensor] | None:

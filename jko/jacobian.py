@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from jko.context import with_context
 from jko.invertible import InvertibleBlock
 
 
@@ -60,10 +61,14 @@ def asymmetry(block: InvertibleBlock, x: Tensor) -> Asymmetry:
 
 
 def jacobian(block: InvertibleBlock, x: Tensor) -> Tensor:
-    """∇T at each row by reverse mode, shape (rows, d, d): entry (i, j) is ∂T_i/∂x_j."""
+    """∇T at each row by reverse mode, (rows, d, d): entry (i, j) is ∂T_i/∂x_j, the context held fixed."""
     frozen = copy.deepcopy(block).requires_grad_(False)  # half the time of one that keeps a graph
+
+    def image(state: Tensor, row: Tensor) -> Tensor:
+        return frozen.state_of(frozen.push_forward(with_context(state, row)[None])[0])
+
     parts = [
-        torch.func.vmap(torch.func.jacrev(lambda row: frozen.push_forward(row[None])[0]))(rows)
+        torch.func.vmap(torch.func.jacrev(image))(frozen.state_of(rows), rows)
         for rows in x.split(max(1, 8192 // x.shape[1]))
     ]
     return torch.cat(parts)

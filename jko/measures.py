@@ -12,6 +12,7 @@ from torch import Tensor
 
 from jko.chain import Chain, reference_log_prob
 from jko.config import Measure
+from jko.context import state_of
 from jko.densities import Estimate
 from jko.figures import BlockFigures
 from jko.functional import Functional, gaussian_reference
@@ -37,10 +38,10 @@ TOO_FEW = EpsilonSquared(math.nan, math.nan, "too few rows")
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Held-out particles of a block.
+    """Held-out particles of a block, with their context where there is one.
 
     Args:
-        x: samples of p_{k−1}, shape (rows, d).
+        x: samples of p_{k−1}, shape (rows, d + c).
         y: T_k(x) as stored, same rows in the same order.
         log_det: log|det ∇T_k(x)|, shape (rows,).
         log_det_se: its standard error over Hutchinson probes, shape (rows,).
@@ -73,7 +74,7 @@ def measure_block(
 
     Under another functional G than KL to N(0, I) the potential has the interaction's energy with it, the KL
     drop is that of G, ε and the Fisher information are of the gradient of δG/δρ, and what speaks of N(0, I)
-    only is not a number.
+    only is not a number. With a context every figure is of the laws given the context, averaged over it.
 
     Args:
         blocks: T_j … T_k; those before the last are needed only with ``score``.
@@ -86,11 +87,14 @@ def measure_block(
     """
     block, x, y = blocks[-1], rows.x, rows.y
     energy = functional or gaussian_reference()
+    start, end = block.state_of(x), block.state_of(y)
     zero = torch.zeros(len(x), dtype=torch.float64)
-    before, after = energy.per_row(x.double(), zero), energy.per_row(y.double(), zero)
+    before, after = energy.per_row(start.double(), zero), energy.per_row(end.double(), zero)
     entropy = energy.pressure_ratio(zero)
     drop = before - after + entropy * rows.log_det.double()
-    nll = -(rows.log_reference.double() if rows.log_reference is not None else reference_log_prob(y.double()))
+    nll = -(
+        rows.log_reference.double() if rows.log_reference is not None else reference_log_prob(end.double())
+    )
     nll = nll - rows.total_log_det.double()
     moved = ((y - x).double() ** 2).sum(-1)
     movement = float(moved.mean().sqrt())
@@ -108,11 +112,11 @@ def measure_block(
         log_det_se=float(rows.log_det_se.mean()),
         **_residuals(block, x, y, settings, energy),
         **_exact(blocks, x, y, score, energy),
-        **_identities(x.double(), y.double(), block.step_size if functional is None else math.nan),
+        **_identities(start.double(), end.double(), block.step_size if functional is None else math.nan),
         **_shape(block, x),
-        **_classified(y if functional is None else y[:0], seed),
+        **_classified(y if functional is None else y[:0], start.shape[1], seed),
         **_against(rows.rival if functional is None else None, nll),
-        **_moments(x, y, settings, standard=functional is None),
+        **_moments(start, end, settings, standard=functional is None),
         loss_potential=float(after.mean()),
         loss_potential_se=standard_error(after),
         loss_log_det=float(rows.log_det.double().mean()),
@@ -127,7 +131,9 @@ def _residuals(
 ) -> dict[str, Any]:
     """ε² in the pairings wanted and the Fisher information, by critics of one class."""
     x, y = x.cpu().double(), y.cpu().double()
-    error, fisher = measure_epsilon(x, y, block.step_size, settings.critic_centres, energy=energy)
+    error, fisher = measure_epsilon(
+        block.state_of(x), y, block.step_size, settings.critic_centres, energy=energy
+    )
     ot = TOO_FEW
     if settings.pairing != "block" and error is not TOO_FEW:
         end, back = optimal_back(x, y, settings.pairing)
@@ -155,20 +161,23 @@ def measure_epsilon(
 
     Args:
         x: back(y), shape (rows, d).
-        y: samples of p_k, shape (rows, d).
+        y: samples of p_k, shape (rows, d), or (rows, d + c) with the context that the critics may look at.
         step_size: γ_k.
         centres: number of Gaussian bumps wanted.
         energy: the functional; KL to N(0, I) by default.
     """
     energy = energy or gaussian_reference()
-    dim = y.shape[1]
-    features = dim + 1
+    dim = x.shape[1]
+    features = y.shape[1] + 1
     bumps = max(0, min(centres, len(y) // 20 - features))
     rows = min(len(y), CRITIC_BUDGET // ((features + bumps) * dim))
     if rows < 2 * features:
         return TOO_FEW, TOO_FEW
     x, y = x[:rows], y[:rows]
-    critics = [LinearCritic(y, centres=bumps, width=width) for width in (WIDTHS if bumps else WIDTHS[:1])]
+    critics = [
+        LinearCritic(y, dim=dim, centres=bumps, width=width) for width in (WIDTHS if bumps else WIDTHS[:1])
+    ]
+    y = state_of(y, dim)
     drift, weight = energy.drift(y), energy.pressure_ratio(torch.zeros_like(y[:, 0]))
     return _surest(critics, residual_data(x, y, step_size, drift), weight), _surest(critics, drift, weight)
 
@@ -210,7 +219,7 @@ def _identities(x: Tensor, y: Tensor, step_size: float) -> dict[str, Any]:
 
 
 def _shape(block: InvertibleBlock, x: Tensor) -> dict[str, Any]:
-    found = asymmetry(block, x[: max(2, JACOBIAN_BUDGET // x.shape[1])])
+    found = asymmetry(block, x[: max(2, JACOBIAN_BUDGET // block.state_of(x).shape[1])])
     return {
         "kappa": found.kappa,
         "kappa_se": found.kappa_se,
@@ -221,8 +230,8 @@ def _shape(block: InvertibleBlock, x: Tensor) -> dict[str, Any]:
     }
 
 
-def _classified(y: Tensor, seed: int) -> dict[str, Any]:
-    kl = kl_lower_bound(y, seed=seed) if len(y) >= FEWEST_ROWS else Estimate(math.nan, math.nan)
+def _classified(y: Tensor, dim: int, seed: int) -> dict[str, Any]:
+    kl = kl_lower_bound(y, dim=dim, seed=seed) if len(y) >= FEWEST_ROWS else Estimate(math.nan, math.nan)
     return {"kl_lower_classifier": kl.value, "kl_lower_classifier_se": kl.se}
 
 
@@ -249,7 +258,7 @@ def chain_inversion_error(chain: Chain, x: Tensor) -> float:
 
     Args:
         chain: the chain, with its own solver and dtype.
-        x: rows in data units, shape (rows, d).
+        x: rows in data units, shape (rows, d + c).
     """
     back = chain.inverse(chain(x).x)
     return root_mean_square(chain.standardise(back) - chain.standardise(x))

@@ -41,7 +41,7 @@ def jko_objective(block: InvertibleBlock, x: Tensor, generator: torch.Generator 
 
     Args:
         block: the map T, with its step size γ.
-        x: samples of p, shape (batch, d).
+        x: samples of p, shape (batch, d + c); with a context all terms are averages over it.
         generator: source of the probes, where the block uses them.
 
     Returns:
@@ -52,4 +52,4 @@ def jko_objective(block: InvertibleBlock, x: Tensor, generator: torch.Generator 
     """
     pushed = block(x, generator)
     transport = ((pushed.x - x) ** 2).sum(-1).mean() / (2 * block.step_size)
-    return JkoTerms(potential(pushed.x).mean(), pushed.log_det.mean(), transport)
+    return JkoTerms(potential(block.state_of(pushed.x)).mean(), pushed.log_det.mean(), transport)

@@ -70,8 +70,12 @@ class LinearCritic:
     Give held-out particles only: on those that trained the block it is near zero whatever ε is.
     The same critic serves ε in both pairings and, with u = ∇V, the relative Fisher information.
 
+    With a context behind the state, features are functions of both and derivatives along the state only: the
+    equation then holds for p' given the context, averaged over it.
+
     Args:
-        y: samples of p', shape (rows, d).
+        y: samples of p', shape (rows, d), or (rows, d + c) with a context.
+        dim: d; all columns by default.
         centres: number of Gaussian bumps, centred at the first rows, beside the affine class.
         ridge: r relative to tr(PᵀP/n)/K, for the bumps; the affine class needs (almost) none.
         width: of the bumps, in standard deviations of the data; 0 for .45 times the median distance
@@ -81,9 +85,20 @@ class LinearCritic:
     Source: derived, see theory.md.
     """
 
-    def __init__(self, y: Tensor, *, centres: int = 0, ridge: float = 1e-3, width: float = 0.0) -> None:
+    def __init__(
+        self,
+        y: Tensor,
+        *,
+        dim: int | None = None,
+        centres: int = 0,
+        ridge: float = 1e-3,
+        width: float = 0.0,
+    ) -> None:
         self.name = f"affine + {centres} RBF" if centres else "affine"
-        self.features, self.slopes = _features(y.double(), centres, width)
+        dim = y.shape[1] if dim is None else dim
+        self.features, self.slopes = _features(varying(y.double(), dim), centres, width)
+        if dim < y.shape[1]:
+            self.slopes = self.slopes[:, :, :dim]
         count, size = self.features.shape
         gram = self.features.T @ self.features / count
         strength = (ridge if centres else 1e-10) * gram.trace() / size
@@ -124,6 +139,13 @@ class LinearCritic:
 
     def _solve(self, values: Tensor) -> Tensor:
         return torch.linalg.solve_triangular(self.factor, values, upper=False)
+
+
+def varying(y: Tensor, dim: int) -> Tensor:
+    """Rows without the columns of the context that are the same in all of them, such as an absent class."""
+    if dim == y.shape[1]:
+        return y
+    return torch.cat([y[:, :dim], y[:, dim:][:, (y[:, dim:] != y[:1, dim:]).any(0)]], dim=1)
 
 
 def _features(y: Tensor, centres: int, relative: float) -> tuple[Tensor, Tensor]:

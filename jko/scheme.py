@@ -9,7 +9,8 @@ each scheme minimises its objective:
 * forward–backward, a gradient step of V and W and then a JKO step of the internal energy 𝒰:
   :math:`\mathcal U(T_\#p) + E|T - (x - \gamma b(x))|^2/(2\gamma)`.
 
-All need the entropy through log|det ∇T| or the divergence only, so no density.
+All need the entropy through log|det ∇T| or the divergence only, so no density. With a context (rows of d + c
+columns) p, T and G are those of the state given the context, averaged over it.
 
 Source: backward Euler as in arXiv:2310.17582 and arXiv:2212.14424; forward–backward arXiv:2002.03035; the
 objectives of the others are derived from their maps, see theory.md for the closed forms that test them.
@@ -25,6 +26,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from jko.context import with_context
 from jko.divergence import rademacher
 from jko.functional import Functional, gaussian_reference
 from jko.invertible import InvertibleBlock
@@ -110,7 +112,7 @@ class Step:
 
     def _backward(self, block: InvertibleBlock, x: Tensor, draw: torch.Generator | None) -> JkoTerms:
         pushed = block(x, draw)
-        energies = self.energy.energies(pushed.x, self._density(x) - pushed.log_det)
+        energies = self.energy.energies(block.state_of(pushed.x), self._density(x) - pushed.log_det)
         transport = ((pushed.x - x) ** 2).sum(-1).mean() / (2 * block.step_size)
         return JkoTerms(
             energies.potential + energies.interaction, pushed.log_det.mean(), transport,
@@ -120,15 +122,18 @@ class Step:
     def _forward(self, block: InvertibleBlock, x: Tensor, draw: torch.Generator | None) -> JkoTerms:
         y, trace = _map_and_trace(block, x, draw)
         transport = ((y - x) ** 2).sum(-1).mean() / (2 * block.step_size)
-        work = (self.energy.drift(x) * (y - x)).sum(-1).mean()
-        expansion = (self.energy.pressure_ratio(self._density(x)) * (trace - x.shape[1])).mean()
+        work = (self.energy.drift(block.state_of(x)) * block.state_of(y - x)).sum(-1).mean()
+        expansion = (
+            self.energy.pressure_ratio(self._density(x)) * (trace - block.state_of(x).shape[1])
+        ).mean()
         return self._described(block, x, work - expansion + transport, transport)
 
     def _forward_backward(self, block: InvertibleBlock, x: Tensor, draw: torch.Generator | None) -> JkoTerms:
         pushed = block(x, draw)
-        moved = x - block.step_size * self.energy.drift(x)
-        internal = self.energy.energies(pushed.x, self._density(x) - pushed.log_det).internal
-        proximal = ((pushed.x - moved) ** 2).sum(-1).mean() / (2 * block.step_size)
+        state, end = block.state_of(x), block.state_of(pushed.x)
+        moved = state - block.step_size * self.energy.drift(state)
+        internal = self.energy.energies(end, self._density(x) - pushed.log_det).internal
+        proximal = ((end - moved) ** 2).sum(-1).mean() / (2 * block.step_size)
         transport = ((pushed.x - x) ** 2).sum(-1).mean() / (2 * block.step_size)
         return self._described(block, x, internal + proximal, transport)
 
@@ -136,7 +141,7 @@ class Step:
     def _described(self, block: InvertibleBlock, x: Tensor, value: Tensor, transport: Tensor) -> JkoTerms:
         """The objective beside what the map does to potential and entropy."""
         pushed = block(x)
-        energies = self.energy.energies(pushed.x, -pushed.log_det)
+        energies = self.energy.energies(block.state_of(pushed.x), -pushed.log_det)
         return JkoTerms(
             energies.potential + energies.interaction, pushed.log_det.mean(), transport.detach(), value=value
         )
@@ -147,14 +152,17 @@ class Step:
 
 
 def _map_and_trace(block: InvertibleBlock, x: Tensor, draw: torch.Generator | None) -> tuple[Tensor, Tensor]:
-    """T(x) and tr ∇T(x), by tangents along all axes up to :data:`EXACT_LIMIT`, else along random signs."""
-    dim = x.shape[1]
+    """T(x) and tr ∇T(x), by tangents along the axes up to :data:`EXACT_LIMIT`, else along random signs."""
+    state, still = block.state_of(x), torch.zeros_like(x)
+    dim = state.shape[1]
     if dim <= EXACT_LIMIT:
-        directions = list(torch.eye(dim, dtype=x.dtype, device=x.device)[:, None].expand(-1, *x.shape))
+        axes = torch.eye(dim, dtype=x.dtype, device=x.device)
+        directions = list(axes[:, None].expand(-1, *state.shape))
     else:
-        directions = [rademacher(1, x, draw or torch.Generator().manual_seed(0))[0]]
+        directions = [rademacher(1, state, draw or torch.Generator().manual_seed(0))[0]]
     trace = torch.zeros_like(x[:, 0])
-    for direction in directions:
+    for along in directions:
+        direction = with_context(along, still)
         y, tangent = torch.func.jvp(block.push_forward, (x,), (direction,))[:2]
         trace = trace + (tangent * direction).sum(-1)
     return y, trace

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from jko.context import state_of
 from jko.divergence import FieldWithDivergence
 
 
@@ -86,6 +87,9 @@ class VelocityField(nn.Module):
     for fine-structured laws in low dimension). The output layer and A start at zero, so a new
     block is the identity.
 
+    With a context u of c numbers, positions are rows (x, u); :math:`C u` joins :math:`h_1` before σ and
+    :math:`D u` the output, D starting at zero. The velocity of u is zero, and the divergence is that in x.
+
     Args:
         dim: dimension d of the state.
         hidden: widths of the hidden layers, at least one.
@@ -93,6 +97,7 @@ class VelocityField(nn.Module):
         fourier: number of random frequencies; 0 for none.
         fourier_scale: standard deviation of the frequencies (radians per standardised unit); of
             several, the frequencies take one after the other in turn.
+        context: c, columns behind those of the state that condition the field; 0 for none.
         generator: source of the initial weights and frequencies.
     """
 
@@ -100,6 +105,8 @@ class VelocityField(nn.Module):
     time: nn.Linear
     linear: nn.Linear
     frequencies: Tensor
+    conditioning: nn.Linear
+    shift: nn.Linear
 
     def __init__(
         self,
@@ -109,10 +116,11 @@ class VelocityField(nn.Module):
         *,
         fourier: int = 0,
         fourier_scale: float | Sequence[float] = 3.0,
+        context: int = 0,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.dim, self.activation = dim, activation
+        self.dim, self.context, self.activation = dim, context, activation
         scales = torch.tensor([fourier_scale] if isinstance(fourier_scale, float | int) else fourier_scale)
         turn = torch.arange(fourier) % len(scales)
         frequencies = torch.randn(fourier, dim, generator=generator) * scales[turn, None]
@@ -121,12 +129,16 @@ class VelocityField(nn.Module):
         self.stack = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         self.time = nn.Linear(3, hidden[0], bias=False)
         self.linear = nn.Linear(dim, dim, bias=False)
+        if context:  # weights of their own, so that a field without context has those it always had
+            self.conditioning = nn.Linear(context, hidden[0], bias=False)
+            self.shift = nn.Linear(context, dim, bias=False)
         self._initialise(generator)
 
     def _initialise(self, generator: torch.Generator | None) -> None:
         """Fan-in uniform hidden layers; zero output layer and linear map."""
         with torch.no_grad():
-            for layer in [*self.layers[:-1], self.time]:
+            own = [self.conditioning] if self.context else []
+            for layer in [*self.layers[:-1], self.time, *own]:
                 bound = 1 / math.sqrt(layer.in_features)
                 layer.weight.uniform_(-bound, bound, generator=generator)
                 if layer.bias is not None:
@@ -148,8 +160,9 @@ class VelocityField(nn.Module):
 
     @torch.no_grad()
     def reset_output(self) -> None:
-        """Zero the output layer and A, so that v = 0 and the block is the identity."""
-        for zero in (self.layers[-1].weight, self.layers[-1].bias, self.linear.weight):
+        """Zero the output layer, A and D, so that v = 0 and the block is the identity."""
+        own = [self.shift.weight] if self.context else []
+        for zero in (self.layers[-1].weight, self.layers[-1].bias, self.linear.weight, *own):
             zero.zero_()
 
     @property
@@ -163,29 +176,35 @@ class VelocityField(nn.Module):
         angle = x @ self.frequencies.T
         return torch.cat([x, torch.cos(angle), torch.sin(angle)], dim=-1)
 
-    def _bias(self, t: Tensor) -> Tensor:
-        """Bias of the first hidden layer at a time, shape (hidden[0],), or (batch, hidden[0]) for times."""
+    def _bias(self, t: Tensor, given: Tensor | None) -> Tensor:
+        """Bias of the first hidden layer, shape (hidden[0],), or (batch, hidden[0]) for times or contexts."""
         tau = torch.stack([t, torch.cos(math.pi * t), torch.sin(math.pi * t)], dim=-1)
-        return self.layers[0].bias + self.time(tau.to(self.layers[0].bias.dtype))
+        bias = self.layers[0].bias + self.time(tau.to(self.layers[0].bias.dtype))
+        return bias if given is None else bias + self.conditioning(given)
 
-    def _first(self, features: Tensor, t: Tensor) -> Tensor:
+    def _first(self, features: Tensor, t: Tensor, given: Tensor | None) -> Tensor:
         """Pre-activation of the first hidden layer, shape (batch, hidden[0])."""
-        return _affine(features, self.layers[0].weight, self._bias(t))
+        return _affine(features, self.layers[0].weight, self._bias(t, given))
+
+    def _parts(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The state, shape (batch, d), and the context, shape (batch, c); ``None`` for c = 0."""
+        return (rows[..., : self.dim], rows[..., self.dim :]) if self.context else (rows, None)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Velocity at positions and times.
 
         Args:
-            x: positions, shape (batch, d).
+            x: positions, shape (batch, d + c).
             t: times in [0, 1], shape () or (batch,).
 
         Returns:
-            Velocities, shape (batch, d).
+            Velocities, shape (batch, d + c); 0 for the context.
         """
-        h = self.act(self._first(self._features(x), t))
+        x, given = self._parts(x)
+        h = self.act(self._first(self._features(x), t, given))
         for layer in self.layers[1:-1]:
             h = self.act(layer(h))
-        return self._output(h, x)
+        return self._output(h, x, given)
 
     def with_divergence(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         r"""Velocity and its exact divergence :math:`\sum_i \partial v_i / \partial x_i`.
@@ -195,11 +214,11 @@ class VelocityField(nn.Module):
         cheap as a forward pass in any dimension; otherwise d tangents are carried along.
 
         Args:
-            x: positions, shape (batch, d).
+            x: positions, shape (batch, d + c).
             t: times in [0, 1], shape () or (batch,).
 
         Returns:
-            Velocities, shape (batch, d), and divergences, shape (batch,).
+            Velocities, shape (batch, d + c), and divergences, shape (batch,).
         """
         return self.prepared()(x, t)
 
@@ -221,22 +240,23 @@ class VelocityField(nn.Module):
         The tangents :math:`\nabla v\, e` are carried along with the values.
 
         Args:
-            probes: e, shape (probes, batch, d).
+            probes: e, shape (probes, batch, d + c); what stands in the context's columns is not used.
 
         Returns:
-            A function of (x, t) giving velocities (batch, d) and estimates (batch, probes).
+            A function of (x, t) giving velocities (batch, d + c) and estimates (batch, probes).
         """
-        probe = probes.transpose(0, 1)  # (batch, probes, d), as are all tangents
+        probe = state_of(probes, self.dim).transpose(0, 1)  # (batch, probes, d), as are all tangents
         first = F.linear(probe, self.layers[0].weight[:, : self.dim])
         last = probe @ self.layers[-1].weight
         linear = (F.linear(probe, self.linear.weight) * probe).sum(-1)
         turning = probe @ self.frequencies.T
 
         def evaluate(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+            x, given = self._parts(x)
             features = self._features(x)
             tangent = first + self._turned(features, turning) if len(self.frequencies) else first
-            h, tangent = self._hidden(self._first(features, t), tangent)
-            return self._output(h, x), (tangent * last).sum(-1) + linear
+            h, tangent = self._hidden(self._first(features, t, given), tangent)
+            return self._output(h, x, given), (tangent * last).sum(-1) + linear
 
         return evaluate
 
@@ -247,16 +267,19 @@ class VelocityField(nn.Module):
         return F.linear(turned, self.layers[0].weight[:, self.dim :])
 
     def _one_layer(self, loop: Tensor, trace: Tensor, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        h, slope = self.pair(self._first(x, t))
-        return self._output(h, x), slope @ loop + trace
+        x, given = self._parts(x)
+        h, slope = self.pair(self._first(x, t, given))
+        return self._output(h, x, given), slope @ loop + trace
 
     def _two_layers(self, loop: Tensor, trace: Tensor, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        h1, slope1 = self.pair(self._first(x, t))
+        x, given = self._parts(x)
+        h1, slope1 = self.pair(self._first(x, t, given))
         h2, slope2 = self.pair(self.layers[1](h1))
-        return self._output(h2, x), (F.linear(slope1, loop) * slope2).sum(-1) + trace
+        return self._output(h2, x, given), (F.linear(slope1, loop) * slope2).sum(-1) + trace
 
     def _plain_tangents(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        return self._tangents(x, self._first(x, t), self.layers[0].weight.T)
+        x, given = self._parts(x)
+        return self._tangents(x, given, self._first(x, t, given), self.layers[0].weight.T)
 
     def _fourier_weights(self) -> tuple[Tensor, Tensor, Tensor]:
         r"""Weights of the first layer on x and on :math:`f = (\cos Bx, \sin Bx)`, and of its derivatives.
@@ -272,18 +295,19 @@ class VelocityField(nn.Module):
     def _fourier_tangents(
         self, plain: Tensor, weight: Tensor, turned: Tensor, x: Tensor, t: Tensor
     ) -> tuple[Tensor, Tensor]:
+        x, given = self._parts(x)
         angle = x @ self.frequencies.T
         features = torch.cat([torch.cos(angle), torch.sin(angle)], dim=-1)
-        first = torch.addmm(_affine(x, plain, self._bias(t)), features, weight.T)
+        first = torch.addmm(_affine(x, plain, self._bias(t, given)), features, weight.T)
         tangent = F.linear(features, turned, plain.T.flatten())
-        return self._tangents(x, first, tangent.unflatten(-1, (self.dim, -1)))
+        return self._tangents(x, given, first, tangent.unflatten(-1, (self.dim, -1)))
 
-    def _tangents(self, x: Tensor, a: Tensor, tangent: Tensor) -> tuple[Tensor, Tensor]:
+    def _tangents(self, x: Tensor, given: Tensor | None, a: Tensor, tangent: Tensor) -> tuple[Tensor, Tensor]:
         """On from the first layer, with the derivatives along the axes: shape ([batch,] d, width)."""
         h, tangent = self._hidden(a, tangent)
         # only the i-th entry of the derivative along axis i counts
         div = tangent.flatten(1) @ self.layers[-1].weight.flatten()
-        return self._output(h, x), div + self.linear.weight.diagonal().sum()
+        return self._output(h, x, given), div + self.linear.weight.diagonal().sum()
 
     def _hidden(self, a: Tensor, tangent: Tensor) -> tuple[Tensor, Tensor]:
         """On to the last hidden layer, with tangents of shape ([batch,] tangents, width)."""
@@ -294,5 +318,9 @@ class VelocityField(nn.Module):
             tangent = F.linear(tangent, layer.weight) * slope[:, None, :]
         return h, tangent
 
-    def _output(self, h: Tensor, x: Tensor) -> Tensor:
-        return self.layers[-1](h) + self.linear(x)
+    def _output(self, h: Tensor, x: Tensor, given: Tensor | None) -> Tensor:
+        """The velocity of rows, shape (batch, d + c)."""
+        velocity = self.layers[-1](h) + self.linear(x)
+        if given is None:
+            return velocity
+        return torch.cat([velocity + self.shift(given), torch.zeros_like(given)], dim=-1)

@@ -15,6 +15,7 @@ from jko.config import Config
 from tasks.adapters.commit import digest_of, read_json, write_json
 from tasks.adapters.layout import Layout
 from tasks.adapters.store import read_facts, read_samples, read_some
+from tasks.conditional_mixture import ConditionalMixture
 
 Array = NDArray[np.float64]
 #: rows that a mixture is fitted to, and that its settings are chosen by
@@ -26,26 +27,29 @@ REGULARISATION = (1e-6, 1e-2, 1e-1)
 
 
 def baseline_log_densities(
-    parts: Mapping[str, Array], components: Sequence[int], seed: int
+    parts: Mapping[str, Array], components: Sequence[int], seed: int, *, dim: int | None = None
 ) -> dict[str, Array]:
     """Log-densities of test rows under a Gaussian and a Gaussian mixture, nats, data units.
 
     Both have full covariances; regularisation, and for the mixture the number of components,
-    are chosen by the likelihood of the validation rows.
+    are chosen by the likelihood of the validation rows. With a context both are of the state given it
+    (see :class:`tasks.conditional_mixture.ConditionalMixture`).
 
     Args:
-        parts: ``train``, ``validation``, ``test`` rows, data units.
+        parts: ``train``, ``validation``, ``test`` rows, (rows, d + c), data units.
         components: numbers of components to try.
         seed: of the mixture's start.
+        dim: d; all columns by default.
     """
     shift, scale = parts["train"].mean(axis=0), parts["train"].std(axis=0)
+    scale[dim:] = np.where(scale[dim:] > 0, scale[dim:], 1.0)  # a class may have no training row
     used = {"train": FITTED_ROWS, "validation": CHOOSING_ROWS}
     rows = {name: (values[: used.get(name)] - shift) / scale for name, values in parts.items()}
-    log_det = np.log(scale).sum()
+    log_det = np.log(scale[:dim]).sum()
     usable = _usable(components, len(parts["train"]))
     return {
-        "gaussian": _best(rows, [1], seed).score_samples(rows["test"]) - log_det,
-        "mixture": _best(rows, usable, seed).score_samples(rows["test"]) - log_det,
+        "gaussian": _best(rows, [1], seed, dim=dim).score_samples(rows["test"]) - log_det,
+        "mixture": _best(rows, usable, seed, dim=dim).score_samples(rows["test"]) - log_det,
     }
 
 
@@ -68,7 +72,8 @@ def mixture_log_density(config: Config, layout: Layout, chain: tuple[str, ...]) 
         name: read_some(layout, 0, chain[0], "train", slice(*part)).astype(float)
         for name, part in parts.items()
     }
-    best = _best(rows, _usable(config.evaluation.mixture_components, count - first), config.seed)
+    usable = _usable(config.evaluation.mixture_components, count - first)
+    best = _best(rows, usable, config.seed, dim=facts.dim)
     validation = read_samples(layout, 0, chain[0], "validation").astype(float)
     scores = [best.score_samples(validation[i : i + PIECE]) for i in range(0, len(validation), PIECE)]
     values = np.concatenate(scores) - np.log(facts.scale).sum()
@@ -81,15 +86,22 @@ def _usable(components: Sequence[int], rows: int) -> Sequence[int]:
     return [count for count in components if count * 4 <= rows] or [1]
 
 
-def _best(rows: Mapping[str, Array], components: Sequence[int], seed: int) -> GaussianMixture:
-    """The mixture with the highest validation likelihood."""
+def _best(
+    rows: Mapping[str, Array], components: Sequence[int], seed: int, *, dim: int | None
+) -> GaussianMixture | ConditionalMixture:
+    """The mixture with the highest validation likelihood; of the first ``dim`` columns given the others."""
+    conditional = dim is not None and dim < rows["train"].shape[1]
     fitted = []
     # one thread: more of them wait for each other on matrices this small
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)
         for count in components:
             for ridge in REGULARISATION:
-                mixture = GaussianMixture(count, reg_covar=ridge, random_state=seed, max_iter=100)
+                mixture = (
+                    ConditionalMixture(dim, count, ridge=ridge, seed=seed)
+                    if dim is not None and conditional
+                    else GaussianMixture(count, reg_covar=ridge, random_state=seed, max_iter=100)
+                )
                 try:
                     mixture.fit(rows["train"][:FITTED_ROWS])
                 except ValueError:

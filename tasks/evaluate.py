@@ -16,6 +16,7 @@ from prefect import task
 from jko.build import target_of
 from jko.chain import Chain, push_in_batches
 from jko.config import Config
+from jko.context import state_of, with_context
 from jko.densities import Density
 from jko.measures import chain_inversion_error, standard_error
 from jko.sampling import draw, target_figures
@@ -40,6 +41,8 @@ FIGURES = "figures.json"
 TEST_ROWS = "test_rows.parquet"
 SAMPLE_ROWS = "sample_rows.parquet"
 PATH_ROWS = 512
+#: array of the contexts of the generated samples
+CONTEXT = "generated_context"
 #: rows kept of the generated and of the test rows, to be shown beside those of other chains
 SHOWN_ROWS = 1000
 
@@ -72,7 +75,8 @@ class Evaluation:
         figures: JSON figures.
         rows: per test row the log-densities in nats, data units.
         shown: the first generated and test rows, data units, with their ``part``.
-        arrays: generated samples and the paths of some particles, data units.
+        arrays: generated samples, with their contexts where they have some, and the paths of some particles,
+            data units.
     """
 
     figures: dict[str, Any]
@@ -91,15 +95,20 @@ def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> E
     chain = load_chain(layout, config, fingerprints)
     facts = read_facts(layout, fingerprints[0])
     parts = {
-        name: read_samples(layout, 0, fingerprints[0], name) * np.array(facts.scale) + np.array(facts.shift)
+        name: read_samples(layout, 0, fingerprints[0], name) * facts.row_scale + facts.row_shift
         for name in ("train", "validation", "test")
     }
     parts["train"] = parts["train"][: facts.rows["source"]]
     cuts, cuts_se = log_prob_of_cuts(chain, torch.from_numpy(parts["test"]), config.seed)
-    baselines = baseline_log_densities(parts, config.evaluation.mixture_components, config.seed)
+    components = config.evaluation.mixture_components
+    baselines = baseline_log_densities(parts, components, config.seed, dim=facts.dim)
+    states = {name: rows[:, : facts.dim] for name, rows in parts.items()}
+    contexts = drawn_contexts(config, parts["train"][:, facts.dim :])
     law = density_of(config.data) if not config.target.standard else None
     if law is None:
-        generated = chain.sample(config.evaluation.samples, seed=config.seed).double().cpu().numpy()
+        given = None if contexts is None else torch.from_numpy(contexts)
+        drawn = chain.sample(config.evaluation.samples, context=given, seed=config.seed)
+        generated = drawn.double().cpu().numpy()
         target: dict[str, Any] = {}
     else:
         generated, target = drawn_towards(config, chain, law)
@@ -111,7 +120,7 @@ def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> E
         "cuts": cut_figures(cuts),
         "baselines": {name: nll_figures(values, None, facts) for name, values in baselines.items()},
         "inversion_error_chain": chain_inversion_error(chain, torch.from_numpy(parts["validation"])),
-        "nearest_training_row": nearest_ratio(generated, parts) if law is None else None,
+        "nearest_training_row": nearest_ratio(generated, states) if law is None else None,
         **({} if law is None else {"target": target}),
     }
     rows = {
@@ -125,9 +134,22 @@ def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> E
     if law is not None:  # there forward is the way to the samples
         found["reverse_path"] = found["forward_path"]
         found |= exact_samples(config, chain.dim)
-    arrays = {"generated": generated, **found}
-    shown = shown_rows({"generated": generated, "test": parts["test"]})
+    arrays = {"generated": generated, **found, **({} if contexts is None else {CONTEXT: contexts})}
+    shown = shown_rows({"generated": generated, "test": states["test"]})
     return Evaluation(figures, pd.DataFrame(rows), shown, arrays)
+
+
+def drawn_contexts(config: Config, training: NDArray[Any]) -> NDArray[Any] | None:
+    """Contexts of the generated samples: those of the training rows in a random order.
+
+    Args:
+        config: says how many.
+        training: contexts of the training rows, shape (rows, c), data units.
+    """
+    if training.shape[1] == 0:
+        return None
+    order = np.random.default_rng(counter_seed(config.seed, "contexts")).permutation(len(training))
+    return training[np.resize(order, config.evaluation.samples)]
 
 
 def exact_samples(config: Config, dim: int) -> dict[str, NDArray[Any]]:
@@ -179,14 +201,14 @@ def log_prob_of_cuts(chain: Chain, x: torch.Tensor, seed: int) -> tuple[NDArray[
         Two arrays of shape (N + 1, rows), nats, data units; cut 0 is the standardised normal.
     """
     y = chain.standardise(x)
-    total = -torch.log(chain.scale.double()).sum().expand(len(x))
+    total = chain.log_det_of_scale.double().expand(len(x))
     variance = torch.zeros(len(x), dtype=torch.float64)
-    values, errors = [chain.reference(y.double()) + total], [variance.sqrt()]
+    values, errors = [chain.reference_log_prob(y.double()) + total], [variance.sqrt()]
     for k, block in enumerate(chain, start=1):
         pushed = push_in_batches(block, y, 4096, generator(seed, k, "probes"))
         y, total = pushed.x, total + pushed.log_det.double()
         variance = variance + pushed.log_det_se.double().cpu() ** 2
-        values.append(chain.reference(y.double()) + total)
+        values.append(chain.reference_log_prob(y.double()) + total)
         errors.append(variance.sqrt())
     return (
         np.stack([value.cpu().numpy() for value in values]),
@@ -245,7 +267,7 @@ def nearest_ratio(generated: NDArray[Any], parts: Mapping[str, NDArray[Any]]) ->
 
 @torch.no_grad()
 def paths(chain: Chain, test: NDArray[Any], seed: int) -> dict[str, NDArray[Any]]:
-    """Positions after every block: test rows forward, reference draws backward.
+    """Positions after every block: test rows forward, reference draws with their contexts backward.
 
     Returns:
         ``forward_path`` (N + 1, rows, d), standardised units, from data to reference;
@@ -257,11 +279,11 @@ def paths(chain: Chain, test: NDArray[Any], seed: int) -> dict[str, NDArray[Any]
         forward.append(block.push_forward(forward[-1]))
     draw = torch.Generator().manual_seed(seed)
     z = torch.randn(min(PATH_ROWS, len(test)), chain.dim, generator=draw, dtype=torch.float64)
-    reverse = [z.to(device=chain.shift.device, dtype=chain.dtype)]
+    reverse = [with_context(z.to(device=chain.shift.device, dtype=chain.dtype), y)]
     for block in reversed(list(chain)):
         reverse.append(block.pull_back(reverse[-1]))
     back = [rows * chain.scale + chain.shift for rows in reverse]
     return {
-        "forward_path": torch.stack(forward).cpu().numpy(),
-        "reverse_path": torch.stack(back).cpu().numpy(),
+        "forward_path": state_of(torch.stack(forward), chain.dim).cpu().numpy(),
+        "reverse_path": state_of(torch.stack(back), chain.dim).cpu().numpy(),
     }

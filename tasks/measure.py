@@ -68,7 +68,7 @@ def measure(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> d
     facts = read_facts(layout, chain[0])
     restore_samples(config, layout, chain, k - 1)
     restore_samples(config, layout, chain, k)
-    block = load_block(layout, config, k, chain[k], facts.dim)
+    block = load_block(layout, config, k, chain[k], facts.dim, context=facts.context)
     before = exact_scores(config, layout, chain, k - 1)
     particles = HeldOut(
         read_particles(layout, config, k - 1, chain[k - 1], "validation")[:rows],

@@ -68,14 +68,14 @@ def adopt_prepared(layout: Layout, digest: str) -> None:
 
 def facts_of(table: Table, prepared: Prepared, source: str) -> DataFacts:
     """The facts stored with the arrays."""
-    entropy = table.entropy
+    entropy, dim = table.entropy, len(table.columns)
     if prepared.smoothing:  # the entropy wanted is that of the smoothed law
         entropy = smoothed_entropy(source, prepared.smoothing, prepared.shift, prepared.scale)
     return DataFacts(
         name=Path(table.name).name,
         columns=table.columns,
-        shift=tuple(map(float, prepared.shift)),
-        scale=tuple(map(float, prepared.scale)),
+        shift=tuple(map(float, prepared.shift[:dim])),
+        scale=tuple(map(float, prepared.scale[:dim])),
         grid=tuple(map(float, prepared.grid)),
         notes=prepared.notes,
         rows={
@@ -86,4 +86,7 @@ def facts_of(table: Table, prepared: Prepared, source: str) -> DataFacts:
         image_shape=table.image_shape,
         smoothing=prepared.smoothing,
         smoothing_w2=prepared.smoothing_w2,
+        context_columns=table.context_columns,
+        context_shift=tuple(map(float, prepared.shift[dim:])),
+        context_scale=tuple(map(float, prepared.scale[dim:])),
     )

@@ -53,7 +53,7 @@ def push_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -
     torch.set_num_threads(config.runtime.threads)
     restore_samples(config, layout, chain, k - 1)
     staged = layout.staged(k, chain[k])
-    block = load_weights(staged, new_block(config, k, read_facts(layout, chain[0]).dim)).eval()
+    block = load_weights(staged, empty_block(config, layout, chain, k)).eval()
     arrays = push_samples(config, layout, chain, k, block)
     with committing(final, chain[k], {"index": k}) as folder:
         link_tree(staged, folder)
@@ -64,14 +64,20 @@ def push_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -
     return committed.digest if committed else None
 
 
+def empty_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> InvertibleBlock:
+    """Block k as it is before its weights are read."""
+    facts = read_facts(layout, chain[0])
+    return new_block(config, k, facts.dim, context=facts.context)
+
+
 def push_samples(
     config: Config, layout: Layout, chain: tuple[str, ...], k: int, block: InvertibleBlock
 ) -> dict[str, NDArray[Any] | Pieces]:
     """The arrays of block k: row i is the image of row i of block k−1.
 
     Returns:
-        ``train``, in pieces, and ``validation`` (rows, d) float32; ``validation_log_det`` and its standard
-        error over probes (rows,) float64, nats, of this block; ``validation_log_det_total``
+        ``train``, in pieces, and ``validation`` (rows, d + c) float32; ``validation_log_det`` and its
+        standard error over probes (rows,) float64, nats, of this block; ``validation_log_det_total``
         (rows,) float64, nats, of blocks 1..k and the standardisation.
     """
     train = read_rows(layout, config, k - 1, chain[k - 1], "train")
@@ -80,7 +86,7 @@ def push_samples(
     moved = (push_rows(block, rows, k) for rows in train.split(BATCH))
     log_det = to_numpy(pushed.log_det)
     return {
-        "train": Pieces((len(train), block.dim), np.dtype(np.float32), moved),
+        "train": Pieces((len(train), block.dim + block.context), np.dtype(np.float32), moved),
         "validation": to_numpy(finite(pushed.x, k), np.float32),
         "validation_log_det": log_det,
         "validation_log_det_se": to_numpy(pushed.log_det_se),
@@ -135,7 +141,7 @@ def push_again(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -
     if commit is None:
         raise InputError(f"{folder}: block {k} is missing or damaged; run jko resume {layout.chain}")
     torch.set_num_threads(config.runtime.threads)
-    block = load_weights(folder, new_block(config, k, read_facts(layout, chain[0]).dim)).eval()
+    block = load_weights(folder, empty_block(config, layout, chain, k)).eval()
     layout.run.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}{folder.name}-", dir=layout.run) as temporary:
         samples = Path(temporary) / SAMPLES

@@ -51,7 +51,8 @@ def train_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int, 
     validation = read_particles(layout, config, k - 1, chain[k - 1], "validation")
     block = starting_block(config, layout, chain, k)
     step = step_of(config, block.dim)
-    level = float(step.energy.energies(validation, torch.zeros(len(validation))).total)
+    start = block.state_of(validation)
+    level = float(step.energy.energies(start, torch.zeros(len(start))).total)
     if k == 1:
         progress.start_chain(level, reference_constant(config, read_facts(layout, chain[0])))
     progress.start_block(k, config, level)
@@ -74,12 +75,13 @@ def reference_constant(config: Config, facts: DataFacts) -> float:
 
 def starting_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> InvertibleBlock:
     """The weights of ``start``, else with ``warm_start`` the previous block's, else the identity."""
-    dim = read_facts(layout, chain[0]).dim
-    block = new_block(config, k, dim)
+    facts = read_facts(layout, chain[0])
+    size: dict[str, int] = {"dim": facts.dim, "context": facts.context}
+    block = new_block(config, k, **size)
     if start := config.start_of(k):
         return load_start(layout, k, start, block)
     if config.starts_warm(k):
-        block.load_state_dict(load_block(layout, config, k - 1, chain[k - 1], dim).state_dict())
+        block.load_state_dict(load_block(layout, config, k - 1, chain[k - 1], **size).state_dict())
     return block
 
 

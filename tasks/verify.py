@@ -103,7 +103,8 @@ def particle_checks(config: Config, layout: Layout, chain: tuple[str, ...], k: i
     if any(not (layout.block(j, chain[j]) / SAMPLES).exists() for j in (k - 1, k)):
         yield Check(f"rows of block {k}", True, "not checked: samples were dropped")
         return
-    block = load_block(layout, config, k, chain[k], read_facts(layout, chain[0]).dim)
+    facts = read_facts(layout, chain[0])
+    block = load_block(layout, config, k, chain[k], facts.dim, context=facts.context)
     for part in ("train", "validation"):
         before = read_particles(layout, config, k - 1, chain[k - 1], part)
         after = read_particles(layout, config, k, chain[k], part)

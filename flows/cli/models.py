@@ -15,13 +15,17 @@ from tasks.adapters.layout import Layout
 @click.option("-n", "rows", type=click.IntRange(1, 100_000_000), required=True, help="Number of samples.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
+    "--given", multiple=True, metavar="COLUMN=VALUE",
+    help="What samples of a conditional chain are given, as class=3; contexts of training rows by default.",
+)  # fmt: skip
+@click.option(
     "-o", "output", type=click.Path(path_type=Path), required=True, help="A .csv, .npy or .parquet."
 )
-def sample(chain: Path, rows: int, seed: int, output: Path) -> None:
+def sample(*, chain: Path, rows: int, seed: int, given: tuple[str, ...], output: Path) -> None:
     """Draw samples, in the data's units, from the complete chain in DIR."""
     from flows.models import draw_samples
 
-    draw_samples(Layout.of(chain, project_root()), rows, seed, output)
+    draw_samples(Layout.of(chain, project_root()), rows, seed, output, given=given)
     click.echo(f"{rows} samples in {output}", err=True)
 
 
@@ -32,7 +36,10 @@ def sample(chain: Path, rows: int, seed: int, output: Path) -> None:
     "-o", "output", type=click.Path(path_type=Path), required=True, help="A .csv, .npy or .parquet."
 )
 def score(chain: Path, file: Path, output: Path) -> None:
-    """Log-density of every row of FILE under the chain in DIR, nats in the data's units."""
+    """Log-density of every row of FILE under the chain in DIR, nats in the data's units.
+
+    Under a conditional chain FILE holds the columns of the context, too (class for classes).
+    """
     from flows.models import score_file
 
     rows, mean = score_file(Layout.of(chain, project_root()), file, output)

@@ -26,6 +26,8 @@ MEASURES = 4
 CERTIFICATE = 1
 #: keys of the network that came after chains were trained (see :func:`without_defaults`)
 LATER_NETWORK = ("kind", "lipschitz")
+#: and those of the data
+LATER_DATA = ("context",)
 BlockState = Literal["done", "missing"]
 
 
@@ -82,7 +84,7 @@ def source_key(config: Config, content: str | None = None) -> str:
         config: the settings.
         content: SHA-256 of the file, where it is known already.
     """
-    data = config.data.model_dump(mode="json")
+    data = without_defaults(config.data, LATER_DATA)
     if config.data.file is not None:
         path = Path(config.data.file)
         if not path.is_file():
@@ -102,7 +104,8 @@ def stored_source_key(config: Config, layout: Layout) -> str | None:
     if file is None or Path(file).is_file():
         return None
     manifest = read_json(layout.manifest) or {}
-    if manifest.get("config", {}).get("data") != config.data.model_dump(mode="json"):
+    known = {**dict.fromkeys(LATER_DATA), **manifest.get("config", {}).get("data", {})}
+    if known != config.data.model_dump(mode="json"):
         return None
     commit = read_commit(layout.block(0, data_fingerprint(manifest.get("data_digest", ""))))
     return commit.record.get("source_key") if commit else None

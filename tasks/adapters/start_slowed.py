@@ -37,10 +37,12 @@ def slowed_weights(
         chain: its fingerprints, blocks 0..N, all committed.
         points: one for each new block.
     """
-    dim = read_facts(parent, chain[0]).dim
+    facts = read_facts(parent, chain[0])
     files = []
     for point in points:
-        block = load_block(parent, config, point.source, chain[point.source], dim)
+        block = load_block(
+            parent, config, point.source, chain[point.source], facts.dim, context=facts.context
+        )
         state = slowed(block, point.factor).state_dict()
         tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
         files.append(pack_tensors(tensors, {}))

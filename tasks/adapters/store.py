@@ -121,6 +121,10 @@ class DataFacts:
         smoothing: δ, the Ornstein-Uhlenbeck time by which all rows are smoothed; 0 if they are not.
         smoothing_w2: upper bound of W2 between the law of the data and that of the smoothed rows,
             standardised units; ``None`` if they are not smoothed.
+        context_columns: names of the c columns behind those of the state that the flow is conditioned on;
+            ``class=0``, ``class=1``, … for classes.
+        context_shift: subtracted from the context, data units, c values.
+        context_scale: the context is divided by it, data units, c values.
     """
 
     name: str
@@ -134,16 +138,36 @@ class DataFacts:
     image_shape: tuple[int, int] | None
     smoothing: float = 0.0
     smoothing_w2: float | None = None
+    context_columns: tuple[str, ...] = ()
+    context_shift: tuple[float, ...] = ()
+    context_scale: tuple[float, ...] = ()
 
     @property
     def dim(self) -> int:
-        """Dimension d."""
+        """Dimension d of the state."""
         return len(self.columns)
+
+    @property
+    def context(self) -> int:
+        """Columns c of the context; 0 where the flow is conditioned on nothing."""
+        return len(self.context_columns)
+
+    @property
+    def row_shift(self) -> NDArray[np.float64]:
+        """Shift of whole rows, shape (d + c,), data units."""
+        return np.array((*self.shift, *self.context_shift))
+
+    @property
+    def row_scale(self) -> NDArray[np.float64]:
+        """Scale of whole rows, shape (d + c,), data units."""
+        return np.array((*self.scale, *self.context_scale))
 
 
 def write_facts(folder: Path, facts: DataFacts) -> None:
-    """Store the facts beside the arrays."""
-    write_json(folder / "data.json", asdict(facts))
+    """Store the facts beside the arrays; those of a context only where there is one."""
+    values = asdict(facts)
+    kept = {name: value for name, value in values.items() if facts.context or not name.startswith("context")}
+    write_json(folder / "data.json", kept)
 
 
 def read_facts(layout: Layout, fingerprint: str) -> DataFacts:
@@ -281,13 +305,17 @@ def architecture(state: Mapping[str, Tensor]) -> str:
         len(value) for name, value in state.items() if name.startswith("field.stack") and "bias" in name
     ]
     words = f"dimension {len(state['field.linear.weight'])}, hidden {widths[:-1]}"
+    if "field.shift.weight" in state:
+        words += f", context {state['field.shift.weight'].shape[1]}"
     if "field.frequencies" not in state:
         return f"residual, {words}"
     fourier = len(state["field.frequencies"])
     return words + (f", fourier {fourier}" if fourier else "")
 
 
-def load_block(layout: Layout, config: Config, k: int, fingerprint: str, dim: int) -> InvertibleBlock:
+def load_block(
+    layout: Layout, config: Config, k: int, fingerprint: str, dim: int, *, context: int = 0
+) -> InvertibleBlock:
     """A committed block, ready to push.
 
     Raises:
@@ -296,7 +324,7 @@ def load_block(layout: Layout, config: Config, k: int, fingerprint: str, dim: in
     folder = layout.block(k, fingerprint)
     if read_commit(folder, verify=True) is None:
         raise InputError(f"{folder}: block {k} is missing or damaged; run jko resume {layout.chain}")
-    return load_weights(folder, new_block(config, k, dim)).eval()
+    return load_weights(folder, new_block(config, k, dim, context=context)).eval()
 
 
 def load_chain(layout: Layout, config: Config, chain: tuple[str, ...]) -> Chain:
@@ -309,9 +337,12 @@ def load_chain(layout: Layout, config: Config, chain: tuple[str, ...]) -> Chain:
     """
     facts = read_facts(layout, chain[0])
     like: dict[str, Any] = {"dtype": torch.float64, "device": config.runtime.device}
-    blocks = [load_block(layout, config, k, chain[k], facts.dim) for k in range(1, len(chain))]
-    shift, scale = torch.tensor(facts.shift, **like), torch.tensor(facts.scale, **like)
-    return Chain(blocks, shift, scale, reference_of(config, facts.dim))
+    blocks = [
+        load_block(layout, config, k, chain[k], facts.dim, context=facts.context)
+        for k in range(1, len(chain))
+    ]
+    shift, scale = torch.tensor(facts.row_shift, **like), torch.tensor(facts.row_scale, **like)
+    return Chain(blocks, shift, scale, reference_of(config, facts.dim), context=facts.context)
 
 
 def read_curve(folder: Path) -> pd.DataFrame | None:

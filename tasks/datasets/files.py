@@ -11,6 +11,7 @@ import pandas as pd
 
 from jko.config import Data
 from jko.errors import InputError
+from tasks.datasets.context import with_columns
 from tasks.datasets.table import Table
 
 
@@ -22,9 +23,13 @@ def load_file(settings: Data) -> Table:
     """
     path = Path(settings.file or "")
     frame = read_frame(path)
-    chosen, notes = choose_columns(frame, settings.columns, path)
-    values, more = finite_rows(chosen, settings.missing, path)
-    return Table(path.stem, values, tuple(chosen.columns), (*notes, *more))
+    context = tuple(settings.context or ())
+    choose_columns(frame, context, path)  # refuses unknown ones and text
+    chosen, notes = choose_columns(frame.drop(columns=list(context)), settings.columns, path)
+    both = pd.concat([chosen, frame[list(context)]], axis=1) if context else chosen
+    values, more = finite_rows(both, settings.missing, path)
+    table = Table(path.stem, values, (*chosen.columns, *context), (*notes, *more))
+    return with_columns(table, context) if context else table
 
 
 def read_frame(path: Path) -> pd.DataFrame:

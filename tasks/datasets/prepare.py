@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from jko.config import Config
 from jko.errors import InputError
 from jko.seeds import counter_seed
 from jko.smoothing import manifold_parzen, ornstein_uhlenbeck, smoothing_w2_bound
+from tasks.datasets.context import asked_columns, by_class, per_class
 from tasks.datasets.table import Array, Table
 
 PARTS = ("train", "validation", "test")
@@ -27,11 +28,11 @@ class Prepared:
     """Arrays ready for a chain.
 
     Args:
-        arrays: ``train``, ``validation``, ``test`` (rows, d) float32, standardised units, and
+        arrays: ``train``, ``validation``, ``test`` (rows, d + c) float32, standardised units, and
             for each ``<part>_rows`` (rows,) int64: the row of the source each came from. The
             training rows themselves come first, smoothed copies of them after.
-        shift: subtracted, data units, shape (d,).
-        scale: divided by, data units, shape (d,).
+        shift: subtracted, data units, shape (d + c,).
+        scale: divided by, data units, shape (d + c,).
         grid: grid step of each dequantised column, 0 where none.
         notes: sentences for the user.
         smoothing: δ, the Ornstein-Uhlenbeck time by which all rows are smoothed; 0 if they are not.
@@ -58,10 +59,14 @@ def prepare(table: Table, config: Config) -> Prepared:
     rows = dequantise(table.rows, grid, config.seed)
     parts = split_rows(len(rows), config, table.name)
     shift, scale = standardisation(rows[parts["train"]], config, table)
+    if table.context is not None:
+        moved = context_standardisation(table.context[parts["train"]], config, table)
+        rows = np.concatenate([rows, table.context], axis=1)
+        shift, scale = np.concatenate([shift, moved[0]]), np.concatenate([scale, moved[1]])
     arrays: dict[str, NDArray[Any]] = {}
     bound = None
     for name, index in parts.items():
-        more = copies(table.rows[index], grid, config) if name == "train" else np.empty((0, rows.shape[1]))
+        more = all_copies(table, index, grid, config) if name == "train" else np.empty((0, rows.shape[1]))
         if config.data.smoothing == 0:
             arrays[name] = standardised(rows, index, more, shift, scale)
         else:
@@ -123,13 +128,41 @@ def dequantise(rows: Array, grid: Array, seed: int) -> Array:
 
 def copies(train: Array, grid: Array, config: Config) -> Array:
     """Smoothed, freshly dequantised copies of the training rows, shape ((copies − 1) · rows, d)."""
-    augment = config.data.augment
-    more = augment.copies_of(len(train)) - 1
+    more = config.data.augment.copies_of(len(train)) - 1
     if not more:
         return np.empty((0, train.shape[1]))
-    draw = np.random.default_rng(counter_seed(config.seed, "augment"))
+    return _copies_of(train, grid, config, more).reshape(-1, train.shape[1])
+
+
+def _copies_of(train: Array, grid: Array, config: Config, more: int, *purpose: str) -> Array:
+    """So many copies of rows, shape (copies, rows, d)."""
+    augment = config.data.augment
+    draw = np.random.default_rng(counter_seed(config.seed, "augment", *purpose))
     moved = manifold_parzen(train, more, width=augment.width, neighbours=augment.neighbours, rng=draw)
-    return moved + (draw.random(moved.shape) - 0.5) * grid
+    return (moved + (draw.random(moved.shape) - 0.5) * grid).reshape(more, *train.shape)
+
+
+def all_copies(table: Table, train: NDArray[np.int64], grid: Array, config: Config) -> Array:
+    """The copies of the training rows with the contexts of the rows; neighbours are of one class.
+
+    Args:
+        table: all rows.
+        train: numbers of the training rows.
+        grid: grid steps.
+        config: the settings.
+
+    Returns:
+        Shape ((copies − 1) · rows, d + c).
+    """
+    if table.context is None:
+        return copies(table.rows[train], grid, config)
+    more = config.data.augment.copies_of(len(train)) - 1
+    context = table.context[train]
+    moved = np.empty((more, len(train), table.rows.shape[1]))
+    for value, own in per_class(context, table.context_columns).items():
+        moved[:, own] = _copies_of(table.rows[train[own]], grid, config, more, str(value))
+    beside = np.broadcast_to(context, (more, *context.shape))
+    return np.concatenate([moved, beside], axis=2).reshape(-1, moved.shape[2] + context.shape[1])
 
 
 def smoothed(rows: Array, part: str, config: Config) -> Array:
@@ -182,6 +215,13 @@ def standardisation(train: Array, config: Config, table: Table) -> tuple[Array, 
     return train.mean(axis=0), deviation
 
 
+def context_standardisation(train: Array, config: Config, table: Table) -> tuple[Array, Array]:
+    """Shift and scale of the context: covariates as the columns of the state, classes stay 0 and 1."""
+    if by_class(table.context_columns):
+        return np.zeros(train.shape[1]), np.ones(train.shape[1])
+    return standardisation(train, config, replace(table, columns=table.context_columns))
+
+
 def _notes(
     table: Table, grid: Array, parts: Mapping[str, NDArray[np.int64]], config: Config
 ) -> tuple[str, ...]:
@@ -202,7 +242,9 @@ def _notes(
         notes.append(
             f"warning: more dimensions ({table.rows.shape[1]}) than training rows ({len(parts['train'])})"
         )
-    if table.rows.shape[1] == 1:
+    if table.context is not None:
+        notes.append(f"conditioned on {', '.join(asked_columns(table.context_columns))}")
+    elif table.rows.shape[1] == 1:
         notes.append("warning: one dimension only; a histogram may serve better")
     return tuple(notes)
 

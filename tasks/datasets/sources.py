@@ -6,7 +6,9 @@ import numpy as np
 
 from jko import densities
 from jko.config import Data
+from jko.errors import InputError
 from jko.seeds import counter_seed
+from tasks.datasets.context import conditioned
 from tasks.datasets.files import load_file
 from tasks.datasets.laws import LAWS
 from tasks.datasets.table import Source, Table
@@ -18,7 +20,8 @@ def digits(settings: Data, seed: int) -> Table:
 
     bunch = load_digits()
     rows = bunch.data.astype(float)
-    return Table("digits", rows, tuple(bunch.feature_names), grid=1.0, image_shape=(8, 8))
+    table = Table("digits", rows, tuple(bunch.feature_names), grid=1.0, image_shape=(8, 8))
+    return conditioned(table, settings, bunch.target)
 
 
 def breast_cancer(settings: Data, seed: int) -> Table:
@@ -27,7 +30,7 @@ def breast_cancer(settings: Data, seed: int) -> Table:
 
     bunch = load_breast_cancer()
     columns = tuple(name.replace(" ", "_") for name in bunch.feature_names)
-    return Table("breast_cancer", bunch.data.astype(float), columns)
+    return conditioned(Table("breast_cancer", bunch.data.astype(float), columns), settings, bunch.target)
 
 
 def sample_density(name: str, density: densities.Density, rows: int, seed: int) -> Table:
@@ -55,6 +58,8 @@ def file(settings: Data, seed: int) -> Table:
     from tasks.datasets.pictures import is_picture, load_picture
 
     if is_picture(settings.file or ""):
+        if settings.context is not None:
+            raise InputError(f"{settings.file}: a picture has no columns for data.context")
         name, density = load_picture(settings.file or "")
         return sample_density(name, density, settings.rows, seed)
     return load_file(settings)

@@ -26,6 +26,8 @@ class Table:
         entropy: differential entropy of the law in nats, where known.
         grid: grid step of all columns, where the source knows it; else it is looked for.
         image_shape: (height, width) if a row is a picture.
+        context: what every row is conditioned on, shape (rows, c), data units; ``None`` for nothing.
+        context_columns: c names; ``class=0``, ``class=1``, … for classes, a one in the column of the class.
     """
 
     name: str
@@ -35,6 +37,8 @@ class Table:
     entropy: Estimate | None = None
     grid: float | None = None
     image_shape: tuple[int, int] | None = None
+    context: Array | None = None
+    context_columns: tuple[str, ...] = ()
 
 
 class Source(Protocol):

@@ -15,7 +15,7 @@ from tasks.adapters.commit import read_json
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import chain_digest
 from tasks.adapters.store import DataFacts, read_array, read_curve, read_facts, read_samples
-from tasks.evaluate import FIGURES
+from tasks.evaluate import CONTEXT, FIGURES
 
 Array = NDArray[np.float64]
 
@@ -33,6 +33,7 @@ class Content:
         figures: figures of the evaluation on test rows.
         data: test rows, then validation and training rows, data units; draws of another target than N(0, I).
         generated: samples of the model, data units.
+        contexts: those of ``data`` and of ``generated``, (rows, c) each, data units; c is 0 without.
         forward_path: (N + 1, rows, d), standardised units.
         reverse_path: (N + 1, rows, d), data units.
         curves: training curve by block, where kept.
@@ -46,6 +47,7 @@ class Content:
     figures: Mapping[str, Any]
     data: Array
     generated: Array
+    contexts: tuple[Array, Array]
     forward_path: Array
     reverse_path: Array
     curves: Mapping[int, pd.DataFrame]
@@ -70,7 +72,10 @@ def read_content(config: Config, layout: Layout, chain: tuple[str, ...]) -> Cont
     indices = range(1, len(chain))
     curves = {k: read_curve(layout.block(k, chain[k])) for k in indices}
     parts = [read_samples(layout, 0, chain[0], part) for part in ("test", "validation", "train")]
-    rows = np.concatenate([*parts[:2], parts[2][: facts.rows["source"]]])
+    stored = np.concatenate([*parts[:2], parts[2][: facts.rows["source"]]])
+    rows = stored * facts.row_scale + facts.row_shift
+    generated = read_array(store, "generated")
+    given = read_array(store, CONTEXT) if facts.context else np.empty((len(generated), 0))
     # a chain that leads to another target is shown beside draws of that
     exact = read_array(store, "target") if (store / "target").is_dir() else None
     return Content(
@@ -80,8 +85,9 @@ def read_content(config: Config, layout: Layout, chain: tuple[str, ...]) -> Cont
         steps=tuple(read_json(layout.measures(k, chain[k])) for k in indices),
         certificate=read_json(layout.certificate),
         figures=read_json(layout.evaluation / FIGURES),
-        data=rows * np.array(facts.scale) + np.array(facts.shift) if exact is None else exact,
-        generated=read_array(store, "generated"),
+        data=rows[:, : facts.dim] if exact is None else exact,
+        generated=generated,
+        contexts=(rows[:, facts.dim :], given),
         forward_path=read_array(store, "forward_path"),
         reverse_path=read_array(store, "reverse_path"),
         curves={k: curve for k, curve in curves.items() if curve is not None},

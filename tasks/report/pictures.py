@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from tasks.datasets.context import by_class
 from tasks.report.content import Array, Content
 from tasks.report.drawing import ACCENT, DATA, GREY, MODEL, principal_directions, tiles
 
@@ -27,15 +28,40 @@ def samples(content: Content) -> Figure:
 
 def _images_side_by_side(content: Content) -> Figure:
     figure = Figure(figsize=(9.5, 4.9))
-    for place, (title, rows) in enumerate(
-        [(content.shown_as, content.data), ("generated", content.generated)], start=1
+    classes = content.facts.context if by_class(content.facts.context_columns) else 0
+    for place, (title, rows, context) in enumerate(
+        [
+            (content.shown_as, content.data, content.contexts[0]),
+            (
+                "generated, one row a class" if classes else "generated",
+                content.generated,
+                content.contexts[1],
+            ),
+        ],
+        start=1,
     ):
         axes = figure.add_subplot(1, 2, place)
-        axes.imshow(tiles(rows[:100], content.facts.image_shape or (1, 1)), cmap="gray_r")
+        shown = row_per_class(rows, context) if classes else rows[:100]
+        axes.imshow(tiles(shown, content.facts.image_shape or (1, 1)), cmap="gray_r")
         axes.set_title(title)
         axes.axis("off")
     figure.tight_layout()
     return figure
+
+
+def row_per_class(rows: Array, context: Array, across: int = 10) -> Array:
+    """The first rows of every class, class by class; blank ones where a class has fewer.
+
+    Args:
+        rows: shape (rows, d).
+        context: a one in the column of the class, shape (rows, c).
+        across: rows of each class.
+    """
+    found = []
+    for column in context.T:
+        own = rows[column > 0.5][:across]
+        found.append(np.concatenate([own, np.full((across - len(own), rows.shape[1]), rows.min())]))
+    return np.concatenate(found)
 
 
 def _planes_side_by_side(content: Content) -> Figure:

@@ -33,10 +33,10 @@ class Content:
         figures: figures of the evaluation on test rows.
         data: test rows, then validation and training rows, data units; draws of another target than N(0, I).
         generated: samples of the model, data units.
-        contexts: those of ``data`` and of ``generated``, (rows, c) each, data units; c is 0 without.
         forward_path: (N + 1, rows, d), standardised units.
         reverse_path: (N + 1, rows, d), data units.
         curves: training curve by block, where kept.
+        contexts: those of ``data`` and of ``generated``, (rows, c) each, data units; ``None`` without.
     """
 
     config: Config
@@ -47,10 +47,10 @@ class Content:
     figures: Mapping[str, Any]
     data: Array
     generated: Array
-    contexts: tuple[Array, Array]
     forward_path: Array
     reverse_path: Array
     curves: Mapping[int, pd.DataFrame]
+    contexts: tuple[Array, Array] | None = None
 
     @property
     def shown_as(self) -> str:
@@ -74,8 +74,7 @@ def read_content(config: Config, layout: Layout, chain: tuple[str, ...]) -> Cont
     parts = [read_samples(layout, 0, chain[0], part) for part in ("test", "validation", "train")]
     stored = np.concatenate([*parts[:2], parts[2][: facts.rows["source"]]])
     rows = stored * facts.row_scale + facts.row_shift
-    generated = read_array(store, "generated")
-    given = read_array(store, CONTEXT) if facts.context else np.empty((len(generated), 0))
+    contexts = (rows[:, facts.dim :], read_array(store, CONTEXT)) if facts.context else None
     # a chain that leads to another target is shown beside draws of that
     exact = read_array(store, "target") if (store / "target").is_dir() else None
     return Content(
@@ -86,9 +85,9 @@ def read_content(config: Config, layout: Layout, chain: tuple[str, ...]) -> Cont
         certificate=read_json(layout.certificate),
         figures=read_json(layout.evaluation / FIGURES),
         data=rows[:, : facts.dim] if exact is None else exact,
-        generated=generated,
-        contexts=(rows[:, facts.dim :], given),
+        generated=read_array(store, "generated"),
         forward_path=read_array(store, "forward_path"),
         reverse_path=read_array(store, "reverse_path"),
         curves={k: curve for k, curve in curves.items() if curve is not None},
+        contexts=contexts,
     )

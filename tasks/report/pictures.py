@@ -28,21 +28,14 @@ def samples(content: Content) -> Figure:
 
 def _images_side_by_side(content: Content) -> Figure:
     figure = Figure(figsize=(9.5, 4.9))
-    classes = content.facts.context if by_class(content.facts.context_columns) else 0
-    for place, (title, rows, context) in enumerate(
-        [
-            (content.shown_as, content.data, content.contexts[0]),
-            (
-                "generated, one row a class" if classes else "generated",
-                content.generated,
-                content.contexts[1],
-            ),
-        ],
-        start=1,
-    ):
+    parts = [(content.shown_as, content.data[:100]), ("generated", content.generated[:100])]
+    if content.contexts and by_class(content.facts.context_columns):
+        whole = zip((content.data, content.generated), content.contexts, strict=True)
+        shown = [row_per_class(rows, context) for rows, context in whole]
+        parts = [("data", shown[0]), ("generated, one row a class", shown[1])]
+    for place, (title, rows) in enumerate(parts, start=1):
         axes = figure.add_subplot(1, 2, place)
-        shown = row_per_class(rows, context) if classes else rows[:100]
-        axes.imshow(tiles(shown, content.facts.image_shape or (1, 1)), cmap="gray_r")
+        axes.imshow(tiles(rows, content.facts.image_shape or (1, 1)), cmap="gray_r")
         axes.set_title(title)
         axes.axis("off")
     figure.tight_layout()

@@ -25,21 +25,28 @@ CLASSES = (
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, server: str) -> Path:
-    """Rows with x ~ N(age/2, 1), y ~ N(3 dose, ¼), and a chain trained on them in one go."""
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with rows of x ~ N(age/2, 1) and y ~ N(3 dose, ¼)."""
     place = tmp_path_factory.mktemp("conditional")
     draw, rows = np.random.default_rng(0), 1200
     age, dose = draw.normal(2, 3, rows), draw.integers(0, 2, rows)
     x, y = age / 2 + draw.normal(size=rows), 3 * dose + 0.5 * draw.normal(size=rows)
     pd.DataFrame({"x": x, "age": age, "y": y, "dose": dose}).to_csv(place / "table.csv", index=False)
-    jko(place, "train", *COVARIATES, "--chain", "whole")
     return place
 
 
 @pytest.fixture(scope="module")
-def classes(folder: Path) -> Path:
-    jko(folder, "train", *CLASSES)
-    return folder
+def folder(table: Path, server: str) -> Path:
+    """With a chain trained on the rows in one go."""
+    jko(table, "train", *COVARIATES, "--chain", "whole")
+    return table
+
+
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory: pytest.TempPathFactory, server: str) -> Path:
+    place = tmp_path_factory.mktemp("classes")
+    jko(place, "train", *CLASSES)
+    return place
 
 
 def test_in_parts_it_is_the_chain_in_one_go_and_is_verified(folder: Path) -> None:
@@ -135,8 +142,8 @@ def test_unknown_classes_are_refused(classes: Path) -> None:
     ],
 )
 def test_impossible_contexts_are_refused_in_one_sentence(
-    folder: Path, words: tuple[str, ...], sentence: str
+    table: Path, words: tuple[str, ...], sentence: str
 ) -> None:
-    said = jko(folder, "train", *words, "--chain", "never", code=2)
+    said = jko(table, "train", *words, "--chain", "never", code=2)
     assert sentence in said
     assert "Traceback" not in said

@@ -157,7 +157,7 @@ def test_the_bound_for_a_known_function_in_closed_form(
 def test_the_classifier_never_sees_the_rows_it_is_averaged_over(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[set[float]] = []
 
-    def remember(p: np.ndarray, q: np.ndarray, draw: np.random.Generator) -> Callable:
+    def remember(p: np.ndarray, q: np.ndarray, draw: np.random.Generator, dim: int) -> Callable:
         def constant(x: np.ndarray) -> np.ndarray:
             seen.append(set(x[:, 0]))
             return np.zeros(len(x))

@@ -116,19 +116,21 @@ def _number(row: Mapping[str, Any], name: str, form: str) -> str:
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
-@click.option("--only", multiple=True, help="A word in the names of the targets to run.")
+@click.option("--only", multiple=True, help="A word in the names of the targets to run again.")
 @click.option("--results", type=click.Path(path_type=Path), default=RESULTS, help="Folder of the JSON files.")
 @sentences
 def main(as_json: bool, only: Sequence[str], results: Path) -> None:
-    """Train towards every target in turn, keep the figures and put the table into the README."""
+    """Train towards every target without figures; each has its row in the README as soon as it ends."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    rows = []
+    path = results / FILE
+    found = json.loads(path.read_text())["rows"] if path.is_file() else {}
     for case in CASES:
-        if not only or any(word in case.name for word in only):
-            rows.append(run(case))
-            click.echo(table(rows[-1:]), err=True)
-    if not only:
-        keep(results / FILE, {"rows": rows}, "sampling", table(rows))
+        wanted = any(word in case.name for word in only) if only else case.name not in found
+        if wanted:
+            found[case.name] = run(case)
+            rows = [found[one.name] for one in CASES if one.name in found]
+            keep(path, {"rows": found}, "sampling", table(rows))
+    rows = [found[one.name] for one in CASES if one.name in found]
     click.echo(json.dumps(rows, indent=1) if as_json else table(rows))
 
 

@@ -25,6 +25,8 @@ def load_file(settings: Data) -> Table:
     frame = read_frame(path)
     context = tuple(settings.context or ())
     choose_columns(frame, context, path)  # refuses unknown ones and text
+    if context and set(frame.columns) == set(context):
+        raise InputError(f"{path}: every column is in data.context, and none is left to model")
     chosen, notes = choose_columns(frame.drop(columns=list(context)), settings.columns, path)
     both = pd.concat([chosen, frame[list(context)]], axis=1) if context else chosen
     values, more = finite_rows(both, settings.missing, path)

@@ -93,6 +93,10 @@ class AdjointBlock:
     def __post_init__(self) -> None:
         self._right_side = _RightSide(self.field, self.trace)
 
+    def state_of(self, rows: Tensor) -> Tensor:
+        """The rows themselves: they carry no context."""
+        return rows
+
     def __call__(self, x: Tensor, generator: torch.Generator | None = None) -> Pushed:
         """T(x) and log|det ∇T(x)|, as :meth:`jko.block.Block.forward`."""
         self._right_side.probe = rademacher(1, x, generator or torch.Generator().manual_seed(0))[0]

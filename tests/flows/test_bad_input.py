@@ -90,7 +90,8 @@ CASES = {
     "not a number": Case("train --preset smoke --set steps.first=.nan", ("steps.first",)),
     "no value": Case("train --preset smoke --set steps.count", ("steps.count", "key=value")),
     "unknown preset": Case(
-        "train --preset nope", ("'nope'", "digits, gaussian, moons, rose, sampling, smoke, tabular, targets")
+        "train --preset nope",
+        ("'nope'", "digits, digits-by-class, gaussian, moons, rose, sampling, smoke, tabular, targets"),
     ),
     "unknown option": Case("train --prest smoke", ("--prest",)),
     "negative seed": Case("train --preset smoke --seed -1", ("seed", "-1")),

@@ -31,6 +31,9 @@ class AffineMap(nn.Module):
         super().__init__()
         self.matrix, self.start, self.end = (torch.from_numpy(a) for a in (matrix, start, end))
 
+    def state_of(self, rows: Tensor) -> Tensor:
+        return rows
+
     def push_forward(self, x: Tensor) -> Tensor:
         return (x - self.start) @ self.matrix.T + self.end
 

@@ -10,7 +10,8 @@ import pandas as pd
 import torch
 
 from jko.chain import Chain
-from jko.config import Config, Data
+from jko.config import Config
+from jko.data_section import Data
 from jko.errors import InputError
 from jko.sampling import draw, log_density
 from jko.seeds import counter_seed
@@ -19,7 +20,7 @@ from tasks.adapters.plan import read_manifest, stored_config
 from tasks.adapters.store import DataFacts, load_chain, read_facts, read_some
 from tasks.datasets.context import asked_columns, context_of, context_table, given_context
 from tasks.datasets.files import load_file
-from tasks.datasets.laws import density_of
+from tasks.datasets.laws import start_of
 from tasks.datasets.prepare import dequantise
 from tasks.datasets.table import Array, Table
 
@@ -55,7 +56,7 @@ def draw_samples(layout: Layout, rows: int, seed: int, output: Path, *, given: S
     """
     check_output(output)
     config, chain, facts = open_chain(layout)
-    law = None if config.target.standard else density_of(config.data)
+    law = start_of(config)
     context = sampled_contexts(layout, facts, rows, seed, given=given)
     if law is not None:
         drawn = draw(chain, law, rows, seed=seed).y
@@ -101,12 +102,11 @@ def score_file(layout: Layout, file: Path, output: Path) -> tuple[int, float]:
     config, chain, facts = open_chain(layout)
     settings = columns_of(config.data.model_copy(update={"source": "file", "file": str(file)}), facts)
     rows = rows_of(load_file(settings), facts, config.seed)
-    law = None if config.target.standard else density_of(config.data)
+    law = start_of(config)
     if law is None:
         values, errors = chain.log_prob(torch.from_numpy(rows), seed=config.seed)
     else:
-        values = log_density(chain, law, torch.from_numpy(rows), seed=config.seed)
-        errors = torch.zeros_like(values)
+        values, errors = log_density(chain, law, torch.from_numpy(rows), seed=config.seed)
     frame = pd.DataFrame({"log_density": values.double().cpu().numpy()})
     if bool((errors != 0).any()):
         frame["log_density_se"] = errors.double().cpu().numpy()

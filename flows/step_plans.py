@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from jko.config import SMALLEST_STEP, Config, parse_config
+from jko.config import Config, parse_config
 from jko.errors import ChainInUseError, InputError
+from jko.sections import SMALLEST_STEP
 from tasks.adapters.layout import Layout
 from tasks.adapters.lock import is_held
 from tasks.adapters.plan import make_plan, planned, read_manifest, stored_config, stored_figures

@@ -10,6 +10,7 @@ from jko.block import Block, Solver
 from jko.chain import Reference, reference_log_prob
 from jko.config import Config
 from jko.contraction import ContractionField
+from jko.divergence import EXACT_LIMIT
 from jko.errors import InputError
 from jko.functional import Entropy, Functional, PotentialEnergy, QuadraticInteraction, Term
 from jko.invertible import InvertibleBlock
@@ -18,10 +19,6 @@ from jko.scheme import Step
 from jko.seeds import generator
 from jko.targets import TARGETS, Target
 from jko.velocity import VelocityField
-
-#: dimension up to which ``auto`` takes the exact divergence of a field without trace formula, and the exact
-#: log-determinant of a residual block
-EXACT_LIMIT = 8
 
 
 def torch_dtype(config: Config) -> torch.dtype:

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from jko.build import new_block
 from jko.chain import push_in_batches
-from jko.config import Config, Training
+from jko.config import Config
 from jko.errors import InputError
 from jko.fit import flow_matching_loss
 from jko.invertible import InvertibleBlock
 from jko.objective import jko_objective
+from jko.sections import Training
 from jko.seeds import generator
 
 #: pushed and validated rows on which the cost of one is timed

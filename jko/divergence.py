@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 Field = Callable[[Tensor, Tensor], Tensor]
+#: dimension up to which d derivatives for an exact trace are worth their time
+EXACT_LIMIT = 8
 #: (x, t) -> velocity (batch, d) and divergences, (batch,) or (batch, probes)
 FieldWithDivergence = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from jko.config import Training
 from jko.context import with_context
 from jko.errors import InputError, NumericalError
 from jko.fit_state import (
@@ -28,6 +27,7 @@ from jko.invertible import InvertibleBlock
 from jko.objective import JkoTerms
 from jko.rows import Rows
 from jko.scheme import Step
+from jko.sections import Training
 from jko.seeds import generator
 
 MAX_ROLLBACKS = 3
@@ -243,10 +243,6 @@ class _Run:
         self.on_record(record)
         if self.best is None or record.objective < self.best.objective:
             self.best, self.best_state = record, copy.deepcopy(self.block.state_dict())
-
-    def _draw(self, part: int) -> torch.Generator:
-        """Source of the probes of some validation rows, the same at every validation."""
-        return generator(self.seed, self.index, "validation", part)
 
     def finish(self) -> FitResult:
         """Load the best weights."""

@@ -9,8 +9,8 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
-from jko.config import Training
 from jko.invertible import InvertibleBlock
+from jko.sections import Training
 
 Phase = Literal["flow_matching", "jko"]
 #: in the order in which a fit runs them

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from jko.chain import Chain, reference_log_prob
-from jko.config import Measure
 from jko.context import state_of
 from jko.densities import Estimate
 from jko.figures import BlockFigures
@@ -21,6 +20,7 @@ from jko.invertible import InvertibleBlock
 from jko.jacobian import asymmetry
 from jko.residual import EpsilonSquared, LinearCritic, residual_data
 from jko.score import Score, mean_square, score_after
+from jko.sections import Measure
 from jko.transport import gelbrich_lower, optimal_back
 from jko.two_sample import kl_lower_bound
 
@@ -92,10 +92,9 @@ def measure_block(
     before, after = energy.per_row(start.double(), zero), energy.per_row(end.double(), zero)
     entropy = energy.pressure_ratio(zero)
     drop = before - after + entropy * rows.log_det.double()
-    nll = -(
-        rows.log_reference.double() if rows.log_reference is not None else reference_log_prob(end.double())
-    )
-    nll = nll - rows.total_log_det.double()
+    known = rows.log_reference
+    reference = reference_log_prob(end.double()) if known is None else known.double()
+    nll = -(reference + rows.total_log_det.double())
     moved = ((y - x).double() ** 2).sum(-1)
     movement = float(moved.mean().sqrt())
     back = torch.cat([block.pull_back(part) for part in y.split(4096)])

@@ -74,11 +74,12 @@ def draw(chain: Chain, start: Density, rows: int, *, seed: int = 0) -> Drawn:
     return Drawn(pushed.x.double(), before - pushed.log_det.double())
 
 
-def log_density(chain: Chain, start: Density, y: Tensor, *, seed: int = 0) -> Tensor:
-    """The log-density log p_N at given rows, nats, shape (rows, d) to (rows,)."""
+def log_density(chain: Chain, start: Density, y: Tensor, *, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """The log-density log p_N at given rows, nats, and its standard error; shape (rows, d) to (rows,)."""
     x = chain.inverse(y)
     before = torch.from_numpy(start.log_prob(x.double().cpu().numpy())).to(x.device)
-    return before - chain(x, seed=seed).log_det.double()
+    pushed = chain(x, seed=seed)
+    return before - pushed.log_det.double(), pushed.log_det_se
 
 
 def resampled(drawn: Drawn, target: Target, *, seed: int = 0) -> Tensor:

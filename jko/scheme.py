@@ -27,14 +27,12 @@ import torch
 from torch import Tensor
 
 from jko.context import with_context
-from jko.divergence import rademacher
+from jko.divergence import EXACT_LIMIT, rademacher
 from jko.functional import Functional, gaussian_reference
 from jko.invertible import InvertibleBlock
 from jko.objective import JkoTerms, jko_objective
 
 Scheme = Literal["backward_euler", "forward_euler", "forward_backward"]
-#: dimension up to which the divergence of T − Id is exact
-EXACT_LIMIT = 8
 #: steps of the simulation from which flow matching starts where the target is not N(0, I)
 LANGEVIN_STEPS = 40
 
@@ -152,7 +150,7 @@ class Step:
 
 
 def _map_and_trace(block: InvertibleBlock, x: Tensor, draw: torch.Generator | None) -> tuple[Tensor, Tensor]:
-    """T(x) and tr ∇T(x), by tangents along the axes up to :data:`EXACT_LIMIT`, else along random signs."""
+    """T(x) and tr ∇T(x), by tangents along the axes up to :data:`.EXACT_LIMIT`, else along random signs."""
     state, still = block.state_of(x), torch.zeros_like(x)
     dim = state.shape[1]
     if dim <= EXACT_LIMIT:

@@ -17,9 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import PchipInterpolator
 from scipy.optimize import brentq
 
-from jko.config import SMALLEST_STEP
 from jko.gaussian import Gaussian, kl, ornstein_uhlenbeck
 from jko.neighbours import SAMPLE, Neighbours, nearest_neighbours
+from jko.sections import SMALLEST_STEP
 
 Array = NDArray[np.float64]
 #: what is taken for the law at the end: any with these moments, or the Gaussian

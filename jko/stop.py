@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jko.config import Stop
+from jko.sections import Stop
 
 
 def stop_reason(stop: Stop, figures: Sequence[Mapping[str, Any]]) -> str:

@@ -33,7 +33,7 @@ from tasks.adapters.store import (
     write_arrays,
 )
 from tasks.baselines import baseline_log_densities
-from tasks.datasets.laws import density_of
+from tasks.datasets.laws import start_of
 from tasks.headline import headline
 from tasks.options import DURABLE, skipped, threads_of
 
@@ -104,7 +104,7 @@ def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> E
     baselines = baseline_log_densities(parts, components, config.seed, dim=facts.dim)
     states = {name: rows[:, : facts.dim] for name, rows in parts.items()}
     contexts = drawn_contexts(config, parts["train"][:, facts.dim :])
-    law = density_of(config.data) if not config.target.standard else None
+    law = start_of(config)
     if law is None:
         given = None if contexts is None else torch.from_numpy(contexts)
         drawn = chain.sample(config.evaluation.samples, context=given, seed=config.seed)

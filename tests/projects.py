@@ -73,3 +73,13 @@ def call(patch: pytest.MonkeyPatch, *words: str) -> int:
     except SystemExit as stop:
         return int(stop.code or 0)
     return 0
+
+
+def trained_project(folder: Path, *commands: tuple[str, ...]) -> Path:
+    """A project in an empty folder, in which these ``jko`` commands have succeeded."""
+    (folder / "dvc.yaml").write_text("stages: {}\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for words in commands:
+            assert call(patch, *words) == 0
+    return folder

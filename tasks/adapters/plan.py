@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from jko.config import NUMERICS, Config, Section, flattened, parse_config
+from jko.config import NUMERICS, Config, flattened, parse_config
 from jko.errors import InputError
 from jko.schedule import stored
+from jko.sections import Section
 from jko.stop import stop_reason
 from tasks.adapters.checkpoint import read_checkpoint
 from tasks.adapters.commit import digest_of, file_digest, read_commit, read_json, write_json

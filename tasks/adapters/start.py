@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jko.config import Config, Start
+from jko.config import Config
 from jko.errors import InputError
+from jko.sections import Start
 from tasks.adapters.commit import TEMPORARY, Commit, file_digest, read_commit, read_json, write_json
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import fingerprints, read_manifest, stored_config

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from jko.config import CLASS, Data
+from jko.data_section import CLASS, Data
 from jko.errors import InputError
 from tasks.datasets.table import Array, Table
 

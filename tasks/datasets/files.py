@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from jko.config import Data
+from jko.data_section import Data
 from jko.errors import InputError
 from tasks.datasets.context import with_columns
 from tasks.datasets.table import Table

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from jko import densities
-from jko.config import Config, Data
+from jko.config import Config
+from jko.data_section import Data
 from jko.densities import Array, Density, Estimate
 from jko.score import Score
 from tasks.adapters.store import DataFacts
@@ -33,6 +34,11 @@ def density_of(settings: Data) -> Density | None:
         return LAWS[settings.source](settings)
     file = settings.file or ""
     return load_picture(file)[1] if is_picture(file) and Path(file).is_file() else None
+
+
+def start_of(config: Config) -> Density | None:
+    """The law that a chain to another target than N(0, I) starts from; ``None`` for a chain from data."""
+    return None if config.target.standard else density_of(config.data)
 
 
 def smoothed_curve(smoothing: float, shift: Array, scale: Array) -> densities.IsotropicMixture:

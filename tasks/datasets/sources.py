@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jko import densities
-from jko.config import Data
+from jko.data_section import Data
 from jko.errors import InputError
 from jko.seeds import counter_seed
 from tasks.datasets.context import conditioned

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from jko.config import Data
+from jko.data_section import Data
 from jko.densities import Estimate
 
 Array = NDArray[np.float64]

@@ -21,13 +21,13 @@ import torch
 from torch import Tensor
 
 from jko.block import Block, Solver
-from jko.config import Training
 from jko.errors import InputError
 from jko.fit import FitRecord, fit_block
 from jko.gaussian import epsilon_squared_of_moments
 from jko.kernel_statistic import ROWS, independent_rows, kernel_residual, statistic_of
 from jko.residual import LinearCritic, residual_data
 from jko.score import mean_square, score_after
+from jko.sections import Training
 from jko.seeds import generator
 from jko.transport import optimal_back
 from jko.velocity import VelocityField

@@ -16,10 +16,11 @@ from torch import Tensor
 from jko import densities
 from jko.block import Block, Solver
 from jko.chain import reference_log_prob
-from jko.config import NUMERICS, Evaluation, Measure, Training
+from jko.config import NUMERICS
 from jko.densities import Array, Density
 from jko.fit import fit_block
 from jko.measures import HeldOut, measure_block, standard_error
+from jko.sections import Evaluation, Measure, Training
 from jko.seeds import generator
 from jko.velocity import VelocityField
 from tasks.adapters.commit import digest_of, read_json, write_json

@@ -13,8 +13,9 @@ from pydantic import BaseModel
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from jko.config import BlockOverride, Config
+from jko.config import Config
 from jko.errors import InputError
+from jko.sections import BlockOverride
 from jko.seeds import counter_seed
 
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"

@@ -15,7 +15,7 @@ from tasks.adapters.commit import read_json
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import read_manifest
 from tasks.adapters.store import read_samples
-from tests.flows.test_pipeline import call
+from tests.projects import call, trained_project
 
 CHAIN = Path("chain")
 QUICK = (
@@ -36,12 +36,8 @@ WHOLE = {
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, server: str) -> Path:
     """A project with one finished chain of N((3, 3), I), three steps."""
-    root = tmp_path_factory.mktemp("certified")
-    (root / "dvc.yaml").write_text("stages: {}\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        assert call(patch, "train", "--preset", "gaussian", *QUICK, "--chain", str(CHAIN)) == 0
-    return root
+    words = ("train", "--preset", "gaussian", *QUICK, "--chain", str(CHAIN))
+    return trained_project(tmp_path_factory.mktemp("certified"), words)
 
 
 @pytest.fixture

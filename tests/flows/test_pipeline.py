@@ -15,7 +15,7 @@ from tasks.adapters.layout import Layout
 from tasks.adapters.plan import read_manifest, stored_config
 from tasks.adapters.store import load_chain, read_curve, read_facts, read_samples
 from tasks.headline import STEP
-from tests.projects import call
+from tests.projects import call, trained_project
 
 CHAIN = Path("chain")
 QUICK = ("--set", "training.flow_matching_iterations=60", "--set", "training.iterations=20")
@@ -24,12 +24,8 @@ QUICK = ("--set", "training.flow_matching_iterations=60", "--set", "training.ite
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, server: str) -> Path:
     """A project with one finished smoke chain."""
-    root = tmp_path_factory.mktemp("project")
-    (root / "dvc.yaml").write_text("stages: {}\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        assert call(patch, "train", "--preset", "smoke", *QUICK, "--chain", str(CHAIN)) == 0
-    return root
+    words = ("train", "--preset", "smoke", *QUICK, "--chain", str(CHAIN))
+    return trained_project(tmp_path_factory.mktemp("project"), words)
 
 
 @pytest.fixture

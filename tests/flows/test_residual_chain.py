@@ -17,7 +17,7 @@ from tasks.adapters.commit import read_json
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import read_manifest, stored_config
 from tasks.adapters.store import load_chain, read_curve, read_samples
-from tests.flows.test_pipeline import call
+from tests.projects import call, trained_project
 
 CHAIN = Path("chain")
 QUICK = (
@@ -33,12 +33,7 @@ LAW = Gaussian.of([1.0, -0.5], [1.6, 0.7])
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, server: str) -> Path:
     """A project with one finished chain of two residual blocks."""
-    root = tmp_path_factory.mktemp("residual")
-    (root / "dvc.yaml").write_text("stages: {}\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        assert call(patch, "train", *QUICK, "--chain", str(CHAIN)) == 0
-    return root
+    return trained_project(tmp_path_factory.mktemp("residual"), ("train", *QUICK, "--chain", str(CHAIN)))
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from tasks.adapters.layout import Layout
 from tasks.adapters.lock import chain_lock
 from tasks.adapters.plan import read_manifest, stored_config
 from tasks.adapters.start import adopt_start, read_origin, tracked_run
-from tests.projects import call
+from tests.projects import call, trained_project
 
 TINY = (
     "--preset", "smoke", "--set", "steps.count=2", "--set", "data.rows=300",
@@ -29,14 +29,12 @@ TINY = (
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, server: str) -> Path:
     """A project with a chain of two blocks, and one of three that started from it."""
-    root = tmp_path_factory.mktemp("project")
-    (root / "dvc.yaml").write_text("stages: {}\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        assert call(patch, "train", *TINY, "--chain", "first") == 0
-        more = ("--set", "steps.count=3", "--seed", "1", "--start-from", "first", "--chain", "second")
-        assert call(patch, "train", *TINY, *more) == 0
-    return root
+    more = ("--set", "steps.count=3", "--seed", "1", "--start-from", "first", "--chain", "second")
+    return trained_project(
+        tmp_path_factory.mktemp("project"),
+        ("train", *TINY, "--chain", "first"),
+        ("train", *TINY, *more),
+    )
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from tasks.adapters.lock import chain_lock
 from tasks.adapters.plan import read_manifest, stored_config
 from tasks.adapters.start import read_origin
 from tasks.adapters.store import load_block, load_chain, read_curve
-from tests.projects import call
+from tests.projects import call, trained_project
 
 TINY = (
     "--preset", "smoke", "--set", "steps.count=2", "--set", "data.rows=300",
@@ -34,15 +34,13 @@ OLD = (0.3, 0.3 * 1.5)
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, server: str) -> Path:
     """A project with a chain of two blocks, one refined and one reparametrised from it, and a partial one."""
-    root = tmp_path_factory.mktemp("project")
-    (root / "dvc.yaml").write_text("stages: {}\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        assert call(patch, "train", *TINY, "--chain", "old") == 0
-        assert call(patch, "refine", "old", "--chain", "fine") == 0
-        assert call(patch, "reparametrise", "old", "--chain", "even") == 0
-        assert call(patch, "train", *TINY, "--chain", "partial", "--stop-after", "1") == 0
-    return root
+    return trained_project(
+        tmp_path_factory.mktemp("project"),
+        ("train", *TINY, "--chain", "old"),
+        ("refine", "old", "--chain", "fine"),
+        ("reparametrise", "old", "--chain", "even"),
+        ("train", *TINY, "--chain", "partial", "--stop-after", "1"),
+    )
 
 
 @pytest.fixture

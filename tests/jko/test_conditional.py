@@ -10,7 +10,6 @@ from torch import Tensor
 
 from jko.block import Block, Solver
 from jko.chain import Chain
-from jko.config import Measure, Training
 from jko.context import joined, reference_rows, state_of, with_context
 from jko.errors import InputError
 from jko.fit import fit_block, flow_matching_loss
@@ -19,6 +18,7 @@ from jko.measures import HeldOut, measure_block
 from jko.objective import jko_objective
 from jko.residual import LinearCritic
 from jko.scheme import Step
+from jko.sections import Measure, Training
 from jko.two_sample import energy_test, kl_lower_bound
 from jko.velocity import VelocityField
 from tests.oracles import FIELD_KINDS, normal, stream

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from jko.block import Block, Solver
-from jko.config import Training
 from jko.contraction import ContractionField
 from jko.fit import FitResult, fit_block
 from jko.fit_state import FitState, copied
 from jko.invertible import InvertibleBlock
 from jko.residual_block import ResidualBlock
+from jko.sections import Training
 from jko.velocity import VelocityField
 from tests.oracles import normal, stream
 

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from jko.block import Block, Solver
 from jko.chain import reference_log_prob
-from jko.config import Measure, Training
 from jko.densities import DiagonalGaussian, Estimate
 from jko.evidence import Evidence
 from jko.fit import fit_block
 from jko.guarantee import Guarantee, certify
 from jko.measures import HeldOut, measure_block, measure_epsilon, standard_error
+from jko.sections import Measure, Training
 from jko.seeds import generator
 from jko.velocity import VelocityField
 

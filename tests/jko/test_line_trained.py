@@ -20,9 +20,9 @@ import torch
 from scipy import stats
 
 from jko.block import Block, Solver
-from jko.config import Training
 from jko.fit import fit_block
 from jko.line import LineStep, solve_step
+from jko.sections import Training
 from jko.seeds import generator
 from jko.velocity import VelocityField
 

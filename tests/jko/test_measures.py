@@ -9,10 +9,10 @@ from torch import Tensor
 from jko import gaussian
 from jko.block import Block
 from jko.chain import Chain
-from jko.config import Measure
 from jko.figures import BlockFigures
 from jko.measures import HeldOut, chain_inversion_error, measure_block, root_mean_square, standard_error
 from jko.objective import jko_objective
+from jko.sections import Measure
 from tests.oracles import (
     affine_block,
     gaussian_affine_block,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 
 from jko.block import Block
-from jko.config import NUMERICS, Training
+from jko.config import NUMERICS
 from jko.fit import fit_block
+from jko.sections import Training
 from jko.seeds import generator
 from jko.velocity import VelocityField
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from jko import gaussian
 from jko.build import new_block
 from jko.chain import push_in_batches
-from jko.config import Training, parse_config
+from jko.config import parse_config
 from jko.contraction import ContractionField
 from jko.errors import InputError, NumericalError
 from jko.fit import FitResult, fit_block, flow_matching_loss
@@ -22,6 +22,7 @@ from jko.jacobian import asymmetry
 from jko.objective import jko_objective
 from jko.residual_block import MOST_ITERATIONS, ResidualBlock, iterations
 from jko.score import score_after
+from jko.sections import Training
 from tests.oracles import (
     RESIDUAL_KINDS,
     affine_residual,

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from jko.block import Block, Solver
-from jko.config import Training
 from jko.fit import fit_block
 from jko.functional import (
     Entropy,
@@ -22,6 +21,7 @@ from jko.functional import (
 )
 from jko.objective import jko_objective
 from jko.scheme import Scheme, Step, ornstein_uhlenbeck_pair
+from jko.sections import Training
 from jko.velocity import VelocityField
 from tests.oracles import normal, random_block, stream
 

@@ -10,9 +10,9 @@ import pytest
 from scipy import stats
 from scipy.optimize import brentq
 
-from jko.config import SMALLEST_STEP, Steps
 from jko.gaussian import Gaussian, jko_step, kl, ornstein_uhlenbeck
 from jko.neighbours import nearest_neighbours
+from jko.sections import SMALLEST_STEP, Steps
 from jko.step_plan import (
     fitted,
     gaussian_form,

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from jko.config import Stop
+from jko.sections import Stop
 from jko.stop import stop_reason
 
 

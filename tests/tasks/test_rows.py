@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from jko.block import Block
-from jko.config import Config, Training
+from jko.config import Config
 from jko.errors import InputError
 from jko.fit import fit_block
+from jko.sections import Training
 from jko.seeds import generator
 from jko.velocity import VelocityField
 from tasks.adapters import store

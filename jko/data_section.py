@@ -1,0 +1,105 @@
+"""The section of the settings that says where the rows come from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, Strict, model_validator
+
+from jko.sections import Finite, Fraction, Positive, Section, Switch, switch
+
+#: the context that is a row's class, and the name of its column
+CLASS = "class"
+#: sources that can have a context, and those whose rows have a class
+CONTEXT_SOURCES, CLASS_SOURCES = ("file", "digits", "breast_cancer"), ("digits", "breast_cancer")
+
+
+def _context(value: Any) -> Any:
+    """One word that is not ``class`` is a mistake for a list of one column."""
+    if isinstance(value, str) and value != CLASS:
+        raise ValueError(f"data.context = {value!r}: give class, or columns in a list, as in [{value}]")
+    return value
+
+
+class Split(Section):
+    """Fractions of the rows held out, chosen by seed; the rest is for training."""
+
+    validation: Fraction = 0.1
+    test: Fraction = 0.1
+
+
+class Augment(Section):
+    """Smoothed copies of the training rows (see :func:`jko.smoothing.manifold_parzen`).
+
+    ``copies`` counts the rows themselves, so 1 means none; each copy gets its own dequantisation
+    noise. ``width`` is relative to the offsets of the ``neighbours`` nearest rows. There are no more
+    copies than fit into ``most_rows``: where rows are many, they speak for themselves.
+    """
+
+    copies: Annotated[int, Strict(), Field(ge=1, le=10_000)] = 1
+    most_rows: Annotated[int, Strict(), Field(ge=1)] = 100_000_000
+    width: Annotated[float, Field(ge=0, le=10)] = 0.0
+    neighbours: Annotated[int, Strict(), Field(ge=1, le=1000)] = 10
+
+    def copies_of(self, rows: int) -> int:
+        """How often so many rows are there afterwards, themselves included."""
+        return max(1, min(self.copies, self.most_rows // max(rows, 1)))
+
+
+class Data(Section):
+    """Where the rows come from and how they are prepared.
+
+    ``smoothing`` is an Ornstein-Uhlenbeck time δ in standardised units: every row X becomes
+    e^{-δ}X + √(1 − e^{-2δ}) Z, so that the chain models a law with a density where the data have
+    none (see :func:`jko.smoothing.ornstein_uhlenbeck`); 0 leaves the rows as they are.
+
+    ``context`` makes the flow conditional: names of columns of a table (covariates, standardised, never
+    dequantised), or ``class`` for the class of the rows of digits or breast_cancer.
+    """
+
+    source: Literal[
+        "digits", "breast_cancer", "moons", "eight_gaussians", "rose", "curve", "gaussian", "file"
+    ] = "digits"
+    file: str | None = None
+    columns: tuple[str, ...] | None = None
+    missing: Literal["refuse", "drop"] = "refuse"
+    dequantise: Annotated[Literal["auto", "off"], BeforeValidator(switch)] = "auto"
+    standardise: Switch = "on"
+    rows: Annotated[int, Strict(), Field(ge=2, le=100_000_000)] = 20_000
+    mean: tuple[Finite, ...] = (3.0, 3.0)
+    std: tuple[Positive, ...] = (1.0, 1.0)
+    split: Split = Split()
+    augment: Augment = Augment()
+    smoothing: Annotated[float, Field(ge=0, le=5, allow_inf_nan=False)] = 0.0
+    context: Annotated[
+        Annotated[tuple[str, ...], Field(min_length=1)] | Literal["class"] | None, BeforeValidator(_context)
+    ] = None
+
+    @model_validator(mode="after")
+    def _conditional(self) -> Data:
+        if self.context is None:
+            return self
+        if self.source not in CONTEXT_SOURCES:
+            raise ValueError(f"data.context is for data.source = {', '.join(CONTEXT_SOURCES)}")
+        if self.context == CLASS and self.source not in CLASS_SOURCES:
+            raise ValueError(
+                f"data.context = class is for data.source = {', '.join(CLASS_SOURCES)}; "
+                "name the columns of a file in a list, as in [age, dose]"
+            )
+        if len(set(self.context)) < len(self.context) and self.context != CLASS:
+            raise ValueError(f"data.context names a column twice: {', '.join(self.context)}")
+        if self.columns and (twice := set(self.columns) & set(self.context)):
+            raise ValueError(
+                f"column {min(twice)!r} is in data.columns and in data.context; it can be one only"
+            )
+        if self.smoothing:
+            raise ValueError("data.smoothing and data.context do not go together; set one of them only")
+        return self
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Data:
+        if (self.source == "file") != (self.file is not None):
+            raise ValueError("data.file names a file exactly when data.source is 'file'")
+        if len(self.mean) != len(self.std) or not self.mean:
+            raise ValueError("data.mean and data.std need the same number of entries, at least one")
+        return self

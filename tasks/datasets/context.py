@@ -14,6 +14,9 @@ from jko.data_section import CLASS, Data
 from jko.errors import InputError
 from tasks.datasets.table import Array, Table
 
+#: columns that a sentence names at most
+SHOWN = 10
+
 
 def conditioned(table: Table, settings: Data, classes: NDArray[np.int64] | None = None) -> Table:
     """A table with its context taken out of the columns or made of the classes, as the settings say.
@@ -40,7 +43,8 @@ def with_columns(table: Table, names: Sequence[str]) -> Table:
     """A table with some of its columns as the context."""
     missing = [name for name in names if name not in table.columns]
     if missing:
-        raise InputError(f"{table.name}: no column {missing[0]!r}; it has {', '.join(table.columns)}")
+        some = ", ".join(table.columns[:SHOWN]) + (", …" if len(table.columns) > SHOWN else "")
+        raise InputError(f"{table.name}: no column {missing[0]!r}; it has {some}")
     kept = [i for i, name in enumerate(table.columns) if name not in names]
     if not kept:
         raise InputError(f"{table.name}: every column is in data.context, and none is left to model")

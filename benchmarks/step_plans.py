@@ -56,8 +56,8 @@ class Case:
 
 
 CASES = (
-    Case("moons", 6, 5400, 54, {"training": {"batch_size": 500}}),
-    Case("digits", 4, 6000, 180, {"training": {"flow_matching_learning_rate": 0.003, "jitter": 0.3}}),
+    Case("moons", 6, 5400, 72, {"training": {"batch_size": 500}}),
+    Case("digits", 4, 6000, 192, {"training": {"flow_matching_learning_rate": 0.003, "jitter": 0.3}}),
     Case(
         "rose", 6, 5400, 36,
         {"network": {"fourier_scale": [1.0, 3.0, 10.0]}, "training": {"batch_size": 1000}},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -37,6 +39,8 @@ from tasks.train import train_block
 
 Stage = Literal["prepare", "train", "certify", "evaluate", "report"]
 STAGES: tuple[Stage, ...] = ("prepare", "train", "certify", "evaluate", "report")
+#: how often the record of a chain in training is sent to MLflow at most; its end is sent in any case
+SECONDS_BETWEEN_RECORDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,7 @@ def tracked(run: Run, name: str, root: Path, tags: Mapping[str, str]) -> Iterato
         yield
     except BaseException as error:
         run.tracker.close("KILLED" if was_interrupted(error) else "FAILED")
+        track_record(run.tracker, run.layout)
         raise
     run.tracker.close("FINISHED")
 
@@ -157,6 +162,7 @@ def run_stages(run: Run, upto: Stage) -> dict[str, Any]:
 def run_blocks(run: Run, last: int) -> dict[str, Any]:
     """Bring blocks 1..last up and leave the chain partial."""
     train_chain(run, last)
+    track_record(run.tracker, run.layout)
     return {}
 
 
@@ -167,7 +173,7 @@ def train_chain(run: Run, last: int | None = None) -> Run:
         The run with the blocks that the chain has: fewer than planned where a stop rule is met.
     """
     config, layout, chain = run.config, run.layout, run.chain
-    count = len(chain) - 1
+    count, recorded = len(chain) - 1, -math.inf
     for k in range(1, min(count, last or count) + 1):
         committed = layout.block(k, chain[k]).exists()
         with timed(layout, "train", k, chain[k], skipped=committed):
@@ -181,7 +187,9 @@ def train_chain(run: Run, last: int | None = None) -> Run:
         curve = read_curve(layout.block(k, chain[k]))
         if curve is not None:
             run.tracker.curve(k, name_of(k, chain[k]), curve)
-        track_record(run.tracker, layout)
+        if time.monotonic() - recorded >= SECONDS_BETWEEN_RECORDS:
+            track_record(run.tracker, layout)
+            recorded = time.monotonic()
         kept, why = planned(config, layout, run.data_digest)
         if why:
             run.progress.say(f"the chain ends after block {k}: {why}")

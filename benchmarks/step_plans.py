@@ -17,10 +17,11 @@ from typing import Any
 
 import click
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from benchmarks.cell import RESULTS, ROOM
 from benchmarks.command import sentences
-from benchmarks.tables import keep, markdown
+from benchmarks.tables import EMPTY, keep, markdown
 from benchmarks.watched import environment
 from flows.settings import merged, read_preset
 from jko.errors import JkoError
@@ -266,7 +267,10 @@ def picture(figures: Mapping[str, Mapping[str, Any]]) -> Figure:
         kind = "critic" if case == "digits" else "exact"
         left.set(title=case, xlabel="time Σ log(1+γ)", ylabel="NLL after the block, nats", xscale="log")
         right.set(title=case, xlabel="time Σ log(1+γ)", ylabel=f"ε of the block ({kind})", xscale="log")
-        right.set_yscale("symlog", linthresh=0.1)
+        for axes in (left, right):  # over less than two decades the small ticks' labels would overlap
+            axes.xaxis.set_minor_formatter(NullFormatter())
+        if kind == "exact":
+            right.set_yscale("symlog", linthresh=1.0)
         left.legend(fontsize=6)
     figure.tight_layout()
     return figure
@@ -294,7 +298,8 @@ def main(only: Sequence[str], seeds: str, as_json: bool, work: Path | None, resu
             with tempfile.TemporaryDirectory() as place:
                 known |= compared(case, seed, (work or Path(place)) / f"{case.name}-{seed}")
             show(path, known)
-    click.echo(json.dumps(known, indent=1) if as_json else table(known))
+    show(path, known)  # another table or picture may be wanted of old figures
+    click.echo(json.dumps(known, indent=1) if as_json else table(ranked(known)))
 
 
 def compared(case: Case, seed: int, folder: Path) -> dict[str, dict[str, Any]]:
@@ -314,11 +319,21 @@ def show(path: Path, known: Mapping[str, Mapping[str, Any]]) -> None:
     """Keep figures, table and picture."""
     import matplotlib
 
-    order = [case.name for case in CASES]
-    ranked = dict(sorted(known.items(), key=lambda item: order.index(item[0].split("/")[0])))
+    rows = ranked(known)
     with matplotlib.rc_context(STYLE):
-        write_bytes(PICTURE, png(picture(ranked)))
-    keep(path, ranked, "step-plans", table(ranked), PAGE)
+        write_bytes(PICTURE, png(picture(rows)))
+    keep(path, rows, "step-plans", table(rows) if rows else EMPTY, PAGE)
+
+
+def ranked(known: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Figures in the order of sets, seeds and plans."""
+    sets, plans = [case.name for case in CASES], list(PLANS)
+
+    def place(key: str) -> tuple[int, int, int]:
+        case, seed, name = key.split("/")
+        return sets.index(case), int(seed), plans.index(name)
+
+    return {key: known[key] for key in sorted(known, key=place)}
 
 
 if __name__ == "__main__":

@@ -78,6 +78,11 @@ class Config(Section):
     def _conditional(self) -> Config:
         if self.data.context is None:
             return self
+        if self.target.correction:
+            raise ValueError(
+                f"target.correction = {self.target.correction:g} is for chains without a context; "
+                "with data.context it is 0"
+            )
         if self.network.kind != "ode":
             raise ValueError("data.context: residual blocks take no context; set network.kind = ode")
         if not self.target.standard:

@@ -59,12 +59,11 @@ class Correction:
     def kl_drop(self, log_weights: Tensor) -> Estimate:
         """KL(p‖q) − KL(p'‖q) from weights of rows of p, by the formula above, nats.
 
-        As E f = 1, weights over c do as well as weights. The error is that
-        of the mean over rows, ᾱ held fixed.
+        As E f = 1, log w may be taken less any constant; with this one an error of ᾱ is of second order.
         """
-        log_f = self.log_factor(log_weights)
-        f = log_f.exp()
-        values = (f - 1) * (log_weights.double() - self.log_level) - torch.special.xlogy(f, f)
+        log_w, log_f = log_weights.double(), self.log_factor(log_weights)
+        f, constant = log_f.exp(), log_w.mean() - log_f.mean() - 1
+        values = (f - 1) * (log_w - constant) - f * log_f
         return Estimate(float(values.mean()), float(values.std()) / math.sqrt(len(values)))
 
 

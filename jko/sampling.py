@@ -89,7 +89,7 @@ def mass_error(chain: Chain) -> float:
     .. math:: se^2 = \sum_k se(\bar\alpha_k)^2
 
     to first order: with ᾱ + δ for ᾱ, log p_k is :math:`\delta/f_k` too small. In the estimate of log Z that
-    is :math:`\delta\, E_q[1/f_k]`, and E[1/f_k] over the corrected law is 1.
+    is :math:`\delta\, E_q[1/f_k]`, which is δ over the corrected law and somewhat less where f_k favours q.
     """
     return math.hypot(*(one.acceptance_se for one in chain.corrections if one))
 

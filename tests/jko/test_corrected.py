@@ -15,6 +15,7 @@ from jko.corrected import Particles, corrected, drawn_before, pushed, stages, st
 from jko.correction import Correction, fit_correction
 from jko.densities import DiagonalGaussian
 from jko.errors import InputError
+from jko.importance import importance_report
 from jko.sampling import draw, log_density, target_figures
 from jko.targets import isotropic_mixture
 from tests.oracles import affine_residual, normal
@@ -33,16 +34,20 @@ def plain() -> Chain:
     return Chain(blocks, shift, scale, lambda z: -TARGET.potential(z))
 
 
-@pytest.fixture(scope="module")
-def chain() -> Chain:
+def fitted(rows: int, *, seed: int) -> Chain:
     """The same with two corrections, each fitted to draws of the law before it."""
     made = plain()
     for k, rate in enumerate(RATES, start=1):
-        rows = drawn_before(made, k, START, 50_000, seed=100 + k)
-        found = fit_correction(rows.log_weights(made), rate)
+        before = drawn_before(made, k, START, rows, seed=seed + k)
+        found = fit_correction(before.log_weights(made), rate)
         corrections = [*made.corrections[: k - 1], found, *made.corrections[k:]]
         made = Chain(made.blocks, made.shift, made.scale, made.reference, corrections=corrections)
     return made
+
+
+@pytest.fixture(scope="module")
+def chain() -> Chain:
+    return fitted(50_000, seed=100)
 
 
 def grid_density(chain: Chain) -> tuple[torch.Tensor, torch.Tensor]:
@@ -89,11 +94,23 @@ def test_kl_falls_and_weights_give_the_normaliser(chain: Chain) -> None:
     drawn = draw(chain, START, 4000, seed=5)
     found = target_figures(drawn, TARGET)
     assert abs(found.importance.log_normaliser.value) < 4 * found.importance.log_normaliser.se
-    assert (
-        found.importance.share > 1.2 * target_figures(draw(plain(), START, 4000), TARGET).importance.share
-    )
+    assert found.importance.share > 1.2 * target_figures(draw(plain(), START, 4000), TARGET).importance.share
     sure = target_figures(replace(drawn, mass_se=0.0), TARGET).importance.log_normaliser.se
     assert found.importance.log_normaliser.se == pytest.approx(math.hypot(sure, drawn.mass_se))
+
+
+def test_the_error_of_the_normaliser_is_its_spread() -> None:
+    """Corrections fitted to few rows, so that the error of ᾱ is most of it."""
+    errors, mass = [], []
+    for seed in range(60):
+        made = fitted(400, seed=10_000 + 10 * seed)
+        drawn = draw(made, START, 4000, seed=seed)
+        found = importance_report(drawn.log_weights(TARGET)).log_normaliser
+        errors.append(found.value / math.hypot(found.se, drawn.mass_se))
+        mass.append(drawn.mass_se / found.se)
+    assert min(mass) > 1.5
+    assert abs(np.mean(errors)) < 0.5
+    assert 0.6 < np.std(errors) < 1.2  # rather too large: E_q[1/f] is below 1 as long as p is not q
 
 
 def test_about_as_many_rows_are_drawn_again_as_were_to_be(chain: Chain) -> None:

@@ -62,6 +62,15 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _corrected(self) -> Config:
+        if self.target.correction and self.data.context is not None:
+            raise ValueError(
+                f"target.correction = {self.target.correction:g} is for chains from noise to a target, and "
+                "these take no context; with data.context it is 0"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _known_start(self) -> Config:
         data = self.data
         known = data.source == "gaussian" and data.standardise == "off" and not data.smoothing
@@ -78,11 +87,6 @@ class Config(Section):
     def _conditional(self) -> Config:
         if self.data.context is None:
             return self
-        if self.target.correction:
-            raise ValueError(
-                f"target.correction = {self.target.correction:g} is for chains without a context; "
-                "with data.context it is 0"
-            )
         if self.network.kind != "ode":
             raise ValueError("data.context: residual blocks take no context; set network.kind = ode")
         if not self.target.standard:

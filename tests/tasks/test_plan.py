@@ -113,9 +113,8 @@ def test_a_correction_belongs_to_the_blocks_and_none_leaves_them_as_they_were(la
 
     chain = fingerprints(parse_config(values()), DIGEST)
     assert chain == fingerprints(parse_config(values(correction=0)), DIGEST)
-    assert (
-        chain[-1] == "8723e31c5c05bdbb61b334b379bc44c2a06b1a44ded83d0888f4f7377d530e06"
-    )  # as before the key existed
+    # as before the key existed
+    assert chain[-1] == "8723e31c5c05bdbb61b334b379bc44c2a06b1a44ded83d0888f4f7377d530e06"
     assert not set(chain[1:]) & set(fingerprints(parse_config(values(correction=0.2)), DIGEST))
     assert parse_config({"target": {"correction": 0.0}}).target.standard
     commit_chain(layout, parse_config(values()))

@@ -17,7 +17,7 @@ f and w/f = w/(min(1, w/c) + 1 − ᾱ) are both nondecreasing functions of w. E
 
 The idea is that of importance-corrected neural JKO (Hertrich and Gruhlke, arXiv:2407.20444). Here c is solved
 in closed form for the rows at hand and is never above their largest weight, and ᾱ is kept with its error; the
-proof is the one above.
+proof is the one above. An error of ᾱ leaves the samples as they are; the mass of their density is off by it.
 
 Units: nats for logarithms. Everything is computed in float64.
 """
@@ -47,6 +47,12 @@ class Correction:
     log_level: float
     acceptance: float
     acceptance_se: float
+
+    @classmethod
+    def at(cls, log_level: float, log_weights: Tensor) -> Correction:
+        """With ᾱ as the mean over rows of the law before it, best of others than the level was chosen by."""
+        alpha = (log_weights.detach().double() - log_level).clamp(max=0.0).exp()
+        return cls(log_level, float(alpha.mean()), float(alpha.std()) / math.sqrt(len(alpha)))
 
     def log_acceptance(self, log_weights: Tensor) -> Tensor:
         """The logarithms log α of the probabilities that rows are kept, shape (rows,)."""
@@ -94,9 +100,7 @@ def fit_correction(log_weights: Tensor, rate: float) -> Correction:
         )
     if not 0 < rate < 1:
         raise InputError(f"the share of rows to be drawn again is between 0 and 1, not {rate}")
-    log_level = _log_level(log_w.sort().values, rate)
-    alpha = (log_w - log_level).clamp(max=0.0).exp()
-    return Correction(log_level, float(alpha.mean()), float(alpha.std()) / math.sqrt(len(alpha)))
+    return Correction.at(_log_level(log_w.sort().values, rate), log_w)
 
 
 def _log_level(log_w: Tensor, rate: float) -> float:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from jko.build import reference_of
 from jko.chain import Chain
 from jko.config import Config
-from jko.corrected import Particles, corrected, pushed, started
+from jko.corrected import Particles, corrected, drawn_before, pushed, started
 from jko.correction import Correction, fit_correction
 from jko.densities import Density
 from jko.errors import NumericalError
@@ -36,7 +36,8 @@ def corrected_samples(
 ) -> tuple[dict[str, NDArray[Any]], Correction]:
     """The arrays of block k whose rows are corrected, and the correction.
 
-    The level is that of the training rows. All rows are held in memory, since it needs every weight.
+    The level is that of the training rows; ᾱ is a mean over as many fresh draws, since the block was fitted
+    to the training rows. All rows are held in memory: the level needs every weight.
 
     Args:
         config: the settings.
@@ -65,7 +66,10 @@ def corrected_samples(
         if part == "validation":
             found["validation_log_det"] = to_numpy(before.log_density - images[part].log_density)
             found["validation_log_det_se"] = to_numpy(images[part].log_density_se)
-    correction = fit_correction(images["train"].log_weights(whole), config.target.correction)
+    level = fit_correction(images["train"].log_weights(whole), config.target.correction).log_level
+    own = counter_seed(config.seed, k, "acceptance")
+    fresh = drawn_before(whole, k, law, len(images["train"].y), seed=own)
+    correction = Correction.at(level, fresh.log_weights(whole))
     whole = chain_of(config, facts, blocks, [*known, correction])
     for part, rows in images.items():
         kept = corrected(whole, k, rows, law, seed=counter_seed(config.seed, "push", part))

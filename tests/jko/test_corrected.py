@@ -10,7 +10,9 @@ import pytest
 import torch
 from scipy import stats
 
+from jko.build import new_block
 from jko.chain import Chain
+from jko.config import parse_config
 from jko.corrected import Particles, corrected, drawn_before, pushed, stages, started
 from jko.correction import Correction, fit_correction
 from jko.densities import DiagonalGaussian
@@ -158,3 +160,29 @@ def test_what_a_corrected_chain_cannot_say(chain: Chain) -> None:
     with pytest.raises(InputError, match="1 corrections for 2 blocks"):
         Chain(chain.blocks, chain.shift, chain.scale, corrections=[None])
     assert isinstance(next(stages(chain, START, normal(3, 1, seed=0))), Particles)
+
+
+@pytest.mark.parametrize(
+    ("network", "solver", "dim", "refused"),
+    [
+        ({}, {}, 50, False),
+        ({}, {"divergence": "hutchinson"}, 2, True),
+        ({"fourier": 4}, {}, 10, True),
+        ({"fourier": 4}, {"divergence": "exact"}, 10, False),
+        ({"kind": "residual"}, {}, 2, False),
+        ({"kind": "residual"}, {}, 10, True),
+    ],
+)
+def test_blocks_that_estimate_their_log_determinants_take_no_correction(
+    network: dict, solver: dict, dim: int, refused: bool
+) -> None:
+    data = {"source": "gaussian", "mean": [0] * dim, "std": [1] * dim, "standardise": "off"}
+    target = {"potential": "funnel", "correction": 0.1}
+    config = parse_config({"data": data, "target": target, "network": network, "solver": solver})
+    if refused:
+        with pytest.raises(InputError, match=r"target.correction = 0.1 needs exact .* in (2|10) dimensions"):
+            new_block(config, 1, dim)
+    else:
+        assert new_block(config, 1, dim).dim == dim
+    without = config.model_copy(update={"target": config.target.model_copy(update={"correction": 0.0})})
+    assert new_block(without, 1, dim).dim == dim

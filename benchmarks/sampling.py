@@ -1,4 +1,7 @@
-"""Chains from noise to unnormalised targets: log Z, effective sample size and energy distance, one table."""
+"""Chains from noise to unnormalised targets: log Z, effective sample size and energy distance, one table.
+
+Every target twice: as the blocks leave it, and with a correction between them (``target.correction``).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,7 @@ class Case:
         dim: dimension.
         options: ``target.options``.
         std: standard deviation of the normal law that the chain starts from.
+        correction: ``target.correction``, the share of rows drawn again after a block.
     """
 
     name: str
@@ -41,16 +45,26 @@ class Case:
     dim: int
     options: Mapping[str, float]
     std: float = 1.0
+    correction: float = 0.0
+
+    @property
+    def corrected(self) -> Case:
+        """The same target with corrections, under a name of its own."""
+        return replace(self, name=f"{self.name}, corrected", correction=RATE)
 
     def settings(self) -> list[str]:
         """Words of the command line."""
-        target = {"potential": self.potential, "options": dict(self.options)}
+        target = {
+            "potential": self.potential, "options": dict(self.options), "correction": self.correction,
+        }  # fmt: skip
         data = {"mean": [0.0] * self.dim, "std": [self.std] * self.dim}
         return ["--set", f"target={json.dumps(target)}", "--set", f"data={json.dumps(data)}"]
 
 
+#: share of rows that a correction draws again
+RATE = 0.2
 MODES = {"components": 8, "radius": 8.0, "std": 1.0}
-CASES = (
+TARGETS = (
     Case("8 Gaussians, d = 2", "sphere_mixture", 2, MODES, 4.0),
     Case("8 Gaussians, d = 10", "sphere_mixture", 10, MODES, 3.0),
     Case("8 Gaussians, d = 50", "sphere_mixture", 50, MODES, 1.5),
@@ -58,6 +72,7 @@ CASES = (
     Case("funnel, d = 10", "funnel", 10, {"width": 3.0}),
     Case("logistic regression on breast cancer, d = 31", "breast_cancer_regression", 31, {}),
 )
+CASES = tuple(case for target in TARGETS for case in (target, target.corrected))
 
 
 def run(case: Case) -> dict[str, Any]:
@@ -85,14 +100,15 @@ def _children() -> float:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """One row a target."""
+    """One row a target, and one with corrections."""
     heading = (
-        "target", "log Z", "known", "effective share", "energy distance²", "drawn again by weight",
-        "exact samples", "core-s",
+        "target", "redrawn between blocks", "log Z", "known", "effective share", "energy distance²",
+        "drawn again by weight", "exact samples", "core-s",
     )  # fmt: skip
     body = [
         (
             row["name"],
+            _number(row, "redrawn", ".3f"),
             f"{row['target/log_z']:.3f} ± {row['target/log_z_se']:.2g}",
             _number(row, "log_z_known", ".3f"),
             f"{row['target/effective_share']:.3f}",

@@ -14,6 +14,7 @@ from prefect import flow
 
 from jko.config import Config, flattened
 from jko.errors import was_interrupted
+from tasks.adapters.corrections import CORRECTION
 from tasks.adapters.events import timed
 from tasks.adapters.layout import Layout, name_of
 from tasks.adapters.lock import one_at_a_time
@@ -155,6 +156,8 @@ def run_stages(run: Run, upto: Stage) -> dict[str, Any]:
         for k in range(1, len(run.chain)):
             folder = run.layout.block(k, run.chain[k])
             run.tracker.artefacts(folder / "weights.safetensors", f"blocks/{k}")
+            if run.config.target.correction:
+                run.tracker.artefacts(folder / CORRECTION, f"blocks/{k}")
     track_record(run.tracker, run.layout)
     return result
 

@@ -34,9 +34,17 @@ def new_block(config: Config, k: int, dim: int, *, context: int = 0) -> Invertib
         k: index of the block, 1..N.
         dim: dimension d of the state.
         context: columns c of the context; a residual block takes none.
+
+    Raises:
+        InputError: its log-determinants are estimates, and the settings ask for a correction.
     """
     residual = config.network.kind == "residual"
     block = _residual_block(config, k, dim) if residual else _ode_block(config, k, dim, context)
+    if config.target.correction and block.draw_probes(torch.zeros(1, dim)) is not None:
+        raise InputError(
+            f"target.correction = {config.target.correction:g} needs exact log-determinants, and blocks of "
+            f"this network in {dim} dimensions estimate theirs; set solver.divergence = exact"
+        )
     return block.to(device=config.runtime.device, dtype=torch_dtype(config))
 
 

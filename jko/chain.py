@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from jko.context import joined, state_of
+from jko.correction import Correction
 from jko.errors import InputError
 from jko.invertible import InvertibleBlock, Pushed
 from jko.objective import potential
@@ -33,12 +34,16 @@ class Chain(nn.Module):
     what it models, and all log-densities are those of x given u. ``forward`` and ``inverse`` pass u along:
     theirs are rows of d + c columns, at both ends. ``log_prob`` and ``sample`` take it apart.
 
+    A chain from a known law to a target may have corrections between its blocks (:mod:`jko.correction`).
+    ``forward`` and ``inverse`` are its blocks alone; its law is that of :mod:`jko.sampling`.
+
     Args:
         blocks: the blocks in forward order.
         shift: subtracted from the data, shape (d + c,).
         scale: the data are divided by it, shape (d + c,).
         reference: log q, of N(0, I) by default.
         context: c.
+        corrections: one for each block, ``None`` where its rows stay as they are; none by default.
     """
 
     shift: Tensor
@@ -52,10 +57,14 @@ class Chain(nn.Module):
         reference: Reference = reference_log_prob,
         *,
         context: int = 0,
+        corrections: Sequence[Correction | None] = (),
     ) -> None:
         super().__init__()
         self.reference, self.context = reference, context
         self.blocks = nn.ModuleList(blocks)
+        self.corrections = tuple(corrections) or (None,) * len(self.blocks)
+        if len(self.corrections) != len(self.blocks):
+            raise InputError(f"{len(self.corrections)} corrections for {len(self.blocks)} blocks")
         self.register_buffer("shift", shift)
         self.register_buffer("scale", scale)
 
@@ -68,6 +77,11 @@ class Chain(nn.Module):
     def dim(self) -> int:
         """Dimension d of the data."""
         return self.shift.shape[0] - self.context
+
+    @property
+    def corrected(self) -> bool:
+        """Whether rows are drawn again between its blocks."""
+        return any(self.corrections)
 
     @property
     def log_det_of_scale(self) -> Tensor:
@@ -139,8 +153,9 @@ class Chain(nn.Module):
             its standard error (zero where the log-determinants are exact).
 
         Raises:
-            InputError: a context of another width, or none where one is needed.
+            InputError: a context of another width, or none where one is needed; a corrected chain.
         """
+        self._refuse_corrections()
         pushed = self(self._rows(x, context), batch=batch, seed=seed)
         return self.reference_log_prob(pushed.x) + pushed.log_det, pushed.log_det_se
 
@@ -157,13 +172,21 @@ class Chain(nn.Module):
             Shape (rows, d), data units.
 
         Raises:
-            InputError: a context of another width, or none where one is needed.
+            InputError: a context of another width, or none where one is needed; a corrected chain.
         """
+        self._refuse_corrections()
         z = torch.randn(rows, self.dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         if self.context and context is not None:
             start = self.dim
             context = (context.to(self.shift) - self.shift[start:]) / self.scale[start:]
         return state_of(self.inverse(self._rows(z, context), batch=batch), self.dim)
+
+    def _refuse_corrections(self) -> None:
+        if self.corrected:
+            raise InputError(
+                "a chain with corrections has no law at its beginning; its samples and their density are "
+                "those of its end (jko.sampling, or jko sample and jko score)"
+            )
 
     def _rows(self, state: Tensor, context: Tensor | None) -> Tensor:
         """Rows of d + c columns from a state and a context."""

@@ -62,6 +62,15 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _corrected(self) -> Config:
+        if self.target.correction and self.data.context is not None:
+            raise ValueError(
+                f"target.correction = {self.target.correction:g} is for chains from noise to a target, and "
+                "these take no context; with data.context it is 0"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _known_start(self) -> Config:
         data = self.data
         known = data.source == "gaussian" and data.standardise == "off" and not data.smoothing

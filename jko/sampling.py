@@ -3,17 +3,20 @@ r"""A chain the other way round: from a known law p_0 forward to a target :math:
 .. math:: y = T(x),\ x \sim p_0, \qquad \log p_N(y) = \log p_0(x) - \log|\det\nabla T(x)|
 
 so the samples come with their log-density, and with weights :math:`w = e^{-V(y)}/p_N(y)` whose mean is Z.
+With corrections between the blocks the density has their factors, too (:mod:`jko.corrected`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from jko.chain import Chain
+from jko.corrected import corrected, drawn_before, followed
 from jko.densities import Density, Estimate
 from jko.importance import ImportanceReport, energy_distance, importance_report, systematic_resample
 from jko.seeds import counter_seed, generator
@@ -30,10 +33,12 @@ class Drawn:
     Args:
         y: float64, shape (rows, d).
         log_density: log p_N(y), nats, shape (rows,); estimated where log-determinants are.
+        mass_se: standard error of the mass of p_N, of which corrections know their part ᾱ by a mean only.
     """
 
     y: Tensor
     log_density: Tensor
+    mass_se: float = 0.0
 
     def log_weights(self, target: Target) -> Tensor:
         """The logarithms −V(y) − log p_N(y) of the importance weights, nats, shape (rows,)."""
@@ -45,7 +50,7 @@ class TargetFigures:
     """How well samples stand for a target.
 
     Args:
-        importance: estimate of log Z with the effective sample size.
+        importance: estimate of log Z with the effective sample size; its error has that of the mass in it.
         log_normaliser: log Z where it is known, nats.
         distance: squared energy distance to exact samples, where these can be drawn.
         corrected: the same of samples drawn again by their weights.
@@ -68,15 +73,36 @@ def draw(chain: Chain, start: Density, rows: int, *, seed: int = 0) -> Drawn:
         rows: how many.
         seed: of the draws.
     """
+    if chain.corrected:
+        last = len(chain.blocks)
+        end = corrected(chain, last, drawn_before(chain, last, start, rows, seed=seed), start, seed=seed)
+        return Drawn(end.y.double(), end.log_density, mass_error(chain))
     x = start.sample(rows, np.random.default_rng(counter_seed(seed, "start")))
     pushed = chain(torch.from_numpy(x), seed=seed)
     before = torch.from_numpy(start.log_prob(x)).to(pushed.x.device)
     return Drawn(pushed.x.double(), before - pushed.log_det.double())
 
 
+def mass_error(chain: Chain) -> float:
+    r"""Standard error of the mass of a corrected chain's density.
+
+    .. math:: se^2 = \sum_k se(\bar\alpha_k)^2
+
+    to first order: with ᾱ + δ for ᾱ, log p_k is :math:`\delta/f_k` too small. In the estimate of log Z that
+    is :math:`\delta\, E_q[1/f_k]`, which is δ over the corrected law and somewhat less where f_k favours q.
+    """
+    return math.hypot(*(one.acceptance_se for one in chain.corrections if one))
+
+
 def log_density(chain: Chain, start: Density, y: Tensor, *, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """The log-density log p_N at given rows, nats, and its standard error; shape (rows, d) to (rows,)."""
+    """The log-density log p_N at given rows, nats, and its standard error; shape (rows, d) to (rows,).
+
+    Back through all blocks, and forward again with the factors of the corrections.
+    """
     x = chain.inverse(y)
+    if chain.corrected:
+        end = followed(chain, start, x, seed=seed)
+        return end.log_density, end.log_density_se
     before = torch.from_numpy(start.log_prob(x.double().cpu().numpy())).to(x.device)
     pushed = chain(x, seed=seed)
     return before - pushed.log_det.double(), pushed.log_det_se
@@ -96,6 +122,8 @@ def target_figures(drawn: Drawn, target: Target, *, seed: int = 0) -> TargetFigu
         seed: of the exact samples and of the drawing by weight.
     """
     report = importance_report(drawn.log_weights(target))
+    found = report.log_normaliser
+    report = replace(report, log_normaliser=Estimate(found.value, math.hypot(found.se, drawn.mass_se)))
     rows = min(len(drawn.y), DISTANCE_ROWS)
     exact = [target.sample(rows, np.random.default_rng(counter_seed(seed, "exact", i))) for i in range(2)]
     if exact[0] is None or exact[1] is None:

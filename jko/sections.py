@@ -173,6 +173,9 @@ class Target(Section):
     ``std``, …; see :mod:`jko.targets`); ``interaction`` is the strength of an interaction |x − y|²/2
     and ``entropy: off`` leaves log ρ out. Under another than the default the chain is used the other way
     round: it starts from a known law, ``data.source: gaussian`` as it is, and *forward* leads to the target.
+
+    ``correction`` is the share of rows that are drawn again after a block, by their importance weights (see
+    :mod:`jko.correction`); 0 for none. It needs a target exp(−V) and nothing beside it.
     """
 
     potential: Literal[
@@ -182,11 +185,27 @@ class Target(Section):
     options: dict[str, Finite] = {}
     interaction: Finite = 0.0
     entropy: Switch = "on"
+    correction: Annotated[float, Field(ge=0, le=0.9)] = 0.0
 
     @property
     def standard(self) -> bool:
         """Whether it is KL to N(0, I)."""
-        return self == Target()
+        return self.model_copy(update={"correction": 0.0}) == Target()
+
+    @property
+    def alone(self) -> bool:
+        """Whether the functional is KL to a law by its potential, up to a constant."""
+        return self.potential != "none" and not self.interaction and self.entropy == "on"
+
+    @model_validator(mode="after")
+    def _weighed(self) -> Target:
+        if self.correction and (self.standard or not self.alone):
+            raise ValueError(
+                f"target.correction = {self.correction:g} is for a chain from noise to a target exp(−V): "
+                "another target.potential than standard_gaussian and none, target.interaction 0 and "
+                "target.entropy on; elsewhere it is 0"
+            )
+        return self
 
 
 class Measure(Section):

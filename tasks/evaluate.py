@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,10 @@ from jko.build import target_of
 from jko.chain import Chain, push_in_batches
 from jko.config import Config
 from jko.context import state_of, with_context
+from jko.corrected import stages
 from jko.densities import Density
 from jko.measures import chain_inversion_error, standard_error
-from jko.sampling import draw, target_figures
+from jko.sampling import draw, mass_error, target_figures
 from jko.seeds import counter_seed, generator
 from tasks.adapters.commit import committing, read_commit, read_json, write_json
 from tasks.adapters.layout import Layout
@@ -90,7 +91,8 @@ def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> E
 
     ``test_digest`` is the identity of the rows that the log-densities are of: their numbers in the
     source and their values in data units, as the chain gets them. Stored rows are standardised,
-    and two data sets can look alike then; densities of rows in equal units can be compared.
+    and two data sets can look alike then; densities of rows in equal units can be compared. With
+    corrections they are values of the same mean (:func:`followed_cuts`).
     """
     chain = load_chain(layout, config, fingerprints)
     facts = read_facts(layout, fingerprints[0])
@@ -99,12 +101,17 @@ def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> E
         for name in ("train", "validation", "test")
     }
     parts["train"] = parts["train"][: facts.rows["source"]]
-    cuts, cuts_se = log_prob_of_cuts(chain, torch.from_numpy(parts["test"]), config.seed)
+    law, test = start_of(config), torch.from_numpy(parts["test"])
+    if chain.corrected and law is not None:
+        cuts, found = followed_cuts(chain, law, test, config.seed, entropy=(facts.entropy or {})["value"])
+        cuts_se = np.zeros_like(cuts)
+    else:
+        cuts, cuts_se = log_prob_of_cuts(chain, test, config.seed)
+        found = paths(chain, parts["test"], config.seed)
     components = config.evaluation.mixture_components
     baselines = baseline_log_densities(parts, components, config.seed, dim=facts.dim)
     states = {name: rows[:, : facts.dim] for name, rows in parts.items()}
     contexts = drawn_contexts(config, parts["train"][:, facts.dim :])
-    law = start_of(config)
     if law is None:
         given = None if contexts is None else torch.from_numpy(contexts)
         drawn = chain.sample(config.evaluation.samples, context=given, seed=config.seed)
@@ -116,8 +123,8 @@ def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> E
     figures = {
         "steps": len(chain.blocks),
         "test_digest": array_digest({"row": test_rows, "values": parts["test"]}),
-        "test": nll_figures(cuts[-1], cuts_se[-1], facts),
-        "cuts": cut_figures(cuts),
+        "test": nll_figures(cuts[-1], cuts_se[-1], facts, mass_se=mass_error(chain)),
+        "cuts": cut_figures(cuts, [one.acceptance_se if one else 0.0 for one in chain.corrections]),
         "baselines": {name: nll_figures(values, None, facts) for name, values in baselines.items()},
         "inversion_error_chain": chain_inversion_error(chain, torch.from_numpy(parts["validation"])),
         "nearest_training_row": nearest_ratio(generated, states) if law is None else None,
@@ -130,7 +137,6 @@ def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> E
         **{f"log_density_cut_{k}": values for k, values in enumerate(cuts)},
         **{f"log_density_{name}": values for name, values in baselines.items()},
     }
-    found = paths(chain, parts["test"], config.seed)
     if law is not None:  # there forward is the way to the samples
         found["reverse_path"] = found["forward_path"]
         found |= exact_samples(config, chain.dim)
@@ -166,13 +172,14 @@ def drawn_towards(config: Config, chain: Chain, law: Density) -> tuple[NDArray[A
     Returns:
         Rows (samples, d), and: estimate of log Z with its standard error and its known value, nats; effective
         size over rows; squared energy distance to exact samples, the same after drawing again by weight, and
-        that of exact samples among themselves.
+        that of exact samples among themselves; with corrections the mean share of rows drawn again by one.
     """
     drawn = draw(chain, law, config.evaluation.samples, seed=config.seed)
     rows, target = drawn.y.cpu().numpy(), target_of(config, chain.dim)
     if target is None or config.target.interaction or config.target.entropy == "off":
         return rows, {}
     found = target_figures(drawn, target, seed=config.seed)
+    again = [1 - one.acceptance for one in chain.corrections if one is not None]
     distances = {"energy_distance": found.distance, "corrected": found.corrected, "exact": found.floor}
     return rows, {
         "log_z": found.importance.log_normaliser.value,
@@ -181,6 +188,7 @@ def drawn_towards(config: Config, chain: Chain, law: Density) -> tuple[NDArray[A
         "effective_share": found.importance.share,
         **{name: None if of is None else of.value for name, of in distances.items()},
         **{f"{name}_se": None if of is None else of.se for name, of in distances.items()},
+        **({"redrawn": float(np.mean(again))} if again else {}),
     }
 
 
@@ -216,14 +224,44 @@ def log_prob_of_cuts(chain: Chain, x: torch.Tensor, seed: int) -> tuple[NDArray[
     )
 
 
+@torch.no_grad()
+def followed_cuts(
+    chain: Chain, law: Density, x: torch.Tensor, seed: int, *, entropy: float
+) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
+    r"""Test rows followed through a corrected chain, where some of them are drawn again.
+
+    Such a chain gives no density at rows of its beginning. What takes the place of log q_0 of the chain cut
+    after block k has the same mean, :math:`-H(p_0) - KL(p_k\|q)` (KL up to log Z where that is unknown):
+
+    .. math:: \log q(y_k) - \log p_k(y_k) - H(p_0)
+
+    Args:
+        chain: the chain.
+        law: p_0.
+        x: test rows, which are draws of it, shape (rows, d), data units.
+        seed: of the draws.
+        entropy: H(p_0), nats.
+
+    Returns:
+        These values, shape (N + 1, rows), nats; and ``forward_path`` (N + 1, rows, d), standardised units,
+        the positions of some rows, each the image of the one before unless it was drawn again.
+    """
+    cuts, path = [], []
+    for rows in stages(chain, law, x, seed=counter_seed(seed, "test")):
+        cuts.append((rows.log_weights(chain) - entropy).cpu().numpy())
+        path.append(rows.y[:PATH_ROWS].cpu().numpy())
+    return np.stack(cuts), {"forward_path": np.stack(path)}
+
+
 def nll_figures(
-    values: NDArray[Any], errors: NDArray[Any] | None, facts: DataFacts
+    values: NDArray[Any], errors: NDArray[Any] | None, facts: DataFacts, *, mass_se: float = 0.0
 ) -> dict[str, float | None]:
     """Mean negative log-density with its standard error, and the gap to a known entropy.
 
-    ``log_density_se`` is the mean standard error of a row's value over Hutchinson probes.
+    ``log_density_se`` is the mean standard error of a row's value over Hutchinson probes; ``mass_se`` that of
+    all values together (see :func:`jko.sampling.mass_error`).
     """
-    se = float(values.std(ddof=1) / math.sqrt(len(values)))
+    se = math.hypot(float(values.std(ddof=1) / math.sqrt(len(values))), mass_se)
     figures: dict[str, float | None] = {"nll": float(-values.mean()), "nll_se": se}
     if errors is not None:
         mean = float(errors.mean())
@@ -234,17 +272,22 @@ def nll_figures(
     return figures
 
 
-def cut_figures(cuts: NDArray[Any]) -> list[dict[str, float | None]]:
-    """Test NLL after each block, with the paired change against the cut before."""
+def cut_figures(cuts: NDArray[Any], mass_se: Sequence[float]) -> list[dict[str, float | None]]:
+    """Test NLL after each block, with the paired change against the cut before.
+
+    Args:
+        cuts: log-densities, shape (N + 1, rows).
+        mass_se: what the correction of each block adds to their common error, N values.
+    """
     figures: list[dict[str, float | None]] = []
     for k, values in enumerate(cuts):
         change = None if k == 0 else torch.from_numpy(cuts[k - 1] - values)
         figures.append(
             {
                 "nll": float(-values.mean()),
-                "nll_se": standard_error(torch.from_numpy(values)),
+                "nll_se": math.hypot(standard_error(torch.from_numpy(values)), *mass_se[:k]),
                 "change": None if change is None else float(change.mean()),
-                "change_se": None if change is None else standard_error(change),
+                "change_se": None if change is None else math.hypot(standard_error(change), mass_se[k - 1]),
             }
         )
     return figures

@@ -10,6 +10,8 @@ STEP = (
     "kl_drop", "nll", "nll_se", "movement", "inversion_error", "inversion_error_reference", "epsilon",
     "certificate_c", "kl_bound", "kl_measured", "loss_potential", "loss_log_det", "loss_transport",
 )  # fmt: skip
+#: and those that blocks with a correction have beside them
+CORRECTED = ("kl", "kl_drop_correction", "redrawn")
 #: figures of a certificate that are tracked for the chain
 CHAIN = ("kl_bound", "kl_lower_bound", "kl_measured", "inversion_w2_coupled")
 
@@ -29,7 +31,8 @@ def step_headline(
         "epsilon": figures.get("epsilon") if exact is None else exact,
         "kl_measured": figures["nll"] - entropy["value"] if entropy else None,
     }
-    return {name: own[name] if name in own else figures.get(name) for name in STEP}
+    corrected = {name: figures[name] for name in CORRECTED if name in figures}
+    return {name: own[name] if name in own else figures.get(name) for name in STEP} | corrected
 
 
 def chain_headline(certificate: Mapping[str, Any]) -> dict[str, float | None]:

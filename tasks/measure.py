@@ -25,6 +25,7 @@ from tasks.adapters.layout import Layout, name_of
 from tasks.adapters.plan import measured_with, stored_figures
 from tasks.adapters.store import DataFacts, load_block, read_facts, read_particles, read_samples
 from tasks.baselines import mixture_log_density
+from tasks.correct import correction_figures
 from tasks.datasets.laws import score_of
 from tasks.options import DURABLE, skipped, threads_of
 from tasks.push import restore_samples
@@ -70,12 +71,16 @@ def measure(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> d
     restore_samples(config, layout, chain, k)
     block = load_block(layout, config, k, chain[k], facts.dim, context=facts.context)
     before = exact_scores(config, layout, chain, k - 1)
+    # what is measured of a block is of its images: rows that a correction drew again have others
+    images = "validation_pushed" if config.target.correction else "validation"
     particles = HeldOut(
         read_particles(layout, config, k - 1, chain[k - 1], "validation")[:rows],
-        read_particles(layout, config, k, chain[k], "validation")[:rows],
+        read_particles(layout, config, k, chain[k], images)[:rows],
         held_out("validation_log_det"),
         held_out("validation_log_det_se"),
-        held_out("validation_log_det_total"),
+        -held_out("validation_pushed_log_density")
+        if config.target.correction
+        else held_out("validation_log_det_total"),
         torch.from_numpy(mixture_log_density(config, layout, chain)[:rows]),
     )
     functional = functional_of(config, facts.dim)
@@ -87,7 +92,8 @@ def measure(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> d
     figures = block_figures(
         [block], particles, config.measure, score=score, seed=config.seed, functional=functional
     )
-    return {"step_size": stored(block.step_size), **nulled(asdict(figures))}
+    found = {"step_size": stored(block.step_size), **nulled(asdict(figures))}
+    return found | (correction_figures(config, layout, chain, k) if config.target.correction else {})
 
 
 def exact_scores(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> torch.Tensor | None:
@@ -97,7 +103,7 @@ def exact_scores(config: Config, layout: Layout, chain: tuple[str, ...], k: int)
     chain of any length costs the same for every block.
     """
     score = score_of(config, read_facts(layout, chain[0]))
-    if score is None:
+    if score is None or config.target.correction:  # a row drawn again has another origin than row i of p_0
         return None
     rows = min(config.measure.rows, EXACT_ROWS)
     path = layout.run / "scores" / f"{name_of(k, chain[k])}-{rows}.json"

@@ -187,6 +187,8 @@ class Progress:
         if self.bar is not None:
             self.bars.remove_task(self.bar)
             self.bar = None
+        again = figures.get("kl_drop_correction")
+        corrected = "" if again is None else f"correction {again:.3f} nats  "
         epsilon = figures["epsilon"] if figures["epsilon_exact"] is None else figures["epsilon_exact"]
         error = "" if epsilon is None else f"  ε {epsilon:.2f}"
         if figures["kl_bound"] is not None:
@@ -194,8 +196,8 @@ class Progress:
             error += f"  KL {sign} {figures['kl_bound']:.3g} nats"
         self.say(
             f"block {k}/{count}  γ {shown(figures['step_size'])}  KL drop {figures['kl_drop']:.3f} nats  "
-            f"NLL {figures['nll']:.3f} ± {figures['nll_se']:.3f} nats  movement {figures['movement']:.3f}  "
-            f"round trip {figures['inversion_error']:.1e}"
+            f"{corrected}NLL {figures['nll']:.3f} ± {figures['nll_se']:.3f} nats  "
+            f"movement {figures['movement']:.3f}  round trip {figures['inversion_error']:.1e}"
             + error
             + ("" if trained else "  (committed earlier)")
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from torch import Tensor
 from jko.build import new_block
 from jko.chain import push_in_batches
 from jko.config import Config
-from jko.errors import InputError, NumericalError
+from jko.correction import Correction
+from jko.errors import InputError
 from jko.invertible import InvertibleBlock
 from jko.seeds import generator
 from tasks.adapters.commit import (
@@ -28,9 +30,11 @@ from tasks.adapters.commit import (
     link_tree,
     read_commit,
 )  # fmt: skip
+from tasks.adapters.corrections import write_correction
 from tasks.adapters.layout import Layout, name_of
 from tasks.adapters.rows import Pieces
 from tasks.adapters.store import (
+    load_block,
     load_weights,
     read_facts,
     read_particles,
@@ -38,6 +42,8 @@ from tasks.adapters.store import (
     read_samples,
     write_arrays,
 )  # fmt: skip
+from tasks.arrays import finite, to_numpy
+from tasks.correct import corrected_samples
 from tasks.options import DURABLE, skipped
 
 BATCH = 8192
@@ -54,10 +60,12 @@ def push_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -
     restore_samples(config, layout, chain, k - 1)
     staged = layout.staged(k, chain[k])
     block = load_weights(staged, empty_block(config, layout, chain, k)).eval()
-    arrays = push_samples(config, layout, chain, k, block)
+    arrays, correction = new_samples(config, layout, chain, k, block)
     with committing(final, chain[k], {"index": k}) as folder:
         link_tree(staged, folder)
         (folder / "COMMIT.json").unlink()
+        if correction is not None:
+            write_correction(folder, correction)
         write_arrays(folder / SAMPLES, arrays, attributes(k))
     shutil.rmtree(staged)
     committed = read_commit(final)
@@ -68,6 +76,17 @@ def empty_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int) 
     """Block k as it is before its weights are read."""
     facts = read_facts(layout, chain[0])
     return new_block(config, k, facts.dim, context=facts.context)
+
+
+def new_samples(
+    config: Config, layout: Layout, chain: tuple[str, ...], k: int, block: InvertibleBlock
+) -> tuple[Mapping[str, NDArray[Any] | Pieces], Correction | None]:
+    """The arrays of block k, and its correction where the settings ask for one."""
+    if not config.target.correction:
+        return push_samples(config, layout, chain, k, block), None
+    dim = read_facts(layout, chain[0]).dim
+    before = [load_block(layout, config, j, chain[j], dim).eval() for j in range(1, k)]
+    return corrected_samples(config, layout, chain, k, [*before, block])
 
 
 def push_samples(
@@ -98,20 +117,6 @@ def push_samples(
 def push_rows(block: InvertibleBlock, rows: Tensor, k: int) -> NDArray[Any]:
     """Some rows pushed through block k, as they are stored."""
     return to_numpy(finite(block.push_forward(rows), k), np.float32)
-
-
-def finite(pushed: Tensor, k: int) -> Tensor:
-    """Rows that block k pushed, unless some are not finite.
-
-    Raises:
-        NumericalError: some are.
-    """
-    if not torch.isfinite(pushed).all():
-        raise NumericalError(
-            "pushed samples are not finite", block=k,
-            remedy="lower training.learning_rate or raise solver.steps",
-        )  # fmt: skip
-    return pushed
 
 
 def attributes(k: int) -> dict[str, Any]:
@@ -145,7 +150,7 @@ def push_again(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -
     layout.run.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}{folder.name}-", dir=layout.run) as temporary:
         samples = Path(temporary) / SAMPLES
-        write_arrays(samples, push_samples(config, layout, chain, k, block), attributes(k))
+        write_arrays(samples, new_samples(config, layout, chain, k, block)[0], attributes(k))
         if not same_files(samples, commit):
             raise InputError(
                 f"{folder}: the samples of block {k} were dropped, and other bytes than the committed ones "
@@ -169,8 +174,3 @@ def total_log_det(layout: Layout, chain: tuple[str, ...], k: int, rows: int) -> 
     if k == 0:
         return np.full(rows, -np.log(read_facts(layout, chain[0]).scale).sum())
     return read_samples(layout, k, chain[k], "validation_log_det_total")
-
-
-def to_numpy(values: Tensor, dtype: Any = np.float64) -> NDArray[Any]:
-    """A tensor as an array on the host."""
-    return values.detach().cpu().numpy().astype(dtype)

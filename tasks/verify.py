@@ -20,7 +20,14 @@ from tasks.adapters.plan import (
     planned,
     stored_figures,
 )  # fmt: skip
-from tasks.adapters.store import array_digest, load_block, read_arrays, read_facts, read_particles
+from tasks.adapters.store import (
+    array_digest,
+    load_block,
+    read_arrays,
+    read_facts,
+    read_particles,
+    read_samples,
+)  # fmt: skip
 from tasks.options import threads_of
 
 #: rows pushed again per block
@@ -99,7 +106,7 @@ def data_check(layout: Layout, chain: tuple[str, ...], data_digest: str) -> Chec
 
 
 def particle_checks(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> Iterator[Check]:
-    """Row i of block k is the image of row i of block k−1, and goes back there."""
+    """Row i of block k is the image of row i of block k−1, and goes back there, if it was not drawn again."""
     if any(not (layout.block(j, chain[j]) / SAMPLES).exists() for j in (k - 1, k)):
         yield Check(f"rows of block {k}", True, "not checked: samples were dropped")
         return
@@ -111,8 +118,10 @@ def particle_checks(config: Config, layout: Layout, chain: tuple[str, ...], k: i
         if before.shape != after.shape:
             yield Check(f"rows of block {k}, {part}", False, f"{len(after)} rows follow {len(before)}")
             continue
-        draw = torch.randperm(len(before), generator=generator(config.seed, k, "verify"))[:ROWS]
-        rows = draw.to(before.device)
+        draw = torch.randperm(len(before), generator=generator(config.seed, k, "verify"))
+        if config.target.correction:
+            draw = draw[~torch.from_numpy(read_samples(layout, k, chain[k], f"{part}_redrawn"))[draw]]
+        rows = draw[:ROWS].to(before.device)
         with torch.no_grad():
             image = block.push_forward(before[rows])
             back = block.pull_back(after[rows])
@@ -120,7 +129,7 @@ def particle_checks(config: Config, layout: Layout, chain: tuple[str, ...], k: i
         error = float((image - after[rows]).abs().max()) / size
         yield Check(
             f"rows of block {k}, {part}", error <= TOLERANCE,
-            f"{len(rows)} of {len(before)} rows pushed again: largest relative difference {error:.1e}",
+            f"{len(rows)} of {len(draw)} rows pushed again: largest relative difference {error:.1e}",
         )  # fmt: skip
         trip = float((back - before[rows]).square().sum(1).mean().sqrt())
         limit = config.measure.inversion_limit

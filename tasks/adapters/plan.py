@@ -29,6 +29,8 @@ CERTIFICATE = 1
 LATER_NETWORK = ("kind", "lipschitz")
 #: and those of the data
 LATER_DATA = ("context",)
+#: and those of the target
+LATER_TARGET = ("correction",)
 BlockState = Literal["done", "missing"]
 
 
@@ -144,7 +146,7 @@ def block_settings(config: Config, k: int) -> dict[str, Any]:
         "dtype": config.runtime.dtype,
         "device": config.runtime.device,
         **({} if start is None else {"start": start}),
-        **({} if config.target.standard else {"target": config.target.model_dump(mode="json")}),
+        **({} if config.target.standard else {"target": without_defaults(config.target, LATER_TARGET)}),
         **({} if config.scheme == "backward_euler" else {"scheme": config.scheme}),
     }
 
@@ -281,7 +283,8 @@ def changed_settings(before: dict[str, Any] | None, config: Config, k: int) -> s
 
 def _all_settings(config: Config, k: int) -> dict[str, Any]:
     """The settings of block k for people: those at their defaults, too."""
-    return {**block_settings(config, k), "network": config.network_of(k).model_dump(mode="json")}
+    settings = {**block_settings(config, k), "network": config.network_of(k).model_dump(mode="json")}
+    return settings | ({} if config.target.standard else {"target": config.target.model_dump(mode="json")})
 
 
 def read_manifest(layout: Layout) -> dict[str, Any] | None:

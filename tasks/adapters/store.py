@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,11 @@ from zarr.codecs import Crc32cCodec
 from jko.build import new_block, reference_of, torch_dtype
 from jko.chain import Chain
 from jko.config import Config
+from jko.correction import Correction
 from jko.errors import InputError
 from jko.invertible import InvertibleBlock
 from tasks.adapters.commit import SAMPLES, digest_of, file_digest, read_commit, read_json, write_json
+from tasks.adapters.corrections import read_correction
 from tasks.adapters.layout import Layout
 from tasks.adapters.rows import Pieces, StoredRows
 
@@ -328,7 +330,7 @@ def load_block(
 
 
 def load_chain(layout: Layout, config: Config, chain: tuple[str, ...]) -> Chain:
-    """All blocks of a chain with its standardisation.
+    """All blocks of a chain with its standardisation and corrections.
 
     Args:
         layout: the chain.
@@ -336,13 +338,39 @@ def load_chain(layout: Layout, config: Config, chain: tuple[str, ...]) -> Chain:
         chain: fingerprints of blocks 0..N.
     """
     facts = read_facts(layout, chain[0])
-    like: dict[str, Any] = {"dtype": torch.float64, "device": config.runtime.device}
     blocks = [
         load_block(layout, config, k, chain[k], facts.dim, context=facts.context)
         for k in range(1, len(chain))
     ]
+    return chain_of(
+        config, facts, blocks, load_corrections(layout, chain) if config.target.correction else ()
+    )
+
+
+def load_corrections(layout: Layout, chain: tuple[str, ...]) -> list[Correction]:
+    """The corrections of committed blocks 1..k.
+
+    Args:
+        layout: the chain.
+        chain: fingerprints of blocks 0..k.
+
+    Raises:
+        InputError: one is missing or damaged.
+    """
+    return [read_correction(layout.block(k, chain[k])) for k in range(1, len(chain))]
+
+
+def chain_of(
+    config: Config,
+    facts: DataFacts,
+    blocks: Sequence[InvertibleBlock],
+    corrections: Sequence[Correction | None] = (),
+) -> Chain:
+    """A chain of blocks behind the standardisation of its data."""
+    like: dict[str, Any] = {"dtype": torch.float64, "device": config.runtime.device}
     shift, scale = torch.tensor(facts.row_shift, **like), torch.tensor(facts.row_scale, **like)
-    return Chain(blocks, shift, scale, reference_of(config, facts.dim), context=facts.context)
+    reference = reference_of(config, facts.dim)
+    return Chain(blocks, shift, scale, reference, context=facts.context, corrections=corrections)
 
 
 def read_curve(folder: Path) -> pd.DataFrame | None:

@@ -71,6 +71,8 @@ def _measured(whole: Figures) -> str:
 
 
 def _samples(whole: Figures) -> str:
+    if whole["inversion_w2_coupled"] is None:
+        return ""
     return (
         "Computed samples differ from the model's by at most "
         f"{number(whole['inversion_w2_coupled'])} in W2 (a root mean square distance in standardised units): "

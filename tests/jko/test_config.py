@@ -57,6 +57,29 @@ REFUSED = {
     ),
     "dtype": ({"runtime": {"dtype": "float16"}}, ["runtime.dtype", "'float16'", "'float32'"]),
     "negative seed": ({"seed": -1}, ["seed", "-1", "equal to 0"]),
+    "correction of too much": (
+        {"target": {"potential": "funnel", "correction": 0.95}},
+        ["target.correction", "0.95", "equal to 0.9"],
+    ),
+    "correction without target": (
+        {"target": {"correction": 0.2}},
+        ["target.correction = 0.2", "another target.potential than standard_gaussian"],
+    ),
+    "correction beside an interaction": (
+        {"target": {"potential": "funnel", "interaction": 0.5, "correction": 0.2}},
+        ["target.correction = 0.2", "target.interaction 0"],
+    ),
+    "correction without entropy": (
+        {"target": {"potential": "funnel", "entropy": "off", "correction": 0.2}},
+        ["target.correction = 0.2", "target.entropy on"],
+    ),
+    "correction with a context": (
+        {
+            "data": {"source": "digits", "context": ["class"]},
+            "target": {"potential": "funnel", "correction": 0.2},
+        },
+        ["target.correction = 0.2", "data.context"],
+    ),
     "section is a number": ({"data": 3}, ["data", "3", "dictionary"]),
     "not a mapping": ([1], ["[1]", "dictionary"]),
 }

@@ -100,6 +100,28 @@ def test_residual_chains_differ_by_their_bound_and_not_by_flow_matching() -> Non
     assert len({last(), last({"lipschitz": 0.8}), last(iterations=7)}) == 3
 
 
+TOWARDS = {
+    "data": {"source": "gaussian", "mean": [0, 0], "std": [1, 1], "standardise": "off"},
+    "steps": {"count": 2},
+    "target": {"potential": "sphere_mixture", "options": {"components": 4}},
+}
+
+
+def test_a_correction_belongs_to_the_blocks_and_none_leaves_them_as_they_were(layout: Layout) -> None:
+    def values(**target: Any) -> dict[str, Any]:
+        return {**TOWARDS, "target": {**TOWARDS["target"], **target}}
+
+    chain = fingerprints(parse_config(values()), DIGEST)
+    assert chain == fingerprints(parse_config(values(correction=0)), DIGEST)
+    # as before the key existed
+    assert chain[-1] == "8723e31c5c05bdbb61b334b379bc44c2a06b1a44ded83d0888f4f7377d530e06"
+    assert not set(chain[1:]) & set(fingerprints(parse_config(values(correction=0.2)), DIGEST))
+    assert parse_config({"target": {"correction": 0.0}}).target.standard
+    commit_chain(layout, parse_config(values()))
+    plan = make_plan(parse_config(values(correction=0.2)), layout)
+    assert plan.missing[0].reason == "target.correction 0.0 → 0.2"
+
+
 def test_optional_keys_are_left_out_at_their_defaults_only() -> None:
     section = config(network={"hidden": [3], "lipschitz": 0.5}).network
     left = without_defaults(section, ("hidden", "kind", "lipschitz"))

@@ -1,0 +1,157 @@
+"""Correct the particles that a block pushed, by their importance weights (see :mod:`jko.correction`)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from jko.build import reference_of
+from jko.chain import Chain
+from jko.config import Config
+from jko.corrected import Particles, corrected, drawn_before, pushed, started
+from jko.correction import Correction, fit_correction
+from jko.densities import Density
+from jko.errors import NumericalError
+from jko.invertible import InvertibleBlock
+from jko.measures import standard_error
+from jko.seeds import counter_seed
+from tasks.adapters.layout import Layout
+from tasks.adapters.store import chain_of, load_corrections, read_facts, read_particles, read_samples
+from tasks.arrays import finite, to_numpy
+from tasks.datasets.laws import start_of
+
+PARTS = ("train", "validation")
+
+
+def corrected_samples(
+    config: Config,
+    layout: Layout,
+    chain: tuple[str, ...],
+    k: int,
+    blocks: list[InvertibleBlock],
+) -> tuple[dict[str, NDArray[Any]], Correction]:
+    """The arrays of block k whose rows are corrected, and the correction.
+
+    The level is that of the training rows; ᾱ is a mean over as many fresh draws, since the block was fitted
+    to the training rows. All rows are held in memory: the level needs every weight.
+
+    Args:
+        config: the settings.
+        layout: the chain.
+        chain: fingerprints of its blocks.
+        k: the block.
+        blocks: blocks 1..k.
+
+    Returns:
+        For ``train`` and ``validation`` the corrected rows (rows, d) float32, ``PART_log_density`` of their
+        law p_k (rows,) float64, nats, and ``PART_redrawn`` (rows,) bool: such a row is no image of the row
+        before it. Of the validation rows also ``validation_pushed`` (rows, d) float32, the images of all
+        rows, with ``validation_pushed_log_density`` of the law before the correction, and
+        ``validation_log_det`` with its standard error, of this block.
+    """
+    law = start_of(config)
+    assert law is not None  # a correction needs a target, and a target a known law
+    found: dict[str, NDArray[Any]] = {}
+    images: dict[str, Particles] = {}
+    facts, known = read_facts(layout, chain[0]), load_corrections(layout, chain[:k])
+    whole = chain_of(config, facts, blocks, [*known, None])
+    for part in PARTS:
+        before = stored_particles(config, layout, chain, k - 1, part, of=(whole, law))
+        images[part] = pushed(whole, k, before)
+        check(whole, images[part], k)
+        if part == "validation":
+            found["validation_log_det"] = to_numpy(before.log_density - images[part].log_density)
+            found["validation_log_det_se"] = to_numpy(images[part].log_density_se)
+    level = fit_correction(images["train"].log_weights(whole), config.target.correction).log_level
+    own = counter_seed(config.seed, k, "acceptance")
+    fresh = drawn_before(whole, k, law, len(images["train"].y), seed=own)
+    correction = Correction.at(level, fresh.log_weights(whole))
+    whole = chain_of(config, facts, blocks, [*known, correction])
+    for part, rows in images.items():
+        kept = corrected(whole, k, rows, law, seed=counter_seed(config.seed, "push", part))
+        found[part] = to_numpy(finite(kept.y, k), np.float32)
+        found[f"{part}_log_density"] = to_numpy(kept.log_density)
+        found[f"{part}_redrawn"] = to_numpy(kept.redrawn, np.bool_)
+    found["validation_pushed"] = to_numpy(images["validation"].y, np.float32)
+    found["validation_pushed_log_density"] = to_numpy(images["validation"].log_density)
+    return found, correction
+
+
+def check(chain: Chain, rows: Particles, k: int) -> None:
+    """Go on with images of block k only if they and their weights are finite.
+
+    Raises:
+        NumericalError: some are not.
+    """
+    finite(rows.y, k)
+    if not rows.log_weights(chain).isfinite().all():
+        raise NumericalError(
+            "importance weights are not finite", block=k,
+            remedy="lower training.learning_rate, or set target.correction=0",
+        )  # fmt: skip
+
+
+def stored_particles(
+    config: Config,
+    layout: Layout,
+    chain: tuple[str, ...],
+    k: int,
+    part: str,
+    *,
+    of: tuple[Chain, Density],
+) -> Particles:
+    """The rows of a part after block k, with the log-density of their law.
+
+    Args:
+        config: the settings.
+        layout: the chain.
+        chain: fingerprints of its blocks.
+        k: the block; 0 for the data, which are draws of p_0.
+        part: ``train`` or ``validation``.
+        of: the chain and p_0.
+    """
+    y = read_particles(layout, config, k, chain[k], part)
+    if k == 0:
+        return started(*of, y.double() * of[0].scale + of[0].shift)
+    log_density = torch.from_numpy(read_samples(layout, k, chain[k], f"{part}_log_density"))
+    return Particles.known(y, log_density.to(y.device))
+
+
+def correction_figures(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> dict[str, Any]:
+    r"""The figures of block k that its correction adds, or that are of the law behind it.
+
+    Returns:
+        ``kl``, :math:`E[\log p_k - \log q]` over the corrected validation rows: KL(p_k‖q) where log Z is
+        known, else up to log Z; ``nll``, that plus the entropy of p_0, which it is without corrections, too;
+        ``kl_drop_correction``, KL before the correction less KL behind it, beside the block's ``kl_drop``;
+        their errors, those of ᾱ in the first two; ``redrawn``, the share of rows drawn again; ``acceptance``
+        and its error, as stored.
+    """
+    facts, rows = read_facts(layout, chain[0]), config.measure.rows
+    log_q = reference_of(config, facts.dim)
+
+    def log_weights(name: str) -> torch.Tensor:
+        y = read_particles(layout, config, k, chain[k], name)[:rows].double().cpu()
+        return log_q(y) - torch.from_numpy(read_samples(layout, k, chain[k], f"{name}_log_density")[:rows])
+
+    corrections = load_corrections(layout, chain[: k + 1])
+    correction = corrections[-1]
+    behind = -log_weights("validation")
+    drop = correction.kl_drop(log_weights("validation_pushed"))
+    error = math.hypot(standard_error(behind), *(one.acceptance_se for one in corrections))
+    entropy = facts.entropy or {"value": 0.0}
+    return {
+        "kl": float(behind.mean()),
+        "kl_se": error,
+        "nll": float(behind.mean()) + entropy["value"],
+        "nll_se": error,
+        "kl_drop_correction": drop.value,
+        "kl_drop_correction_se": drop.se,
+        "redrawn": float(read_samples(layout, k, chain[k], "validation_redrawn")[:rows].mean()),
+        "acceptance": correction.acceptance,
+        "acceptance_se": correction.acceptance_se,
+    }

@@ -64,10 +64,13 @@ class Case:
 #: share of rows that a correction draws again
 RATE = 0.2
 MODES = {"components": 8, "radius": 8.0, "std": 1.0}
+#: the mixtures called GMM-d in arXiv:2407.20444, there with other random means
+NARROW = {"components": 10, "half_width": 1.0, "std": 0.1}
 TARGETS = (
     Case("8 Gaussians, d = 2", "sphere_mixture", 2, MODES, 4.0),
     Case("8 Gaussians, d = 10", "sphere_mixture", 10, MODES, 3.0),
     Case("8 Gaussians, d = 50", "sphere_mixture", 50, MODES, 1.5),
+    Case("10 narrow Gaussians, d = 10", "uniform_mixture", 10, NARROW),
     Case("banana, d = 2", "banana", 2, {"width": 3.0, "bend": 0.3}, 2.0),
     Case("funnel, d = 10", "funnel", 10, {"width": 3.0}),
     Case("logistic regression on breast cancer, d = 31", "breast_cancer_regression", 31, {}),

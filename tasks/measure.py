@@ -71,7 +71,8 @@ def measure(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> d
     restore_samples(config, layout, chain, k)
     block = load_block(layout, config, k, chain[k], facts.dim, context=facts.context)
     before = exact_scores(config, layout, chain, k - 1)
-    # what is measured of a block is of its images: rows that a correction drew again have others
+    # what is measured of a block is of its images; of the law behind a correction are correction_figures,
+    # the NLL among them, and up to the entropy of p_0 log p_k takes the place of minus the log-determinants
     images = "validation_pushed" if config.target.correction else "validation"
     particles = HeldOut(
         read_particles(layout, config, k - 1, chain[k - 1], "validation")[:rows],

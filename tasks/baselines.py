@@ -48,8 +48,8 @@ def baseline_log_densities(
     log_det = np.log(scale[:dim]).sum()
     usable = _usable(components, len(parts["train"]))
     return {
-        "gaussian": _best(rows, [1], seed, dim=dim).score_samples(rows["test"]) - log_det,
-        "mixture": _best(rows, usable, seed, dim=dim).score_samples(rows["test"]) - log_det,
+        name: _scores(_best(rows, counts, seed, dim=dim), rows["test"]) - log_det
+        for name, counts in (("gaussian", [1]), ("mixture", usable))
     }
 
 
@@ -75,10 +75,14 @@ def mixture_log_density(config: Config, layout: Layout, chain: tuple[str, ...]) 
     usable = _usable(config.evaluation.mixture_components, count - first)
     best = _best(rows, usable, config.seed, dim=facts.dim)
     validation = read_samples(layout, 0, chain[0], "validation").astype(float)
-    scores = [best.score_samples(validation[i : i + PIECE]) for i in range(0, len(validation), PIECE)]
-    values = np.concatenate(scores) - np.log(facts.scale).sum()
+    values = _scores(best, validation) - np.log(facts.scale).sum()
     write_json(path, values.tolist())
     return values
+
+
+def _scores(mixture: GaussianMixture | ConditionalMixture, rows: Array) -> Array:
+    """Log-densities, some rows at a time: a mixture keeps several numbers a row and component."""
+    return np.concatenate([mixture.score_samples(rows[i : i + PIECE]) for i in range(0, len(rows), PIECE)])
 
 
 def _usable(components: Sequence[int], rows: int) -> Sequence[int]:

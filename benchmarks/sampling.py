@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,8 +18,7 @@ import click
 from benchmarks.cell import RESULTS
 from benchmarks.command import sentences
 from benchmarks.tables import keep, markdown
-from benchmarks.watched import environment
-from jko.errors import JkoError
+from benchmarks.watched import jko, seconds_of_children
 
 FILE = "sampling.json"
 
@@ -85,21 +81,10 @@ def run(case: Case) -> dict[str, Any]:
         JkoError: it failed.
     """
     with tempfile.TemporaryDirectory() as place:
-        before = _children()
-        done = subprocess.run(
-            [sys.executable, "-m", "flows.cli.main", "train", "--preset", "targets", "--chain", "chain",
-             "--json", *case.settings()],
-            cwd=Path(place), env=environment(), capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if done.returncode:
-            raise JkoError(f"{case.name}: {done.stderr.strip()[-400:]}")
-        found = json.loads(done.stdout)
-        return {"name": case.name, "dim": case.dim, "core_s": _children() - before, **found["metrics"]}
-
-
-def _children() -> float:
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+        before = seconds_of_children()
+        words = ("--preset", "targets", "--chain", "chain", *case.settings())
+        metrics = jko(Path(place), "train", *words)["metrics"]
+        return {"name": case.name, "dim": case.dim, "core_s": seconds_of_children() - before, **metrics}
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:

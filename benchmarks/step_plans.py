@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import resource
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,9 +19,8 @@ from matplotlib.ticker import NullFormatter
 from benchmarks.cell import RESULTS, ROOM
 from benchmarks.command import sentences
 from benchmarks.tables import EMPTY, keep, markdown
-from benchmarks.watched import environment
+from benchmarks.watched import jko, seconds_of_children
 from flows.settings import merged, read_preset
-from jko.errors import JkoError
 from tasks.adapters.commit import write_bytes, write_json
 from tasks.report.drawing import STYLE, png
 
@@ -127,22 +123,6 @@ def settings(case: Case, seed: int, sizes: Sequence[float], share: Fraction) -> 
     return merged(merged(values, dict(case.settings)), own)
 
 
-def jko(folder: Path, *words: str) -> dict[str, Any]:
-    """What a command prints as JSON.
-
-    Raises:
-        JkoError: it failed.
-    """
-    done = subprocess.run(
-        [sys.executable, "-m", "flows.cli.main", *words, "--json"],
-        cwd=folder, env=environment(), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        raise JkoError(f"jko {' '.join(words)} failed: {done.stderr.strip()[-400:]}")
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
 def train(folder: Path, name: str, values: Mapping[str, Any]) -> None:
     """Train a chain of these settings, or go on with it."""
     write_json(folder / "params.yaml", values)  # JSON is YAML
@@ -160,7 +140,7 @@ def run(case: Case, seed: int, name: str, folder: Path, fitted: Mapping[str, Any
         fitted: what ``jko steps`` says of the set.
     """
     plan, time = PLANS[name], fitted["time"]
-    before, share = _children(), plan.share(case.steps)
+    before, share = seconds_of_children(), plan.share(case.steps)
     if plan.command:
         steps = int(case.steps * plan.parent)
         parent = f"{name}-parent"
@@ -173,7 +153,7 @@ def run(case: Case, seed: int, name: str, folder: Path, fitted: Mapping[str, Any
             "equal": growing(time, case.steps, 1.0),
         }[name]
         train(folder, name, settings(case, seed, sizes, share))
-    core_s = _children() - before
+    core_s = seconds_of_children() - before
     return {"core_s": core_s, **looked_at(jko(folder, "status", name))}
 
 
@@ -186,11 +166,6 @@ def looked_at(status: Mapping[str, Any]) -> dict[str, Any]:
         "test": {key: value for key, value in status["metrics"].items() if key.startswith("test/")},
         **{name: [block[name] for block in blocks] for name in names},
     }
-
-
-def _children() -> float:
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
 
 
 def paired(folder: Path, name: str) -> dict[str, float]:

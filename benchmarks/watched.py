@@ -6,6 +6,7 @@ import functools
 import importlib
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -60,6 +61,28 @@ def run(folder: Path, *words: str, server: str | None = None) -> dict[str, Any]:
         if done.returncode:
             raise JkoError(f"jko {' '.join(words)} failed: {done.stderr.strip()[-400:]}")
         return {**json.loads(out.read_text()), "total_s": time.time() - started}
+
+
+def jko(folder: Path, *words: str) -> dict[str, Any]:
+    """What a command of ``jko`` in a project's folder prints with ``--json``.
+
+    Raises:
+        JkoError: it failed.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.cli.main", *words, "--json"],
+        cwd=folder, env=environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise JkoError(f"jko {' '.join(words)} failed: {done.stderr.strip()[-400:]}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def seconds_of_children() -> float:
+    """CPU seconds of all processes that this one started and that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 class Watch:

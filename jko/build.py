@@ -12,10 +12,10 @@ from jko.config import Config
 from jko.contraction import ContractionField
 from jko.divergence import EXACT_LIMIT
 from jko.errors import InputError
-from jko.functional import Entropy, Functional, PotentialEnergy, QuadraticInteraction, Term
+from jko.functional import Entropy, Functional, PotentialEnergy, PowerEnergy, QuadraticInteraction, Term
 from jko.invertible import InvertibleBlock
 from jko.residual_block import ResidualBlock
-from jko.scheme import Step
+from jko.scheme import LogDensity, Step
 from jko.seeds import generator
 from jko.targets import TARGETS, Target
 from jko.velocity import VelocityField
@@ -36,13 +36,15 @@ def new_block(config: Config, k: int, dim: int, *, context: int = 0) -> Invertib
         context: columns c of the context; a residual block takes none.
 
     Raises:
-        InputError: its log-determinants are estimates, and the settings ask for a correction.
+        InputError: its log-determinants are estimates, and the settings ask for what needs the density.
     """
     residual = config.network.kind == "residual"
     block = _residual_block(config, k, dim) if residual else _ode_block(config, k, dim, context)
-    if config.target.correction and block.draw_probes(torch.zeros(1, dim)) is not None:
+    asked = {"correction": config.target.correction, "power": config.target.power}
+    name = next((name for name, value in asked.items() if value), "")
+    if name and block.draw_probes(torch.zeros(1, dim)) is not None:
         raise InputError(
-            f"target.correction = {config.target.correction:g} needs exact log-determinants, and blocks of "
+            f"target.{name} = {asked[name]:g} needs exact log-determinants, and blocks of "
             f"this network in {dim} dimensions estimate theirs; set solver.divergence = exact"
         )
     return block.to(device=config.runtime.device, dtype=torch_dtype(config))
@@ -104,12 +106,14 @@ def functional_of(config: Config, dim: int) -> Functional | None:
         terms.append(QuadraticInteraction(settings.interaction))
     if settings.entropy == "on":
         terms.append(Entropy())
+    if settings.power is not None:
+        terms.append(PowerEnergy(settings.power))
     return Functional(tuple(terms))
 
 
-def step_of(config: Config, dim: int) -> Step:
-    """What every block minimises."""
-    return Step(functional_of(config, dim), config.scheme)
+def step_of(config: Config, dim: int, log_density: LogDensity | None = None) -> Step:
+    """What a block minimises; ``log_density`` is that of the law that enters it, where it is needed."""
+    return Step(functional_of(config, dim), config.scheme, log_density)
 
 
 def reference_of(config: Config, dim: int) -> Reference:

@@ -79,7 +79,9 @@ class Config(Section):
                 "target: another functional than KL to N(0, I) starts from a known law; it needs "
                 "data.source = gaussian, data.standardise = off and data.smoothing = 0"
             )
-        if self.target.potential == "none" and not self.target.interaction and self.target.entropy == "off":
+        target = self.target
+        some = target.interaction or target.entropy == "on" or target.power is not None
+        if target.potential == "none" and not some:
             raise ValueError("target: potential none, interaction 0 and entropy off leave nothing to descend")
         return self
 
@@ -113,7 +115,8 @@ class Config(Section):
         """The training settings of block k (1..N)."""
         override = self.blocks.get(k)
         own = {} if override is None else override.model_dump(exclude_none=True, exclude=NOT_TRAINING)
-        if self.network.kind == "residual":
+        # neither has what flow matching regresses: no velocity here, no process to simulate there
+        if self.network.kind == "residual" or self.target.power is not None:
             own["flow_matching_iterations"] = 0
         return self.training.model_copy(update=own)
 

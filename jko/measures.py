@@ -49,6 +49,7 @@ class HeldOut:
         rival: log-density of the rows under another model of the data, nats, data units, shape
             (rows,); its own NLL is never below the entropy.
         log_reference: log q(y) where q is not N(0, I), nats, up to a constant, shape (rows,).
+        log_density: log p_k(y), nats, shape (rows,); for an internal energy that needs it.
     """
 
     x: Tensor
@@ -58,6 +59,7 @@ class HeldOut:
     total_log_det: Tensor
     rival: Tensor | None = None
     log_reference: Tensor | None = None
+    log_density: Tensor | None = None
 
 
 @torch.no_grad()
@@ -72,9 +74,10 @@ def measure_block(
 ) -> BlockFigures:
     """Measure the last of some blocks on held-out particles.
 
-    Under another functional G than KL to N(0, I) the potential has the interaction's energy with it, the KL
-    drop is that of G, ε and the Fisher information are of the gradient of δG/δρ, and what speaks of N(0, I)
-    only is not a number. With a context every figure is of the laws given the context, averaged over it.
+    Under another functional G than KL to N(0, I) the potential has the interaction's energy with it, and an
+    internal energy's that needs the density; the KL drop is that of G, ε and the Fisher information are of
+    the gradient of δG/δρ, and what speaks of N(0, I) only is not a number. With a context every figure is of
+    the laws given the context, averaged over it.
 
     Args:
         blocks: T_j … T_k; those before the last are needed only with ``score``.
@@ -83,15 +86,12 @@ def measure_block(
         score: ∇log p_{j−1} in standardised units, where it is known; called once, at the first
             rows in order.
         seed: of the draws of the reference.
-        functional: G without internal energy that needs a density; ``None`` for KL to N(0, I).
+        functional: G; ``None`` for KL to N(0, I).
     """
     block, x, y = blocks[-1], rows.x, rows.y
     energy = functional or gaussian_reference()
     start, end = block.state_of(x), block.state_of(y)
-    zero = torch.zeros(len(x), dtype=torch.float64)
-    before, after = energy.per_row(start.double(), zero), energy.per_row(end.double(), zero)
-    entropy = energy.pressure_ratio(zero)
-    drop = before - after + entropy * rows.log_det.double()
+    before, after, drop = _energies(energy, start.double(), end.double(), rows)
     known = rows.log_reference
     reference = reference_log_prob(end.double()) if known is None else known.double()
     nll = -(reference + rows.total_log_det.double())
@@ -109,8 +109,8 @@ def measure_block(
         inversion_error=root_mean_square(back - x),
         inversion_error_reference=block_inversion_error(block, few, index=len(blocks)),
         log_det_se=float(rows.log_det_se.mean()),
-        **_residuals(block, x, y, settings, energy),
-        **_exact(blocks, x, y, score, energy),
+        **_residuals(block, x, y, settings, energy, log_density=rows.log_density),
+        **_exact(blocks, x, y, score, energy, log_density=rows.log_density),
         **_identities(start.double(), end.double(), block.step_size if functional is None else math.nan),
         **_shape(block, x),
         **_classified(y if functional is None else y[:0], start.shape[1], seed),
@@ -125,18 +125,43 @@ def measure_block(
     )
 
 
+def _energies(energy: Functional, x: Tensor, y: Tensor, rows: HeldOut) -> tuple[Tensor, Tensor, Tensor]:
+    """The functional's values before and after, row by row, and its drop; of the entropy only the drop.
+
+    An internal energy that needs the density is in all three. With the entropy beside it log ρ is, too, and
+    the drop is the same.
+    """
+    if rows.log_density is not None and energy.needs_density:
+        after = rows.log_density.double()
+        values = energy.per_row(x, after + rows.log_det.double()), energy.per_row(y, after)
+        return *values, values[0] - values[1]
+    zero = torch.zeros(len(x), dtype=torch.float64)
+    before, behind = energy.per_row(x, zero), energy.per_row(y, zero)
+    return before, behind, before - behind + energy.pressure_ratio(zero) * rows.log_det.double()
+
+
+def _at(log_density: Tensor | None, y: Tensor) -> Tensor:
+    """The log-density at the first rows, or 0 where a constant makes no difference; like y, (rows,)."""
+    return y.new_zeros(len(y)) if log_density is None else log_density[: len(y)].to(y)
+
+
 def _residuals(
-    block: InvertibleBlock, x: Tensor, y: Tensor, settings: Measure, energy: Functional
+    block: InvertibleBlock,
+    x: Tensor,
+    y: Tensor,
+    settings: Measure,
+    energy: Functional,
+    *,
+    log_density: Tensor | None,
 ) -> dict[str, Any]:
     """ε² in the pairings wanted and the Fisher information, by critics of one class."""
     x, y = x.cpu().double(), y.cpu().double()
-    error, fisher = measure_epsilon(
-        block.state_of(x), y, block.step_size, settings.critic_centres, energy=energy
-    )
+    known: dict[str, Any] = {"energy": energy, "log_density": log_density}
+    error, fisher = measure_epsilon(block.state_of(x), y, block.step_size, settings.critic_centres, **known)
     ot = TOO_FEW
     if settings.pairing != "block" and error is not TOO_FEW:
         end, back = optimal_back(x, y, settings.pairing)
-        ot = measure_epsilon(back, end, block.step_size, settings.critic_centres, energy=energy)[0]
+        ot = measure_epsilon(back, end, block.step_size, settings.critic_centres, **known)[0]
     return {
         "epsilon": error.epsilon,
         "epsilon_squared": error.value,
@@ -151,7 +176,13 @@ def _residuals(
 
 
 def measure_epsilon(
-    x: Tensor, y: Tensor, step_size: float, centres: int, *, energy: Functional | None = None
+    x: Tensor,
+    y: Tensor,
+    step_size: float,
+    centres: int,
+    *,
+    energy: Functional | None = None,
+    log_density: Tensor | None = None,
 ) -> tuple[EpsilonSquared, EpsilonSquared]:
     """ε̂² and the relative Fisher information on held-out rows; nan where they are too few for a critic.
 
@@ -164,6 +195,7 @@ def measure_epsilon(
         step_size: γ_k.
         centres: number of Gaussian bumps wanted.
         energy: the functional; KL to N(0, I) by default.
+        log_density: log p_k(y), nats, shape (rows,), where it needs that.
     """
     energy = energy or gaussian_reference()
     dim = x.shape[1]
@@ -177,7 +209,7 @@ def measure_epsilon(
         LinearCritic(y, dim=dim, centres=bumps, width=width) for width in (WIDTHS if bumps else WIDTHS[:1])
     ]
     y = state_of(y, dim)
-    drift, weight = energy.drift(y), energy.pressure_ratio(torch.zeros_like(y[:, 0]))
+    drift, weight = energy.drift(y), energy.pressure_ratio(_at(log_density, y))
     return _surest(critics, residual_data(x, y, step_size, drift), weight), _surest(critics, drift, weight)
 
 
@@ -187,7 +219,13 @@ def _surest(critics: Sequence[LinearCritic], u: Tensor, weight: Tensor) -> Epsil
 
 
 def _exact(
-    blocks: Sequence[InvertibleBlock], x: Tensor, y: Tensor, score: Score | None, energy: Functional
+    blocks: Sequence[InvertibleBlock],
+    x: Tensor,
+    y: Tensor,
+    score: Score | None,
+    energy: Functional,
+    *,
+    log_density: Tensor | None,
 ) -> dict[str, Any]:
     if score is None:
         names = ("", "_squared", "_squared_se")
@@ -195,7 +233,7 @@ def _exact(
             [*(f"epsilon_exact{end}" for end in names), "fisher_exact", "fisher_exact_se"], math.nan
         )
     x, y = x[:EXACT_ROWS].double(), y[:EXACT_ROWS].double()
-    slope = score_after(blocks, y, score) * float(energy.score_weight(y.new_zeros(1)))
+    slope = score_after(blocks, y, score) * energy.score_weight(_at(log_density, y))[:, None]
     drift = energy.drift(y)
     error = mean_square(residual_data(x, y, blocks[-1].step_size, drift) + slope)
     fisher = mean_square(drift + slope)

@@ -35,6 +35,8 @@ from jko.objective import JkoTerms, jko_objective
 Scheme = Literal["backward_euler", "forward_euler", "forward_backward"]
 #: steps of the simulation from which flow matching starts where the target is not N(0, I)
 LANGEVIN_STEPS = 40
+#: log p at rows, (rows, d) to (rows,), nats
+LogDensity = Callable[[Tensor], Tensor]
 
 
 def ornstein_uhlenbeck_pair(x: Tensor, step_size: float, noise: torch.Generator) -> Tensor:
@@ -63,7 +65,7 @@ class Step:
 
     functional: Functional | None = None
     scheme: Scheme = "backward_euler"
-    log_density: Callable[[Tensor], Tensor] | None = None
+    log_density: LogDensity | None = None
 
     @property
     def energy(self) -> Functional:

@@ -171,8 +171,10 @@ class Target(Section):
 
     ``potential`` names V of a target exp(−V), ``none`` for none, ``options`` are its numbers (``components``,
     ``std``, …; see :mod:`jko.targets`); ``interaction`` is the strength of an interaction |x − y|²/2
-    and ``entropy: off`` leaves log ρ out. Under another than the default the chain is used the other way
-    round: it starts from a known law, ``data.source: gaussian`` as it is, and *forward* leads to the target.
+    and ``entropy: off`` leaves log ρ out; ``power`` adds ∫ρ^m/(m − 1), m > 1, the energy of porous media (see
+    :class:`jko.functional.PowerEnergy`), which is trained by the JKO objective alone. Under another than the
+    default the chain is used the other way round: it starts from a known law, ``data.source: gaussian``
+    as it is, and *forward* leads to the target.
 
     ``correction`` is the share of rows that are drawn again after a block, by their importance weights (see
     :mod:`jko.correction`); 0 for none. It needs a target exp(−V) and nothing beside it.
@@ -185,6 +187,7 @@ class Target(Section):
     options: dict[str, Finite] = {}
     interaction: Finite = 0.0
     entropy: Switch = "on"
+    power: Annotated[float, Field(gt=1, allow_inf_nan=False)] | None = None
     correction: Annotated[float, Field(ge=0, le=0.9)] = 0.0
 
     @property
@@ -195,15 +198,16 @@ class Target(Section):
     @property
     def alone(self) -> bool:
         """Whether the functional is KL to a law by its potential, up to a constant."""
-        return self.potential != "none" and not self.interaction and self.entropy == "on"
+        others = self.interaction or self.power is not None
+        return self.potential != "none" and not others and self.entropy == "on"
 
     @model_validator(mode="after")
     def _weighed(self) -> Target:
         if self.correction and (self.standard or not self.alone):
             raise ValueError(
                 f"target.correction = {self.correction:g} is for a chain from noise to a target exp(−V): "
-                "another target.potential than standard_gaussian and none, target.interaction 0 and "
-                "target.entropy on; elsewhere it is 0"
+                "another target.potential than standard_gaussian and none, target.interaction 0, "
+                "target.entropy on and no target.power; elsewhere it is 0"
             )
         return self
 

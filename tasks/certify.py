@@ -93,7 +93,11 @@ def _certificate(config: Config, layout: Layout, chain: tuple[str, ...]) -> dict
         "kl": whole["kl_bound"],
         "w2_smoothing": whole["smoothing_w2"],
         "w2_inversion": whole["inversion_w2_coupled"],
-        "says": says(whole, towards="its target" if not config.target.standard else ""),
+        "says": says(
+            whole,
+            towards="its target" if not config.target.standard else "",
+            divergence=config.target.alone,
+        ),
     }
     blocks = [
         {"index": k, **{name: value for name, value in own.items() if name != "settings"}}
@@ -146,9 +150,9 @@ def end_test(config: Config, layout: Layout, chain: tuple[str, ...]) -> dict[str
     """The two-sample test of p_N against the chain's end, on validation rows; null without draws of that."""
     rows, exact = end_particles(config, layout, chain), None
     if not config.target.standard:
-        target = target_of(config, rows.shape[1]) if config.target.entropy == "on" else None
+        target = target_of(config, rows.shape[1]) if config.target.alone else None
         draw = np.random.default_rng(counter_seed(config.seed, "two-sample target"))
-        drawn = target.sample(len(rows), draw) if target and not config.target.interaction else None
+        drawn = target.sample(len(rows), draw) if target else None
         if drawn is None:
             return {"two_sample": None}
         exact = torch.from_numpy(drawn)
@@ -245,12 +249,20 @@ def log_det_words(config: Config, dim: int) -> str:
     return "estimated without bias by a power series of random length"
 
 
-def says(whole: dict[str, Any], *, towards: str = "") -> str:
-    """The KL–W2 guarantee in one sentence; ``towards`` names the end of a chain that leads elsewhere."""
+def says(whole: dict[str, Any], *, towards: str = "", divergence: bool = True) -> str:
+    """The KL–W2 guarantee in one sentence.
+
+    Args:
+        whole: the certificates of the chain.
+        towards: names the end of a chain that leads elsewhere.
+        divergence: whether what the steps descend is a KL divergence up to a constant, or another G.
+    """
     law = "the smoothed law of the data" if whole["smoothing_w2"] else "the law of the data"
     law, model = ("the law of the samples", towards) if towards else (law, "the model")
+    least = "G of the law of the samples less the least that any law has"
     if whole["kl_bound"] is None:
-        first = f"No bound on the KL divergence between {law} and {model} holds"
+        gap = f"the KL divergence between {law} and {model}" if divergence else least
+        first = f"No bound on {gap} holds"
     else:
         how = (
             "by the exact score of the known law"
@@ -258,7 +270,8 @@ def says(whole: dict[str, Any], *, towards: str = "") -> str:
             else f"as far as a critic of the class {whole['basis'].removeprefix('critic: ')} can see, "
             "which is an estimate, not a proof"
         )
-        first = f"KL({law} ‖ {model.removeprefix('the ')}) ≤ {whole['kl_bound']:.3g} nats ({how})"
+        gap = f"KL({law} ‖ {model.removeprefix('the ')})" if divergence else least
+        first = f"{gap} ≤ {whole['kl_bound']:.3g} nats ({how})"
     parts = [first]
     if whole["smoothing_w2"]:
         parts.append(f"the smoothed law is within W2 {whole['smoothing_w2']:.3g} of the data")

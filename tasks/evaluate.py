@@ -166,8 +166,8 @@ def drawn_contexts(config: Config, training: NDArray[Any]) -> NDArray[Any] | Non
 
 
 def exact_samples(config: Config, dim: int) -> dict[str, NDArray[Any]]:
-    """Rows of the target, where it can be drawn from, as the array ``target``."""
-    target = target_of(config, dim)
+    """Rows of the chain's end, where that is a target that can be drawn from, as the array ``target``."""
+    target = target_of(config, dim) if config.target.alone else None
     draw_exact = np.random.default_rng(counter_seed(config.seed, "shown target"))
     rows = None if target is None else target.sample(SHOWN_ROWS, draw_exact)
     return {} if rows is None else {"target": rows}
@@ -183,7 +183,7 @@ def drawn_towards(config: Config, chain: Chain, law: Density) -> tuple[NDArray[A
     """
     drawn = draw(chain, law, config.evaluation.samples, seed=config.seed)
     rows, target = drawn.y.cpu().numpy(), target_of(config, chain.dim)
-    if target is None or config.target.interaction or config.target.entropy == "off":
+    if target is None or not config.target.alone:
         return rows, {}
     found = target_figures(drawn, target, seed=config.seed)
     again = [1 - one.acceptance for one in chain.corrections if one is not None]

@@ -26,7 +26,7 @@ from tasks.adapters.plan import measured_with, stored_figures
 from tasks.adapters.store import DataFacts, load_block, read_facts, read_particles, read_samples
 from tasks.baselines import mixture_log_density
 from tasks.correct import correction_figures
-from tasks.datasets.laws import score_of
+from tasks.datasets.laws import score_of, start_of
 from tasks.options import DURABLE, skipped, threads_of
 from tasks.push import restore_samples
 
@@ -88,6 +88,11 @@ def measure(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> d
     if functional is not None:
         reference = reference_of(config, facts.dim)
         particles = replace(particles, log_reference=reference(particles.y.double()))
+        law = start_of(config)
+        if functional.needs_density and law is not None:
+            first = read_particles(layout, config, 0, chain[0], "validation")[:rows]
+            log_p = torch.from_numpy(law.log_prob(first.double().numpy()))
+            particles = replace(particles, log_density=log_p - particles.total_log_det)
     # the law that enters this block takes the place of p_0: its score is known at its particles
     score = None if before is None else before.to
     figures = block_figures(
@@ -131,7 +136,7 @@ def certificates(config: Config, facts: DataFacts, figures: Sequence[Mapping[str
     if functional is None:
         evidence = [Evidence.of(own, entropy=entropy) for own in figures]
         return nulled(asdict(certify(evidence, facts.dim, unfit=unfit(config, facts))))
-    known = target is not None and target.log_normaliser is not None and not config.target.interaction
+    known = target is not None and target.log_normaliser is not None and config.target.alone
     evidence = [Evidence.of(own, entropy=entropy if known else None) for own in figures]
     return nulled(asdict(certify_functional(evidence, functional)))
 

@@ -9,10 +9,12 @@ from typing import Any
 import torch
 from prefect import task
 
-from jko.build import new_block, step_of, target_of
+from jko.build import functional_of, new_block, step_of, target_of
 from jko.config import NUMERICS, Config
 from jko.fit import FitRecord, FitResult, fit_block
 from jko.invertible import InvertibleBlock
+from jko.sampling import log_density
+from jko.scheme import LogDensity
 from tasks.adapters.checkpoint import BlockCheckpoints, remove_checkpoint
 from tasks.adapters.commit import committing, read_commit, write_json
 from tasks.adapters.layout import Layout, name_of
@@ -20,6 +22,7 @@ from tasks.adapters.plan import block_settings
 from tasks.adapters.store import (
     BLOCK,
     DataFacts,
+    chain_of,
     load_block,
     load_start,
     read_facts,
@@ -27,6 +30,7 @@ from tasks.adapters.store import (
     read_rows,
     save_weights,
 )  # fmt: skip
+from tasks.datasets.laws import start_of
 from tasks.options import DURABLE, skipped
 from tasks.progress import Progress
 from tasks.push import restore_samples
@@ -50,9 +54,11 @@ def train_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int, 
     train = read_rows(layout, config, k - 1, chain[k - 1], "train")
     validation = read_particles(layout, config, k - 1, chain[k - 1], "validation")
     block = starting_block(config, layout, chain, k)
-    step = step_of(config, block.dim)
+    entering = entering_density(config, layout, chain, k)
+    step = step_of(config, block.dim, entering)
     start = block.state_of(validation)
-    level = float(step.energy.energies(start, torch.zeros(len(start))).total)
+    density = torch.zeros(len(start)) if entering is None else entering(start)
+    level = float(step.energy.energies(start, density).total)
     if k == 1:
         progress.start_chain(level, reference_constant(config, read_facts(layout, chain[0])))
     progress.start_block(k, config, level)
@@ -65,6 +71,22 @@ def train_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int, 
     stage(config, layout, chain, k, trained=(block, result))
     remove_checkpoint(layout.checkpoint(k, chain[k]))
     return name
+
+
+def entering_density(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> LogDensity | None:
+    """Log p_{k−1} where the functional needs it: back through the blocks before to the start."""
+    facts, law = read_facts(layout, chain[0]), start_of(config)
+    functional = functional_of(config, facts.dim)
+    if law is None or functional is None or not functional.needs_density:
+        return None
+    blocks = [load_block(layout, config, j, chain[j], facts.dim) for j in range(1, k)]
+    before = chain_of(config, facts, blocks)
+
+    def log_p(x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            return log_density(before, law, x)[0].to(x)
+
+    return log_p
 
 
 def reference_constant(config: Config, facts: DataFacts) -> float:

@@ -30,7 +30,7 @@ LATER_NETWORK = ("kind", "lipschitz")
 #: and those of the data
 LATER_DATA = ("context",)
 #: and those of the target
-LATER_TARGET = ("correction",)
+LATER_TARGET = ("correction", "power")
 BlockState = Literal["done", "missing"]
 
 

@@ -24,6 +24,11 @@ def reading(certificate: Figures, label: str) -> list[str]:
 
 
 def _gap(whole: Figures) -> str:
+    if whole["tv"] is None:  # what the steps descend is no divergence
+        return (
+            "G is the functional that the steps descend: if the bound holds, no law whatever has a G lower "
+            f"by more than {number(whole['kl_bound'])} nats."
+        )
     return (
         f"KL is the gap between the model's NLL, {whole['nll']:.3f} ± {whole['nll_se']:.2g} nats on "
         f"validation rows, and the best possible one for the {law_of(whole)}: if the bound holds, no model "
@@ -52,6 +57,8 @@ def _trust(certificate: Figures, label: str) -> str:
 
 
 def _variation(whole: Figures) -> str:
+    if whole["tv"] is None:
+        return ""
     if whole["tv"] >= 1:
         return "So large a bound says nothing about the total variation between the model and that law."
     return (

@@ -181,9 +181,7 @@ def root_mean_square(squares: Sequence[float | None]) -> float | None:
     2.0
     """
     known = [square for square in squares if square is not None]
-    if not known or len(known) < len(squares):
-        return None
-    return math.sqrt(max(sum(known) / len(known), 0.0))
+    return math.sqrt(max(sum(known) / len(known), 0.0)) if known and len(known) == len(squares) else None
 
 
 def table(figures: Mapping[str, Mapping[str, Any]]) -> str:
@@ -221,7 +219,7 @@ def picture(figures: Mapping[str, Mapping[str, Any]]) -> Figure:
         left = figure.add_subplot(len(sets), 2, 2 * place + 1)
         right = figure.add_subplot(len(sets), 2, 2 * place + 2)
         for colour, (name, plan) in enumerate(PLANS.items()):
-            row = next((own for key, own in figures.items() if key.startswith(f"{case}/0/{name}")), None)
+            row = figures.get(f"{case}/0/{name}")
             if row is None:
                 continue
             times, time = [], 0.0
@@ -252,22 +250,24 @@ def picture(figures: Mapping[str, Mapping[str, Any]]) -> Figure:
 
 
 @click.command()
-@click.option("--only", multiple=True, help="A set: moons, digits or rose; all by default.")
-@click.option("--seeds", default="0", show_default=True, help="Seeds, with commas between them.")
+@click.option(
+    "--only", multiple=True, type=click.Choice([case.name for case in CASES]), help="A set; else all."
+)
+@click.option("--seed", "seeds", multiple=True, type=click.IntRange(min=0), default=[0], show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 @click.option(
     "--work", type=click.Path(path_type=Path), help="Folder that keeps the chains; none by default."
 )
 @click.option("--results", type=click.Path(path_type=Path), default=RESULTS, help="Folder of the JSON files.")
 @sentences
-def main(only: Sequence[str], seeds: str, as_json: bool, work: Path | None, results: Path) -> None:
+def main(only: Sequence[str], seeds: Sequence[int], as_json: bool, work: Path | None, results: Path) -> None:
     """Train every plan on every set without figures; table and picture go into docs/step-planning.md."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     path = results / FILE
     known = json.loads(path.read_text()) if path.is_file() else {}
     wanted = [case for case in CASES if not only or case.name in only]
     for case in wanted:
-        for seed in (int(word) for word in seeds.split(",")):
+        for seed in seeds:
             if all(f"{case.name}/{seed}/{name}" in known for name in PLANS):
                 continue
             with tempfile.TemporaryDirectory() as place:

@@ -97,7 +97,7 @@ def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> E
     chain = load_chain(layout, config, fingerprints)
     facts = read_facts(layout, fingerprints[0])
     parts = {
-        name: in_data_units(read_samples(layout, 0, fingerprints[0], name)[:most], facts)
+        name: facts.in_data_units(read_samples(layout, 0, fingerprints[0], name)[:most])
         for name, most in (("train", facts.rows["source"]), ("validation", None), ("test", None))
     }
     law, test = start_of(config), torch.from_numpy(parts["test"])
@@ -142,14 +142,6 @@ def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> E
     arrays = {"generated": generated, **found, **({} if contexts is None else {CONTEXT: contexts})}
     shown = shown_rows({"generated": generated, "test": states["test"]})
     return Evaluation(figures, pd.DataFrame(rows), shown, arrays)
-
-
-def in_data_units(stored: NDArray[Any], facts: DataFacts) -> NDArray[np.float64]:
-    """Stored rows in data units, float64; few copies are made, since there may be many rows."""
-    rows = stored.astype(np.float64)
-    rows *= facts.row_scale
-    rows += facts.row_shift
-    return rows
 
 
 def drawn_contexts(config: Config, training: NDArray[Any]) -> NDArray[Any] | None:

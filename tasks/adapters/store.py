@@ -164,6 +164,13 @@ class DataFacts:
         """Scale of whole rows, shape (d + c,), data units."""
         return np.array((*self.scale, *self.context_scale))
 
+    def in_data_units(self, stored: NDArray[Any]) -> NDArray[np.float64]:
+        """Stored rows, shape (rows, d + c), in data units; one copy of them, since there may be many."""
+        rows = stored.astype(np.float64)
+        rows *= self.row_scale
+        rows += self.row_shift
+        return rows
+
 
 def write_facts(folder: Path, facts: DataFacts) -> None:
     """Store the facts beside the arrays; those of a context only where there is one."""

@@ -71,9 +71,10 @@ def read_content(config: Config, layout: Layout, chain: tuple[str, ...]) -> Cont
     store = layout.evaluation / "samples.zarr"
     indices = range(1, len(chain))
     curves = {k: read_curve(layout.block(k, chain[k])) for k in indices}
-    parts = [read_samples(layout, 0, chain[0], part) for part in ("test", "validation", "train")]
-    stored = np.concatenate([*parts[:2], parts[2][: facts.rows["source"]]])
-    rows = stored * facts.row_scale + facts.row_shift
+    most = {"train": facts.rows["source"]}
+    parts = ("test", "validation", "train")
+    stored = [read_samples(layout, 0, chain[0], part)[: most.get(part)] for part in parts]
+    rows = facts.in_data_units(np.concatenate(stored))
     contexts = (rows[:, facts.dim :], read_array(store, CONTEXT)) if facts.context else None
     # a chain that leads to another target is shown beside draws of that
     exact = read_array(store, "target") if (store / "target").is_dir() else None

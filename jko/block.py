@@ -92,7 +92,8 @@ class Block(InvertibleBlock):
 
     def pull_back_exactly(self, y: Tensor, *, index: int) -> Tensor:
         """T⁻¹(y) in float64 by an adaptive solver (see :func:`jko.adaptive.solve_backwards`)."""
-        return solve_backwards(copy.deepcopy(self.field).double(), y, index=index)
+        judged = next(self.parameters(), y).dtype
+        return solve_backwards(copy.deepcopy(self.field).double(), y, index=index, judged=judged)
 
     def draw_probes(self, x: Tensor, generator: torch.Generator | None = None) -> Probes | None:
         """Hutchinson probes for rows x; ``None`` if none are used."""

@@ -97,7 +97,7 @@ def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> E
     chain = load_chain(layout, config, fingerprints)
     facts = read_facts(layout, fingerprints[0])
     parts = {
-        name: facts.in_data_units(read_samples(layout, 0, fingerprints[0], name)[:most])
+        name: facts.in_data_units(read_samples(layout, 0, fingerprints[0], name, most))
         for name, most in (("train", facts.rows["source"]), ("validation", None), ("test", None))
     }
     law, test = start_of(config), torch.from_numpy(parts["test"])

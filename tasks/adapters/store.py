@@ -63,8 +63,8 @@ def write_arrays(
             array[...] = values
 
 
-def read_array(path: Path, name: str) -> NDArray[Any]:
-    """Read one array whole.
+def read_array(path: Path, name: str, most: int | None = None) -> NDArray[Any]:
+    """Read one array whole, or its first ``most`` rows.
 
     Raises:
         InputError: a chunk is missing or its checksum is wrong.
@@ -73,7 +73,7 @@ def read_array(path: Path, name: str) -> NDArray[Any]:
     if array.nchunks_initialized != array.nchunks:
         raise InputError(f"{path}/{name}: {array.nchunks - array.nchunks_initialized} chunks are missing")
     try:
-        return array[...]
+        return array[:most]
     except ValueError as error:
         raise InputError(f"{path}/{name}: the stored values are damaged ({error})") from None
 
@@ -191,9 +191,11 @@ def read_facts(layout: Layout, fingerprint: str) -> DataFacts:
     return DataFacts(**tuples)
 
 
-def read_samples(layout: Layout, k: int, fingerprint: str, name: str) -> NDArray[Any]:
-    """An array of block k's samples; row i is particle i."""
-    return read_array(layout.block(k, fingerprint) / SAMPLES, name)
+def read_samples(
+    layout: Layout, k: int, fingerprint: str, name: str, most: int | None = None
+) -> NDArray[Any]:
+    """An array of block k's samples, or its first ``most`` rows; row i is particle i."""
+    return read_array(layout.block(k, fingerprint) / SAMPLES, name, most)
 
 
 def require_device(config: Config) -> None:

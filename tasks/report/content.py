@@ -19,6 +19,9 @@ from tasks.evaluate import CONTEXT, FIGURES
 
 Array = NDArray[np.float64]
 
+#: rows of the data that a report reads: far more than a picture can show
+MOST_ROWS = 100_000
+
 
 @dataclass(frozen=True)
 class Content:
@@ -31,7 +34,8 @@ class Content:
         steps: figures of blocks 1..N on validation rows.
         certificate: what the chain guarantees, see :mod:`tasks.certify`.
         figures: figures of the evaluation on test rows.
-        data: test rows, then validation and training rows, data units; draws of another target than N(0, I).
+        data: the first test rows, then validation and training rows, data units; draws of another target than
+            N(0, I).
         generated: samples of the model, data units.
         forward_path: (N + 1, rows, d), standardised units.
         reverse_path: (N + 1, rows, d), data units.
@@ -71,10 +75,7 @@ def read_content(config: Config, layout: Layout, chain: tuple[str, ...]) -> Cont
     store = layout.evaluation / "samples.zarr"
     indices = range(1, len(chain))
     curves = {k: read_curve(layout.block(k, chain[k])) for k in indices}
-    most = {"train": facts.rows["source"]}
-    parts = ("test", "validation", "train")
-    stored = [read_samples(layout, 0, chain[0], part)[: most.get(part)] for part in parts]
-    rows = facts.in_data_units(np.concatenate(stored))
+    rows = first_rows(layout, chain[0], facts)
     contexts = (rows[:, facts.dim :], read_array(store, CONTEXT)) if facts.context else None
     # a chain that leads to another target is shown beside draws of that
     exact = read_array(store, "target") if (store / "target").is_dir() else None
@@ -92,3 +93,12 @@ def read_content(config: Config, layout: Layout, chain: tuple[str, ...]) -> Cont
         curves={k: curve for k, curve in curves.items() if curve is not None},
         contexts=contexts,
     )
+
+
+def first_rows(layout: Layout, fingerprint: str, facts: DataFacts) -> Array:
+    """Test, validation and training rows without copies, data units, at most ``MOST_ROWS`` in all."""
+    stored, room = [], MOST_ROWS
+    for part, own in (("test", room), ("validation", room), ("train", facts.rows["source"])):
+        stored.append(read_samples(layout, 0, fingerprint, part, min(room, own)))
+        room -= len(stored[-1])
+    return facts.in_data_units(np.concatenate(stored))

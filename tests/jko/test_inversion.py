@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from jko.adaptive import PIECE
 from jko.block import Block, Solver
 from jko.errors import NumericalError
 from jko.inversion import block_inversion_error, product_bound, pull_back_reference, reverse_error
@@ -89,7 +90,15 @@ def test_the_true_inverse_of_a_float32_block_is_in_float64_and_leaves_the_block(
     assert {parameter.dtype for parameter in block.parameters()} == {torch.float32}
     with torch.no_grad():
         limit = random_block("two_layers", 2, dtype=torch.float32, steps=200).double().pull_back(y)
-    torch.testing.assert_close(found, limit, rtol=0, atol=1e-8)
+    torch.testing.assert_close(found, limit, rtol=0, atol=1e-7)
+
+
+def test_rows_have_the_true_inverse_they_have_alone_however_many_there_are() -> None:
+    block, y = random_block("two_layers", 2, dtype=torch.float32), normal(2 * PIECE + 3, 2, seed=2)
+    found = pull_back_reference(block, y, index=1)
+    assert found.shape == y.shape
+    alone = pull_back_reference(block, y[-3:], index=1)
+    torch.testing.assert_close(found[-3:], alone, rtol=0, atol=1e-7)
 
 
 def test_a_field_that_blows_up_backwards_is_an_error_of_its_block() -> None:

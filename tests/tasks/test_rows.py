@@ -18,7 +18,8 @@ from jko.velocity import VelocityField
 from tasks.adapters import store
 from tasks.adapters.layout import Layout
 from tasks.adapters.rows import Pieces, StoredRows
-from tasks.adapters.store import read_rows, write_arrays
+from tasks.adapters.store import DataFacts, read_rows, write_arrays
+from tasks.report import content
 
 ROWS = np.random.default_rng(0).standard_normal((1000, 3)).astype(np.float32)
 
@@ -92,3 +93,21 @@ def test_an_array_made_in_pieces_has_the_bytes_of_the_whole(
         p.relative_to(tmp_path / "new.zarr") for p in (tmp_path / "new.zarr").rglob("*") if p.is_file()
     )
     assert all((old / name).read_bytes() == (tmp_path / "new.zarr" / name).read_bytes() for name in names)
+
+
+def test_a_report_reads_the_first_rows_of_each_part_and_no_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = Layout(tmp_path / "chain")
+    folder = layout.block(0, "f" * 64)
+    folder.mkdir(parents=True)
+    parts = {"test": ROWS[:100], "validation": ROWS[100:150], "train": ROWS[150:]}
+    write_arrays(folder / "samples.zarr", parts, {})
+    facts = DataFacts(
+        name="normal", columns=("a", "b", "c"), shift=(1.0, 2.0, 3.0), scale=(2.0, 2.0, 0.5), grid=(0.0,) * 3,
+        notes=(), rows={"source": 400}, entropy=None, image_shape=None,
+    )  # fmt: skip
+    wanted = ROWS[: 150 + 400] * np.array(facts.scale) + np.array(facts.shift)
+    for most in (7, 120, 300, 100_000):
+        monkeypatch.setattr(content, "MOST_ROWS", most)
+        np.testing.assert_allclose(content.first_rows(layout, "f" * 64, facts), wanted[:most])

@@ -152,8 +152,9 @@ class Progress:
     def _said(self, record: FitRecord) -> str:
         drop = self.start_potential - record.potential + record.log_det
         speed = self.pace.per_iteration(record.phase)
+        phase = "flow matching" if record.phase == "flow_matching" else "JKO objective"
         parts = [
-            "flow matching" if record.phase == "flow_matching" else "JKO objective",
+            phase if record.iteration else "at the start",
             f"KL drop {drop:.3f}",
             f"NLL {self.nll - drop:.3f}" if self.nll is not None else "",
             f"{1 / speed:.0f} it/s" if speed else "",

@@ -27,21 +27,29 @@ PAGE = "report.html"
 SHOWN_VERSIONS = ("torch", "numpy", "prefect", "mlflow", "dvc", "zarr")
 
 
-def report_fingerprint(layout: Layout, chain: tuple[str, ...]) -> str:
-    """Identity of a report: what it reads and how it is drawn."""
+def report_fingerprint(config: Config, layout: Layout, chain: tuple[str, ...]) -> str:
+    """Identity of a report: what it reads, the settings it lists, and how it is drawn."""
     evaluation = read_commit(layout.evaluation)
     measures = [read_json(layout.measures(k, chain[k])) for k in range(1, len(chain))]
     digest = evaluation.digest if evaluation else ""
     certificate = read_json(layout.certificate)
     return digest_of(
-        {"evaluation": digest, "measures": measures, "certificate": certificate, "version": REPORT}
-    )
+        {
+            "evaluation": digest, "measures": measures, "certificate": certificate,
+            "settings": settings_of(config), "version": REPORT,
+        }
+    )  # fmt: skip
+
+
+def settings_of(config: Config) -> str:
+    """All settings as the page lists them."""
+    return json.dumps(config.model_dump(mode="json"), indent=1)
 
 
 @task(name="report", **DURABLE)
 def make_report(config: Config, layout: Layout, chain: tuple[str, ...]) -> Any:
     """Commit the report folder; returns the page's path."""
-    fingerprint = report_fingerprint(layout, chain)
+    fingerprint = report_fingerprint(config, layout, chain)
     commit = read_commit(layout.report)
     if commit is not None and commit.fingerprint == fingerprint:
         return skipped("the report matches the evaluation", str(layout.report / PAGE))
@@ -79,7 +87,7 @@ def render(content: Content, images: dict[str, str | None]) -> str:
         "models": models, "cards": cards(content), "pictures": images, "versions": versions(),
         "step_text": shown,
         "panel": panel_of(content.certificate, content.facts.entropy), "legend": LEGEND,
-        "settings": json.dumps(content.config.model_dump(mode="json"), indent=1),
+        "settings": settings_of(content.config),
     }  # fmt: skip
     return page("page.html.j2", Path(__file__).parent, values)
 
@@ -98,8 +106,16 @@ def cards(content: Content) -> list[dict[str, str]]:
     found.insert(1, bound_card(content))
     if "gap_to_entropy" in test:
         gap = f"{test['gap_to_entropy']:.3f} ± {test['gap_to_entropy_se']:.3f}"
-        found.insert(1, {"value": gap, "label": "gap to the data entropy, nats"})
+        found.insert(1, {"value": gap, "label": f"{gap_words(content.figures)}, nats"})
     return found
+
+
+def gap_words(figures: Mapping[str, Any]) -> str:
+    """What the difference between NLL and the entropy of p_0 is: where log Z is unknown, it is part of it."""
+    target = figures.get("target")
+    if not target:
+        return "gap to the data entropy"
+    return "KL to the target" + (" − log Z" if target["log_z_known"] is None else "")
 
 
 def removed(step: Mapping[str, Any]) -> float:

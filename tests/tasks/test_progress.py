@@ -28,3 +28,20 @@ def test_bar_and_pace_start_where_the_checkpoint_ends(monkeypatch: pytest.Monkey
     progress.record(FitRecord("flow_matching", 14_000, 0.1, 0.1, 0.1, 0.1, 0.1, 1e-3))
     assert progress.pace.per_iteration("flow_matching") == pytest.approx(10 / 2000)
     assert progress.seconds_left() == pytest.approx(46_000 * 0.005 + 50 * 0.05)
+
+
+def test_the_start_of_a_block_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block without flow matching has seen none of it."""
+    now = [100.0]
+    monkeypatch.setattr("tasks.progress.time.monotonic", lambda: now[0])
+    text = io.StringIO()
+    progress = Progress(Console(file=text, width=200))
+    training = {"flow_matching_iterations": 0, "iterations": 50}
+    progress.start_block(1, parse_config({"steps": {"count": 3}, "training": training}), potential=1.0)
+    for iteration, phase in ((0, "flow_matching"), (10, "jko")):
+        now[0] += 20.0
+        progress.record(FitRecord(phase, iteration, 0.1, 0.1, 0.1, 0.1, 0.1, 1e-3))  # type: ignore[arg-type]
+    start, later = text.getvalue().splitlines()
+    assert "at the start" in start
+    assert "JKO objective" in later
+    assert "flow matching" not in start + later

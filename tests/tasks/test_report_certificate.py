@@ -19,7 +19,7 @@ from tasks.report.claims import panel_of
 from tasks.report.content import Content
 from tasks.report.drawing import STYLE
 from tasks.report.guarantee import guarantee
-from tasks.report.make import render
+from tasks.report.make import gap_words, render
 
 UNFIT = "the data were dequantised with uniform noise, so ε is infinite; set data.smoothing, such as 0.01"
 ENTROPY = {"value": 2.8, "se": 0.01}
@@ -262,3 +262,10 @@ def test_the_picture_shows_bounds_and_the_truth_where_it_is_known(entropy: dict[
     assert {"≤ (A) theorem", "≤ (B) sharp recursion", "≤ (C) log-Sobolev", "≤ (C) propagated"} <= set(shown)
     assert bounds.get_yscale() == "log"
     assert "ε, error of the step (exact score)" in inputs.get_legend_handles_labels()[1]
+
+
+def test_the_gap_is_called_what_it_is() -> None:
+    """With log Z unknown the NLL minus the entropy of the first law is KL to the target only up to it."""
+    assert gap_words({}) == "gap to the data entropy"
+    assert gap_words({"target": {"log_z_known": 0.5}}) == "KL to the target"
+    assert gap_words({"target": {"log_z_known": None}}) == "KL to the target − log Z"

@@ -20,6 +20,7 @@ FILE = "memory.json"
 BLOCKS = (2, 8, 32)
 #: rows and dimensions of the files
 FILES = ((100_000, 2), (1_000_000, 2), (10_000_000, 2), (1_000_000, 16))
+PARTS = ("prepare", "train", "push", "measure", "evaluate", "report")
 SHORT = (
     "--set", "training.flow_matching_iterations=20", "--set", "training.iterations=5",
     "--set", "evaluation.mixture_components=[1]",
@@ -53,15 +54,11 @@ def table(figures: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
         body.append((f"{one['blocks']} blocks, 2000 rows of 2", *_cells(one)))
     for one in figures["rows"]:
         body.append((f"2 blocks, {one['rows']:,} rows of {one['dim']}".replace(",", " "), *_cells(one)))
-    parts = tuple(f"{name}" for name in ("prepare", "train", "push", "measure", "evaluate"))
-    return markdown(("chain", "peak MiB", "above the imports", *parts), body)
+    return markdown(("chain", "peak MiB", "above the imports", *PARTS), body)
 
 
 def _cells(one: Mapping[str, Any]) -> tuple[str, ...]:
-    parts = [
-        one["parts"].get(name, {}).get("peak_mb", 0)
-        for name in ("prepare", "train", "push", "measure", "evaluate")
-    ]
+    parts = [one["parts"].get(name, {}).get("peak_mb", 0) for name in PARTS]
     return (
         f"**{one['peak_mb']:.0f}**",
         f"{one['peak_mb'] - one['base_mb']:.0f}",

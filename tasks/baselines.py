@@ -41,7 +41,8 @@ def baseline_log_densities(
         seed: of the mixture's start.
         dim: d; all columns by default.
     """
-    shift, scale = parts["train"].mean(axis=0), parts["train"].std(axis=0)
+    fitted = parts["train"][:FITTED_ROWS]
+    shift, scale = fitted.mean(axis=0), fitted.std(axis=0)
     scale[dim:] = np.where(scale[dim:] > 0, scale[dim:], 1.0)  # a class may have no training row
     used = {"train": FITTED_ROWS, "validation": CHOOSING_ROWS}
     rows = {name: (values[: used.get(name)] - shift) / scale for name, values in parts.items()}

@@ -13,6 +13,7 @@ from pydantic import Field, Strict, ValidationError, model_validator
 
 from jko.data_section import Data
 from jko.errors import InputError
+from jko.schedule import shown
 from jko.sections import (
     NOT_TRAINING,
     BlockOverride,
@@ -59,6 +60,18 @@ class Config(Section):
             raise ValueError(f"blocks.{beyond[0]} names a block that is not there; the chain has {count}")
         if self.steps.free == "on" and (last := self.blocks.get(count)) and last.step_size:
             raise ValueError(f"blocks.{count}.step_size: the last block is free and has no step size")
+        return self
+
+    @model_validator(mode="after")
+    def _forward(self) -> Config:
+        """Towards another potential the limit is one over its smoothness, which is not known here."""
+        long = next((k for k, size in enumerate(self.step_sizes, start=1) if size >= 1), None)
+        if self.scheme != "backward_euler" and self.target.standard and long:
+            raise ValueError(
+                f"scheme = {self.scheme} follows x − γx, which keeps the order of points for γ < 1 only; "
+                f"block {long} has γ = {shown(self.step_sizes[long - 1])}: give smaller steps.sizes, "
+                "or steps.sizes = null with steps.maximum below 1"
+            )
         return self
 
     @model_validator(mode="after")

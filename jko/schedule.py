@@ -36,7 +36,10 @@ def step_sizes(
     """
     if sizes is not None:
         if count is not None and count > len(sizes):
-            raise ValueError(f"steps.count = {count} needs as many steps.sizes, got {len(sizes)}")
+            raise ValueError(
+                f"steps.count = {count} needs as many steps.sizes, got {len(sizes)}; "
+                "steps.sizes = null takes the geometric schedule instead"
+            )
         return tuple(sizes[:count])
     # through logarithms: a power could overflow before the maximum is taken
     growth = math.log(ratio)

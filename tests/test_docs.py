@@ -1,13 +1,20 @@
-"""The code in docs/: blocks of Python under ``<!-- tested -->`` run, page by page, in their order."""
+"""What the pages show: Python under ``<!-- tested -->`` runs; commands of jko are ones that it takes."""
 
 from __future__ import annotations
 
 import re
+import shlex
+from itertools import pairwise, takewhile
 from pathlib import Path
 
+import click
 import pytest
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+from flows.cli.main import cli
+from flows.settings import build_request
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
 BLOCK = re.compile(r"<!-- tested -->\n```python\n(.*?)```", re.DOTALL)
 PAGES = {str(path.relative_to(DOCS)): path for path in sorted(DOCS.rglob("*.md"))}
 
@@ -40,3 +47,49 @@ def test_a_wrong_line_is_found_in_its_place(tmp_path: Path) -> None:
     assert line == 5
     with pytest.raises(AssertionError):
         exec(compile(code, "page", "exec"), {})
+
+
+#: a command in a line of its own, perhaps behind a prompt, or in backticks
+COMMAND = re.compile(r"(?:^\$ |^|`)(jko [a-z][^`\n]*)", re.MULTILINE)
+SHOWN = sorted(
+    {
+        (str(path.relative_to(ROOT)), found.group(1).strip())
+        for path in (ROOT / "README.md", ROOT / "benchmarks" / "README.md", *PAGES.values())
+        for found in COMMAND.finditer(path.read_text())
+    }
+)
+
+
+def command_of(words: list[str]) -> tuple[click.Command, list[str]]:
+    """The command that words begin with, and the other words; some groups are commands themselves."""
+    command: click.Command = cli
+    while isinstance(command, click.Group):
+        if command.invoke_without_command and (not words or words[0].startswith("-")):
+            break
+        assert words[0] in command.commands, f"{words[0]}: there are {', '.join(command.commands)}"
+        command, words = command.commands[words[0]], words[1:]
+    return command, words
+
+
+def validate(words: list[str]) -> None:
+    """Refuse settings of ``--preset``, ``--set`` and the ends of every ``--grid`` that do not go together."""
+    values: dict[str, list[str]] = {"--preset": [], "--set": [], "--grid": []}
+    for option, value in pairwise(words):
+        values.get(option, []).append(value)
+    preset = next((name for name in values["--preset"] if name.islower()), None)  # P is a placeholder
+    axes = [axis.partition("=") for axis in values["--grid"]]
+    for end in (0, -1):
+        cell = [f"{key}={choices.split(',')[end]}" for key, _, choices in axes]
+        build_request(ROOT, preset=preset, assignments=[*values["--set"], *cell])
+
+
+@pytest.mark.parametrize(("page", "text"), SHOWN, ids=[f"{page}: {text[:60]}" for page, text in SHOWN])
+def test_a_command_on_a_page_is_one_that_jko_takes(page: str, text: str) -> None:
+    """Its name, its options, and that its settings go together; files and folders are placeholders."""
+    words = list(takewhile(lambda word: word not in ("|", ">", "&", "&&"), shlex.split(text, comments=True)))
+    command, words = command_of(words[1:])
+    known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    unknown = [word for word in words if word.startswith("-") and word not in {*known, "-h", "--help"}]
+    assert not unknown, f"{unknown} of {sorted(known)}"
+    if "--set" in words or "--preset" in words:
+        validate(words)

@@ -58,7 +58,7 @@ def cltx(*, file: Path | None, seed: int, as_json: bool, output: Path | None) ->
     "-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder of the results."
 )
 def study(*, quick: bool, output: Path | None) -> None:
-    """How loose every certificate is, on three laws with a known density (ten minutes; can be resumed)."""
+    """How loose every certificate is, on three laws with a known density (some minutes; can be resumed)."""
     import torch
 
     from tasks.experiments import study as work

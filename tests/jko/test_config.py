@@ -27,7 +27,7 @@ REFUSED = {
     "no blocks": ({"steps": {"count": 0}}, ["steps.count", "0", "equal to 1"]),
     "too few step sizes": (
         {"steps": {"count": 3, "sizes": [1, 2]}},
-        ["steps.count", "3", "steps.sizes", "2"],
+        ["steps.count", "3", "steps.sizes", "2", "steps.sizes = null"],
     ),
     "no steps": ({"steps": {}}, ["steps.count", "steps.sizes"]),
     "empty step sizes": ({"steps": {"sizes": []}}, ["steps.count", "steps.sizes"]),
@@ -79,6 +79,10 @@ REFUSED = {
             "target": {"potential": "funnel", "correction": 0.2},
         },
         ["target.correction = 0.2", "data.context"],
+    ),
+    "a forward step that turns points around": (
+        {"scheme": "forward_euler", "steps": {"sizes": [0.5, 8.0]}},
+        ["scheme = forward_euler", "block 2 has γ = 8", "below 1"],
     ),
     "section is a number": ({"data": 3}, ["data", "3", "dictionary"]),
     "not a mapping": ([1], ["[1]", "dictionary"]),

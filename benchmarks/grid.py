@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import click
 from rich.console import Console
@@ -101,28 +103,32 @@ def run_all(
     """
     waiting, failures = deque(cells), []
     running: dict[Cell, subprocess.Popen[str]] = {}
-    with _ending(running):
+    said: dict[Cell, IO[str]] = {}
+    with _ending(running), ExitStack() as files:
         while waiting or running:
             while waiting and len(running) < jobs:
                 cell = waiting.popleft()
-                running[cell] = _start(command(cell))
+                said[cell] = files.enter_context(tempfile.TemporaryFile("w+"))
+                running[cell] = _start(command(cell), said[cell])
             time.sleep(PAUSE)
             for cell in [cell for cell, process in running.items() if process.poll() is not None]:
                 process = running.pop(cell)
-                lines = process.communicate()[1].strip().splitlines()
+                said[cell].seek(0)
+                lines = said[cell].read().strip().splitlines()
                 if process.returncode:
                     failures.append(Failure(cell, lines[-1] if lines else f"exit code {process.returncode}"))
                 ended(cell)
     return failures
 
 
-def _start(command: list[str]) -> subprocess.Popen[str]:
+def _start(command: list[str], said: IO[str]) -> subprocess.Popen[str]:
+    """A cell as a process; what it says goes to a file, since nobody reads a pipe while it runs."""
     return subprocess.Popen(
         command,
         cwd=ROOM.parent,
         env={**os.environ, **ONE_THREAD},
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stderr=said,
         text=True,
     )
 

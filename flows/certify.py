@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from jko.config import Config
 from jko.errors import ChainInUseError, InputError
-from tasks.adapters.commit import read_commit, write_json
+from tasks.adapters.commit import SAMPLES, read_commit, write_json
 from tasks.adapters.layout import Layout
 from tasks.adapters.lock import chain_lock
 from tasks.adapters.plan import read_manifest, stored_config
@@ -25,6 +25,7 @@ def certificate_of(layout: Layout, pairing: str | None = None) -> dict[str, Any]
 
     Raises:
         InputError: no chain there, or no block of it is committed.
+        ChainInUseError: samples were dropped, and another process works on the chain.
     """
     config = stored_config(layout)
     if pairing is not None:
@@ -36,7 +37,10 @@ def certificate_of(layout: Layout, pairing: str | None = None) -> dict[str, Any]
     known = stored_certificate(config, layout, chain)
     if known is not None:
         return known
-    found = certificate(config, layout, chain)
+    dropped = any(not (layout.block(k, own) / SAMPLES).exists() for k, own in enumerate(chain))
+    # samples that were dropped are pushed again, which only one process may do at a time
+    with chain_lock(layout, "jko certify") if dropped else nullcontext():
+        found = certificate(config, layout, chain)
     if chain == planned and pairing is None:
         # a chain in use: whoever works on it writes it
         with suppress(ChainInUseError), chain_lock(layout, "jko certify"):

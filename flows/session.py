@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jko.config import Config
+from jko.config import Config, parse_config
 from jko.errors import InputError, JkoError, was_interrupted
 from tasks.adapters.commit import TEMPORARY, read_commit, read_json, remove_temporary
 from tasks.adapters.environment import platform_environment
@@ -118,7 +118,7 @@ def stopped_already(job: Job, plan: Plan, block: int) -> Finished | None:
     """What is there, if all blocks up to the one to stop after are."""
     chain, _ = planned(job.config, job.layout, plan.data_digest or "")
     manifest = read_json(job.layout.manifest) or {}
-    if any(own.index <= block for own in plan.missing) or manifest.get("fingerprints") != list(chain):
+    if any(own.index <= block for own in plan.missing) or not planned_so(job, manifest, chain):
         return None
     from tasks.adapters.versions import inside_stage, is_partially_recorded
 
@@ -139,12 +139,17 @@ def is_current(job: Job, chain: tuple[str, ...], digest: str) -> bool:
     return (
         read_commit(layout.report) is not None
         and read_json(layout.run / "finished.json") == finished_receipt(job, digest)
-        and manifest.get("fingerprints") == list(chain)
+        and planned_so(job, manifest, chain)
         and all(stored_figures(job.config, layout, chain, k) for k in range(1, len(chain)))
         and certificate.get("identity") == certificate_fingerprint(job.config, digest)
         and evaluation is not None
         and evaluation.fingerprint == evaluation_fingerprint(job.config, digest)
     )
+
+
+def planned_so(job: Job, manifest: Mapping[str, Any], chain: tuple[str, ...]) -> bool:
+    """Whether ``chain.json`` is of these blocks and settings, those included that train nothing."""
+    return manifest.get("fingerprints") == list(chain) and parse_config(manifest["config"]) == job.config
 
 
 def check_input(job: Job, plan: Plan) -> None:

@@ -6,6 +6,7 @@ module loads pydantic and nothing heavier.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -64,13 +65,14 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _forward(self) -> Config:
-        """Towards another potential the limit is one over its smoothness, which is not known here."""
-        long = next((k for k, size in enumerate(self.step_sizes, start=1) if size >= 1), None)
-        if self.scheme != "backward_euler" and self.target.standard and long:
+        """Towards another potential V the limit is one over its smoothness, which is not known here."""
+        longest = 1.0 if self.target.standard else math.inf
+        long = next((k for k, size in enumerate(self.step_sizes, start=1) if size >= longest), None)
+        if self.scheme != "backward_euler" and long:
             raise ValueError(
-                f"scheme = {self.scheme} follows x − γx, which keeps the order of points for γ < 1 only; "
+                f"scheme = {self.scheme} follows x − γ∇V, for N(0, I) with γ < 1 only and never without end; "
                 f"block {long} has γ = {shown(self.step_sizes[long - 1])}: give smaller steps.sizes, "
-                "or steps.sizes = null with steps.maximum below 1"
+                "or steps.sizes = null with steps.max below 1, and steps.free = off"
             )
         return self
 

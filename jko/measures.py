@@ -71,6 +71,7 @@ def measure_block(
     score: Score | None = None,
     seed: int = 0,
     functional: Functional | None = None,
+    index: int | None = None,
 ) -> BlockFigures:
     """Measure the last of some blocks on held-out particles.
 
@@ -87,6 +88,7 @@ def measure_block(
             rows in order.
         seed: of the draws of the reference.
         functional: G; ``None`` for KL to N(0, I).
+        index: k, for errors; the number of blocks by default.
     """
     block, x, y = blocks[-1], rows.x, rows.y
     energy = functional or gaussian_reference()
@@ -107,7 +109,7 @@ def measure_block(
         movement=movement,
         movement_se=standard_error(moved) / (2 * movement) if movement else 0.0,
         inversion_error=root_mean_square(back - x),
-        inversion_error_reference=block_inversion_error(block, few, index=len(blocks)),
+        inversion_error_reference=block_inversion_error(block, few, index=index or len(blocks)),
         log_det_se=float(rows.log_det_se.mean()),
         **_residuals(block, x, y, settings, energy, log_density=rows.log_density),
         **_exact(blocks, x, y, score, energy, log_density=rows.log_density),

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from jko.context import reference_rows
 from jko.densities import Estimate
+from jko.rows import at_most
 from jko.seeds import counter_seed
 
 Array = NDArray[np.float64]
@@ -54,16 +55,16 @@ def energy_test(
     draw beside the same context, and labels are exchanged within such pairs only.
 
     Args:
-        y: samples, shape (n, d), or (n, d + c) with a context; the first ``rows`` are used.
+        y: samples, shape (n, d), or (n, d + c) with a context.
         seed: of the reference draws and the permutations.
         permutations: number of random relabellings.
-        rows: most rows used.
+        rows: most rows used, a random sample.
         reference: draws of another law to test against, at least as many rows.
         dim: d; all columns by default.
 
     Source: the energy distance of Székely and Rizzo, with 1/n² averages (V-statistic).
     """
-    y = y[:rows].double().cpu()
+    y = at_most(y, rows).double().cpu()
     draw = torch.Generator().manual_seed(counter_seed(seed, "two-sample"))
     paired = dim is not None and dim < y.shape[1]
     if dim is not None and paired:

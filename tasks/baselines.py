@@ -12,9 +12,11 @@ from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
 from jko.config import Config
+from jko.rows import at_most, drawn
 from tasks.adapters.commit import digest_of, read_json, write_json
 from tasks.adapters.layout import Layout
-from tasks.adapters.store import read_facts, read_samples, read_some
+from tasks.adapters.plan import MEASURES
+from tasks.adapters.store import read_facts, read_samples
 from tasks.conditional_mixture import ConditionalMixture
 
 Array = NDArray[np.float64]
@@ -41,11 +43,14 @@ def baseline_log_densities(
         seed: of the mixture's start.
         dim: d; all columns by default.
     """
-    fitted = parts["train"][:FITTED_ROWS]
-    shift, scale = fitted.mean(axis=0), fitted.std(axis=0)
-    scale[dim:] = np.where(scale[dim:] > 0, scale[dim:], 1.0)  # a class may have no training row
-    used = {"train": FITTED_ROWS, "validation": CHOOSING_ROWS}
-    rows = {name: (values[: used.get(name)] - shift) / scale for name, values in parts.items()}
+    used = {
+        "train": at_most(parts["train"], FITTED_ROWS),
+        "validation": at_most(parts["validation"], CHOOSING_ROWS),
+        "test": parts["test"],
+    }
+    shift, scale = used["train"].mean(axis=0), used["train"].std(axis=0)
+    scale = np.where(scale > 0, scale, 1.0)  # a class may have no row among these, and a column one value
+    rows = {name: (values - shift) / scale for name, values in used.items()}
     log_det = np.log(scale[:dim]).sum()
     usable = _usable(components, len(parts["train"]))
     return {
@@ -61,19 +66,19 @@ def mixture_log_density(config: Config, layout: Layout, chain: tuple[str, ...]) 
     They are kept in the run folder: the same for every block.
     """
     facts = read_facts(layout, chain[0])
-    settings = {"data": chain[0], "components": config.evaluation.mixture_components, "seed": config.seed}
+    settings = {
+        "data": chain[0], "components": config.evaluation.mixture_components, "seed": config.seed,
+        "version": MEASURES,
+    }  # fmt: skip
     path = layout.run / "mixture" / f"{digest_of(settings)[:12]}.json"
     known = read_json(path)
     if known is not None:
         return np.array(known)
-    count = facts.rows["source"]
-    first = count // 5  # those before are held out
-    parts = {"train": (first, min(count, first + FITTED_ROWS)), "validation": (0, min(first, CHOOSING_ROWS))}
-    rows = {
-        name: read_some(layout, 0, chain[0], "train", slice(*part)).astype(float)
-        for name, part in parts.items()
-    }
-    usable = _usable(config.evaluation.mixture_components, count - first)
+    train = read_samples(layout, 0, chain[0], "train", facts.rows["source"])
+    train = drawn(train, FITTED_ROWS + CHOOSING_ROWS).astype(float)
+    first = len(train) // 5  # those before are held out, if there are enough
+    rows = {"train": train[first:], "validation": train[:first] if first >= 2 else train}
+    usable = _usable(config.evaluation.mixture_components, len(rows["train"]))
     best = _best(rows, usable, config.seed, dim=facts.dim)
     validation = read_samples(layout, 0, chain[0], "validation").astype(float)
     values = _scores(best, validation) - np.log(facts.scale).sum()
@@ -108,8 +113,8 @@ def _best(
                     else GaussianMixture(count, reg_covar=ridge, random_state=seed, max_iter=100)
                 )
                 try:
-                    mixture.fit(rows["train"][:FITTED_ROWS])
+                    mixture.fit(rows["train"])
                 except ValueError:
                     continue  # too few rows for this covariance without more regularisation
-                fitted.append((mixture.score(rows["validation"][:CHOOSING_ROWS]), -count, -ridge, mixture))
+                fitted.append((mixture.score(rows["validation"]), -count, -ridge, mixture))
     return max(fitted, key=lambda entry: entry[:3])[3]

@@ -17,6 +17,7 @@ from jko.context import reference_rows
 from jko.evidence import MARGIN
 from jko.guarantee import Guarantee
 from jko.inversion import product_bound, reverse_error
+from jko.rows import at_most
 from jko.seeds import counter_seed, generator
 from jko.stop import stop_reason
 from jko.two_sample import energy_test
@@ -135,6 +136,8 @@ def reverse_pass(
     if facts.context:
         contexts = end_particles(config, layout, chain)
         ends = reference_rows(contexts, facts.dim, generator(config.seed, "reverse"))
+    if ends is not None:
+        ends = at_most(ends, config.measure.reference_rows)
     found = reverse_error(blocks, config.measure.reference_rows, seed=config.seed, z=ends)
     lipschitz = [own["lipschitz_inverse"] for own in figures]
     return {

@@ -18,6 +18,7 @@ from jko.densities import Density
 from jko.errors import NumericalError
 from jko.invertible import InvertibleBlock
 from jko.measures import standard_error
+from jko.rows import drawn
 from jko.seeds import counter_seed
 from tasks.adapters.layout import Layout
 from tasks.adapters.store import chain_of, load_corrections, read_facts, read_particles, read_samples
@@ -135,8 +136,9 @@ def correction_figures(config: Config, layout: Layout, chain: tuple[str, ...], k
     log_q = reference_of(config, facts.dim)
 
     def log_weights(name: str) -> torch.Tensor:
-        y = read_particles(layout, config, k, chain[k], name)[:rows].double().cpu()
-        return log_q(y) - torch.from_numpy(read_samples(layout, k, chain[k], f"{name}_log_density")[:rows])
+        y = drawn(read_particles(layout, config, k, chain[k], name), rows).double().cpu()
+        log_p = drawn(read_samples(layout, k, chain[k], f"{name}_log_density"), rows)
+        return log_q(y) - torch.from_numpy(log_p)
 
     corrections = load_corrections(layout, chain[: k + 1])
     correction = corrections[-1]
@@ -151,7 +153,7 @@ def correction_figures(config: Config, layout: Layout, chain: tuple[str, ...], k
         "nll_se": error,
         "kl_drop_correction": drop.value,
         "kl_drop_correction_se": drop.se,
-        "redrawn": float(read_samples(layout, k, chain[k], "validation_redrawn")[:rows].mean()),
+        "redrawn": float(drawn(read_samples(layout, k, chain[k], "validation_redrawn"), rows).mean()),
         "acceptance": correction.acceptance,
         "acceptance_se": correction.acceptance_se,
     }

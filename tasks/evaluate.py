@@ -20,6 +20,7 @@ from jko.context import state_of, with_context
 from jko.corrected import stages
 from jko.densities import Density
 from jko.measures import chain_inversion_error, standard_error
+from jko.rows import at_most
 from jko.sampling import draw, mass_error, target_figures
 from jko.seeds import counter_seed, generator
 from tasks.adapters.commit import committing, read_commit, read_json, write_json
@@ -192,10 +193,10 @@ def drawn_towards(config: Config, chain: Chain, law: Density) -> tuple[NDArray[A
 
 
 def shown_rows(parts: Mapping[str, NDArray[Any]]) -> pd.DataFrame:
-    """The first rows of each part as one table: ``part`` and float32 ``x0`` … in the order of columns."""
+    """Some rows of each part as one table: ``part`` and float32 ``x0`` … in the order of columns."""
     frames = []
     for name, rows in parts.items():
-        frame = pd.DataFrame(rows[:SHOWN_ROWS].astype(np.float32)).add_prefix("x")
+        frame = pd.DataFrame(at_most(rows, SHOWN_ROWS).astype(np.float32)).add_prefix("x")
         frames.append(frame.assign(part=name))
     return pd.concat(frames, ignore_index=True)
 
@@ -292,19 +293,21 @@ def cut_figures(cuts: NDArray[Any], mass_se: Sequence[float]) -> list[dict[str, 
     return figures
 
 
-def nearest_ratio(generated: NDArray[Any], parts: Mapping[str, NDArray[Any]]) -> float:
+def nearest_ratio(generated: NDArray[Any], parts: Mapping[str, NDArray[Any]]) -> float | None:
     """Median distance of generated rows to the nearest training row, over that of test rows.
 
-    Distances are Euclidean in data units; well below 1 means copying.
+    Distances are Euclidean in data units; well below 1 means copying. ``None`` where most test rows
+    are equal to a training row.
     """
     from sklearn.neighbors import NearestNeighbors
 
     near = NearestNeighbors(n_neighbors=1).fit(parts["train"])
 
     def median(rows: NDArray[Any]) -> float:
-        return float(np.median(near.kneighbors(rows[:2000])[0]))
+        return float(np.median(near.kneighbors(at_most(rows, 2000))[0]))
 
-    return median(generated) / median(parts["test"])
+    usual = median(parts["test"])
+    return median(generated) / usual if usual else None
 
 
 @torch.no_grad()
@@ -315,7 +318,7 @@ def paths(chain: Chain, test: NDArray[Any], seed: int) -> dict[str, NDArray[Any]
         ``forward_path`` (N + 1, rows, d), standardised units, from data to reference;
         ``reverse_path`` (N + 1, rows, d), data units, from the draw (0) to the sample (N).
     """
-    y = chain.standardise(torch.from_numpy(test[:PATH_ROWS]))
+    y = chain.standardise(torch.from_numpy(at_most(test, PATH_ROWS)))
     forward = [y]
     for block in chain:
         forward.append(block.push_forward(forward[-1]))

@@ -18,11 +18,12 @@ from jko.evidence import Evidence
 from jko.guarantee import certify, certify_functional
 from jko.measures import EXACT_ROWS, HeldOut
 from jko.measures import measure_block as block_figures
+from jko.rows import drawn
 from jko.schedule import stored
 from jko.score import score_after
 from tasks.adapters.commit import read_json, write_json
 from tasks.adapters.layout import Layout, name_of
-from tasks.adapters.plan import measured_with, stored_figures
+from tasks.adapters.plan import MEASURES, measured_with, stored_figures
 from tasks.adapters.store import DataFacts, load_block, read_facts, read_particles, read_samples
 from tasks.baselines import mixture_log_density
 from tasks.correct import correction_figures
@@ -64,7 +65,10 @@ def measure(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> d
     rows = config.measure.rows
 
     def held_out(name: str) -> torch.Tensor:
-        return torch.from_numpy(read_samples(layout, k, chain[k], name)[:rows]).double()
+        return torch.from_numpy(drawn(read_samples(layout, k, chain[k], name), rows)).double()
+
+    def particles_of(j: int, name: str) -> torch.Tensor:
+        return drawn(read_particles(layout, config, j, chain[j], name), rows)
 
     facts = read_facts(layout, chain[0])
     restore_samples(config, layout, chain, k - 1)
@@ -75,14 +79,14 @@ def measure(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> d
     # the NLL among them, and up to the entropy of p_0 log p_k takes the place of minus the log-determinants
     images = "validation_pushed" if config.target.correction else "validation"
     particles = HeldOut(
-        read_particles(layout, config, k - 1, chain[k - 1], "validation")[:rows],
-        read_particles(layout, config, k, chain[k], images)[:rows],
+        particles_of(k - 1, "validation"),
+        particles_of(k, images),
         held_out("validation_log_det"),
         held_out("validation_log_det_se"),
         -held_out("validation_pushed_log_density")
         if config.target.correction
         else held_out("validation_log_det_total"),
-        torch.from_numpy(mixture_log_density(config, layout, chain)[:rows]),
+        torch.from_numpy(drawn(mixture_log_density(config, layout, chain), rows)),
     )
     functional = functional_of(config, facts.dim)
     if functional is not None:
@@ -90,20 +94,20 @@ def measure(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> d
         particles = replace(particles, log_reference=reference(particles.y.double()))
         law = start_of(config)
         if functional.needs_density and law is not None:
-            first = read_particles(layout, config, 0, chain[0], "validation")[:rows]
+            first = particles_of(0, "validation")
             log_p = torch.from_numpy(law.log_prob(first.double().numpy()))
             particles = replace(particles, log_density=log_p - particles.total_log_det)
     # the law that enters this block takes the place of p_0: its score is known at its particles
     score = None if before is None else before.to
     figures = block_figures(
-        [block], particles, config.measure, score=score, seed=config.seed, functional=functional
+        [block], particles, config.measure, score=score, seed=config.seed, functional=functional, index=k
     )
     found = {"step_size": stored(block.step_size), **nulled(asdict(figures))}
     return found | (correction_figures(config, layout, chain, k) if config.target.correction else {})
 
 
 def exact_scores(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> torch.Tensor | None:
-    """∇log p_k at the first validation rows, where the density of the data is known.
+    """∇log p_k at the first rows that are measured, where the density of the data is known.
 
     Each block takes the scores before it one step on; they are kept in the run folder, so that a
     chain of any length costs the same for every block.
@@ -112,12 +116,12 @@ def exact_scores(config: Config, layout: Layout, chain: tuple[str, ...], k: int)
     if score is None or config.target.correction:  # a row drawn again has another origin than row i of p_0
         return None
     rows = min(config.measure.rows, EXACT_ROWS)
-    path = layout.run / "scores" / f"{name_of(k, chain[k])}-{rows}.json"
+    path = layout.run / "scores" / f"{name_of(k, chain[k])}-{rows}-{MEASURES}.json"
     known = read_json(path)
     if known is not None:
         return torch.tensor(known, dtype=torch.float64)
     restore_samples(config, layout, chain, k)
-    y = read_particles(layout, config, k, chain[k], "validation")[:rows]
+    y = drawn(read_particles(layout, config, k, chain[k], "validation"), rows)
     if k == 0:
         found = score(y.double())
     else:

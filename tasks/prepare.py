@@ -12,7 +12,7 @@ from jko.config import Config
 from tasks.adapters.commit import SAMPLES, committing, link_tree, read_commit
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import data_fingerprint, find_data, source_key, stored_source_key
-from tasks.adapters.store import DataFacts, array_digest, write_arrays, write_facts
+from tasks.adapters.store import DataFacts, data_digest, write_arrays, write_facts
 from tasks.datasets.laws import smoothed_entropy
 from tasks.datasets.prepare import PARTS, Prepared, prepare
 from tasks.datasets.sources import SOURCES
@@ -37,7 +37,7 @@ def prepare_data(config: Config, layout: Layout) -> Any:
 
 def commit_data(layout: Layout, facts: DataFacts, prepared: Prepared, key: str) -> str:
     """Write the prepared arrays and facts; returns the data digest."""
-    digest = array_digest(prepared.arrays)
+    digest = data_digest(prepared.arrays, prepared.shift, prepared.scale)
     fingerprint = data_fingerprint(digest)
     final = layout.prepared or layout.block(0, fingerprint)
     record = {"data_digest": digest, "source_key": key}
@@ -58,8 +58,9 @@ def adopt_prepared(layout: Layout, digest: str) -> None:
     places = (layout.prepared, layout.block(0, fingerprint))
     commits = [read_commit(place, verify=True) for place in places]
     have = [commit is not None and commit.fingerprint == fingerprint for commit in commits]
+    same = all(have) and len({commit.digest for commit in commits if commit}) == 1
     for source, commit, target in ((places[0], commits[0], places[1]), (places[1], commits[1], places[0])):
-        if commit is None or all(have) or commit.fingerprint != fingerprint:
+        if commit is None or same or commit.fingerprint != fingerprint:
             continue
         with committing(target, fingerprint, commit.record) as folder:
             link_tree(source, folder)

@@ -13,6 +13,7 @@ from jko.build import functional_of, new_block, step_of, target_of
 from jko.config import NUMERICS, Config
 from jko.fit import FitRecord, FitResult, fit_block
 from jko.invertible import InvertibleBlock
+from jko.rows import at_most
 from jko.sampling import log_density
 from jko.scheme import LogDensity
 from tasks.adapters.checkpoint import BlockCheckpoints, remove_checkpoint
@@ -64,7 +65,7 @@ def train_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int, 
     progress.start_block(k, config, level)
     checkpoints = BlockCheckpoints(config, layout, k, chain[k], block=block, on_resume=progress.go_on)
     result = fit_block(
-        block, train, validation[: config.training_of(k).validation_rows], config.training_of(k),
+        block, train, at_most(validation, config.training_of(k).validation_rows), config.training_of(k),
         seed=config.seed, index=k, on_record=progress.record,
         on_iteration=progress.iterate, checkpoints=checkpoints, step=step,
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -59,6 +60,12 @@ def named_mlflow() -> str | None:
     """The MLflow server the user named, if it is one."""
     address = os.environ.get("MLFLOW_TRACKING_URI", "")
     return address if urlsplit(address).scheme in ("http", "https") else None
+
+
+def first_line(error: BaseException, most: int = 200) -> str:
+    """The beginning of what an outside system says of a failure, without names and passwords in addresses."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return re.sub(r"//[^/@\s]*@", "//", line)[:most]
 
 
 def without_password(address: str) -> str:

@@ -20,11 +20,11 @@ from tasks.adapters.layout import Layout, name_of
 
 FORMAT = 1
 #: raised when a change alters what the evaluation computes
-EVALUATION = 3
+EVALUATION = 4
 #: raised when a change alters what is measured of a block
-MEASURES = 4
+MEASURES = 5
 #: raised when a change alters what a certificate says
-CERTIFICATE = 1
+CERTIFICATE = 2
 #: keys of the network that came after chains were trained (see :func:`without_defaults`)
 LATER_NETWORK = ("kind", "lipschitz")
 #: and those of the data
@@ -166,6 +166,7 @@ def measured_with(config: Config) -> dict[str, Any]:
         **config.measure.model_dump(mode="json", exclude={"inversion_limit"}),
         "mixture_components": list(config.evaluation.mixture_components),
         "version": MEASURES,
+        "certificate": CERTIFICATE,
     }
 
 
@@ -363,7 +364,8 @@ def evaluation_fingerprint(config: Config, digest: str) -> str:
 
 def certificate_fingerprint(config: Config, digest: str) -> str:
     """Identity of a certificate: the chain's content and how it is measured."""
-    return digest_of({"chain": digest, "measure": measured_with(config), "version": CERTIFICATE})
+    stop = config.stop.model_dump(mode="json")  # a chain that its rule ended says so
+    return digest_of({"chain": digest, "measure": measured_with(config), "stop": stop})
 
 
 def _move(source: Path, target: Path) -> None:

@@ -25,6 +25,7 @@ from jko.config import Config
 from jko.errors import NumericalError
 from jko.schedule import shown
 from tasks.adapters.commit import digest_of
+from tasks.adapters.environment import first_line
 from tasks.adapters.layout import Layout
 from tasks.progress import share_done
 
@@ -170,8 +171,9 @@ class Shown:
                     self.known[name] = created.id
         except Exception as error:  # what Prefect shows must never stop a run
             self.working = False
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            log.warning("Prefect's page is not kept up to date any more, the run goes on: %s", first[:200])
+            log.warning(
+                "Prefect's page is not kept up to date any more, the run goes on: %s", first_line(error)
+            )
 
 
 def key_of(layout: Layout) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
@@ -24,7 +23,7 @@ def open_run(layout: Layout) -> Iterator[str]:
     """Remember the current flow run with the chain until it ends in any way Python sees."""
     path = layout.run / "prefect.json"
     run_id = flow_run.get_id() or ""
-    write_json(path, {"flow_run": run_id, "api": os.environ.get("PREFECT_API_URL", "")})
+    write_json(path, {"flow_run": run_id})
     try:
         yield run_id
     finally:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jko.errors import InputError, JkoError
+from tasks.adapters.environment import first_line
 from tasks.adapters.layout import Layout
 from tasks.adapters.lock import is_held
 from tasks.adapters.tracking_store import EXPERIMENT, has_store, is_local, now, open_client
@@ -249,5 +250,4 @@ def _asked(call: Any) -> Any:
     except JkoError:
         raise
     except Exception as error:  # MLflow, its HTTP client and SQLAlchemy raise their own
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise StoreError(f"the tracking store does not answer: {first[:200]}") from None
+        raise StoreError(f"the tracking store does not answer: {first_line(error)}") from None

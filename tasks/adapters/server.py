@@ -24,7 +24,7 @@ import filelock
 
 from jko.errors import JkoError
 from tasks.adapters.commit import read_json, write_json
-from tasks.adapters.environment import named_server
+from tasks.adapters.environment import named_server, without_password
 from tasks.adapters.processes import end_family, identity, lives
 
 START_SECONDS = 180.0
@@ -90,7 +90,9 @@ def wait_until_healthy(address: str, root: Path, seconds: float = START_SECONDS)
             if own and _keeper(home) is None:
                 raise ServerError(f"the Prefect server ended at once; see {home / 'keeper.log'}") from None
             time.sleep(0.1)
-    raise ServerError(f"the Prefect server at {address} did not answer within {seconds:.0f} s")
+    raise ServerError(
+        f"the Prefect server at {without_password(address)} did not answer within {seconds:.0f} s"
+    )
 
 
 def revive(root: Path, address: str) -> bool:

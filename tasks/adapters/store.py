@@ -87,11 +87,6 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     return {name: read_array(path, name) for name in sorted(zarr.open_group(str(path), mode="r").keys())}
 
 
-def read_attributes(path: Path) -> dict[str, Any]:
-    """The JSON values stored with a group."""
-    return dict(zarr.open_group(str(path), mode="r").attrs)
-
-
 def array_digest(arrays: Mapping[str, NDArray[Any]]) -> str:
     """Digest over names, shapes, dtypes and bytes; never over paths or attributes."""
     parts = [
@@ -170,6 +165,19 @@ class DataFacts:
         rows *= self.row_scale
         rows += self.row_shift
         return rows
+
+
+def data_digest(arrays: Mapping[str, NDArray[Any]], shift: NDArray[Any], scale: NDArray[Any]) -> str:
+    """Identity of prepared data: the arrays, and the units that their standardised values stand for.
+
+    Args:
+        arrays: the prepared arrays.
+        shift: of whole rows, data units, shape (d + c,); it counts in float32, as the rows do, so that the
+            last bits of another processor are no other data.
+        scale: the same of the scale.
+    """
+    units = {"shift": shift.astype(np.float32), "scale": scale.astype(np.float32)}
+    return array_digest({**arrays, **units})
 
 
 def write_facts(folder: Path, facts: DataFacts) -> None:

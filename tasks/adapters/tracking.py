@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from tasks.adapters.commit import read_json, write_json
-from tasks.adapters.environment import without_password
+from tasks.adapters.environment import first_line, without_password
 from tasks.adapters.journal import Entry, Journal
 from tasks.adapters.layout import Layout
 from tasks.adapters.tracking_store import BLOCKS, EXPERIMENT, experiment, is_local, is_there, now, open_client
@@ -46,8 +46,9 @@ def guarded(call: Callable[P, None]) -> Callable[P, None]:
             call(*args, **kwargs)
         except Exception as error:  # whatever MLflow raises must not reach training
             tracker.working = False
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            log.warning("tracking stopped, the run goes on (it is sent again next time): %s", first[:200])
+            log.warning(
+                "tracking stopped, the run goes on (it is sent again next time): %s", first_line(error)
+            )
 
     return safely
 
@@ -91,6 +92,8 @@ class Tracker:
             self._log_params(params)
         else:
             self._client.update_run(self.run_id, status="RUNNING")
+            if not self._client.get_run(self.run_id).data.params:
+                self._log_params(params)  # a kill came between the run and these
             for key, value in self._tags(tags).items():
                 self._client.set_tag(self.run_id, key, value)
         known = read_json(self.record) or {}

@@ -21,6 +21,7 @@ from tasks.report.labels import (
     number,
     plus_minus,
     ratio,
+    reference_of,
 )
 from tasks.report.sentences import reading, remarks
 
@@ -111,7 +112,7 @@ class Panel:
 
     Args:
         verdict: the guarantee in one sentence.
-        law: the law that it speaks about.
+        heading: what the bounds are of.
         label: how its KL bound is known; empty where there is none.
         reading: sentences on how to read it.
         obstacles: why no bound holds: names of certificates and their reason, every reason once.
@@ -124,7 +125,7 @@ class Panel:
     """
 
     verdict: str
-    law: str
+    heading: str
     label: str
     reading: Sequence[str]
     obstacles: Sequence[tuple[str, str]]
@@ -149,7 +150,7 @@ def panel_of(certificate: Figures, entropy: Figures | None) -> Panel:
     given = [whole["reasons"].get(name, "") for name in CERTIFICATES]
     return Panel(
         verdict=whole["mixed"]["says"],
-        law=law_of(whole),
+        heading=heading_of(whole),
         label=label,
         reading=reading(certificate, label),
         obstacles=obstacles,
@@ -208,18 +209,25 @@ def _comparisons(whole: Figures) -> list[Claim]:
     return claims
 
 
+def heading_of(whole: Figures) -> str:
+    """What the certificates bound."""
+    if whole["kl_bound"] is not None and whole["tv"] is None:  # what the steps descend is no divergence
+        return "G after the last block less its minimum"
+    return f"KL(particles after the last block ‖ {reference_of(whole)}), which is KL({law_of(whole)} ‖ model)"
+
+
 def _distances(certificate: Figures) -> list[Claim]:
     whole = certificate["chain"]
     known = {label_of(certificate, name) for name in ("certificate_a", "certificate_c")} == {MEASURED}
     rows = [
         ("W2 of data and smoothed data", whole["smoothing_w2"], MEASURED,
          "What smoothing the data costs, from their second moment."),
-        ("W2 of particles and N(0, I)", whole["w2_bound"], MEASURED if known else ESTIMATED,
+        (f"W2 of particles and {reference_of(whole)}", whole["w2_bound"], MEASURED if known else ESTIMATED,
          "Between the law after the last block and the reference."),
         ("total variation", whole["tv"] if (whole["tv"] or 0) < 1 else None, best_label(certificate),
          f"Between the model and the {law_of(whole)}, √(KL/2)."),
         ("W2 of model and computed samples", whole["inversion_w2_coupled"], MEASURED,
-         f"Numerical against exact inverse on the same {whole['inversion_rows']} draws of N(0, I); at the "
+         f"Numerical against exact inverse from the same {whole['inversion_rows']} ends; at the "
          f"worst draw they differ by {number(whole['inversion_worst'])}."),
         ("the same by Lipschitz constants", whole["inversion_w2_product"], ESTIMATED,
          "Inverse errors of the blocks times Lipschitz constants, whose sampled values may be too small."),

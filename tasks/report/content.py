@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jko.config import Config
+from jko.rows import at_most
 from tasks.adapters.commit import read_json
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import chain_digest
@@ -19,7 +20,7 @@ from tasks.evaluate import CONTEXT, FIGURES
 
 Array = NDArray[np.float64]
 
-#: rows of the data that a report reads: far more than a picture can show
+#: rows of each part that a report keeps: far more than a picture can show
 MOST_ROWS = 100_000
 
 
@@ -75,7 +76,7 @@ def read_content(config: Config, layout: Layout, chain: tuple[str, ...]) -> Cont
     store = layout.evaluation / "samples.zarr"
     indices = range(1, len(chain))
     curves = {k: read_curve(layout.block(k, chain[k])) for k in indices}
-    rows = first_rows(layout, chain[0], facts)
+    rows = some_rows(layout, chain[0], facts)
     contexts = (rows[:, facts.dim :], read_array(store, CONTEXT)) if facts.context else None
     # a chain that leads to another target is shown beside draws of that
     exact = read_array(store, "target") if (store / "target").is_dir() else None
@@ -95,10 +96,11 @@ def read_content(config: Config, layout: Layout, chain: tuple[str, ...]) -> Cont
     )
 
 
-def first_rows(layout: Layout, fingerprint: str, facts: DataFacts) -> Array:
-    """Test, validation and training rows without copies, data units, at most ``MOST_ROWS`` in all."""
-    stored, room = [], MOST_ROWS
-    for part, own in (("test", room), ("validation", room), ("train", facts.rows["source"])):
-        stored.append(read_samples(layout, 0, fingerprint, part, min(room, own)))
-        room -= len(stored[-1])
+def some_rows(layout: Layout, fingerprint: str, facts: DataFacts) -> Array:
+    """Test, validation and training rows without copies, data units, some where there are very many."""
+    most = {"train": facts.rows["source"]}
+    parts = ("test", "validation", "train")
+    stored = [
+        at_most(read_samples(layout, 0, fingerprint, part, most.get(part)), MOST_ROWS) for part in parts
+    ]
     return facts.in_data_units(np.concatenate(stored))

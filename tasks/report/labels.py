@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jko.evidence import MARGIN
-from jko.guarantee import CERTIFICATES
+from jko.guarantee import CERTIFICATES, ELSEWHERE
 
 Figures = Mapping[str, Any]
 
@@ -87,6 +87,11 @@ def ratio(bound: float | None, whole: Figures) -> str:
     """How many times the measured KL a bound is, where that is measured and clearly positive."""
     measured, se = whole["kl_measured"], whole["kl_measured_se"]
     return "" if bound is None or measured is None or measured <= MARGIN * se else number(bound / measured)
+
+
+def reference_of(whole: Figures) -> str:
+    """The law that the chain leads to."""
+    return "the target" if whole["reasons"].get("certificate_a") == ELSEWHERE else "N(0, I)"
 
 
 def law_of(whole: Figures) -> str:

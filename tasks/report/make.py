@@ -127,8 +127,12 @@ def target_cards(content: Content) -> list[dict[str, str]]:
     """How the samples are: against the training rows, or against an unnormalised target."""
     found = content.figures.get("target")
     if found is None:
-        ratio = f"{content.figures['nearest_training_row']:.2f}"
-        return [{"value": ratio, "label": "distance to nearest training row, samples over test rows"}]
+        ratio = content.figures["nearest_training_row"]
+        if ratio is None:
+            return []
+        return [
+            {"value": f"{ratio:.2f}", "label": "distance to nearest training row, samples over test rows"}
+        ]
     if not found:
         return []
     known = "" if found["log_z_known"] is None else f" (known: {found['log_z_known']:.3f})"

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from jko.rows import at_most
 from tasks.datasets.context import by_class
 from tasks.report.content import Array, Content
 from tasks.report.drawing import ACCENT, DATA, GREY, MODEL, principal_directions, tiles
@@ -65,9 +66,8 @@ def _planes_side_by_side(content: Content) -> Figure:
         [(content.shown_as, content.data, DATA), ("generated", content.generated, MODEL)], start=1
     ):
         axes = figure.add_subplot(1, 2, place)
-        axes.scatter(
-            rows[:SHOWN_ROWS, 0], rows[:SHOWN_ROWS, 1], s=_dot(rows), alpha=0.5, color=colour, linewidths=0
-        )
+        some = at_most(rows, SHOWN_ROWS)
+        axes.scatter(some[:, 0], some[:, 1], s=_dot(rows), alpha=0.5, color=colour, linewidths=0)
         axes.set(title=f"{title} ({min(len(rows), SHOWN_ROWS)} rows)", aspect="equal")
         axes.set_xlim(low[0] - margin[0], high[0] + margin[0])
         axes.set_ylim(low[1] - margin[1], high[1] + margin[1])

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import math
 
-from jko.guarantee import ELSEWHERE
-from tasks.report.labels import MEASURED, Figures, clear, label_of, law_of, number, plus_minus, ratio
+from tasks.report.labels import (
+    MEASURED,
+    Figures,
+    clear,
+    label_of,
+    law_of,
+    number,
+    plus_minus,
+    ratio,
+    reference_of,
+)
 
 #: level of the two-sample test
 LEVEL = 0.05
@@ -115,7 +124,7 @@ def _two_sample(whole: Figures) -> str:
     test = whole["two_sample"]
     if test is None:
         return ""
-    law = "its target" if whole["reasons"].get("certificate_a") == ELSEWHERE else "N(0, I)"
+    law = reference_of(whole)
     told = test["p"] <= LEVEL
     return (
         f"p = {number(test['p'])}: {test['rows']} held-out particles after the last block "

@@ -82,6 +82,14 @@ def test_processes_run_some_at_a_time_and_failures_are_told(tmp_path: Path) -> N
     assert [(one.cell.seed, one.sentence) for one in failures] == [(1, "no luck")]
 
 
+def test_a_cell_that_says_a_lot_ends(tmp_path: Path) -> None:
+    """More than a pipe holds while nobody reads it."""
+    code = "import sys; sys.stderr.write('warning\\n' * 100_000); sys.exit('no luck')"
+    ended: list[Cell] = []
+    (failure,) = run_all([GAUSSIAN], 1, lambda cell: [sys.executable, "-c", code], ended.append)
+    assert failure.sentence == "no luck"
+
+
 def record(value: float) -> Mapping[str, Any]:
     return {"validation_nll": {"value": value, "se": 0.1}}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from pathlib import Path
 
@@ -233,3 +234,26 @@ def test_another_holder_of_the_chain_is_named(
     assert code == 4
     assert "in use by process" in said
     assert "jko resume chain" in said
+
+
+def test_settings_that_train_nothing_renew_what_lists_them(
+    inside: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blocks = {path: path.stat().st_mtime_ns for path in (inside.chain / "blocks").rglob("*")}
+    words = (
+        "train",
+        "--preset",
+        "smoke",
+        *QUICK,
+        "--chain",
+        str(CHAIN),
+        "--set",
+        "runtime.checkpoint_seconds=7",
+    )
+    assert call(monkeypatch, *words) == 0
+    assert "nothing to do" not in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in (inside.chain / "blocks").rglob("*")} == blocks
+    assert stored_config(inside).runtime.checkpoint_seconds == 7
+    assert '"checkpoint_seconds": 7' in html.unescape((inside.report / "report.html").read_text())
+    assert call(monkeypatch, *words) == 0
+    assert "nothing to do" in capsys.readouterr().err

@@ -105,12 +105,12 @@ def test_p_is_never_zero_and_one_for_a_single_row() -> None:
     assert energy_test(normal(1, 2, seed=7), permutations=99).p == 1
 
 
-def test_the_first_rows_only_are_used() -> None:
-    y = normal(80, 2, seed=8)
-    found = energy_test(y, rows=30)
-    assert found == energy_test(y[:30])
-    assert found.rows == 30
-    assert energy_test(y, rows=200).rows == 80
+def test_a_sample_of_the_rows_is_used_also_of_sorted_ones() -> None:
+    y = normal(3000, 1, seed=8).sort(dim=0).values
+    found = energy_test(y, rows=300)
+    assert found.rows == 300
+    assert found.p > 0.01 > energy_test(y[:300]).p
+    assert energy_test(y, rows=4000).rows == 3000
 
 
 def test_the_seed_decides_the_test() -> None:

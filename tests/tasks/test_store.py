@@ -15,6 +15,7 @@ from jko.errors import InputError
 from tasks.adapters.store import (
     architecture,
     array_digest,
+    data_digest,
     load_weights,
     read_array,
     save_weights,
@@ -73,6 +74,15 @@ def test_the_digest_sees_values_shape_dtype_and_name_only() -> None:
     assert digest == array_digest({"train": x.copy(order="F")})
     others = [{"test": x}, {"train": x.astype(np.float64)}, {"train": x.reshape(-1, 1)}, {"train": x[::-1]}]
     assert digest not in {array_digest(other) for other in others}
+
+
+def test_the_same_rows_in_other_units_are_other_data() -> None:
+    """Standardised rows look alike, whatever their units."""
+    x, shift, scale = {"train": rows()}, np.array([1.0, 2.0]), np.array([0.5, 3.0])
+    digest = data_digest(x, shift, scale)
+    assert digest == data_digest(x, shift * (1 + 1e-12), scale)
+    others = data_digest(x, 100 * shift, 100 * scale), data_digest(x, shift, 100 * scale), array_digest(x)
+    assert digest not in others
 
 
 @pytest.mark.parametrize("kind", ["ode", "residual"])

@@ -24,6 +24,8 @@ from tasks.datasets.table import Array
 
 #: rows that are scored at most
 LARGEST = 10_000
+#: share of a chain's rows that must differ on their grid for a row to be recognised there
+DISTINCT = 0.99
 
 
 def drift(layout: Layout, config: Config) -> dict[str, float]:
@@ -35,8 +37,9 @@ def drift(layout: Layout, config: Config) -> dict[str, float]:
     heart. So the new rows and the test rows are two independent samples, not paired ones, and the
     standard error is that of a difference of two means; it is right for the chain as it is, and says
     nothing of the chance in its training. If fewer than two rows are new, as in a file that only lost
-    rows, all of them count. Rows of a smoothed chain (``data.smoothing``) cannot be recognised, so all
-    count, smoothed as the chain's own are.
+    rows, all of them count. Gridded columns are compared on their grid if hardly two rows are equal there,
+    else with their noise, which a row has by its place in the file. Rows of a smoothed chain
+    (``data.smoothing``) cannot be recognised, so all count, smoothed as the chain's own are.
 
     Args:
         layout: the last chain, complete and evaluated.
@@ -51,7 +54,7 @@ def drift(layout: Layout, config: Config) -> dict[str, float]:
     """
     old, chain, facts = open_chain(layout)
     table = SOURCES[config.data.source](columns_of(config.data, facts), old.seed + 1)
-    rows = unseen(rows_of(table, facts, old.seed), layout, facts)
+    rows = unseen(rows_of(table, facts, old.seed), layout, facts, table.rows[0])
     if len(rows) < 2:
         raise InputError(f"{table.name}: {len(rows)} row; at least 2 are needed to compare")
     if len(rows) > LARGEST:
@@ -82,13 +85,43 @@ def compared(values: NDArray[Any], test_nll: float, test_nll_se: float) -> dict[
     }
 
 
-def unseen(rows: Array, layout: Layout, facts: DataFacts) -> Array:
-    """The rows that are in no part of a chain's data, or all if fewer than two are not."""
+def unseen(rows: Array, layout: Layout, facts: DataFacts, origin: Array) -> Array:
+    """The rows that are in no part of a chain's data, or all if fewer than two are not.
+
+    Args:
+        rows: dequantised, data units, shape (rows, d + c).
+        layout: the chain.
+        facts: what is known of its data.
+        origin: a point of the grid of the gridded columns, data units, shape (d,).
+    """
     fingerprint = (read_manifest(layout) or {})["fingerprints"][0]
     seen = np.concatenate([read_samples(layout, 0, fingerprint, part) for part in PARTS])
     standard = ((rows - facts.row_shift) / facts.row_scale).astype(np.float32)
-    new = ~np.isin(_as_bytes(standard), _as_bytes(seen))
+    points, known = _on_grid(rows, standard, facts, origin), _on_grid(None, seen, facts, origin)
+    if len(np.unique(known)) >= DISTINCT * len(np.unique(_as_bytes(seen))):
+        new = ~np.isin(points, known)
+    else:
+        new = ~np.isin(_as_bytes(standard), _as_bytes(seen))
     return rows[new] if new.sum() >= 2 else rows
+
+
+def _on_grid(
+    rows: Array | None, standard: NDArray[np.float32], facts: DataFacts, origin: Array
+) -> NDArray[Any]:
+    """Every row as one value, gridded columns without their noise.
+
+    Args:
+        rows: data units; from ``standard`` by default.
+        standard: the same, standardised.
+        facts: what is known of the chain's data.
+        origin: a point of the grid.
+    """
+    gridded = np.flatnonzero(facts.grid)
+    if rows is None:
+        rows = facts.in_data_units(standard)
+    found = standard.copy()
+    found[:, gridded] = np.rint((rows[:, gridded] - origin[gridded]) / np.array(facts.grid)[gridded])
+    return _as_bytes(found + np.float32(0))  # -0 is 0
 
 
 def _as_bytes(rows: NDArray[np.float32]) -> NDArray[Any]:

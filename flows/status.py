@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from jko.figures import epsilon
 from jko.schedule import shown, stored
 from tasks.adapters.commit import read_commit, read_json
 from tasks.adapters.layout import Layout, name_of
@@ -112,12 +113,6 @@ def status_table(layout: Layout, found: dict[str, Any]) -> None:
 
 def _short(value: float | None) -> str:
     return "–" if value is None else f"{value:.3g}"
-
-
-def epsilon(figures: Mapping[str, Any]) -> float | None:
-    """ε of a block: by the exact score where the law is known, else the critic's."""
-    exact = figures.get("epsilon_exact")  # measures of an older version have none
-    return figures.get("epsilon") if exact is None else exact
 
 
 def result_table(job: Job, finished: Finished) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -101,3 +103,9 @@ class BlockFigures:
     loss_transport: float
     potential_before: float
     potential_before_se: float
+
+
+def epsilon(figures: Mapping[str, Any]) -> float | None:
+    """ε of a block: by the exact score where the law is known, else the critic's."""
+    exact = figures.get("epsilon_exact")  # measures of an older version have none
+    return figures.get("epsilon") if exact is None else exact

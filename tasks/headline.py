@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from jko.figures import epsilon
+
 #: figures of a block that are tracked at its step; all others are in the record's measures.json
 STEP = (
     "kl_drop", "nll", "nll_se", "movement", "inversion_error", "inversion_error_reference", "epsilon",
@@ -26,9 +28,8 @@ def step_headline(
         entropy: of the data, with its ``value`` in nats, where it is known: ``kl_measured`` is the
             NLL minus it.
     """
-    exact = figures.get("epsilon_exact")
     own = {
-        "epsilon": figures.get("epsilon") if exact is None else exact,
+        "epsilon": epsilon(figures),
         "kl_measured": figures["nll"] - entropy["value"] if entropy else None,
     }
     corrected = {name: figures[name] for name in CORRECTED if name in figures}

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
 from jko.config import Config
+from jko.figures import epsilon
 from jko.fit import FitRecord, Phase
 from jko.schedule import shown
 
@@ -190,8 +191,8 @@ class Progress:
             self.bar = None
         again = figures.get("kl_drop_correction")
         corrected = "" if again is None else f"correction {again:.3f} nats  "
-        epsilon = figures["epsilon"] if figures["epsilon_exact"] is None else figures["epsilon_exact"]
-        error = "" if epsilon is None else f"  ε {epsilon:.2f}"
+        found = epsilon(figures)
+        error = "" if found is None else f"  ε {found:.2f}"
         if figures["kl_bound"] is not None:
             sign = "≲" if figures["epsilon_exact"] is None else "≤"  # a critic estimates from below
             error += f"  KL {sign} {figures['kl_bound']:.3g} nats"

@@ -77,12 +77,9 @@ def show(layout: Layout, found: dict[str, Any]) -> None:
 
 def epsilon_squared(block: dict[str, Any]) -> tuple[str, str]:
     """The ε² that the certificates use, and how it was found."""
-    if block["pairing"] == "ot":
-        name, how = "epsilon_ot_squared", f"{block['epsilon_class']}, OT pairing"
-    elif block["epsilon_exact"] is not None:
-        name, how = "epsilon_exact_squared", "exact score"
-    else:
-        name, how = "epsilon_squared", block["epsilon_class"]
+    from tasks.report.labels import epsilon_of
+
+    name, how, _ = epsilon_of(block)
     return f"{number(block[name])} ± {number(block[f'{name}_se'])}", how
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jko.figures import epsilon
 from jko.paired import paired_difference
 from tasks.adapters.commit import TEMPORARY, read_commit, read_json, write_text
 from tasks.adapters.layout import Layout, name_of
@@ -89,11 +90,10 @@ def figures_of(cell: Cell, layout: Layout) -> dict[str, float | None]:
     """The figures of a complete chain by which cells are compared."""
     chain = tuple((read_json(layout.manifest) or {}).get("fingerprints", []))
     last = stored_figures(cell.config, layout, chain, len(chain) - 1) or {} if chain else {}
-    exact = last.get("epsilon_exact")
     certificate = (read_json(layout.certificate) or {}).get("chain", {})
     return {
         **(read_json(layout.metrics) or {}),
-        "epsilon": last.get("epsilon") if exact is None else exact,
+        "epsilon": epsilon(last),
         "kl_bound": certificate.get("kl_bound"),
         "cpu_s": cpu_seconds(layout),
     }

@@ -163,9 +163,9 @@ def same_rows(one: Layout, other: Layout) -> tuple[pd.DataFrame, pd.DataFrame] |
     """The log-densities of two chains, if they were evaluated on the very same test rows."""
     import pandas as pd
 
-    from tasks.evaluate import FIGURES
-
-    digests = [(read_json(layout.evaluation / FIGURES) or {}).get("test_digest") for layout in (one, other)]
+    digests = [
+        (read_json(layout.evaluation / "figures.json") or {}).get("test_digest") for layout in (one, other)
+    ]
     if digests[0] is None or digests[0] != digests[1]:
         return None
     paths = [layout.evaluation / "test_rows.parquet" for layout in (one, other)]

@@ -11,6 +11,7 @@ import torch
 
 from jko import gaussian
 from jko.measures import measure_epsilon
+from jko.rows import drawn
 from tasks.adapters.commit import read_json
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import read_manifest
@@ -95,7 +96,7 @@ def test_epsilon_is_measured_on_validation_rows_only(
 
     def epsilon_squared(part: str, k: int) -> float:
         x, y = (
-            torch.from_numpy(read_samples(inside, j, fingerprints[j], part)[:5000]).double()
+            torch.from_numpy(drawn(read_samples(inside, j, fingerprints[j], part), 5000)).double()
             for j in (k - 1, k)
         )
         return measure_epsilon(x, y, 0.5, 30)[0].value

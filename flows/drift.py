@@ -119,12 +119,12 @@ def _on_grid(
     gridded = np.flatnonzero(facts.grid)
     if rows is None:
         rows = facts.in_data_units(standard)
-    found = standard.copy()
+    found = standard.astype(np.float64)  # float32 would not tell large numbers of steps apart
     found[:, gridded] = np.rint((rows[:, gridded] - origin[gridded]) / np.array(facts.grid)[gridded])
-    return _as_bytes(found + np.float32(0))  # -0 is 0
+    return _as_bytes(found + 0.0)  # -0 is 0
 
 
-def _as_bytes(rows: NDArray[np.float32]) -> NDArray[Any]:
+def _as_bytes(rows: NDArray[Any]) -> NDArray[Any]:
     """Every row as one value that can be compared."""
     rows = np.ascontiguousarray(rows)
     return rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()

@@ -148,8 +148,11 @@ def is_current(job: Job, chain: tuple[str, ...], digest: str) -> bool:
 
 
 def planned_so(job: Job, manifest: Mapping[str, Any], chain: tuple[str, ...]) -> bool:
-    """Whether ``chain.json`` is of these blocks and settings, those included that train nothing."""
-    return manifest.get("fingerprints") == list(chain) and parse_config(manifest["config"]) == job.config
+    """Whether ``chain.json`` is of these blocks, and of the settings that no fingerprint holds."""
+    if manifest.get("fingerprints") != list(chain):
+        return False
+    known = parse_config(manifest["config"])
+    return (known.runtime, known.stop) == (job.config.runtime, job.config.stop)
 
 
 def check_input(job: Job, plan: Plan) -> None:

@@ -65,6 +65,7 @@ def adopt_prepared(layout: Layout, digest: str) -> None:
         with committing(target, fingerprint, commit.record) as folder:
             link_tree(source, folder)
             (folder / "COMMIT.json").unlink()
+        return  # where both are there and differ, what was just prepared is the truth
 
 
 def facts_of(table: Table, prepared: Prepared, source: str) -> DataFacts:

@@ -11,6 +11,7 @@ from tasks.adapters.commit import SAMPLES, read_commit, write_json
 from tasks.adapters.layout import Layout
 from tasks.adapters.lock import chain_lock
 from tasks.adapters.plan import read_manifest, stored_config
+from tasks.adapters.store import readable_here
 from tasks.certify import certificate, stored_certificate
 
 
@@ -27,7 +28,7 @@ def certificate_of(layout: Layout, pairing: str | None = None) -> dict[str, Any]
         InputError: no chain there, or no block of it is committed.
         ChainInUseError: samples were dropped, and another process works on the chain.
     """
-    config = stored_config(layout)
+    config = readable_here(stored_config(layout))
     if pairing is not None:
         config = _with_pairing(config, pairing)
     planned = tuple((read_manifest(layout) or {})["fingerprints"])

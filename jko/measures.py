@@ -38,7 +38,7 @@ TOO_FEW = EpsilonSquared(math.nan, math.nan, "too few rows")
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Held-out particles of a block, with their context where there is one.
+    """Held-out particles of a block, with their context where there is one; all on one device.
 
     Args:
         x: samples of p_{k−1}, shape (rows, d + c).
@@ -137,7 +137,7 @@ def _energies(energy: Functional, x: Tensor, y: Tensor, rows: HeldOut) -> tuple[
         after = rows.log_density.double()
         values = energy.per_row(x, after + rows.log_det.double()), energy.per_row(y, after)
         return *values, values[0] - values[1]
-    zero = torch.zeros(len(x), dtype=torch.float64)
+    zero = x.new_zeros(len(x))
     before, behind = energy.per_row(x, zero), energy.per_row(y, zero)
     return before, behind, before - behind + energy.pressure_ratio(zero) * rows.log_det.double()
 

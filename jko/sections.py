@@ -265,6 +265,6 @@ class Runtime(Section):
     """
 
     threads: Annotated[int, Strict(), Field(ge=1, le=1024)] = 1
-    device: Annotated[str, Field(pattern=r"^(cpu|mps|cuda(:\d+)?)$")] = "cpu"
+    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")] = "cpu"
     dtype: Literal["float32", "float64"] = "float32"
     checkpoint_seconds: NonNegative = 30.0

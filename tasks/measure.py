@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from prefect import task
 
 from jko.build import functional_of, reference_of, target_of
@@ -65,7 +66,10 @@ def measure(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> d
     rows = config.measure.rows
 
     def held_out(name: str) -> torch.Tensor:
-        return torch.from_numpy(drawn(read_samples(layout, k, chain[k], name), rows)).double()
+        return placed(drawn(read_samples(layout, k, chain[k], name), rows))
+
+    def placed(values: NDArray[Any]) -> torch.Tensor:
+        return torch.from_numpy(values).to(device=config.runtime.device, dtype=torch.float64)
 
     def particles_of(j: int, name: str) -> torch.Tensor:
         return drawn(read_particles(layout, config, j, chain[j], name), rows)
@@ -86,7 +90,7 @@ def measure(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> d
         -held_out("validation_pushed_log_density")
         if config.target.correction
         else held_out("validation_log_det_total"),
-        torch.from_numpy(drawn(mixture_log_density(config, layout, chain), rows)),
+        placed(drawn(mixture_log_density(config, layout, chain), rows)),
     )
     functional = functional_of(config, facts.dim)
     if functional is not None:
@@ -95,7 +99,7 @@ def measure(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> d
         law = start_of(config)
         if functional.needs_density and law is not None:
             first = particles_of(0, "validation")
-            log_p = torch.from_numpy(law.log_prob(first.double().numpy()))
+            log_p = placed(law.log_prob(first.double().cpu().numpy()))
             particles = replace(particles, log_density=log_p - particles.total_log_det)
     # the law that enters this block takes the place of p_0: its score is known at its particles
     score = None if before is None else before.to

@@ -58,7 +58,7 @@ def train_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int, 
     entering = entering_density(config, layout, chain, k)
     step = step_of(config, block.dim, entering)
     start = block.state_of(validation)
-    density = torch.zeros(len(start)) if entering is None else entering(start)
+    density = start.new_zeros(len(start)) if entering is None else entering(start)
     level = float(step.energy.energies(start, density).total)
     if k == 1:
         progress.start_chain(level, reference_constant(config, read_facts(layout, chain[0])))

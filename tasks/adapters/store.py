@@ -221,6 +221,15 @@ def require_device(config: Config) -> None:
         ) from None
 
 
+def readable_here(config: Config) -> Config:
+    """The settings of a chain that is read and not trained: on the CPU where its own device is not there."""
+    try:
+        require_device(config)
+    except InputError:
+        return config.model_copy(update={"runtime": config.runtime.model_copy(update={"device": "cpu"})})
+    return config
+
+
 def read_particles(layout: Layout, config: Config, k: int, fingerprint: str, name: str) -> Tensor:
     """Samples of block k as a tensor in the run's dtype and on its device."""
     values = read_samples(layout, k, fingerprint, name)

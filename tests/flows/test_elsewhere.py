@@ -1,0 +1,97 @@
+"""Every kind of chain on a device that stands in for a graphics processor (:mod:`tests.elsewhere`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from flows.settings import merged, parse_assignment, read_preset
+from jko.config import Config, parse_config
+from tasks.adapters.layout import Layout
+from tasks.adapters.plan import write_manifest
+from tasks.adapters.store import load_chain
+from tasks.certify import certify_chain
+from tasks.evaluate import evaluate_chain
+from tasks.measure import measure_block
+from tasks.options import value_of
+from tasks.prepare import prepare_data
+from tasks.progress import Progress
+from tasks.push import push_block
+from tasks.report.make import make_report
+from tasks.train import train_block
+from tasks.verify import particle_checks
+from tests.elsewhere import DEVICE, Away, Elsewhere
+from tests.flows.test_cuda import KINDS
+from tests.projects import call
+
+#: every operation counts, and none twice
+SHORT = (
+    "--set", "training.flow_matching_iterations=2", "--set", "training.iterations=2", "--set", "blocks={}",
+    "--set", "measure={rows: 60, reference_rows: 10, inversion_limit: 10}",
+    "--set", "evaluation={samples: 40, mixture_components: [1]}",
+)  # fmt: skip
+
+
+def settings_of(words: tuple[str, ...]) -> Config:
+    """The settings of a command line of ``jko train``."""
+    options = dict.fromkeys(words[::2])
+    assert options.keys() <= {"--preset", "--set", "--chain"}
+    values: dict = {}
+    for option, word in zip(words[::2], words[1::2], strict=True):
+        if option != "--chain":
+            values = merged(values, read_preset(word) if option == "--preset" else parse_assignment(word))
+    return parse_config(values)
+
+
+@pytest.fixture(autouse=True)
+def _allowances(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the stand-in cannot do: take a module's parameters in place, and fused kernels."""
+    monkeypatch.setattr("torch.__future__._overwrite_module_params_on_conversion", True)
+    plain = torch.optim.AdamW
+    monkeypatch.setattr(
+        "torch.optim.AdamW", lambda *given, **words: plain(*given, **{**words, "fused": False})
+    )
+
+
+def on(device: str, config: Config) -> Config:
+    """The settings with another device, also one that they would not allow."""
+    return config.model_copy(update={"runtime": config.runtime.model_copy(update={"device": device})})
+
+
+def trained_elsewhere(config: Config, layout: Layout) -> tuple[str, ...]:
+    """Train, evaluate and report a chain of these settings on the stand-in; returns its fingerprints."""
+    placed = on(DEVICE, config)
+    with Elsewhere():
+        chain = write_manifest(config, layout, value_of(prepare_data.fn(config, layout)))
+        for k in range(1, len(chain)):
+            train_block.fn(placed, layout, chain, k, progress=Progress(quiet=True))
+            push_block.fn(placed, layout, chain, k)
+            measure_block.fn(placed, layout, chain, k)
+            assert all(check.holds for check in particle_checks(placed, layout, chain, k))
+        certify_chain.fn(placed, layout, chain)
+        evaluate_chain.fn(placed, layout, chain)
+        make_report.fn(placed, layout, chain)
+        assert isinstance(load_chain(layout, placed, chain).scale, Away)
+    return chain
+
+
+@pytest.mark.filterwarnings("ignore:for .*copying from a non-meta parameter")
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_tensor_of_the_host_meets_one_of_the_device(kind: str, project: Path) -> None:
+    trained_elsewhere(settings_of((*KINDS[kind], *SHORT)), Layout(Path("chain")))
+
+
+@pytest.mark.filterwarnings("ignore:for .*copying from a non-meta parameter")
+def test_a_chain_of_a_device_that_is_not_here_is_read_on_the_processor(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained_elsewhere(on("cuda:7", settings_of((*KINDS["ode"], *SHORT))), Layout(Path("chain")))
+    assert call(monkeypatch, "sample", "chain", "-n", "20", "-o", "samples.csv") == 0
+    assert call(monkeypatch, "score", "chain", "samples.csv", "-o", "scores.csv") == 0
+    assert call(monkeypatch, "certify", "chain", "--pairing", "emd") == 0
+    capsys.readouterr()
+    assert call(monkeypatch, "verify", "chain") == 0, capsys.readouterr().out
+    assert call(monkeypatch, "resume", "chain", "--from-block", "2") == 2
+    assert "runtime.device = 'cuda:7' is not usable here" in capsys.readouterr().err

@@ -79,8 +79,10 @@ def _ended(row: Row, seconds: float, lookup: Lookup) -> Row:
 
     A chain that is cut in the middle says nothing of a shorter one: it was planned for the whole budget.
     """
-    cell = Cell(**{**row.records[0]["cell"], "seconds": int(seconds)})
-    record = lookup(cell)
+    own = Cell(**row.records[0]["cell"])
+    if own.seconds == int(seconds):
+        return row
+    record = lookup(replace(own, seconds=int(seconds)))
     return replace(row, records=(record,)) if record else row
 
 

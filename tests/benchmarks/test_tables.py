@@ -48,6 +48,17 @@ def test_a_short_budget_is_read_off_the_curve_unless_it_was_run_by_itself() -> N
     assert "0.040" not in whole
 
 
+def test_of_several_seeds_stand_the_median_and_the_range() -> None:
+    def lookup(cell: Cell) -> Mapping[str, Any]:
+        return record(cell, 0.01 * (cell.seed + 1) if cell.method == "ours" else 0.05)
+
+    lines = plane_table(board("plane", lookup), SECONDS["plane"], lookup).splitlines()
+    assert [line[:43] for line in lines if "**ours**" in line] == [
+        "| **ours** | 0.0200 (0.0100 … 0.0300) | 0.0"
+    ]
+    assert sum("0.0500 ± 0.0010" in line for line in lines) > 5
+
+
 def test_the_steps_show_their_error_before_and_after_the_polish() -> None:
     cell = Cell("rose", "ours", "default", 0, budget("picture", "ours"))
     steps = [

@@ -11,7 +11,6 @@ from tasks.adapters.commit import SAMPLES, read_commit, write_json
 from tasks.adapters.layout import Layout
 from tasks.adapters.lock import chain_lock
 from tasks.adapters.plan import read_manifest, stored_config
-from tasks.adapters.store import readable_here
 from tasks.certify import certificate, stored_certificate
 
 
@@ -28,7 +27,7 @@ def certificate_of(layout: Layout, pairing: str | None = None) -> dict[str, Any]
         InputError: no chain there, or no block of it is committed.
         ChainInUseError: samples were dropped, and another process works on the chain.
     """
-    config = readable_here(stored_config(layout))
+    config = stored_config(layout)
     if pairing is not None:
         config = _with_pairing(config, pairing)
     planned = tuple((read_manifest(layout) or {})["fingerprints"])

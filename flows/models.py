@@ -17,7 +17,7 @@ from jko.sampling import draw, log_density
 from jko.seeds import counter_seed
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import read_manifest, stored_config
-from tasks.adapters.store import DataFacts, load_chain, read_facts, read_some, readable_here
+from tasks.adapters.store import DataFacts, load_chain, read_facts, read_some
 from tasks.datasets.context import asked_columns, context_of, context_table, given_context
 from tasks.datasets.files import load_file
 from tasks.datasets.laws import start_of
@@ -33,7 +33,7 @@ def open_chain(layout: Layout) -> tuple[Config, Chain, DataFacts]:
     Raises:
         InputError: no chain there, or blocks are missing.
     """
-    config = readable_here(stored_config(layout))
+    config = stored_config(layout)
     fingerprints = tuple((read_manifest(layout) or {})["fingerprints"])
     torch.set_num_threads(config.runtime.threads)
     return config, load_chain(layout, config, fingerprints), read_facts(layout, fingerprints[0])

@@ -159,9 +159,14 @@ def check_input(job: Job, plan: Plan) -> None:
     """Refuse bad data before a server is started or anything is written.
 
     Raises:
-        InputError: the file cannot be used, or the chain folder holds something else.
+        InputError: the file cannot be used, the chain folder holds something else, or blocks are to be
+            trained on a device that is not there.
     """
     check_folder(job.layout)
+    if job.config.runtime.device != "cpu" and (plan.missing or job.from_block is not None):
+        from tasks.adapters.store import require_device
+
+        require_device(job.config)
     if plan.data_digest is None and job.config.data.source == "file":
         from tasks.datasets.prepare import prepare
         from tasks.datasets.sources import SOURCES
@@ -212,9 +217,7 @@ def run_job(job: Job, upto: Stage = "report") -> Finished:
         from flows.pipeline import jko_flow
         from tasks.adapters.prefect_loss import outlasting_server
         from tasks.adapters.prefect_runs import close_crashed_run
-        from tasks.adapters.store import require_device
 
-        require_device(job.config)
         wait_until_healthy(address, job.root)
         if crashed := close_crashed_run(job.layout):
             print(f"took over the run {crashed}, whose process had ended", file=sys.stderr)

@@ -25,7 +25,14 @@ from jko.score import score_after
 from tasks.adapters.commit import read_json, write_json
 from tasks.adapters.layout import Layout, name_of
 from tasks.adapters.plan import MEASURES, measured_with, stored_figures
-from tasks.adapters.store import DataFacts, load_block, read_facts, read_particles, read_samples
+from tasks.adapters.store import (
+    DataFacts,
+    load_block,
+    read_facts,
+    read_particles,
+    read_samples,
+    readable_here,
+)
 from tasks.baselines import mixture_log_density
 from tasks.correct import correction_figures
 from tasks.datasets.laws import score_of, start_of
@@ -63,13 +70,13 @@ def measured(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> 
 
 def measure(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> dict[str, Any]:
     """The figures of :class:`jko.measures.BlockFigures`; what is not a number becomes null."""
-    rows = config.measure.rows
+    rows, device = config.measure.rows, readable_here(config).runtime.device
 
     def held_out(name: str) -> torch.Tensor:
         return placed(drawn(read_samples(layout, k, chain[k], name), rows))
 
     def placed(values: NDArray[Any]) -> torch.Tensor:
-        return torch.from_numpy(values).to(device=config.runtime.device, dtype=torch.float64)
+        return torch.from_numpy(values).to(device=device, dtype=torch.float64)
 
     def particles_of(j: int, name: str) -> torch.Tensor:
         return drawn(read_particles(layout, config, j, chain[j], name), rows)

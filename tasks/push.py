@@ -40,6 +40,8 @@ from tasks.adapters.store import (
     read_particles,
     read_rows,
     read_samples,
+    readable_here,
+    require_device,
     write_arrays,
 )  # fmt: skip
 from tasks.arrays import finite, to_numpy
@@ -56,6 +58,7 @@ def push_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -
     commit = read_commit(final)
     if commit is not None and commit.fingerprint == chain[k]:
         return skipped(f"block {k} is already committed ({name})", commit.digest)
+    require_device(config)
     torch.set_num_threads(config.runtime.threads)
     restore_samples(config, layout, chain, k - 1)
     staged = layout.staged(k, chain[k])
@@ -73,9 +76,9 @@ def push_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -
 
 
 def empty_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> InvertibleBlock:
-    """Block k as it is before its weights are read."""
+    """Block k as it is before its weights are read; on the CPU where the run's device is not there."""
     facts = read_facts(layout, chain[0])
-    return new_block(config, k, facts.dim, context=facts.context)
+    return new_block(readable_here(config), k, facts.dim, context=facts.context)
 
 
 def new_samples(
@@ -154,7 +157,7 @@ def push_again(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -
         if not same_files(samples, commit):
             raise InputError(
                 f"{folder}: the samples of block {k} were dropped, and other bytes than the committed ones "
-                "come out here (another processor, thread count or library version); "
+                "come out here (another processor, device, thread count or library version); "
                 f"train it again with jko resume {layout.chain} --from-block {k}"
             )
         samples.rename(folder / SAMPLES)

@@ -29,6 +29,7 @@ from tasks.adapters.store import (
     read_facts,
     read_particles,
     read_rows,
+    require_device,
     save_weights,
 )  # fmt: skip
 from tasks.datasets.laws import start_of
@@ -50,6 +51,7 @@ def train_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int, 
         if commit is not None and commit.fingerprint == chain[k]:
             remove_checkpoint(layout.checkpoint(k, chain[k]))  # a kill may have come before that
             return skipped(f"block {k} is already trained ({name})", name)
+    require_device(config)
     torch.set_num_threads(config.runtime.threads)
     restore_samples(config, layout, chain, k - 1)
     train = read_rows(layout, config, k - 1, chain[k - 1], "train")

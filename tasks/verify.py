@@ -28,7 +28,6 @@ from tasks.adapters.store import (
     read_facts,
     read_particles,
     read_samples,
-    readable_here,
 )  # fmt: skip
 from tasks.options import threads_of
 
@@ -116,7 +115,7 @@ def particle_checks(config: Config, layout: Layout, chain: tuple[str, ...], k: i
     if any(not (layout.block(j, chain[j]) / SAMPLES).exists() for j in (k - 1, k)):
         yield Check(f"rows of block {k}", True, "not checked: samples were dropped")
         return
-    config, facts = readable_here(config), read_facts(layout, chain[0])
+    facts = read_facts(layout, chain[0])
     block = load_block(layout, config, k, chain[k], facts.dim, context=facts.context)
     for part in ("train", "validation"):
         before = read_particles(layout, config, k - 1, chain[k - 1], part)

@@ -21,8 +21,17 @@ from torch.utils._pytree import tree_leaves, tree_map
 DEVICE = "meta"
 aten: Any = torch.ops.aten
 COPIES = {aten._to_copy.default, aten.copy_.default}
-#: indices may be on the host
+#: the second argument of these, indices, may be on the host
 INDEXED = {aten.index.Tensor, aten.index_put.default, aten.index_put_.default, aten._index_put_impl_.default}
+#: these take not even single numbers of the host
+STRICT = {
+    aten.cat.default,
+    aten.stack.default,
+    aten.mm.default,
+    aten.addmm.default,
+    aten.bmm.default,
+    aten.mv.default,
+}
 
 
 class Away(Tensor):
@@ -87,17 +96,21 @@ def dispatched(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any
     device = kwargs.get("device")
     if device is not None:
         kwargs = {**kwargs, "device": torch.device("cpu")}
-    if away and func not in COPIES | INDEXED:
-        strangers = [value for value in given if not isinstance(value, Away) and value.dim() > 0]
-        if strangers:
+    there = bool(away) if device is None else torch.device(device).type == DEVICE
+    if away and func not in COPIES:
+        meeting = tree_leaves((args[:1], args[2:], kwargs)) if func in INDEXED else given
+        strangers = [value for value in meeting if isinstance(value, Tensor) and not isinstance(value, Away)]
+        if any(value.dim() or func in STRICT for value in strangers):
             raise RuntimeError(f"{func}: a tensor of the host meets one of the device")
+    if there and kwargs.get("generator") is not None:
+        raise RuntimeError(f"{func}: a generator of the host draws on the device")
     result = func(*tree_map(held_by, args), **tree_map(held_by, kwargs))
     if torch.Tag.inplace_view in func.tags and away:
         with no_dispatch():  # the shape that the tensor itself shows
             func(*args, **kwargs)
     if func is aten.copy_.default:
         return args[0]
-    if not (away if device is None else torch.device(device).type == DEVICE):
+    if not there:
         return result
 
     def placed(value: Any) -> Any:

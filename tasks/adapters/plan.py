@@ -144,7 +144,7 @@ def block_settings(config: Config, k: int) -> dict[str, Any]:
         "training": config.training_of(k).model_dump(mode="json"),
         "seed": config.seed,
         "dtype": config.runtime.dtype,
-        "device": config.runtime.device,
+        "device": config.runtime.device.partition(":")[0],  # not which of several equal ones
         **({} if start is None else {"start": start}),
         **({} if config.target.standard else {"target": without_defaults(config.target, LATER_TARGET)}),
         **({} if config.scheme == "backward_euler" else {"scheme": config.scheme}),

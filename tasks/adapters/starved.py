@@ -21,7 +21,7 @@ LOOK_SECONDS = 10.0
 #: of one processor: what a process that only waits may use; its event loops wake up now and then
 IDLE_SHARE = 0.02
 #: how libraries say that there was no memory, in errors that are no MemoryError
-WORDS = ("can't start new thread", "can't allocate memory")
+WORDS = ("can't start new thread", "can't allocate memory", "CUDA out of memory")
 
 
 def ran_out_of_memory(error: BaseException) -> bool:

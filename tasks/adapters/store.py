@@ -214,6 +214,8 @@ def require_device(config: Config) -> None:
     """
     try:
         torch.zeros(1, device=config.runtime.device)
+    except torch.OutOfMemoryError:
+        return  # it is there, and busy
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0][:160]
         raise InputError(
@@ -222,7 +224,7 @@ def require_device(config: Config) -> None:
 
 
 def readable_here(config: Config) -> Config:
-    """The settings of a chain that is read and not trained: on the CPU where its own device is not there."""
+    """The settings for what is read and not trained: on the CPU where the chain's own device is not there."""
     try:
         require_device(config)
     except InputError:
@@ -231,8 +233,8 @@ def readable_here(config: Config) -> Config:
 
 
 def read_particles(layout: Layout, config: Config, k: int, fingerprint: str, name: str) -> Tensor:
-    """Samples of block k as a tensor in the run's dtype and on its device."""
-    values = read_samples(layout, k, fingerprint, name)
+    """Samples of block k as a tensor in the run's dtype, on its device if that is there, else on the CPU."""
+    config, values = readable_here(config), read_samples(layout, k, fingerprint, name)
     return torch.from_numpy(values).to(device=config.runtime.device, dtype=torch_dtype(config))
 
 
@@ -249,7 +251,7 @@ def read_rows(layout: Layout, config: Config, k: int, fingerprint: str, name: st
     check_chunks(array, f"{path}/{name}")
     return StoredRows(
         path / name / "c", array.shape, np.dtype(array.dtype), array.chunks[0],
-        torch_dtype(config), torch.zeros(0, device=config.runtime.device).device,
+        torch_dtype(config), torch.device(readable_here(config).runtime.device),
     )  # fmt: skip
 
 
@@ -344,7 +346,7 @@ def architecture(state: Mapping[str, Tensor]) -> str:
 def load_block(
     layout: Layout, config: Config, k: int, fingerprint: str, dim: int, *, context: int = 0
 ) -> InvertibleBlock:
-    """A committed block, ready to push.
+    """A committed block, ready to push; on the CPU where the run's device is not there.
 
     Raises:
         InputError: it is not committed.
@@ -352,11 +354,11 @@ def load_block(
     folder = layout.block(k, fingerprint)
     if read_commit(folder, verify=True) is None:
         raise InputError(f"{folder}: block {k} is missing or damaged; run jko resume {layout.chain}")
-    return load_weights(folder, new_block(config, k, dim, context=context)).eval()
+    return load_weights(folder, new_block(readable_here(config), k, dim, context=context)).eval()
 
 
 def load_chain(layout: Layout, config: Config, chain: tuple[str, ...]) -> Chain:
-    """All blocks of a chain with its standardisation and corrections.
+    """All blocks of a chain with its standardisation and corrections; on the CPU without the run's device.
 
     Args:
         layout: the chain.
@@ -393,7 +395,7 @@ def chain_of(
     corrections: Sequence[Correction | None] = (),
 ) -> Chain:
     """A chain of blocks behind the standardisation of its data."""
-    like: dict[str, Any] = {"dtype": torch.float64, "device": config.runtime.device}
+    like: dict[str, Any] = {"dtype": torch.float64, "device": readable_here(config).runtime.device}
     shift, scale = torch.tensor(facts.row_shift, **like), torch.tensor(facts.row_scale, **like)
     reference = reference_of(config, facts.dim)
     return Chain(blocks, shift, scale, reference, context=facts.context, corrections=corrections)

@@ -35,6 +35,17 @@ KINDS = {
         "--preset", "smoke", "--set", "data={source: gaussian, mean: [0, 1], std: [1, 1.5], rows: 2000}",
         "--set", "data.standardise=off", "--set", "target.interaction=0.5",
     ),
+    "residual with a series": (
+        *residual.QUICK,
+        "--set", "data.mean=[0,0,0,0,0,0,0,0,0]", "--set", "data.std=[1,1,1,1,1,1,1,1,2]",
+    ),
+    "frequencies": (
+        "--preset", "smoke", "--set", "network.fourier=8", "--set", "network.fourier_scale=[1,3]",
+    ),
+    "smoothed": ("--preset", "smoke", "--set", "data.smoothing=0.05"),
+    "free block": ("--preset", "smoke", "--set", "steps.free=on"),
+    "forward": ("--preset", "smoke", "--set", "scheme=forward_euler"),
+    "forward and backward": ("--preset", "smoke", "--set", "scheme=forward_backward"),
 }
 # fmt: on
 

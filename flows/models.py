@@ -17,7 +17,8 @@ from jko.sampling import draw, log_density
 from jko.seeds import counter_seed
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import read_manifest, stored_config
-from tasks.adapters.store import DataFacts, load_chain, read_facts, read_some
+from tasks.adapters.store import DataFacts, read_facts, read_some
+from tasks.adapters.weights import load_chain
 from tasks.datasets.context import asked_columns, context_of, context_table, given_context
 from tasks.datasets.files import load_file
 from tasks.datasets.laws import start_of

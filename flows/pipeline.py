@@ -23,9 +23,10 @@ from tasks.adapters.prefect_artifacts import Shown
 from tasks.adapters.prefect_loss import leave
 from tasks.adapters.prefect_runs import open_run
 from tasks.adapters.start import read_origin
-from tasks.adapters.store import read_curve, read_facts
+from tasks.adapters.store import read_facts
 from tasks.adapters.tracking import Tracker, git_commit
 from tasks.adapters.versions import data_version
+from tasks.adapters.weights import read_curve
 from tasks.certify import certify_chain
 from tasks.compare.record import track_record
 from tasks.evaluate import evaluate_chain

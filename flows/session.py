@@ -164,7 +164,7 @@ def check_input(job: Job, plan: Plan) -> None:
     """
     check_folder(job.layout)
     if job.config.runtime.device != "cpu" and (plan.missing or job.from_block is not None):
-        from tasks.adapters.store import require_device
+        from tasks.adapters.device import require_device
 
         require_device(job.config)
     if plan.data_digest is None and job.config.data.source == "file":

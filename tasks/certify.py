@@ -24,7 +24,8 @@ from jko.two_sample import energy_test
 from tasks.adapters.commit import read_json, write_json
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import certificate_fingerprint, chain_digest
-from tasks.adapters.store import DataFacts, load_block, read_facts, read_particles
+from tasks.adapters.store import DataFacts, read_facts, read_particles
+from tasks.adapters.weights import load_block
 from tasks.datasets.context import asked_columns
 from tasks.measure import measured, unfit
 from tasks.options import DURABLE, skipped, threads_of

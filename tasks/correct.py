@@ -21,7 +21,8 @@ from jko.measures import standard_error
 from jko.rows import drawn
 from jko.seeds import counter_seed
 from tasks.adapters.layout import Layout
-from tasks.adapters.store import chain_of, load_corrections, read_facts, read_particles, read_samples
+from tasks.adapters.store import read_facts, read_particles, read_samples
+from tasks.adapters.weights import chain_of, load_corrections
 from tasks.arrays import finite, to_numpy
 from tasks.datasets.laws import start_of
 

@@ -26,14 +26,8 @@ from jko.seeds import counter_seed, generator
 from tasks.adapters.commit import committing, read_commit, read_json, write_json
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import chain_digest, evaluation_fingerprint
-from tasks.adapters.store import (
-    DataFacts,
-    array_digest,
-    load_chain,
-    read_facts,
-    read_samples,
-    write_arrays,
-)
+from tasks.adapters.store import DataFacts, array_digest, read_facts, read_samples, write_arrays
+from tasks.adapters.weights import load_chain
 from tasks.baselines import baseline_log_densities
 from tasks.datasets.laws import start_of
 from tasks.headline import headline

@@ -23,16 +23,11 @@ from jko.rows import drawn
 from jko.schedule import stored
 from jko.score import score_after
 from tasks.adapters.commit import read_json, write_json
+from tasks.adapters.device import readable_here
 from tasks.adapters.layout import Layout, name_of
 from tasks.adapters.plan import MEASURES, measured_with, stored_figures
-from tasks.adapters.store import (
-    DataFacts,
-    load_block,
-    read_facts,
-    read_particles,
-    read_samples,
-    readable_here,
-)
+from tasks.adapters.store import DataFacts, read_facts, read_particles, read_samples
+from tasks.adapters.weights import load_block
 from tasks.baselines import mixture_log_density
 from tasks.correct import correction_figures
 from tasks.datasets.laws import score_of, start_of

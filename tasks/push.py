@@ -31,19 +31,11 @@ from tasks.adapters.commit import (
     read_commit,
 )  # fmt: skip
 from tasks.adapters.corrections import write_correction
+from tasks.adapters.device import readable_here, require_device
 from tasks.adapters.layout import Layout, name_of
 from tasks.adapters.rows import Pieces
-from tasks.adapters.store import (
-    load_block,
-    load_weights,
-    read_facts,
-    read_particles,
-    read_rows,
-    read_samples,
-    readable_here,
-    require_device,
-    write_arrays,
-)  # fmt: skip
+from tasks.adapters.store import read_facts, read_particles, read_rows, read_samples, write_arrays
+from tasks.adapters.weights import load_block, load_weights
 from tasks.arrays import finite, to_numpy
 from tasks.correct import corrected_samples
 from tasks.options import DURABLE, skipped

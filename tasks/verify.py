@@ -23,12 +23,12 @@ from tasks.adapters.plan import (
 from tasks.adapters.store import (
     array_digest,
     data_digest,
-    load_block,
     read_arrays,
     read_facts,
     read_particles,
     read_samples,
-)  # fmt: skip
+)
+from tasks.adapters.weights import load_block
 from tasks.options import threads_of
 
 #: rows pushed again per block

@@ -60,7 +60,7 @@ def read_checkpoint(path: Path, fingerprint: str) -> tuple[dict[str, Any], bytes
 
 def write_checkpoint(path: Path, fingerprint: str, state: FitState) -> None:
     """Replace a checkpoint: at any moment there is the whole old one or the whole new one."""
-    from tasks.adapters.store import pack_tensors
+    from tasks.adapters.weights import pack_tensors
 
     record = json.dumps({**state.record(), "fingerprint": fingerprint, "format": FORMAT}, sort_keys=True)
     tensors = state.tensors()
@@ -132,7 +132,7 @@ class BlockCheckpoints:
 
     def _read(self) -> FitState:
         from jko.fit_state import FitState
-        from tasks.adapters.store import unpack_tensors
+        from tasks.adapters.weights import unpack_tensors
 
         record, content = read_checkpoint(self.path, self.fingerprint)
         state = FitState.of(record, unpack_tensors(content))

@@ -10,7 +10,8 @@ from jko.config import Config
 from jko.warm_start import slowed
 from tasks.adapters.commit import file_digest, write_bytes
 from tasks.adapters.layout import Layout
-from tasks.adapters.store import load_block, pack_tensors, read_facts
+from tasks.adapters.store import read_facts
+from tasks.adapters.weights import load_block, pack_tensors
 
 
 @dataclass(frozen=True)

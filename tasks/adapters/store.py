@@ -1,36 +1,28 @@
-"""Arrays and weights of a chain on disk: the only user of Zarr and safetensors."""
+"""Arrays of a chain on disk: the only user of Zarr."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 import zarr
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load, load_file, save, save_file
 from torch import Tensor
 from zarr.codecs import Crc32cCodec
 
-from jko.build import new_block, reference_of, torch_dtype
-from jko.chain import Chain
+from jko.build import torch_dtype
 from jko.config import Config
-from jko.correction import Correction
 from jko.errors import InputError
-from jko.invertible import InvertibleBlock
-from tasks.adapters.commit import SAMPLES, digest_of, file_digest, read_commit, read_json, write_json
-from tasks.adapters.corrections import read_correction
+from tasks.adapters.commit import SAMPLES, digest_of, read_commit, read_json, write_json
+from tasks.adapters.device import readable_here
 from tasks.adapters.layout import Layout
 from tasks.adapters.rows import Pieces, StoredRows
 
-WEIGHTS = "weights.safetensors"
-BLOCK = "block.json"
 CHUNK_BYTES = 8_000_000
 #: particles that take more are not read whole
 STREAMED_BYTES = 64_000_000
@@ -206,32 +198,6 @@ def read_samples(
     return read_array(layout.block(k, fingerprint) / SAMPLES, name, most)
 
 
-def require_device(config: Config) -> None:
-    """Refuse a device that is not there, before anything is trained.
-
-    Raises:
-        InputError: torch cannot use it.
-    """
-    try:
-        torch.zeros(1, device=config.runtime.device)
-    except torch.OutOfMemoryError:
-        return  # it is there, and busy
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0][:160]
-        raise InputError(
-            f"runtime.device = {config.runtime.device!r} is not usable here ({reason}); cpu always is"
-        ) from None
-
-
-def readable_here(config: Config) -> Config:
-    """The settings for what is read and not trained: on the CPU where the chain's own device is not there."""
-    try:
-        require_device(config)
-    except InputError:
-        return config.model_copy(update={"runtime": config.runtime.model_copy(update={"device": "cpu"})})
-    return config
-
-
 def read_particles(layout: Layout, config: Config, k: int, fingerprint: str, name: str) -> Tensor:
     """Samples of block k as a tensor in the run's dtype, on its device if that is there, else on the CPU."""
     config, values = readable_here(config), read_samples(layout, k, fingerprint, name)
@@ -275,137 +241,3 @@ def read_some(layout: Layout, k: int, fingerprint: str, name: str, rows: slice) 
     array: Any = zarr.open_group(str(layout.block(k, fingerprint) / SAMPLES), mode="r")[name]
     found: NDArray[Any] = array[rows]
     return found
-
-
-def save_weights(folder: Path, block: InvertibleBlock) -> None:
-    """Write a block's weights; equal weights give equal bytes."""
-    state = {name: value.detach().cpu().contiguous() for name, value in block.state_dict().items()}
-    save_file(state, folder / WEIGHTS)
-
-
-def load_weights(folder: Path, block: InvertibleBlock) -> InvertibleBlock:
-    """Read a block's weights into it."""
-    block.load_state_dict(load_file(folder / WEIGHTS))
-    return block
-
-
-def pack_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
-    """Tensors on the host, and words about them, as the content of a safetensors file."""
-    return save(dict(tensors), dict(metadata))
-
-
-def unpack_tensors(content: bytes) -> dict[str, Tensor]:
-    """The tensors of the content of a safetensors file.
-
-    Raises:
-        ValueError: it is none.
-    """
-    try:
-        return load(content)
-    except SafetensorError as error:
-        raise ValueError(str(error)) from None
-
-
-def load_start(layout: Layout, k: int, digest: str, block: InvertibleBlock) -> InvertibleBlock:
-    """Read the weights that block k starts from into it.
-
-    Raises:
-        InputError: the file is missing or damaged, or is of another network or dimension.
-    """
-    path = layout.start(k, digest)
-    if not path.is_file() or file_digest(path) != digest:
-        raise InputError(
-            f"{path}: the weights that block {k} starts from are missing or damaged; "
-            f"give --start-from again, the chain they came from"
-        )
-    state = load_file(path)
-    stored, wanted = architecture(state), architecture(block.state_dict())
-    if stored != wanted:
-        raise InputError(
-            f"block {k} starts from weights of another network ({stored}), and this chain's is {wanted}; "
-            "start from a chain of equal network and dimension, or from none"
-        )
-    block.load_state_dict(state)
-    return block
-
-
-def architecture(state: Mapping[str, Tensor]) -> str:
-    """Kind, dimension, Fourier features and widths of the hidden layers, from a block's weights."""
-    widths = [
-        len(value) for name, value in state.items() if name.startswith("field.stack") and "bias" in name
-    ]
-    words = f"dimension {len(state['field.linear.weight'])}, hidden {widths[:-1]}"
-    if "field.shift.weight" in state:
-        words += f", context {state['field.shift.weight'].shape[1]}"
-    if "field.frequencies" not in state:
-        return f"residual, {words}"
-    fourier = len(state["field.frequencies"])
-    return words + (f", fourier {fourier}" if fourier else "")
-
-
-def load_block(
-    layout: Layout, config: Config, k: int, fingerprint: str, dim: int, *, context: int = 0
-) -> InvertibleBlock:
-    """A committed block, ready to push; on the CPU where the run's device is not there.
-
-    Raises:
-        InputError: it is not committed.
-    """
-    folder = layout.block(k, fingerprint)
-    if read_commit(folder, verify=True) is None:
-        raise InputError(f"{folder}: block {k} is missing or damaged; run jko resume {layout.chain}")
-    return load_weights(folder, new_block(readable_here(config), k, dim, context=context)).eval()
-
-
-def load_chain(layout: Layout, config: Config, chain: tuple[str, ...]) -> Chain:
-    """All blocks of a chain with its standardisation and corrections; on the CPU without the run's device.
-
-    Args:
-        layout: the chain.
-        config: its settings.
-        chain: fingerprints of blocks 0..N.
-    """
-    facts = read_facts(layout, chain[0])
-    blocks = [
-        load_block(layout, config, k, chain[k], facts.dim, context=facts.context)
-        for k in range(1, len(chain))
-    ]
-    return chain_of(
-        config, facts, blocks, load_corrections(layout, chain) if config.target.correction else ()
-    )
-
-
-def load_corrections(layout: Layout, chain: tuple[str, ...]) -> list[Correction]:
-    """The corrections of committed blocks 1..k.
-
-    Args:
-        layout: the chain.
-        chain: fingerprints of blocks 0..k.
-
-    Raises:
-        InputError: one is missing or damaged.
-    """
-    return [read_correction(layout.block(k, chain[k])) for k in range(1, len(chain))]
-
-
-def chain_of(
-    config: Config,
-    facts: DataFacts,
-    blocks: Sequence[InvertibleBlock],
-    corrections: Sequence[Correction | None] = (),
-) -> Chain:
-    """A chain of blocks behind the standardisation of its data."""
-    like: dict[str, Any] = {"dtype": torch.float64, "device": readable_here(config).runtime.device}
-    shift, scale = torch.tensor(facts.row_shift, **like), torch.tensor(facts.row_scale, **like)
-    reference = reference_of(config, facts.dim)
-    return Chain(blocks, shift, scale, reference, context=facts.context, corrections=corrections)
-
-
-def read_curve(folder: Path) -> pd.DataFrame | None:
-    """The training curve of a committed block, one row per validation; ``None`` where none was kept."""
-    columns = (read_json(folder / BLOCK) or {}).get("curve")
-    if not columns:
-        return None
-    # a column of nulls alone (no iteration, so no loss) must be numbers, too
-    return pd.DataFrame({name: values if name == "phase" else pd.Series(values, dtype=float)
-                         for name, values in columns.items()})  # fmt: skip

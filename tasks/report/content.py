@@ -15,7 +15,8 @@ from jko.rows import at_most
 from tasks.adapters.commit import read_json
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import chain_digest
-from tasks.adapters.store import DataFacts, read_array, read_curve, read_facts, read_samples
+from tasks.adapters.store import DataFacts, read_array, read_facts, read_samples
+from tasks.adapters.weights import read_curve
 from tasks.evaluate import CONTEXT, FIGURES
 
 Array = NDArray[np.float64]

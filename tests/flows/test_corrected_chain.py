@@ -16,7 +16,8 @@ from tasks.adapters.commit import SAMPLES, read_commit
 from tasks.adapters.corrections import CORRECTION
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import read_manifest, stored_config
-from tasks.adapters.store import load_chain, read_facts, read_samples
+from tasks.adapters.store import read_facts, read_samples
+from tasks.adapters.weights import load_chain
 from tasks.datasets.laws import start_of
 from tests.flows.test_partial import answer, digest, jko, samples_of
 

@@ -12,7 +12,7 @@ from flows.settings import merged, parse_assignment, read_preset
 from jko.config import Config, parse_config
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import write_manifest
-from tasks.adapters.store import load_chain
+from tasks.adapters.weights import load_chain
 from tasks.certify import certify_chain
 from tasks.evaluate import evaluate_chain
 from tasks.measure import measure_block

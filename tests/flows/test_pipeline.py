@@ -14,7 +14,8 @@ import torch
 from tasks.adapters.commit import read_json
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import read_manifest, stored_config
-from tasks.adapters.store import load_chain, read_curve, read_facts, read_samples
+from tasks.adapters.store import read_facts, read_samples
+from tasks.adapters.weights import load_chain, read_curve
 from tasks.headline import STEP
 from tests.projects import call, trained_project
 

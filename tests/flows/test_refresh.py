@@ -29,7 +29,8 @@ from tasks.adapters.layout import Layout
 from tasks.adapters.lock import chain_lock
 from tasks.adapters.plan import read_manifest, stored_config
 from tasks.adapters.start import tracked_run
-from tasks.adapters.store import load_block, read_curve, read_particles
+from tasks.adapters.store import read_particles
+from tasks.adapters.weights import load_block, read_curve
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "weekly"

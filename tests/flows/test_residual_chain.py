@@ -16,7 +16,8 @@ from jko.residual_block import ResidualBlock
 from tasks.adapters.commit import read_json
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import read_manifest, stored_config
-from tasks.adapters.store import load_chain, read_curve, read_samples
+from tasks.adapters.store import read_samples
+from tasks.adapters.weights import load_chain, read_curve
 from tests.projects import call, trained_project
 
 CHAIN = Path("chain")

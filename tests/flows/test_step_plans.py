@@ -19,7 +19,7 @@ from tasks.adapters.layout import Layout
 from tasks.adapters.lock import chain_lock
 from tasks.adapters.plan import read_manifest, stored_config
 from tasks.adapters.start import read_origin
-from tasks.adapters.store import load_block, load_chain, read_curve
+from tasks.adapters.weights import load_block, load_chain, read_curve
 from tests.projects import call, trained_project
 
 TINY = (

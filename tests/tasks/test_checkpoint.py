@@ -24,7 +24,7 @@ from tasks.adapters.checkpoint import BlockCheckpoints, read_checkpoint, remove_
 from tasks.adapters.commit import committing, remove_temporary
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import checkpointed_iteration
-from tasks.adapters.store import pack_tensors
+from tasks.adapters.weights import pack_tensors
 from tests.oracles import normal
 
 ROOT = Path(__file__).resolve().parents[2]

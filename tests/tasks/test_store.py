@@ -12,15 +12,8 @@ import zarr
 from jko.build import new_block
 from jko.config import parse_config
 from jko.errors import InputError
-from tasks.adapters.store import (
-    architecture,
-    array_digest,
-    data_digest,
-    load_weights,
-    read_array,
-    save_weights,
-    write_arrays,
-)
+from tasks.adapters.store import array_digest, data_digest, read_array, write_arrays
+from tasks.adapters.weights import architecture, load_weights, save_weights
 
 
 def rows(count: int = 1000, dim: int = 3) -> np.ndarray:

@@ -111,10 +111,11 @@ ACTIONS = {"done": "done", "train": "will train", "retrain": "will re-train", "m
 
 def show_plan(layout: Layout, found: dict[str, Any]) -> None:
     """Print a plan for people."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    from tasks.adapters.screen import screen
+
+    console = screen()
     table = Table(title=f"{layout.chain}", title_justify="left")
     for name, justify in (("block", "right"), ("γ", "right"), ("", "left"), ("because", "left"),
                           ("fingerprint", "left")):  # fmt: skip

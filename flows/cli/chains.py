@@ -14,14 +14,15 @@ from typing import Any
 
 import click
 
-from flows.session import FULL, Finished, Job, check_input, describe_failure, nothing_to_do, run_job
+from flows.failures import end
+from flows.session import Finished, Job, check_input, nothing_to_do, run_job
 from flows.settings import Request, build_request, extended, project_root, with_assignments
 from jko.config import Config
 from jko.errors import InputError
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import Plan, make_plan, read_manifest, stored_config
 from tasks.adapters.start import started_from
-from tasks.adapters.starved import ran_out_of_memory
+from tasks.adapters.terminal import say
 
 STAGES = ("prepare", "train", "certify", "evaluate", "report")
 
@@ -215,7 +216,7 @@ def status(chain: Path, as_json: bool) -> None:
 
     layout = Layout.of(shown(chain), project_root())
     found = chain_status(layout)
-    click.echo(json.dumps(found, indent=1)) if as_json else status_table(layout, found)
+    say(json.dumps(found, indent=1)) if as_json else status_table(layout, found)
 
 
 def run(job: Job, as_json: bool) -> None:
@@ -227,7 +228,7 @@ def run(job: Job, as_json: bool) -> None:
         explain(job, plan)
         finished = execute(job, "report")
     else:
-        click.echo(f"nothing to do: {finished.reason} ({job.layout.chain})", err=True)
+        say(f"nothing to do: {finished.reason} ({job.layout.chain})", err=True)
     tell(job, finished, as_json)
 
 
@@ -251,15 +252,8 @@ def execute(job: Job, upto: Any) -> Finished:
     try:
         return run_job(job, upto)
     except (Exception, KeyboardInterrupt) as error:
-        sentence, code = describe_failure(job, KeyboardInterrupt() if interruption.asked else error)
-        if code == 1 and getattr(error, "errno", None) not in FULL and not ran_out_of_memory(error):
-            import traceback
-
-            traceback.print_exc()
-        click.echo(f"jko: {sentence}", err=True)
-        if job.layout.manifest.exists():
-            click.echo(f"to continue: {job.command}", err=True)
-        sys.exit(code)
+        there = job.layout.manifest.exists()
+        sys.exit(end(KeyboardInterrupt() if interruption.asked else error, job.command if there else ""))
 
 
 def explain(job: Job, plan: Plan) -> None:
@@ -268,16 +262,16 @@ def explain(job: Job, plan: Plan) -> None:
     threads = before and before["config"].get("runtime", {}).get("threads")
     if threads and threads != job.config.runtime.threads:
         now = job.config.runtime.threads
-        click.echo(f"warning: {now} threads instead of {threads}: the bits may differ", err=True)
+        say(f"warning: {now} threads instead of {threads}: the bits may differ", err=True)
     again = job.from_block or len(plan.blocks)
     done = [block.index for block in plan.blocks if block.state == "done" and 0 < block.index < again]
     if done:
-        click.echo(f"kept: {block_names(done)}, committed earlier", err=True)
+        say(f"kept: {block_names(done)}, committed earlier", err=True)
     trained = [block for block in plan.missing if block.index]
     if trained and (done or not plan.blocks[0].reason.startswith("the data are not")):
         first = trained[0]
         indices = _ranges([block.index for block in trained])
-        click.echo(f"to train: {indices}; block {first.index}: {first.reason}", err=True)
+        say(f"to train: {indices}; block {first.index}: {first.reason}", err=True)
 
 
 def block_names(indices: list[int]) -> str:
@@ -295,8 +289,8 @@ def tell(job: Job, finished: Finished, as_json: bool) -> None:
     from flows.status import chain_status, result_table
 
     if as_json:
-        click.echo(json.dumps({**chain_status(job.layout), "report": finished.report}, indent=1))
+        say(json.dumps({**chain_status(job.layout), "report": finished.report}, indent=1))
     elif job.stop_after is None:
         result_table(job, finished)
     else:
-        click.echo(f"stopped after block {job.stop_after} as asked; to go on: {job.command}")
+        say(f"stopped after block {job.stop_after} as asked; to go on: {job.command}")

@@ -11,6 +11,7 @@ import click
 
 from flows.settings import project_root
 from jko.errors import InputError
+from tasks.adapters.terminal import say
 
 if TYPE_CHECKING:
     from flows.compare import Compared
@@ -39,9 +40,9 @@ def runs(
     choice = Choice(preset, data, tag, best or 0, sort, limit or 0)
     frame = runs_table(found, choice)
     if as_json:
-        click.echo(json.dumps(json_of(frame), indent=1))
+        say(json.dumps(json_of(frame), indent=1))
     elif frame.empty:
-        click.echo("no tracked run fits" if found else "there are no tracked runs here; jko train makes one")
+        say("no tracked run fits" if found else "there are no tracked runs here; jko train makes one")
     else:
         from flows.tables import show_runs
 
@@ -62,13 +63,13 @@ def tag(words: tuple[str, ...], remove: str | None) -> None:
     if remove is not None:
         if words:
             raise InputError("jko tag --remove NAME takes nothing else")
-        click.echo(f"{remove} taken from {store.runs.untag(remove).short}")
+        say(f"{remove} taken from {store.runs.untag(remove).short}")
         return
     if len(words) != 2:
         raise InputError("jko tag needs RUN and NAME, or --remove NAME")
     run = tracked_run(store, words[0])
     before = store.runs.tag(run, words[1])
-    click.echo(f"{words[1]} is {run.short} ({run.name})" + (f", no longer {before.short}" if before else ""))
+    say(f"{words[1]} is {run.short} ({run.name})" + (f", no longer {before.short}" if before else ""))
 
 
 @click.command()
@@ -99,13 +100,13 @@ def compare(
     if as_json:
         from flows.compare import as_json as json_of
 
-        click.echo(json.dumps(json_of(done), indent=1))
+        say(json.dumps(json_of(done), indent=1))
     else:
         show(done)
     for own in done.repeated:
-        click.echo(f"warning: {own} is the baseline itself", err=True)
+        say(f"warning: {own} is the baseline itself", err=True)
     if done.kept:
-        click.echo(done.kept, err=True)
+        say(done.kept, err=True)
     if done.tripped:
         sys.exit(TRIPPED)
 
@@ -117,6 +118,6 @@ def show(done: Compared) -> None:
     show_comparison(done.comparison)
     for outcome in done.outcomes:
         verdict = "gate failed" if outcome.tripped else "gate passed"
-        click.echo(f"{verdict}: {outcome.condition.text}\n  {outcome.says}")
+        say(f"{verdict}: {outcome.condition.text}\n  {outcome.says}")
     if done.page:
-        click.echo(f"page {done.page}")
+        say(f"page {done.page}")

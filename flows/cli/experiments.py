@@ -12,6 +12,7 @@ import click
 
 from flows.cli.chains import shown
 from flows.settings import project_root
+from tasks.adapters.terminal import printable, say
 
 
 @click.group()
@@ -46,10 +47,10 @@ def cltx(*, file: Path | None, seed: int, as_json: bool, output: Path | None) ->
         trained = work.training(seed, moments=work.MOMENTS, rows=work.HELD_OUT, tell=tell)
     paths = write_results(folder, measured, trained)
     if as_json:
-        click.echo(json.dumps({"snapshots": measured, "training": trained.moments}, indent=1))
+        say(json.dumps({"snapshots": measured, "training": trained.moments}, indent=1))
     else:
         tables({"the snapshots": measured, "our training": trained.moments})
-        click.echo("\n".join(str(path) for path in paths))
+        say("\n".join(str(path) for path in paths))
 
 
 @experiment.command()
@@ -72,13 +73,13 @@ def study(*, quick: bool, output: Path | None) -> None:
     folder = shown(output or default_folder(root, "study", plain=not quick))
     prepare_folder(folder)
     wanted = work.cells(quick=quick)
-    stored = work.study(root / ".jko" / "study", wanted, lambda text: click.echo(text, err=True))
+    stored = work.study(root / ".jko" / "study", wanted, lambda text: say(text, err=True))
     rows = table(stored)
     paths = write_results(folder, scaling_table(STEP_SIZES, EPSILONS), rows)
-    click.echo("certificate / measured KL: median, largest, medians by target; what became of all")
-    click.echo(f"{summary(rows).to_string(float_format='%.3g')}\n")
-    click.echo(f"the critic's certificates by guard\n{guards(stored).to_string()}\n")
-    click.echo("\n".join(str(path) for path in paths))
+    say("certificate / measured KL: median, largest, medians by target; what became of all")
+    say(f"{summary(rows).to_string(float_format='%.3g')}\n")
+    say(f"the critic's certificates by guard\n{guards(stored).to_string()}\n")
+    say("\n".join(str(path) for path in paths))
 
 
 def default_folder(root: Path, name: str = "cltx", *, plain: bool) -> Path:
@@ -97,13 +98,15 @@ def default_folder(root: Path, name: str = "cltx", *, plain: bool) -> Path:
 @contextmanager
 def telling(what: str, count: int) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Progress on standard error: a bar in a terminal, plain lines elsewhere."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    console = Console(stderr=True, highlight=False)
+    from tasks.adapters.screen import screen
+
+    console = screen(err=True)
     columns = (
-        TextColumn("[bold]{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
-        TextColumn("{task.fields[said]}"),
+        TextColumn("{task.description}", style="bold", markup=False),
+        BarColumn(bar_width=24), MofNCompleteColumn(),
+        TextColumn("{task.fields[said]}", markup=False),
     )  # fmt: skip
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         bar = bars.add_task(what, total=count, said="", visible=count > 0)
@@ -119,16 +122,17 @@ def telling(what: str, count: int) -> Iterator[Callable[[dict[str, Any]], None]]
 
 def label(figures: dict[str, Any]) -> str:
     """The name of a snapshot, or the iteration of a training."""
-    return figures["name"] if "name" in figures else f"step {figures['iteration']}"
+    return printable(figures["name"]) if "name" in figures else f"step {figures['iteration']}"
 
 
 def tables(parts: dict[str, list[dict[str, Any]]]) -> None:
     """One table of ε² by every estimator for each part that has entries."""
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    from tasks.adapters.screen import screen
+
+    console = screen()
     for title, entries in parts.items():
         if not entries:
             continue

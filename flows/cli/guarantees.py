@@ -11,6 +11,7 @@ import click
 from flows.settings import project_root
 from jko.schedule import shown
 from tasks.adapters.layout import Layout
+from tasks.adapters.terminal import say
 
 COLUMNS = (
     "block", "γ", "ε² ± SE", "by", "κ", "sym ∇T ≻ 0", "movement", "KL drop", "KL ≤ (A)", "(B)", "(C)",
@@ -30,15 +31,16 @@ def certify(chain: Path, pairing: str | None, as_json: bool) -> None:
 
     layout = Layout.of(chain, project_root())
     found = certificate_of(layout, pairing)
-    click.echo(json.dumps(found, indent=1)) if as_json else show(layout, found)
+    say(json.dumps(found, indent=1)) if as_json else show(layout, found)
 
 
 def show(layout: Layout, found: dict[str, Any]) -> None:
     """Print a certificate for people."""
-    from rich.console import Console
     from rich.table import Table
 
-    console, whole = Console(highlight=False), found["chain"]
+    from tasks.adapters.screen import screen
+
+    console, whole = screen(), found["chain"]
     blocks = Table(title=f"{layout.chain}: {whole['steps']} blocks", title_justify="left")
     for name in COLUMNS:
         blocks.add_column(name, justify="right")

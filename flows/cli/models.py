@@ -8,6 +8,7 @@ import click
 
 from flows.settings import project_root
 from tasks.adapters.layout import Layout
+from tasks.adapters.terminal import say
 
 
 @click.command()
@@ -26,7 +27,7 @@ def sample(*, chain: Path, rows: int, seed: int, given: tuple[str, ...], output:
     from flows.models import draw_samples
 
     draw_samples(Layout.of(chain, project_root()), rows, seed, output, given=given)
-    click.echo(f"{rows} samples in {output}", err=True)
+    say(f"{rows} samples in {output}", err=True)
 
 
 @click.command()
@@ -43,4 +44,4 @@ def score(chain: Path, file: Path, output: Path) -> None:
     from flows.models import score_file
 
     rows, mean = score_file(Layout.of(chain, project_root()), file, output)
-    click.echo(f"{rows} rows scored in {output}, mean log-density {mean:.4f} nats", err=True)
+    say(f"{rows} rows scored in {output}, mean log-density {mean:.4f} nats", err=True)

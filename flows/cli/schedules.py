@@ -15,6 +15,7 @@ from jko.config import Config
 from jko.errors import InputError
 from tasks.adapters.environment import named_server, platform_environment
 from tasks.adapters.layout import Layout
+from tasks.adapters.terminal import say
 from tasks.adapters.up import bring_up, take_down
 from tasks.adapters.up_state import state_of
 
@@ -33,16 +34,16 @@ def up(port: int | None, mlflow_port: int | None, as_json: bool) -> None:
     root = project_root()
     platform_environment(root)
     if state_of(root) is None:
-        click.echo("starting (about half a minute the first time) …", err=True)
+        say("starting (about half a minute the first time) …", err=True)
     record, before = bring_up(root, port, mlflow_port)
     pages = {"prefect": record["prefect"], "mlflow": record["mlflow"]}
     if as_json:
-        click.echo(json.dumps({**pages, "pid": record["pid"], "already_up": before}, indent=1))
+        say(json.dumps({**pages, "pid": record["pid"], "already_up": before}, indent=1))
         return
-    click.echo("up already" if before else "up")
-    click.echo(f"  Prefect  {pages['prefect']}")
-    click.echo(f"  MLflow   {pages['mlflow']}{RUNS_PAGE}")
-    click.echo("to stop: jko down")
+    say("up already" if before else "up")
+    say(f"  Prefect  {pages['prefect']}")
+    say(f"  MLflow   {pages['mlflow']}{RUNS_PAGE}")
+    say("to stop: jko down")
 
 
 @click.command()
@@ -51,7 +52,7 @@ def down() -> None:
     root = project_root()
     platform_environment(root)
     stopped = take_down(root)
-    click.echo(f"stopped: {', '.join(stopped)}" if stopped else "nothing was up")
+    say(f"stopped: {', '.join(stopped)}" if stopped else "nothing was up")
 
 
 @click.group(invoke_without_command=True)
@@ -107,9 +108,9 @@ def create(
         parameters = {"config": config.model_dump(mode="json"), "on_change": on_change or "retrain"}
         made = register(jko_scheduled, name, when, root, parameters)
     coming = "paused" if made["paused"] else f"next {clock(made['next_run'])}"
-    click.echo(f"scheduled {name}: {made['when']} ({made['timezone']}), {coming}")
+    say(f"scheduled {name}: {made['when']} ({made['timezone']}), {coming}")
     if state_of(root) is None:
-        click.echo("nothing runs it yet: run `jko up` so that it fires")
+        say("nothing runs it yet: run `jko up` so that it fires")
 
 
 @schedule.command("list")
@@ -122,9 +123,9 @@ def list_schedules(as_json: bool) -> None:
     with prefect(root):
         found = listed(root)
     if as_json:
-        click.echo(json.dumps(found, indent=1))
+        say(json.dumps(found, indent=1))
     elif not found:
-        click.echo('no schedules here; as in: jko schedule --preset digits --cron "0 3 * * *"')
+        say('no schedules here; as in: jko schedule --preset digits --cron "0 3 * * *"')
     else:
         show(found)
 
@@ -138,7 +139,7 @@ def pause(name: str) -> None:
     root = project_root()
     with prefect(root):
         set_paused(root, name, paused=True)
-    click.echo(f"paused {name}; to go on: jko schedule resume {name}")
+    say(f"paused {name}; to go on: jko schedule resume {name}")
 
 
 @schedule.command()
@@ -150,7 +151,7 @@ def resume(name: str) -> None:
     root = project_root()
     with prefect(root):
         set_paused(root, name, paused=False)
-    click.echo(f"resumed {name}")
+    say(f"resumed {name}")
 
 
 @schedule.command()
@@ -162,7 +163,7 @@ def remove(name: str) -> None:
     root = project_root()
     with prefect(root):
         schedules.remove(root, name)
-    click.echo(f"removed {name}; its chain stays")
+    say(f"removed {name}; its chain stays")
 
 
 @contextmanager
@@ -172,7 +173,7 @@ def prefect(root: Path) -> Iterator[None]:
     from tasks.adapters.server import prefect_server, wait_until_healthy
 
     if state_of(root) is None and named_server() is None:
-        click.echo("starting Prefect's server for the moment …", err=True)
+        say("starting Prefect's server for the moment …", err=True)
     with prefect_server(root) as address:
         from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -205,8 +206,9 @@ def clock(moment: str | None) -> str:
 
 def show(found: list[dict[str, Any]]) -> None:
     """Print the schedules as a table."""
-    from rich.console import Console
     from rich.table import Table
+
+    from tasks.adapters.screen import screen
 
     table = Table()
     for column in ("name", "when", "timezone", "on change", "data", "next run", "last run"):
@@ -217,4 +219,4 @@ def show(found: list[dict[str, Any]]) -> None:
         coming = "paused" if entry["paused"] else clock(entry["next_run"])
         table.add_row(entry["name"], entry["when"], entry["timezone"], entry["on_change"], entry["data"],
                       coming, said)  # fmt: skip
-    Console(highlight=False).print(table)
+    screen().print(table)

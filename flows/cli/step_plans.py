@@ -15,6 +15,7 @@ from flows.settings import project_root
 from jko.errors import InputError
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import make_plan, stored_config
+from tasks.adapters.terminal import say
 
 if TYPE_CHECKING:
     from flows.step_plans import Change, Changed
@@ -64,15 +65,16 @@ def steps(*, chain: Path | None, file: Path | None, as_json: bool, **words: Any)
     else:
         config = stored_config(Layout.of(shown(chain), root))
     found = fitted_plan(config, **wanted)
-    click.echo(json.dumps(found, indent=1)) if as_json else show_steps(found)
+    say(json.dumps(found, indent=1)) if as_json else show_steps(found)
 
 
 def show_steps(found: dict[str, Any]) -> None:
     """Print fitted steps for people."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    from tasks.adapters.screen import screen
+
+    console = screen()
     table = Table(title=f"{len(found['steps'])} steps for {found['rows']} rows", title_justify="left")
     for name in ("block", "γ", "time so far", "blurs up to"):
         table.add_column(name, justify="right")
@@ -87,7 +89,7 @@ def show_steps(found: dict[str, Any]) -> None:
         soft_wrap=True,
     )
     console.print(f"left after Ornstein–Uhlenbeck time {found['time']:.3g}: {found['remainder']:.2g} nats")
-    click.echo(found["set"])
+    say(found["set"])
 
 
 def changing(command: Callable[..., None]) -> Callable[..., None]:
@@ -130,7 +132,7 @@ def change(how: Change, old: Path, new: Path, as_json: bool) -> None:
     bring_up(Job(layout.chain.name, found.config, layout, root, command, parent=parent, source=parent), found)
     done = compare_runs(root, [str(parent.chain), str(layout.chain)], ())
     if as_json:
-        click.echo(json.dumps(compared_json(done, parent, layout, found), indent=1))
+        say(json.dumps(compared_json(done, parent, layout, found), indent=1))
         return
     from flows.cli.compare import show
 
@@ -145,7 +147,7 @@ def bring_up(job: Job, found: Changed) -> None:
     plan = make_plan(job.config, job.layout, verify=True)
     finished = nothing_to_do(job, plan)
     if finished is not None:
-        click.echo(f"nothing to do: {finished.reason} ({job.layout.chain})", err=True)
+        say(f"nothing to do: {finished.reason} ({job.layout.chain})", err=True)
         return
     check_input(job, plan)
     explain(job, plan)
@@ -155,12 +157,13 @@ def bring_up(job: Job, found: Changed) -> None:
 
 def show_change(found: Changed) -> None:
     """Print the new steps beside those they came from."""
-    from rich.console import Console
     from rich.table import Table
+
+    from tasks.adapters.screen import screen
 
     table = Table(title="steps", title_justify="left")
     for name in ("block", "γ", "from block", "of γ"):
         table.add_column(name, justify="right")
     for k, (size, source) in enumerate(zip(found.config.step_sizes, found.sources, strict=True), start=1):
         table.add_row(str(k), f"{size:.4g}", str(source), f"{found.old[source - 1]:.4g}")
-    Console(highlight=False).print(table)
+    screen().print(table)

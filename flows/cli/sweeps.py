@@ -13,6 +13,7 @@ from flows.cli.chains import Interruption, execute, explain, shown
 from flows.settings import project_root
 from flows.sweep_plan import FIGURES
 from jko.errors import InputError, NumericalError, was_interrupted
+from tasks.adapters.terminal import say
 
 
 @click.command()
@@ -70,7 +71,7 @@ def sweep(
     wanted = Wanted(file=str(file) if file else None, seeds=seed_list(seeds), **words)
     found, said = find_sweep(root, folder, name, wanted)
     if said:
-        click.echo(said, err=True)
+        say(said, err=True)
     interruption = Interruption()
     signal.signal(signal.SIGTERM, interruption)
     signal.signal(signal.SIGINT, interruption)
@@ -79,8 +80,8 @@ def sweep(
     except (Exception, KeyboardInterrupt) as error:
         if not (interruption.asked or was_interrupted(error)):
             raise
-        click.echo("jko: interrupted; finished cells and committed blocks are kept", err=True)
-        click.echo(f"to continue: jko sweep {name}", err=True)
+        say("jko: interrupted; finished cells and committed blocks are kept", err=True)
+        say(f"to continue: jko sweep {name}", err=True)
         sys.exit(130)
     show_sweep(found, root, failures, as_json=as_json)
     sys.exit(NumericalError.exit_code if failures else 0)

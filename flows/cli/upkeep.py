@@ -14,6 +14,7 @@ from flows.settings import project_root
 from jko.errors import InputError
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import stored_config
+from tasks.adapters.terminal import say
 
 
 @click.command()
@@ -36,7 +37,7 @@ def plan(*, folder: Path | None, chain: Path | None, file: Path | None, as_json:
         request, layout = requested(root, chain, file, **words)
         config = request.config
     found = planned_work(config, layout, root)
-    click.echo(json.dumps(found, indent=1)) if as_json else show_plan(layout, found)
+    say(json.dumps(found, indent=1)) if as_json else show_plan(layout, found)
 
 
 @click.command()
@@ -48,7 +49,7 @@ def verify(chain: Path, as_json: bool) -> None:
 
     layout = Layout.of(shown(chain), project_root())
     checks = verified(layout)
-    click.echo(json.dumps(checks, indent=1)) if as_json else show_checks(layout, checks)
+    say(json.dumps(checks, indent=1)) if as_json else show_checks(layout, checks)
     failed = [check for check in checks if not check["holds"]]
     if failed:
         first = failed[0]
@@ -74,9 +75,9 @@ def prune(chain: Path, samples: bool, yes: bool, dry_run: bool) -> None:
         found = removals(layout, samples=samples)
         for kind in dict.fromkeys(removal.kind for removal in found):
             sizes = [removal.size for removal in found if removal.kind == kind]
-            click.echo(f"{size_text(sum(sizes)):>10}  {len(sizes):4d} × {kind}")
+            say(f"{size_text(sum(sizes)):>10}  {len(sizes):4d} × {kind}")
         if not found:
-            click.echo(f"nothing to remove in {layout.chain}")
+            say(f"nothing to remove in {layout.chain}")
         if not found or dry_run:
             return
         total = size_text(sum(removal.size for removal in found))
@@ -85,7 +86,7 @@ def prune(chain: Path, samples: bool, yes: bool, dry_run: bool) -> None:
                 raise InputError(f"{total} would be removed; say so with --yes")
             click.confirm(f"remove {total}?", abort=True)
         remove(layout, found)
-        click.echo(f"{total} removed")
+        say(f"{total} removed")
 
 
 def size_text(size: float) -> str:

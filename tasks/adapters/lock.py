@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ import psutil
 from jko.errors import ChainInUseError
 from tasks.adapters.commit import read_json, write_json
 from tasks.adapters.layout import Layout
+from tasks.adapters.terminal import say
 
 POLL_SECONDS = 0.2
 
@@ -35,7 +35,7 @@ def chain_lock(layout: Layout, command: str, wait: float = 0.0) -> Iterator[None
     lock = filelock.FileLock(layout.run / "lock")
     try:
         if wait > 0 and is_held(layout):
-            print(f"waiting for {_holder(layout)}, which holds {layout.chain}", file=sys.stderr, flush=True)
+            say(f"waiting for {_holder(layout)}, which holds {layout.chain}", err=True)
         lock.acquire(timeout=wait, poll_interval=POLL_SECONDS)
     except filelock.Timeout:
         raise ChainInUseError(f"{layout.chain} is in use by {_holder(layout)}; wait or stop it") from None

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.adapters.output import TEMPORARY, new_folder, replacing
+
 COMMIT = "COMMIT.json"
-TEMPORARY = ".tmp-"
 #: the part of a block that its weights and the block before it can make again
 SAMPLES = "samples.zarr"
 
@@ -92,9 +93,8 @@ def committing(final: Path, fingerprint: str, record: Mapping[str, Any]) -> Iter
         record: stored in the commit file; may be filled while the body runs.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{final.name}-", dir=final.parent))
+    temporary = new_folder(final.parent, f"{TEMPORARY}{final.name}-")
     try:
-        temporary.chmod(0o755)
         yield temporary
         publish(temporary, final, fingerprint, record)
     finally:
@@ -124,16 +124,8 @@ def publish(temporary: Path, final: Path, fingerprint: str, record: Mapping[str,
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file under a temporary name and rename it: readers see all of it or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f"{TEMPORARY}{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with replacing(path, f"{TEMPORARY}{path.name}-") as stream:
+        stream.write(content)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -185,7 +177,7 @@ def remove_temporary(*places: Path) -> None:
     """
     for place in places:
         inside = place.rglob(f"{TEMPORARY}*") if place.is_dir() else []
-        for path in [*inside, *place.parent.glob(f"{TEMPORARY}{place.name}-*")]:
+        for path in [*inside, *place.parent.glob(f"{TEMPORARY}{glob.escape(place.name)}-*")]:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 

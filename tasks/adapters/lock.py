@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from tasks.adapters.layout import Layout
 from tasks.adapters.terminal import say
 
 POLL_SECONDS = 0.2
+#: who only looks whether a chain is held shares its lock for a moment, and keeps nobody from taking it
+LOOK_SECONDS = 0.2
 
 
 @contextmanager
@@ -36,7 +39,7 @@ def chain_lock(layout: Layout, command: str, wait: float = 0.0) -> Iterator[None
     try:
         if wait > 0 and is_held(layout):
             say(f"waiting for {_holder(layout)}, which holds {layout.chain}", err=True)
-        lock.acquire(timeout=wait, poll_interval=POLL_SECONDS)
+        lock.acquire(timeout=max(wait, LOOK_SECONDS), poll_interval=min(POLL_SECONDS, LOOK_SECONDS / 4))
     except filelock.Timeout:
         raise ChainInUseError(f"{layout.chain} is in use by {_holder(layout)}; wait or stop it") from None
     try:
@@ -52,15 +55,18 @@ def chain_lock(layout: Layout, command: str, wait: float = 0.0) -> Iterator[None
 
 
 def is_held(layout: Layout) -> bool:
-    """Whether some process holds the chain now."""
-    if not (layout.run / "lock").exists():
-        return False
-    lock = filelock.FileLock(layout.run / "lock")
+    """Whether some process holds the chain now; writes nothing, so that readers need no permission to."""
     try:
-        with lock.acquire(timeout=0):
-            return False
-    except filelock.Timeout:
+        handle = os.open(layout.run / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
+    finally:
+        os.close(handle)  # which gives the lock back, too
+    return False
 
 
 @contextmanager

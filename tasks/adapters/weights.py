@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, load_file, save, save_file
+from safetensors.torch import load, load_file, save
 from torch import Tensor
 
 from jko.build import new_block, reference_of
@@ -18,7 +18,7 @@ from jko.config import Config
 from jko.correction import Correction
 from jko.errors import InputError
 from jko.invertible import InvertibleBlock
-from tasks.adapters.commit import file_digest, read_commit, read_json
+from tasks.adapters.commit import file_digest, read_commit, read_json, write_bytes
 from tasks.adapters.corrections import read_correction
 from tasks.adapters.device import readable_here
 from tasks.adapters.layout import Layout
@@ -31,7 +31,7 @@ BLOCK = "block.json"
 def save_weights(folder: Path, block: InvertibleBlock) -> None:
     """Write a block's weights; equal weights give equal bytes."""
     state = {name: value.detach().cpu().contiguous() for name, value in block.state_dict().items()}
-    save_file(state, folder / WEIGHTS)
+    write_bytes(folder / WEIGHTS, save(state))  # safetensors itself leaves files that only the owner reads
 
 
 def load_weights(folder: Path, block: InvertibleBlock) -> InvertibleBlock:

@@ -16,8 +16,9 @@ from jko.data_section import Data
 from jko.errors import InputError
 from jko.sampling import draw, log_density
 from jko.seeds import counter_seed
+from tasks.adapters.durable import replacing
 from tasks.adapters.layout import Layout
-from tasks.adapters.output import csv_text, replacing
+from tasks.adapters.output import csv_text
 from tasks.adapters.plan import read_manifest, stored_config
 from tasks.adapters.store import DataFacts, read_facts, read_some
 from tasks.adapters.weights import load_chain

@@ -9,6 +9,7 @@ import math
 import os
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tasks.adapters.durable import write_text
 SEAL = "sealed"
 #: bytes, levels and digits of an integer that no file of ours has
 LARGEST, DEEPEST, DIGITS = 256_000_000, 40, 20
+NESTED = (dict, list)
 #: what reading a file says where there is none, and where the disk lost it
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.EIO)
 
@@ -49,6 +51,23 @@ def read_json(path: Path) -> Any:
         raise
 
 
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The JSON objects of a file with one a line; a line that a kill cut off, or that is damaged, is none."""
+    try:
+        lines = _content(path).decode(errors="replace").splitlines()
+    except ValueError:
+        return []
+    except OSError as error:
+        if error.errno in ABSENT:
+            return []
+        raise
+    found = []
+    for line in lines:
+        with suppress(ValueError):
+            found.append(parse_json(line))
+    return [value for value in found if isinstance(value, dict)]
+
+
 def parse_json(content: bytes | str) -> Any:
     """A JSON value; NaN, infinity and numbers of more digits than any of ours are none.
 
@@ -64,10 +83,8 @@ def parse_json(content: bytes | str) -> Any:
         depth += 1
         if depth > DEEPEST:
             raise ValueError("it is nested too deeply")
-        inside = [
-            one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)
-        ]
-        level = [one for values in inside for one in values if isinstance(one, dict | list)]
+        nested = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, NESTED)]
+        level = [one for values in nested for one in values if isinstance(one, NESTED)]
     return value
 
 

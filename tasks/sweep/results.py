@@ -19,7 +19,7 @@ from tasks.adapters.manifest import known_manifest
 from tasks.adapters.output import csv_text, write_whole
 from tasks.adapters.partial import taken_from
 from tasks.adapters.plan import certificate_fingerprint, chain_digest, stored_figures
-from tasks.adapters.sealed import read_json, read_sealed
+from tasks.adapters.sealed import read_json, read_lines, read_sealed
 from tasks.headline import stored_headline
 from tasks.sweep.cells import Cell, Sweep
 
@@ -108,13 +108,8 @@ def figures_of(cell: Cell, layout: Layout) -> dict[str, float | None]:
 
 def cpu_seconds(layout: Layout) -> float:
     """CPU time of all steps made in this chain; taken blocks cost where they were trained."""
-    path, total = layout.run / "events.jsonl", 0.0
-    for line in path.read_text().splitlines() if path.is_file() else []:
-        try:
-            total += json.loads(line)["cpu_s"]
-        except (ValueError, KeyError, TypeError):
-            continue  # the line a kill cut off
-    return round(total, 3)
+    spent = [event.get("cpu_s") for event in read_lines(layout.run / "events.jsonl")]
+    return round(sum(one for one in spent if isinstance(one, int | float)), 3)
 
 
 def over_seeds(sweep: Sweep, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

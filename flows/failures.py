@@ -43,6 +43,8 @@ PATHS = {
     errno.EIO: "the disk gave an input/output error; look after it, then start again",
     errno.ESTALE: "the network file system lost it; mount it again, then start again",
 }
+#: those that a name brings about which the user gave
+NAMES = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR)
 #: how SQLite says that it may not write
 READ_ONLY = ("attempt to write a readonly database", "unable to open database file")
 
@@ -70,7 +72,7 @@ def ending(error: BaseException) -> Ending:
         return Ending("interrupted; committed blocks are kept", INTERRUPTED)
     for link in links(error):
         if said := resource_sentence(link):
-            return Ending(said, 1)
+            return Ending(said, 2 if getattr(link, "errno", None) in NAMES else 1)
     what = str(error).strip().partition("\n")[0][:LETTERS]
     return Ending(f"{type(error).__name__}: {what}" if what else type(error).__name__, 1, foreseen=False)
 

@@ -14,7 +14,9 @@ from typing import Any
 
 import click
 
+from flows.cli.numbers import BLOCKS, SECONDS, SEED
 from flows.failures import end
+from flows.places import chain_at, new_chain_at
 from flows.session import Finished, Job, check_input, nothing_to_do, run_job
 from flows.settings import Request, build_request, extended, project_root, with_assignments
 from jko.config import Config
@@ -33,7 +35,7 @@ def chain_folder(request: Request, root: Path, chain: Path | None) -> Layout:
     if chain is None:
         owned = request.default and (root / "dvc.yaml").is_file()
         chain = root / "data" / "chain" if owned else root / ".jko" / "chains" / request.name
-    return Layout.of(shown(chain), root)
+    return new_chain_at(chain, root)
 
 
 def refuse_other_settings(layout: Layout, config: Config, root: Path) -> None:
@@ -49,13 +51,6 @@ def refuse_other_settings(layout: Layout, config: Config, root: Path) -> None:
         )
 
 
-def shown(path: Path) -> Path:
-    """A path relative to here where that is shorter to read."""
-    path = Path(path).absolute()
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) and path != here else path
-
-
 def settings_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that choose settings and a chain, the same for every command that takes them."""
     options = (
@@ -67,7 +62,7 @@ def settings_options(command: Callable[..., None]) -> Callable[..., None]:
             "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override one setting."
         ),
         click.option("--chain", type=click.Path(path_type=Path), help="Folder of the chain."),
-        click.option("--seed", type=int, help="Seed of everything random."),
+        click.option("--seed", type=SEED, help="Seed of everything random."),
     )
     for option in reversed(options):
         command = option(command)
@@ -81,14 +76,14 @@ PARTS = ("stop_after", "from_block", "source", "wait")
 def partial_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that bring a chain up in parts."""
     options = (
-        click.option("--stop-after", type=int, metavar="K", help="Train up to block K and leave the rest."),
-        click.option("--from-block", type=int, metavar="K", help="Train block K and those after it again."),
+        click.option("--stop-after", type=BLOCKS, metavar="K", help="Train up to block K and leave the rest."),
+        click.option("--from-block", type=BLOCKS, metavar="K", help="Train block K and those after it again."),
         click.option(
             "--from", "source", type=click.Path(path_type=Path), metavar="DIR",
             help="Take the blocks of this chain that have the same settings.",
         ),
         click.option(
-            "--wait", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS",
+            "--wait", type=SECONDS, default=0.0, metavar="SECONDS",
             help="Wait so long for another process that holds the chain.",
         ),
         click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
@@ -123,7 +118,7 @@ def train(
     root = project_root()
     parts = {name: words.pop(name) for name in PARTS}
     request, layout = requested(root, chain, file, **words)
-    parent = Layout.of(shown(start), root) if start else None
+    parent = chain_at(start, root) if start else None
     config = started_from(request.config, layout, parent) if parent else request.config
     refuse_other_settings(layout, config, root)
     job = Job(request.name, config, layout, root, resuming(layout), parent=parent)
@@ -133,7 +128,7 @@ def train(
 @click.command()
 @click.argument("chain", type=click.Path(path_type=Path), metavar="DIR")
 @partial_options
-@click.option("--extend", type=click.IntRange(min=1), metavar="N", help="Add N steps at the end.")
+@click.option("--extend", type=BLOCKS, metavar="N", help="Add N steps at the end.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change one setting.")
 def resume(
     *,
@@ -145,7 +140,7 @@ def resume(
 ) -> None:
     """Continue the chain in DIR with its next unfinished block, or extend it."""
     root = project_root()
-    layout = Layout.of(shown(chain), root)
+    layout = chain_at(chain, root)
     config = with_assignments(resumed_config(layout), assignments)
     if extend is not None:
         stopped = make_plan(config, layout).stopped
@@ -171,7 +166,7 @@ def in_parts(job: Job, *, source: Path | None, from_block: int | None, **parts: 
     Raises:
         InputError: there is nothing to take blocks from, or nothing to train again.
     """
-    other = None if source is None else Layout.of(shown(source), job.root)
+    other = None if source is None else chain_at(source, job.root)
     if other is not None:
         stored_config(other)  # refuses what is no chain
         if other.chain.resolve() == job.layout.chain.resolve():
@@ -187,7 +182,7 @@ def in_parts(job: Job, *, source: Path | None, from_block: int | None, **parts: 
 def report(chain: Path, as_json: bool) -> None:
     """Write the report of the complete chain in DIR (again, if anything it shows changed)."""
     root = project_root()
-    layout = Layout.of(shown(chain), root)
+    layout = chain_at(chain, root)
     config = stored_config(layout)
     plan = make_plan(config, layout)
     if not plan.complete:
@@ -215,7 +210,7 @@ def status(chain: Path, as_json: bool) -> None:
     """Show which blocks of the chain in DIR are done, and their figures."""
     from flows.status import chain_status, status_table
 
-    layout = Layout.of(shown(chain), project_root())
+    layout = chain_at(chain, project_root())
     found = chain_status(layout)
     say(json.dumps(found, indent=1)) if as_json else status_table(layout, found)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from flows.cli.numbers import ENTRIES
 from flows.settings import project_root
 from jko.errors import InputError
 from tasks.adapters.terminal import say
@@ -25,8 +26,8 @@ TRIPPED = 5
 @click.option("--preset", default="", help="Only runs of this preset.")
 @click.option("--data", default="", metavar="NAME|VERSION", help="Only runs on these data.")
 @click.option("--tag", default="", metavar="NAME", help="Only the run with this tag.")
-@click.option("--best", type=click.IntRange(1), metavar="N", help="The N best of each data version.")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="At most N runs.")
+@click.option("--best", type=ENTRIES, metavar="N", help="The N best of each data version.")
+@click.option("--limit", type=ENTRIES, metavar="N", help="At most N runs.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def runs(
     *, sort: str, preset: str, data: str, tag: str, best: int | None, limit: int | None, as_json: bool

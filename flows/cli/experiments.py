@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from flows.cli.chains import shown
+from flows.cli.numbers import SEED
+from flows.places import shown
 from flows.settings import project_root
 from tasks.adapters.terminal import printable, say
 
@@ -25,7 +26,7 @@ def experiment() -> None:
     "--snapshots", "file", type=click.Path(path_type=Path), metavar="FILE",
     help="An NPZ file with p0 and its images during somebody's training, to be measured too.",
 )  # fmt: skip
-@click.option("--seed", type=click.IntRange(0, 2**53 - 1), default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder of the results."

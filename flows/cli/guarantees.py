@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from flows.places import chain_at
 from flows.settings import project_root
 from jko.schedule import shown
 from tasks.adapters.layout import Layout
@@ -29,7 +30,7 @@ def certify(chain: Path, pairing: str | None, as_json: bool) -> None:
     """Show what the chain in DIR guarantees, under which assumptions, and what was only estimated."""
     from flows.certify import certificate_of
 
-    layout = Layout.of(chain, project_root())
+    layout = chain_at(chain, project_root())
     found = certificate_of(layout, pairing)
     say(json.dumps(found, indent=1)) if as_json else show(layout, found)
 

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import click
 
+from flows.cli.numbers import SEED
+from flows.places import chain_at
 from flows.settings import project_root
-from tasks.adapters.layout import Layout
 from tasks.adapters.terminal import say
 
 
 @click.command()
 @click.argument("chain", type=click.Path(path_type=Path), metavar="DIR")
 @click.option("-n", "rows", type=click.IntRange(1, 100_000_000), required=True, help="Number of samples.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option(
     "--given", multiple=True, metavar="COLUMN=VALUE",
     help="What samples of a conditional chain are given, as class=3; contexts of training rows by default.",
@@ -26,7 +27,7 @@ def sample(*, chain: Path, rows: int, seed: int, given: tuple[str, ...], output:
     """Draw samples, in the data's units, from the complete chain in DIR."""
     from flows.models import draw_samples
 
-    draw_samples(Layout.of(chain, project_root()), rows, seed, output, given=given)
+    draw_samples(chain_at(chain, project_root()), rows, seed, output, given=given)
     say(f"{rows} samples in {output}", err=True)
 
 
@@ -43,5 +44,5 @@ def score(chain: Path, file: Path, output: Path) -> None:
     """
     from flows.models import score_file
 
-    rows, mean = score_file(Layout.of(chain, project_root()), file, output)
+    rows, mean = score_file(chain_at(chain, project_root()), file, output)
     say(f"{rows} rows scored in {output}, mean log-density {mean:.4f} nats", err=True)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flows.cli.chains import execute, explain, requested, resuming, settings_options, shown
+from flows.cli.chains import execute, explain, requested, resuming, settings_options
+from flows.cli.numbers import BLOCKS, POSITIVE, RATIO
+from flows.places import chain_at
 from flows.session import Job, check_input, nothing_to_do
 from flows.settings import project_root
 from jko.errors import InputError
-from tasks.adapters.layout import Layout
 from tasks.adapters.plan import make_plan, stored_config
 from tasks.adapters.terminal import say
 
@@ -27,7 +28,6 @@ WANTED = ("count", "ratio", "maximum", "tolerance", "shape")
 
 def plan_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that say what is wanted of fitted steps."""
-    positive = click.FloatRange(0, min_open=True)
     for name, kind, default, said in (
         (
             "--shape",
@@ -35,10 +35,10 @@ def plan_options(command: Callable[..., None]) -> Callable[..., None]:
             "any",
             "Whose KL is left: any law's, or a Gaussian's.",
         ),
-        ("--tolerance", positive, 1e-3, "KL that may be left at the end, nats."),
-        ("--maximum", positive, 5.0, "Largest step where the number is chosen, and largest first one."),
-        ("--ratio", click.FloatRange(1, min_open=True), 3.0, "Largest growth from step to step, likewise."),
-        ("--count", click.IntRange(1, 1000), None, "Number of steps; chosen by default."),
+        ("--tolerance", POSITIVE, 1e-3, "KL that may be left at the end, nats."),
+        ("--maximum", POSITIVE, 5.0, "Largest step where the number is chosen, and largest first one."),
+        ("--ratio", RATIO, 3.0, "Largest growth from step to step, likewise."),
+        ("--count", BLOCKS, None, "Number of steps; chosen by default."),
     ):
         option = click.option(name, type=kind, default=default, show_default=default is not None, help=said)
         command = option(command)
@@ -63,7 +63,7 @@ def steps(*, chain: Path | None, file: Path | None, as_json: bool, **words: Any)
     elif file or any(value not in (None, ()) for value in words.values()):
         raise InputError(f"jko steps --chain {chain}: a chain has its own data; leave one out")
     else:
-        config = stored_config(Layout.of(shown(chain), root))
+        config = stored_config(chain_at(chain, root))
     found = fitted_plan(config, **wanted)
     say(json.dumps(found, indent=1)) if as_json else show_steps(found)
 
@@ -126,7 +126,7 @@ def change(how: Change, old: Path, new: Path, as_json: bool) -> None:
     from flows.step_plans import changed_chain, compared_json, place_of
 
     root = project_root()
-    parent, layout = Layout.of(shown(old), root), place_of(shown(new), root)
+    parent, layout = chain_at(old, root), place_of(new, root)
     found = changed_chain(how, parent, layout)
     command = resuming(layout)
     bring_up(Job(layout.chain.name, found.config, layout, root, command, parent=parent, source=parent), found)

@@ -9,10 +9,13 @@ from typing import Any
 
 import click
 
-from flows.cli.chains import Interruption, execute, explain, shown
+from flows.cli.chains import Interruption, execute, explain
+from flows.cli.numbers import SEED
+from flows.places import shown
 from flows.settings import project_root
 from flows.sweep_plan import FIGURES
 from jko.errors import InputError, NumericalError, was_interrupted
+from jko.plain import shortened
 from tasks.adapters.terminal import say
 
 
@@ -34,7 +37,7 @@ from tasks.adapters.terminal import say
     help="Draw a setting from a range, or from values as in --grid.",
 )  # fmt: skip
 @click.option("--draws", type=click.IntRange(1, 100_000), metavar="N", help="Number of random combinations.")
-@click.option("--sweep-seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the draws.")
+@click.option("--sweep-seed", type=SEED, default=0, show_default=True, help="Of the draws.")
 @click.option("--seeds", metavar="S1,S2,…", help="Train every combination with each of these seeds.")
 @click.option(
     "--runner", type=click.Choice(["threads", "processes"]), default="threads", show_default=True,
@@ -87,6 +90,10 @@ def sweep(
     sys.exit(NumericalError.exit_code if failures else 0)
 
 
+#: of the largest seed
+DIGITS = 16
+
+
 def seed_list(text: str | None) -> tuple[int, ...]:
     """The seeds of ``0,1,2``.
 
@@ -94,8 +101,10 @@ def seed_list(text: str | None) -> tuple[int, ...]:
         InputError: something else than whole numbers.
     """
     parts = [part.strip() for part in text.split(",")] if text is not None else []
-    if not all(part.isascii() and part.isdigit() for part in parts):
-        raise InputError(f"--seeds {text!r}: whole numbers from 0 on with commas between, as in 0,1,2")
+    if not all(part.isascii() and part.isdigit() and len(part) <= DIGITS for part in parts):
+        raise InputError(
+            f"--seeds {shortened(text)}: whole numbers from 0 on with commas between, as in 0,1,2"
+        )
     return tuple(dict.fromkeys(int(part) for part in parts))
 
 

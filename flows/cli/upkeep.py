@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from flows.cli.chains import requested, settings_options, shown
+from flows.cli.chains import requested, settings_options
+from flows.places import chain_at
 from flows.settings import project_root
 from jko.errors import InputError
-from tasks.adapters.layout import Layout
 from tasks.adapters.plan import stored_config
 from tasks.adapters.terminal import say
 
@@ -31,7 +31,7 @@ def plan(*, folder: Path | None, chain: Path | None, file: Path | None, as_json:
             raise InputError(
                 f"jko plan {folder}: a chain's folder is planned with its own settings; leave one out"
             )
-        layout = Layout.of(shown(folder), root)
+        layout = chain_at(folder, root)
         config = stored_config(layout)
     else:
         request, layout = requested(root, chain, file, **words)
@@ -47,7 +47,7 @@ def verify(chain: Path, as_json: bool) -> None:
     """Hash every file of the chain in DIR again; check row identity and round trip of every block."""
     from flows.verify import show_checks, verified
 
-    layout = Layout.of(shown(chain), project_root())
+    layout = chain_at(chain, project_root())
     checks = verified(layout)
     say(json.dumps(checks, indent=1)) if as_json else show_checks(layout, checks)
     failed = [check for check in checks if not check["holds"]]
@@ -69,7 +69,7 @@ def prune(chain: Path, samples: bool, yes: bool, dry_run: bool) -> None:
     from tasks.adapters.lock import chain_lock
     from tasks.adapters.prune import removals, remove
 
-    layout = Layout.of(shown(chain), project_root())
+    layout = chain_at(chain, project_root())
     stored_config(layout)  # refuses what is no chain
     with chain_lock(layout, f"jko prune {layout.chain}"):
         found = removals(layout, samples=samples)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flows.cli.numbers import ENTRIES
+from flows.cli.kinds import ENTRIES, PLACE
 from flows.settings import project_root
 from jko.errors import InputError
 from tasks.adapters.terminal import say
@@ -81,9 +81,7 @@ def tag(words: tuple[str, ...], remove: str | None) -> None:
     help='Exit with 5 if it holds of RUN − baseline: "test/nll > +0.02", "test/nll > +2se", '
     '"time/train_cpu_s > +10%".',
 )  # fmt: skip
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Write page and tables here."
-)
+@click.option("-o", "--output", type=PLACE, metavar="DIR", help="Write page and tables here.")
 @click.option("--track/--no-track", default=True, help="Keep what -o writes with the runs in MLflow.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def compare(

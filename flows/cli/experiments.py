@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from flows.cli.numbers import SEED
+from flows.cli.kinds import FOLDER, PLACE, SEED
 from flows.places import shown
 from flows.settings import project_root
 from tasks.adapters.terminal import printable, say
@@ -23,14 +23,12 @@ def experiment() -> None:
 
 @experiment.command()
 @click.option(
-    "--snapshots", "file", type=click.Path(path_type=Path), metavar="FILE",
+    "--snapshots", "file", type=PLACE, metavar="FILE",
     help="An NPZ file with p0 and its images during somebody's training, to be measured too.",
 )  # fmt: skip
 @click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder of the results."
-)
+@click.option("-o", "--output", type=FOLDER, help="Folder of the results.")
 def cltx(*, file: Path | None, seed: int, as_json: bool, output: Path | None) -> None:
     """ε² of one block while it trains from N((3,3), I): the experiment of arXiv:2310.17582."""
     import torch
@@ -56,9 +54,7 @@ def cltx(*, file: Path | None, seed: int, as_json: bool, output: Path | None) ->
 
 @experiment.command()
 @click.option("--quick", is_flag=True, help="Two tiny chains instead of twelve, in seconds.")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder of the results."
-)
+@click.option("-o", "--output", type=FOLDER, help="Folder of the results.")
 def study(*, quick: bool, output: Path | None) -> None:
     """How loose every certificate is, on three laws with a known density (some minutes; can be resumed)."""
     import torch

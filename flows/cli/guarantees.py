@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from flows.cli.kinds import PLACE
 from flows.places import chain_at
 from flows.settings import project_root
 from jko.schedule import shown
@@ -21,7 +22,7 @@ COLUMNS = (
 
 
 @click.command()
-@click.argument("chain", type=click.Path(path_type=Path), metavar="DIR")
+@click.argument("chain", type=PLACE, metavar="DIR")
 @click.option(
     "--pairing", type=click.Choice(["block", "emd", "affine"]), help="Of ε; default: the chain's setting."
 )

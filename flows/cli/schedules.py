@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from flows.cli.kinds import PLACE
 from flows.settings import build_request, project_root
 from jko.config import Config
 from jko.errors import InputError
@@ -57,9 +58,7 @@ def down() -> None:
 
 @click.group(invoke_without_command=True)
 @click.option("--preset", help="Named settings, as for jko train.")
-@click.option(
-    "--data", "file", type=click.Path(path_type=Path), help="A CSV or NPY table, or a grey picture."
-)
+@click.option("--data", "file", type=PLACE, help="A CSV or NPY table, or a grey picture.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override one setting.")
 @click.option(
     "--name", help="Of the schedule and its chain .jko/chains/NAME; default: of the preset or file."

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flows.cli.chains import execute, explain, requested, resuming, settings_options
-from flows.cli.numbers import BLOCKS, POSITIVE, RATIO
+from flows.cli.chains import execute, explain
+from flows.cli.jobs import requested, resuming, settings_options
+from flows.cli.kinds import BLOCKS, PLACE, POSITIVE, RATIO
 from flows.places import chain_at
 from flows.session import Job, check_input, nothing_to_do
 from flows.settings import project_root
@@ -97,10 +98,10 @@ def changing(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
         click.option(
-            "--chain", "new", type=click.Path(path_type=Path), required=True, metavar="NEW",
+            "--chain", "new", type=PLACE, required=True, metavar="NEW",
             help="Folder of the new chain.",
         ),
-        click.argument("old", type=click.Path(path_type=Path), metavar="CHAIN"),
+        click.argument("old", type=PLACE, metavar="CHAIN"),
     ):  # fmt: skip
         command = option(command)
     return command

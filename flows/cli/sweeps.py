@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from flows.cli.chains import Interruption, execute, explain
-from flows.cli.numbers import SEED
+from flows.cli.kinds import PLACE, SEED
 from flows.places import shown
 from flows.settings import project_root
 from flows.sweep_plan import FIGURES
@@ -22,9 +22,7 @@ from tasks.adapters.terminal import say
 @click.command()
 @click.argument("name")
 @click.option("--preset", help="Named settings that all cells start from, such as digits or rose.")
-@click.option(
-    "--data", "file", type=click.Path(path_type=Path), help="A CSV or NPY table, or a grey picture."
-)
+@click.option("--data", "file", type=PLACE, help="A CSV or NPY table, or a grey picture.")
 @click.option(
     "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Set one setting for all cells."
 )
@@ -109,7 +107,7 @@ def seed_list(text: str | None) -> tuple[int, ...]:
 
 
 @click.command(hidden=True)
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=PLACE)
 @click.argument("name")
 @click.option("--stop-after", type=int)
 @click.option("--from", "source")

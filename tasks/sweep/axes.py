@@ -182,7 +182,7 @@ def _listed(option: str, text: str, words: str) -> tuple[Any, ...]:
         values = None
     if not isinstance(values, list) or not values:
         raise InputError(
-            f"{option} {shortened(text)}: the values are not readable; they are YAML with commas between, as in "
-            "network.hidden=[64,64],[128,128]"
+            f"{option} {shortened(text)}: the values are not readable; they are YAML with commas between, "
+            "as in network.hidden=[64,64],[128,128]"
         )
     return tuple(values)

@@ -1,8 +1,9 @@
-"""Kinds of numbers that options take: each with both ends, so that nothing is computed from another."""
+"""Kinds of values that options take: numbers with both ends, paths that are not empty."""
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import click
@@ -31,3 +32,17 @@ SECONDS = Number(min=0, max=31_536_000)
 #: what a step or its share can be
 POSITIVE = Number(min=0, min_open=True, max=1e12)
 RATIO = Number(min=1, min_open=True, max=1e12)
+
+
+class Place(click.Path):
+    """A path; the empty text, as of a variable that is not set, is none, and not the working directory."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path of a text."""
+        if value == "":
+            self.fail("an empty path names nothing.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PLACE = Place(path_type=Path)
+FOLDER = Place(path_type=Path, file_okay=False)

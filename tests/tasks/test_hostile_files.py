@@ -43,7 +43,7 @@ def test_json_that_is_not_ours_is_damage(name: str, tmp_path: Path) -> None:
     data = content if isinstance(content, bytes) else content.encode()
     (tmp_path / "a.json").write_bytes(data)
     assert read_json(tmp_path / "a.json") is None
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"\w"):
         parse_json(data)
 
 
@@ -125,7 +125,7 @@ def test_weights_that_lie_are_one_sentence(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["empty", "a header beyond the file", "deep JSON", "an unknown dtype"])
 def test_packed_tensors_that_lie_are_a_value_error(name: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"\w"):
         unpack_tensors(STATES[name])
 
 

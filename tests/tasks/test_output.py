@@ -5,22 +5,25 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
+from typing import IO
 
 import pandas as pd
 import pytest
 
 from flows.models import write_table
-from tasks.adapters.durable import new_folder, replacing, write_text
-from tasks.adapters.output import csv_text, guarded, unguarded
+from tasks.adapters.durable import new_folder, write_text
+from tasks.adapters.output import csv_text, guarded, unguarded, write_whole
 
 WRITER = """
 import sys
 from pathlib import Path
 import pandas as pd
-from flows.models import write_table
-for _ in range(40):
-    write_table(pd.DataFrame({"x": [float(sys.argv[1])] * 20_000}), Path("out.csv"))
+from tasks.adapters.output import csv_text, write_whole
+text = csv_text(pd.DataFrame({"x": [float(sys.argv[1])] * 20_000})).encode()
+for _ in range(60):
+    write_whole(Path("out.csv"), lambda stream: [stream.write(text[i : i + 9000]) for i in range(0, len(text), 9000)])
 """
 
 
@@ -72,9 +75,13 @@ def test_files_and_folders_have_the_mode_that_umask_leaves(umask: int, tmp_path:
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("old")
-    with pytest.raises(RuntimeError), replacing(path) as stream:
+
+    def cut(stream: IO[bytes]) -> None:
         stream.write(b"new")
         raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_whole(path, cut)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -87,7 +94,7 @@ def test_no_name_and_no_text_of_a_csv_is_a_formula(text: str) -> None:
     assert guarded(text) == f"'{text}"
     assert unguarded(guarded(text)) == text
     lines = csv_text(pd.DataFrame({text: ["b"], "c": [text]}))
-    frame = pd.read_csv(__import__("io").StringIO(lines))
+    frame = pd.read_csv(StringIO(lines))
     assert frame.columns[0] == f"'{text}"
     assert frame.c[0] == f"'{text}"
 

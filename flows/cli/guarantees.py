@@ -13,6 +13,7 @@ from flows.places import chain_at
 from flows.settings import project_root
 from jko.schedule import shown
 from tasks.adapters.layout import Layout
+from tasks.adapters.manifest import read_manifest
 from tasks.adapters.terminal import say
 
 COLUMNS = (
@@ -43,7 +44,9 @@ def show(layout: Layout, found: dict[str, Any]) -> None:
     from tasks.adapters.screen import screen
 
     console, whole = screen(), found["chain"]
-    blocks = Table(title=f"{layout.chain}: {whole['steps']} blocks", title_justify="left")
+    count = len((read_manifest(layout) or {})["fingerprints"]) - 1
+    part = "" if whole["steps"] == count else f" of {count}"
+    blocks = Table(title=f"{layout.chain}: {whole['steps']}{part} blocks", title_justify="left")
     for name in COLUMNS:
         blocks.add_column(name, justify="right")
     for block in found["blocks"]:

@@ -39,7 +39,8 @@ HOW: dict[str, Callable[[Path], object]] = {
 FILES = (
     "c/chain.json", "c/blocks/0-*/data.json", "c/blocks/0-*/samples.zarr/zarr.json",
     "c/blocks/1-*/COMMIT.json", "c/blocks/1-*/block.json", "c/blocks/1-*/weights.safetensors",
-    "c/blocks/1-*/samples.zarr/train/zarr.json", "c/measures/1-*.json", "c.certificate.json", "c.metrics.json",
+    "c/blocks/1-*/samples.zarr/train/zarr.json", "c/measures/1-*.json", "c.certificate.json",
+    "c.metrics.json",
     "c.run/finished.json", "c.run/events.jsonl", "c.evaluation/COMMIT.json", "c.evaluation/figures.json",
     "c.report/COMMIT.json",
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Where errors end: one sentence and an exit code; what nobody foresaw in a file that only its owner reads."""
+"""Where errors end: a sentence and an exit code; what nobody foresaw in a file that its owner reads."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from jko.data_section import Data
 from jko.errors import InputError
+from tasks.adapters.output import unguarded
 from tasks.datasets.context import with_columns
 from tasks.datasets.table import Table
 
@@ -44,6 +45,9 @@ def read_frame(path: Path) -> pd.DataFrame:
     if path.suffix.lower() not in readers:
         raise InputError(f"{path}: files of kind {path.suffix!r} are not read; allowed: .csv, .npy, pictures")
     frame = readers[path.suffix.lower()](path)
+    names = [unguarded(str(name)) for name in frame.columns]
+    if len(set(names)) == len(names):
+        frame.columns = pd.Index(names)
     if frame.empty:
         raise InputError(f"{path}: the table has no rows")
     return frame

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jko.config import NUMERICS, Config, flattened, parse_config
+from jko.data_section import Data
 from jko.errors import InputError
 from jko.schedule import stored
 from jko.sections import Section
@@ -28,7 +29,7 @@ CERTIFICATE = 2
 #: keys of the network that came after chains were trained (see :func:`without_defaults`)
 LATER_NETWORK = ("kind", "lipschitz")
 #: and those of the data
-LATER_DATA = ("context",)
+LATER_DATA = ("context", "missing_values", "header", "separator", "decimal", "thousands")
 #: and those of the target
 LATER_TARGET = ("correction", "power")
 BlockState = Literal["done", "missing"]
@@ -107,7 +108,8 @@ def stored_source_key(config: Config, layout: Layout) -> str | None:
     if file is None or Path(file).is_file():
         return None
     manifest = read_json(layout.manifest) or {}
-    known = {**dict.fromkeys(LATER_DATA), **manifest.get("config", {}).get("data", {})}
+    later = Data().model_dump(mode="json", include=set(LATER_DATA))
+    known = {**later, **manifest.get("config", {}).get("data", {})}
     if known != config.data.model_dump(mode="json"):
         return None
     commit = read_commit(layout.block(0, data_fingerprint(manifest.get("data_digest", ""))))

@@ -93,8 +93,8 @@ def _header(stream: BinaryIO, path: Path) -> tuple[tuple[Any, ...], np.dtype[Any
 def _check(shape: tuple[Any, ...], kind: np.dtype[Any], path: Path) -> None:
     if kind.hasobject:
         raise InputError(
-            f"{path}: the array holds Python objects, which may run code when they are read; give numbers, "
-            "as numpy.save writes an array of floats"
+            f"{path}: not a readable NPY array: it holds Python objects, which may run code when they are "
+            "read; save numbers only"
         )
     sizes = all(isinstance(one, int) and not isinstance(one, bool) and one >= 0 for one in shape)
     if not sizes or len(shape) not in (1, 2) or kind.kind not in "fiu" or kind.shape:

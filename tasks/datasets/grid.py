@@ -15,6 +15,10 @@ ATOM = 0.01
 STEPS, MULTIPLES = 0.1, 0.95
 #: share of the rows beside the commonest value that must lie on the grid
 ON_GRID = 0.95
+#: distinct values at most of a column that is discrete without a regular grid
+FEW = 100
+#: how many times more rows than nearly all other values an atom has
+STANDS_OUT = 5
 #: rounding of a written number, in units of its last bit
 ROUNDING = 8
 #: how far from a whole number of steps a gap may be
@@ -42,8 +46,10 @@ def distinct(column: Array) -> Values:
     with np.errstate(over="ignore"):
         single = np.array_equal(values, values.astype(np.float32))
     eps = np.finfo(np.float32 if single and not np.array_equal(values, np.rint(values)) else float).eps
-    tolerance = float(ROUNDING * eps * np.abs(values).max())
-    first = np.flatnonzero(np.r_[True, np.diff(values) > tolerance])
+    size = np.abs(values)
+    tolerance = float(ROUNDING * eps * np.quantile(size, 0.95))  # a fill value says nothing of the others
+    own = np.maximum(tolerance, ROUNDING * eps * np.maximum(size[1:], size[:-1]))
+    first = np.flatnonzero(np.r_[True, np.diff(values) > own])
     return Values(values[first], np.add.reduceat(counts, first), tolerance)
 
 
@@ -62,7 +68,7 @@ def grid_step(column: Array) -> float:
     if step:
         return step
     rare = found.counts[found.counts <= max(1, ATOM * rows)]
-    if 2 * len(rare) < rare.sum() or not len(rare):
+    if len(found.values) <= FEW and (2 * len(rare) < rare.sum() or not len(rare)):
         return float(np.diff(found.values).min())
     return 0.0
 
@@ -98,8 +104,9 @@ def _most_lie_on(found: Values, step: float) -> bool:
 
 
 def atoms(column: Array) -> list[tuple[float, float]]:
-    """Values that more than 1 % of a continuous column's rows hold, with their shares, commonest first."""
+    """Values that far more rows of a continuous column hold than others, with their shares, commonest first."""
     found = distinct(column)
     share = found.counts / len(column)
-    many = np.flatnonzero((share > ATOM) & (found.counts > 2))
+    usual = max(1.0, float(np.quantile(found.counts, 0.95)))
+    many = np.flatnonzero((share > ATOM) & (found.counts > max(2.0, STANDS_OUT * usual)))
     return [(float(found.values[i]), float(share[i])) for i in many[np.argsort(-share[many])]]

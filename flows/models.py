@@ -154,7 +154,8 @@ def check_columns(names: Sequence[str], path: Path) -> None:
     bad = [name for name in names if is_formula(name)]
     if bad and path.suffix.lower() == ".csv":
         raise InputError(
-            f"-o {path}: the column name {shown(bad[0])} begins with {bad[0][0]!r}, which a spreadsheet runs as a "
+            f"-o {path}: the column name {shown(bad[0])} begins with {bad[0][0]!r}, which a "
+            "spreadsheet runs as a "
             "formula; write a .npy or .parquet"
         )
 

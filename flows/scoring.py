@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from flows.models import check_output, columns_of, open_chain, plain_rows, write_table
 from jko.chain import Chain
@@ -55,7 +56,7 @@ class Scored:
 
 
 def score_file(layout: Layout, file: Path, output: Path, *, missing: str = "drop") -> Scored:
-    """Write the log-density of every row of a file, in its order; under a conditional chain, given the context.
+    """Write the log-density of every row of a file, in its order; given the context where there is one.
 
     Where columns were dequantised for training, or log-determinants are estimated, a score is the mean over
     a few draws of that noise, with its standard error: so it estimates what the chain's test NLL averages.
@@ -90,7 +91,7 @@ def score_file(layout: Layout, file: Path, output: Path, *, missing: str = "drop
     return Scored(len(frame), float(frame["log_density"].mean()), left)
 
 
-def usable_rows(cells: Cells, context: Sequence[str]) -> tuple[Table, Array, dict[str, int]]:
+def usable_rows(cells: Cells, context: Sequence[str]) -> tuple[Table, NDArray[np.int64], dict[str, int]]:
     """The rows that can be scored.
 
     Args:
@@ -110,7 +111,8 @@ def usable_rows(cells: Cells, context: Sequence[str]) -> tuple[Table, Array, dic
     left = {"with a missing cell": int(empty.sum()), "with an infinite number": int(infinite.sum())}
     if not len(kept):
         raise InputError(
-            f"{cells.path}: no row can be scored: each has an empty cell, one that data.missing_values marks, or "
+            f"{cells.path}: no row can be scored: each has an empty cell, one that data.missing_values "
+            "marks, or "
             "an infinite number"
         )
     table = cells.table(values[kept])

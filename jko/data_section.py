@@ -135,7 +135,8 @@ class Data(Section):
             raise ValueError("data.file names a file exactly when data.source is 'file'")
         if self.decimal == self.thousands != "auto":
             raise ValueError(
-                f"data.decimal and data.thousands are both {self.decimal}; a mark can stand for one of them only"
+                f"data.decimal and data.thousands are both {self.decimal}; a mark can stand for one of "
+                "them only"
             )
         if len(self.mean) != len(self.std) or not self.mean:
             raise ValueError("data.mean and data.std need the same number of entries, at least one")

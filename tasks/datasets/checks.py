@@ -53,7 +53,8 @@ def check_units(rows: Array, columns: Sequence[str], name: str) -> None:
             )
         if 0 < np.ptp(values) < SMALLEST:
             raise InputError(
-                f"{name}: column {shown(column)} spreads over {np.ptp(values):g} only; at least {SMALLEST:g} is "
+                f"{name}: column {shown(column)} spreads over {np.ptp(values):g} only; at least "
+                f"{SMALLEST:g} is "
                 "allowed: change its unit"
             )
 
@@ -82,13 +83,16 @@ def check_distinct(
         far = float(before[np.abs(before - np.median(before)).argmax()])
         if not np.isfinite(after).all():
             raise InputError(
-                f"{name}: column {shown(column)} holds {far:.10g}, which float32 cannot hold after standardisation; "
+                f"{name}: column {shown(column)} holds {far:.10g}, which float32 cannot hold after "
+                "standardisation; "
                 f"{_remedy(far, standardised)}"
             )
         if len(after) < KEPT * len(before):
             raise InputError(
-                f"{name}: column {shown(column)} has {len(before)} distinct values, and {len(after)} of them are "
-                f"left in float32 after standardisation, since it reaches {far:.10g}; {_remedy(far, standardised)}"
+                f"{name}: column {shown(column)} has {len(before)} distinct values, and {len(after)} "
+                "of them are "
+                f"left in float32 after standardisation, since it reaches {far:.10g}; "
+                f"{_remedy(far, standardised)}"
             )
 
 
@@ -108,7 +112,8 @@ def check_finite(arrays: Sequence[NDArray[np.float32]], columns: Sequence[str], 
         bad = ~np.isfinite(values).all(axis=0)
         if bad.any():
             raise InputError(
-                f"{name}: column {shown(columns[int(bad.argmax())])} holds a number so far from the training rows "
+                f"{name}: column {shown(columns[int(bad.argmax())])} holds a number so far from the "
+                "training rows "
                 "that float32 cannot hold it after standardisation; mark it with data.missing_values"
             )
 
@@ -127,13 +132,15 @@ def notes_on_values(rows: Array, grid: Array, columns: Sequence[str]) -> tuple[s
         lonely = far_out(values)
         for value, count in lonely:
             extremes.append(
-                f"warning: column {shown(column)}: {count} of {len(values)} rows ({count / len(values):.2g}) hold "
+                f"warning: column {shown(column)}: {count} of {len(values)} rows "
+                f"({count / len(values):.2g}) hold "
                 f"{value:.10g}, far from all others; if it stands for a missing value, mark it with "
                 f"data.missing_values=[{value:.10g}]"
             )
         known = {value for value, _ in lonely}
         many += [
-            f"column {shown(column)}: a share of {share:.2g} of the rows holds exactly {value:g} (an atom, to "
+            f"column {shown(column)}: a share of {share:.2g} of the rows holds exactly {value:g} (an "
+            "atom, to "
             "which no density gives a probability)"
             for value, share in (() if step else atoms(values)[:MARKERS])
             if value not in known
@@ -147,7 +154,7 @@ def _at_most(notes: list[str]) -> list[str]:
 
 
 def far_out(column: Array) -> list[tuple[float, int]]:
-    """Values alone far outside of all others that repeat, or that make the column's spread; with their rows."""
+    """Values alone far outside that repeat, make the column's spread or are marks; with their rows."""
     values, counts = np.unique(column, return_counts=True)
     body = column if counts.max() <= ATOM * len(column) else column[column != values[counts.argmax()]]
     if len(values) < 3 or not len(body):
@@ -215,7 +222,7 @@ def dependent_columns(state: Array, context: Array | None, columns: Sequence[str
     shares = directions[:, small] @ directions[:, small].T
     first = int(np.diag(shares).argmax())
     involved = np.flatnonzero(np.abs(shares[first]) > INVOLVED * shares[first, first])
-    return [columns[i] for i in involved], float(max(eigenvalues[0], 0.0))
+    return [columns[int(i)] for i in involved], float(max(eigenvalues[0], 0.0))
 
 
 def note_on_dependence(
@@ -242,7 +249,8 @@ def note_on_dependence(
     if eigenvalue < DEGENERATE:
         raise InputError(
             f"{name}: {which} linearly dependent{beside} (smallest eigenvalue of the correlations "
-            f"{eigenvalue:.1g}), and a law on a plane has no density; leave one out with data.columns, or set "
+            f"{eigenvalue:.1g}), and a law on a plane has no density; leave one out with data.columns, "
+            "or set "
             "data.smoothing=0.01"
         )
     return (

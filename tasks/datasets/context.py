@@ -80,7 +80,7 @@ def one_hot(classes: Array | NDArray[np.int64], names: Sequence[str]) -> Array:
 
 
 def known_classes(table: Table, names: Sequence[str]) -> NDArray[np.bool_]:
-    """Which rows have a class that a chain with these context columns knows, shape (rows,); all without classes."""
+    """Which rows have a class that a chain with these context columns knows; all, without classes."""
     if table.context is None or not by_class(names) or table.context_columns != (CLASS,):
         return np.ones(len(table.rows), dtype=bool)
     values = [int(name.partition("=")[2]) for name in names]

@@ -13,7 +13,17 @@ from jko.data_section import Data
 from jko.errors import InputError
 from tasks.datasets.dialect import Dialect, find_dialect
 from tasks.datasets.names import listed, shown
-from tasks.datasets.numerals import MARKS, NUMBER, PLAIN, Marks, find_marks, forms_of, parsed, refuse_dressed, tidy
+from tasks.datasets.numerals import (
+    MARKS,
+    NUMBER,
+    PLAIN,
+    Marks,
+    find_marks,
+    forms_of,
+    parsed,
+    refuse_dressed,
+    tidy,
+)
 
 #: bytes at the end of a file in which blank lines are looked for
 TAIL = 4096
@@ -52,7 +62,8 @@ def _read(path: Path, dialect: Dialect, **options: Any) -> pd.DataFrame:
             )  # fmt: skip
     except pd.errors.ParserWarning:
         raise InputError(
-            f"{path}: some rows have more fields than the header has names (data.separator says what separates "
+            f"{path}: some rows have more fields than the header has names (data.separator says what "
+            "separates "
             "fields, data.decimal and data.thousands how numbers are written)"
         ) from None
     except pd.errors.EmptyDataError:
@@ -111,9 +122,10 @@ def _read_marked(path: Path, dialect: Dialect, settings: Data) -> tuple[pd.DataF
         values = values.where(~words.notna(), words)
         bad = values.isna() & ~own.str.lower().isin(("nan", "-nan"))
         if bad.any():
-            row = int(bad.idxmax())
+            row = int(bad.index[int(np.argmax(bad.to_numpy()))])
             raise InputError(
-                f"{path}: column {shown(name)} holds text {shown(frame[name].iloc[row])} at data row {row + 1}; "
+                f"{path}: column {shown(name)} holds text {shown(frame[name].iloc[row])} at data row "
+                f"{row + 1}; "
                 f"only numbers are allowed ({_words(marks)})"
             )
         frame[name] = values.reindex(frame.index)
@@ -147,6 +159,7 @@ def _refuse_lost_digits(frame: pd.DataFrame, path: Path) -> None:
     ]  # fmt: skip
     if lost:
         raise InputError(
-            f"{path}: {listed([shown(name) for name in lost])}: integers beyond 2^53 that float64 cannot tell apart; "
+            f"{path}: {listed([shown(name) for name in lost])}: integers beyond 2^53 that float64 "
+            "cannot tell apart; "
             "leave the column out if it is a number of identity, or subtract an offset"
         )

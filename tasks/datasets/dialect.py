@@ -117,7 +117,8 @@ def _head(path: Path, encoding: str) -> str:
         text = raw.decode(encoding, errors="ignore" if more else "strict")
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{path}: not a readable CSV table (byte {error.start} is no {encoding.upper()}); save it as UTF-8"
+            f"{path}: not a readable CSV table (byte {error.start} is no {encoding.upper()}); save it "
+            "as UTF-8"
         ) from None
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not more:

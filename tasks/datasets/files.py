@@ -112,7 +112,8 @@ def choose_columns(
     numeric = frame.select_dtypes("number")
     if numeric.shape[1] == 0:
         raise InputError(
-            f"{path}: no numeric column; it has {listed(list(frame.columns))} (fields are separated by commas, "
+            f"{path}: no numeric column; it has {listed(list(frame.columns))} (fields are separated by "
+            "commas, "
             "or as data.separator says)"
         )
     left = [str(name) for name in frame.columns if name not in numeric.columns]
@@ -142,7 +143,8 @@ def _refuse_text(column: pd.Series, path: Path) -> None:
     if bad.any():
         row = int(np.flatnonzero(bad.to_numpy())[0])
         raise InputError(
-            f"{path}: column {shown(column.name)} holds text {shown(column.iloc[row])} at data row {row + 1}; "
+            f"{path}: column {shown(column.name)} holds text {shown(column.iloc[row])} at data row "
+            f"{row + 1}; "
             "only numbers are allowed (or leave the column out with data.columns)"
         )
 
@@ -160,9 +162,7 @@ def mark_missing(frame: pd.DataFrame, marks: Sequence[float]) -> tuple[pd.DataFr
     return frame.mask(marked), (note,)
 
 
-def finite_rows(
-    frame: pd.DataFrame, missing: str, path: Path
-) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+def finite_rows(frame: pd.DataFrame, missing: str, path: Path) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     """Rows as floats; empty cells refused or their rows dropped, infinities always refused."""
     values = np.ascontiguousarray(frame.to_numpy(dtype=float, copy=True))
     infinite = np.argwhere(np.isinf(values))

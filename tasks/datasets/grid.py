@@ -104,7 +104,7 @@ def _most_lie_on(found: Values, step: float) -> bool:
 
 
 def atoms(column: Array) -> list[tuple[float, float]]:
-    """Values that far more rows of a continuous column hold than others, with their shares, commonest first."""
+    """Values that far more rows of a continuous column hold than others, with their shares."""
     found = distinct(column)
     share = found.counts / len(column)
     usual = max(1.0, float(np.quantile(found.counts, 0.95)))

@@ -17,10 +17,10 @@ HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def shown(value: object) -> str:
-    """A cell or name in quotes, shortened, with every hidden character escaped.
+    r"""A cell or name in quotes, shortened, with every hidden character escaped.
 
-    >>> shown("a\\x1b[31m")
-    "'a\\\\x1b[31m'"
+    >>> print(shown("a\x1b[31m"))
+    'a\x1b[31m'
     """
     text = str(value)
     short = text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…"

@@ -43,7 +43,9 @@ DRESSED = re.compile(
 )
 ORDINAL = ("st", "nd", "rd", "th")
 #: and numbers of other kinds
-OTHER = re.compile(r"0[xX][0-9a-fA-F]+|[+-]?[\d.]+(?:[eE][+-]?\d+)?[+-][\d.]+(?:[eE][+-]?\d+)?[ij]|[+-]?[\d.]+[dD][+-]?\d+")
+OTHER = re.compile(
+    r"0[xX][0-9a-fA-F]+|[+-]?[\d.]+(?:[eE][+-]?\d+)?[+-][\d.]+(?:[eE][+-]?\d+)?[ij]|[+-]?[\d.]+[dD][+-]?\d+"
+)
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ def refuse_dressed(cells: pd.Series, place: str) -> None:
     count, example = max(dresses.values(), default=(0, ""))
     if 2 * count > len(cells):
         raise InputError(
-            f"{place} holds numbers in a format that is not read, as {shown(example)}; write plain numbers, or "
+            f"{place} holds numbers in a format that is not read, as {shown(example)}; write plain "
+            "numbers, or "
             "leave the column out with data.columns"
         )
 
@@ -136,8 +139,10 @@ def find_marks(forms: Mapping[str, str], settings: Data, separator: str, place: 
     if decimal == "comma":
         between["point"] = "point groups" in forms or "either point" in forms
         if "either point" in forms and "point groups" not in forms and settings.decimal == "auto":
-            _refuse(place, forms["either point"], "beside decimal commas", "data.thousands=point reads it as "
-                    f"{forms['either point'].replace('.', '')}")  # fmt: skip
+            raise _refusal(
+                place, forms["either point"], "beside decimal commas",
+                f"data.thousands=point reads it as {forms['either point'].replace('.', '')}",
+            )  # fmt: skip
     else:
         between["comma"] = "comma groups" in forms or "either comma" in forms
     used = [name for name, there in between.items() if there]
@@ -150,11 +155,16 @@ def _decimal(forms: Mapping[str, str], settings: Data, separator: str, place: st
     """What stands before decimals, as the forms say."""
     if settings.thousands in ("comma", "point"):
         return {"comma": "point", "point": "comma"}[settings.thousands]
-    commas = [cell for name, cell in forms.items() if name.endswith("decimal comma") or name == "point groups"]
-    points = [cell for name, cell in forms.items() if name.endswith("decimal point") or name == "comma groups"]
+    commas = [
+        cell for name, cell in forms.items() if name.endswith("decimal comma") or name == "point groups"
+    ]
+    points = [
+        cell for name, cell in forms.items() if name.endswith("decimal point") or name == "comma groups"
+    ]
     if commas and points:
         raise InputError(
-            f"{place}: {shown(commas[0])} has a decimal comma and {shown(points[0])} a decimal point; write all "
+            f"{place}: {shown(commas[0])} has a decimal comma and {shown(points[0])} a decimal point; "
+            "write all "
             "numbers alike, or give data.decimal"
         )
     if commas or points or "either comma" not in forms:
@@ -164,13 +174,15 @@ def _decimal(forms: Mapping[str, str], settings: Data, separator: str, place: st
     if separator == ";" and "either point" not in forms:
         return "comma"
     cell = forms["either comma"]
-    _refuse(place, cell, "and can be read in two ways", f"data.thousands=comma reads it as {cell.replace(',', '')}, "
-            f"data.decimal=comma as {cell.replace(',', '.')}")  # fmt: skip
-    raise AssertionError
+    raise _refusal(
+        place, cell, "and can be read in two ways",
+        f"data.thousands=comma reads it as {cell.replace(',', '')}, "
+        f"data.decimal=comma as {cell.replace(',', '.')}",
+    )  # fmt: skip
 
 
-def _refuse(place: str, cell: str, why: str, way_out: str) -> None:
-    raise InputError(f"{place}: a number is written {shown(cell)} {why}; {way_out}")
+def _refusal(place: str, cell: str, why: str, way_out: str) -> InputError:
+    return InputError(f"{place}: a number is written {shown(cell)} {why}; {way_out}")
 
 
 def parsed(cells: pd.Series, marks: Marks) -> NDArray[np.float64]:

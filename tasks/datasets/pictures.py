@@ -72,7 +72,8 @@ def _check_size(size: tuple[int, int], path: str) -> None:
         raise InputError(f"{path}: a picture needs at least 2 × 2 pixels, this has {(height, width)}")
     if width * height > MOST_PIXELS:
         raise InputError(
-            f"{path}: the picture has {width} × {height} pixels, and {MOST_PIXELS} in all are allowed; scale it down"
+            f"{path}: the picture has {width} × {height} pixels, and {MOST_PIXELS} in all are allowed; "
+            "scale it down"
         )
 
 
@@ -99,13 +100,15 @@ def _check_values(deep: NDArray[np.float64], path: str) -> None:
     if bad.any():
         row, column = np.argwhere(bad)[0]
         raise InputError(
-            f"{path}: pixel ({row}, {column}) holds {deep[row, column]:g}, as do {int(bad.sum())} in all that are no "
+            f"{path}: pixel ({row}, {column}) holds {deep[row, column]:g}, as do {int(bad.sum())} in "
+            "all that are no "
             "grey values (0 is dark, nothing is below); replace what marks missing pixels"
         )
     largest, others = float(deep.max()), deep[(deep < deep.max()) & (deep > 0)]
     if others.size and largest > FILL * float(np.median(others)):
         raise InputError(
-            f"{path}: {int((deep == largest).sum())} pixels hold {largest:g}, and half of the others are below "
+            f"{path}: {int((deep == largest).sum())} pixels hold {largest:g}, and half of the others "
+            "are below "
             f"{float(np.median(others)):g}: this marks missing pixels, so replace it"
         )
 

@@ -85,14 +85,23 @@ def prepare(table: Table, config: Config) -> Prepared:
             arrays[name] = np.ascontiguousarray(smoothed(standard, name, config), dtype=np.float32)
             bound = smoothing_w2(standard[: len(index)], config) if name == "train" else bound
         arrays[f"{name}_rows"] = np.resize(index, len(arrays[name])).astype(np.int64)
-    found = _checked(table, rows, parts["train"], (shift, scale), grid, config)
+    found = _checked(table, rows, parts["train"], (shift, scale, grid), config)
     check_finite([arrays[part] for part in PARTS], (*table.columns, *table.context_columns), table.name)
-    notes = (*table.notes, *found, *_notes(table, grid, parts, config), *_smoothing_notes(grid, bound, config))
+    notes = (
+        *table.notes,
+        *found,
+        *_notes(table, grid, parts, config),
+        *_smoothing_notes(grid, bound, config),
+    )
     return Prepared(arrays, shift, scale, grid, notes, config.data.smoothing, bound)
 
 
 def _checked(
-    table: Table, rows: Array, train: NDArray[np.int64], units: tuple[Array, Array], grid: Array, config: Config
+    table: Table,
+    rows: Array,
+    train: NDArray[np.int64],
+    units: tuple[Array, Array, Array],
+    config: Config,
 ) -> tuple[str, ...]:
     """Sentences on the values of a table whose law is not known; what cannot be modelled is refused.
 
@@ -100,21 +109,18 @@ def _checked(
         table: all rows.
         rows: the same, dequantised, with the context, shape (rows, d + c).
         train: numbers of the training rows.
-        units: shift and scale, of d + c values.
-        grid: grid steps.
+        units: shift and scale, of d + c values, and grid steps, of d.
         config: the settings.
     """
     if table.entropy is not None:
         return ()
     dim, on = table.rows.shape[1], config.data.standardise == "on"
-    (shift, scale), classes = units, by_class(table.context_columns)
+    (shift, scale, grid), classes = units, by_class(table.context_columns)
     check_distinct(table.rows[train], shift[:dim], scale[:dim], table.columns, table.name, standardised=on)
     notes = () if table.grid is not None else notes_on_values(table.rows, grid, table.columns)
     if table.context is not None and not classes:
         context = table.context[train]
-        check_distinct(
-            context, shift[dim:], scale[dim:], table.context_columns, table.name, standardised=on
-        )
+        check_distinct(context, shift[dim:], scale[dim:], table.context_columns, table.name, standardised=on)
         notes += notes_on_values(table.context, np.ones(context.shape[1]), table.context_columns)
     beside = None if table.context is None else rows[train, dim:]
     return notes + note_on_dependence(

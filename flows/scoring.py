@@ -161,8 +161,9 @@ def _score(
     x = torch.from_numpy(many)
     found = chain.log_prob(x, seed=seeds) if law is None else log_density(chain, law, x, seed=seeds)
     values = found[0].double().cpu().numpy().reshape(len(rows), draws)
-    error = values.std(axis=1, ddof=1) / draws**0.5 if draws > 1 else np.zeros(len(rows))
-    return np.stack([values.mean(axis=1), error], axis=1)
+    with np.errstate(invalid="ignore"):  # a row too far out has no score
+        error = values.std(axis=1, ddof=1) / draws**0.5 if draws > 1 else np.zeros(len(rows))
+        return np.stack([values.mean(axis=1), error], axis=1)
 
 
 def _settings(data: Data, facts: DataFacts, file: Path) -> Data:

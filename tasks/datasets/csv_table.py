@@ -154,7 +154,7 @@ def _refuse_lost_digits(frame: pd.DataFrame, path: Path) -> None:
     """Refuse integers that are different in the file and alike as float64."""
     lost = [
         name for name in frame.columns
-        if pd.api.types.is_integer_dtype(frame[name]) and frame[name].abs().max() > 2**53
+        if pd.api.types.is_integer_dtype(frame[name]) and frame[name].abs().max() >= 2**53
         and frame[name].nunique() > frame[name].astype(float).nunique()
     ]  # fmt: skip
     if lost:

@@ -59,7 +59,7 @@ def exact_floats(values: NDArray[Any], path: Path) -> NDArray[np.float64]:
     """
     with np.errstate(over="ignore"):
         found = np.ascontiguousarray(values, dtype=np.float64)
-    if values.dtype.kind in "iu" and values.size and np.abs(found).max() > 2**53:
+    if values.dtype.kind in "iu" and values.size and np.abs(found).max() >= 2**53:
         for number, (before, after) in enumerate(zip(values.T, found.T, strict=True), start=1):
             if len(np.unique(before)) > len(np.unique(after)):
                 raise InputError(

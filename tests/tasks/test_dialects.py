@@ -19,7 +19,9 @@ from tasks.datasets.table import Table
 
 def load(path: Path, content: str | bytes, **data: Any) -> Table:
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return load_file(parse_config({"data": {"source": "file", "file": str(path), **data}, "steps": {"count": 1}}).data)
+    return load_file(
+        parse_config({"data": {"source": "file", "file": str(path), **data}, "steps": {"count": 1}}).data
+    )
 
 
 READ: dict[str, tuple[str | bytes, list[str], list[list[float]], dict[str, Any]]] = {
@@ -187,8 +189,12 @@ def test_written_in_any_dialect_the_numbers_are_the_same(
 
 
 @settings(max_examples=150, deadline=None)
-@given(content=st.binary(max_size=300) | st.text(alphabet="01.,;\"'\n -+e=ab\t%$", max_size=120).map(str.encode))
-def test_any_bytes_are_a_table_or_one_sentence(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+@given(
+    content=st.binary(max_size=300) | st.text(alphabet="01.,;\"'\n -+e=ab\t%$", max_size=120).map(str.encode)
+)
+def test_any_bytes_are_a_table_or_one_sentence(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
     try:
         table = load(tmp_path_factory.mktemp("d") / "t.csv", content)
     except InputError as error:

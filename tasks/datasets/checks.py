@@ -14,6 +14,8 @@ from tasks.datasets.table import Array
 
 #: largest number of a column, and smallest spread, whose squares float64 can hold with room to spare
 LARGEST, SMALLEST = 1e100, 1e-100
+#: standard deviations from the mean of the training rows at most
+FARTHEST = 1e6
 #: rows that distinct values and covariances are taken from
 LOOKED_AT = 100_000
 #: share of its distinct values that a column must keep in float32
@@ -102,19 +104,28 @@ def _remedy(far: float, standardised: bool) -> str:
     return f"if that stands for a missing value, mark it with data.missing_values=[{far:.10g}]"
 
 
-def check_finite(arrays: Sequence[NDArray[np.float32]], columns: Sequence[str], name: str) -> None:
-    """Refuse standardised rows that float32 cannot hold.
+def check_reach(
+    arrays: Sequence[NDArray[np.float32]], columns: Sequence[str], name: str, *, standardised: bool = True
+) -> None:
+    """Refuse rows so far from the training rows that every figure would be of them alone.
+
+    Args:
+        arrays: rows of each part, standardised units.
+        columns: names of theirs.
+        name: of the data.
+        standardised: whether the settings ask for it; if not, rows must be finite in float32 only.
 
     Raises:
-        InputError: a number is not finite.
+        InputError: a number is beyond a million standard deviations, or not finite.
     """
+    limit = FARTHEST if standardised else np.inf
     for values in arrays:
-        bad = ~np.isfinite(values).all(axis=0)
+        bad = ~(np.isfinite(values) & (np.abs(values) <= limit)).all(axis=0)
         if bad.any():
+            column = shown(columns[int(bad.argmax())])
             raise InputError(
-                f"{name}: column {shown(columns[int(bad.argmax())])} holds a number so far from the "
-                "training rows "
-                "that float32 cannot hold it after standardisation; mark it with data.missing_values"
+                f"{name}: column {column} holds a number more than a million standard deviations from the "
+                "training rows; if it stands for a missing value, mark it with data.missing_values"
             )
 
 

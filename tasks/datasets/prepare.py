@@ -15,7 +15,7 @@ from jko.seeds import counter_seed
 from jko.smoothing import manifold_parzen, ornstein_uhlenbeck, smoothing_w2_bound
 from tasks.datasets.checks import (
     check_distinct,
-    check_finite,
+    check_reach,
     check_units,
     note_on_dependence,
     notes_on_values,
@@ -86,7 +86,10 @@ def prepare(table: Table, config: Config) -> Prepared:
             bound = smoothing_w2(standard[: len(index)], config) if name == "train" else bound
         arrays[f"{name}_rows"] = np.resize(index, len(arrays[name])).astype(np.int64)
     found = _checked(table, rows, parts["train"], (shift, scale, grid), config)
-    check_finite([arrays[part] for part in PARTS], (*table.columns, *table.context_columns), table.name)
+    check_reach(
+        [arrays[part] for part in PARTS], (*table.columns, *table.context_columns), table.name,
+        standardised=config.data.standardise == "on",
+    )  # fmt: skip
     notes = (
         *table.notes,
         *found,

@@ -11,14 +11,20 @@ RNG = np.random.default_rng(0)
 AREA = np.exp(RNG.normal(3, 1, 2000))
 GRIDS: dict[str, tuple[np.ndarray, float]] = {
     "rounded": (np.round(RNG.normal(20, 5, 2000), 1), 0.1),
-    "rounded, with round-off": (np.round(RNG.normal(20, 5, 2000), 1) + RNG.choice([0, 4e-15, -4e-15], 2000), 0.1),
+    "rounded, with round-off": (
+        np.round(RNG.normal(20, 5, 2000), 1) + RNG.choice([0, 4e-15, -4e-15], 2000),
+        0.1,
+    ),
     "sums with round-off": (RNG.integers(0, 30, 900) * 0.1 + 0.2, 0.1),
     "rounded in float32": (np.round(RNG.normal(20, 5, 2000), 1).astype(np.float32).astype(float), 0.1),
     "binary": (RNG.integers(0, 2, 100).astype(float), 1.0),
     "counts with a tail": (RNG.poisson(3, 2100).astype(float), 1.0),
     "integers and a typing error": (np.r_[RNG.integers(0, 3, 2000).astype(float), 1.3], 1.0),
     "ages and a typing error": (np.r_[RNG.integers(18, 80, 2000).astype(float), 45.3], 1.0),
-    "percentages with zeros": (np.where(RNG.random(2000) < 0.45, 0, np.round(100 * RNG.beta(2, 6, 2000), 1)), 0.1),
+    "percentages with zeros": (
+        np.where(RNG.random(2000) < 0.45, 0, np.round(100 * RNG.beta(2, 6, 2000), 1)),
+        0.1,
+    ),
     "cents far out": (RNG.integers(0, 50, 3000) * 0.01 + 1e6, 0.01),
     "far units": (RNG.integers(0, 9, 500) * 1e44, 1e44),
     "tiny units": (RNG.integers(0, 9, 500) * 1e-30, 1e-30),
@@ -32,7 +38,7 @@ GRIDS: dict[str, tuple[np.ndarray, float]] = {
     "every row four times": (np.repeat(RNG.standard_normal(250), 4), 0.0),
     "money": (np.round(AREA * 100, 2), 0.0),
     "a fill value": (np.r_[RNG.normal(15, 3, 392), np.full(8, 1e20)], 0.0),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", GRIDS)

@@ -72,12 +72,15 @@ def test_a_hostile_header_is_one_sentence_and_allocates_nothing(name: str, tmp_p
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: np.arange(6.0).reshape(3, 2), lambda: np.arange(6.0).reshape(3, 2).astype(">f8"),
-        lambda: np.arange(6, dtype=np.int16).reshape(3, 2), lambda: np.asfortranarray(np.arange(6.0).reshape(3, 2)),
-        lambda: np.arange(6, dtype=np.float16).reshape(3, 2), lambda: np.arange(6, dtype=np.uint8).reshape(3, 2),
+        lambda: np.arange(6.0).reshape(3, 2),
+        lambda: np.arange(6.0).reshape(3, 2).astype(">f8"),
+        lambda: np.arange(6, dtype=np.int16).reshape(3, 2),
+        lambda: np.asfortranarray(np.arange(6.0).reshape(3, 2)),
+        lambda: np.arange(6, dtype=np.float16).reshape(3, 2),
+        lambda: np.arange(6, dtype=np.uint8).reshape(3, 2),
     ],
     ids=["float64", "big endian", "int16", "Fortran", "float16", "uint8"],
-)  # fmt: skip
+)
 def test_arrays_of_real_numbers_are_read(make: Callable[[], np.ndarray], tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", make())
     found = read_npy(tmp_path / "x.npy")
@@ -103,9 +106,10 @@ def test_a_damaged_file_is_an_array_or_one_sentence(
     content = bytearray(path.read_bytes())
     content[place] = value
     path.write_bytes(content[:cut])
+    said, found = "", None
     try:
         found = read_npy(path)
     except InputError as error:
-        assert "\n" not in str(error)
-    else:
-        assert found.ndim == 2
+        said = str(error)
+    assert "\n" not in said
+    assert said or (found is not None and found.ndim == 2)

@@ -24,11 +24,13 @@ def saved(path: Path, values: np.ndarray) -> str:
 @pytest.mark.parametrize(
     ("mark", "says"),
     [
-        (np.nan, r"pixel \(2, 3\) holds nan, as do 4"), (np.inf, r"pixel \(2, 3\) holds inf"),
-        (-9999.0, r"pixel \(2, 3\) holds -9999"), (1e20, "4 pixels hold 1e\\+20"),
+        (np.nan, r"pixel \(2, 3\) holds nan, as do 4"),
+        (np.inf, r"pixel \(2, 3\) holds inf"),
+        (-9999.0, r"pixel \(2, 3\) holds -9999"),
+        (1e20, "4 pixels hold 1e\\+20"),
     ],
     ids=["nan", "inf", "-9999", "1e20"],
-)  # fmt: skip
+)
 def test_marks_of_missing_pixels_are_refused(mark: float, says: str, tmp_path: Path) -> None:
     values = GREY.copy()
     values[2:4, 3:5] = mark
@@ -59,9 +61,15 @@ def test_a_picture_stands_as_its_exif_data_say(orientation: int, tmp_path: Path)
     upright = np.full((16, 24), 255, np.uint8)
     upright[:8, :8] = 0  # dark at the top left
     undo: dict[int, Callable[[np.ndarray], np.ndarray]] = {
-        1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud, 5: np.transpose,
-        6: lambda a: np.rot90(a, 1), 7: lambda a: np.rot90(a, 2).T, 8: lambda a: np.rot90(a, -1),
-    }  # fmt: skip
+        1: lambda a: a,
+        2: np.fliplr,
+        3: lambda a: np.rot90(a, 2),
+        4: np.flipud,
+        5: np.transpose,
+        6: lambda a: np.rot90(a, 1),
+        7: lambda a: np.rot90(a, 2).T,
+        8: lambda a: np.rot90(a, -1),
+    }
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.fromarray(np.ascontiguousarray(undo[orientation](upright))).save(tmp_path / "p.png", exif=exif)
@@ -101,7 +109,10 @@ def test_damaged_pictures_are_pictures_or_one_sentence(tmp_path: Path) -> None:
             for place in draw.integers(0, len(content), 3):
                 content[place] = draw.integers(256)
             (tmp_path / name).write_bytes(content[: draw.integers(1, len(content) + 1)])
+            said, darkness = "", None
             try:
-                assert np.isfinite(load_picture(str(tmp_path / name))[1].darkness).all()
+                darkness = load_picture(str(tmp_path / name))[1].darkness
             except InputError as error:
-                assert "\n" not in str(error)
+                said = str(error)
+            assert "\n" not in said
+            assert said or (darkness is not None and np.isfinite(darkness).all())

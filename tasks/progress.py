@@ -105,7 +105,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         """One line that stays."""
-        self.console.print(text, soft_wrap=True)
+        self.console.print(text, soft_wrap=True, markup=False)
 
     def start_chain(self, potential: float, constant: float) -> None:
         """The chain begins: NLL of the standardised data under the reference, nats.

@@ -33,6 +33,7 @@ class Evidence:
         epsilon_squared_ot: ε², OT pairing, where it was asked for.
         moved_lower: lower bound of W2(p_{k−1}, p_k), for OT pairing.
         distance_lower: lower bound of W2(p_k, q), for OT pairing.
+        missing: why ε and the Fisher information could not be estimated; empty where they could.
     """
 
     step_size: float
@@ -50,6 +51,7 @@ class Evidence:
     epsilon_squared_ot: Estimate | None = None
     moved_lower: float = 0.0
     distance_lower: float = 0.0
+    missing: str = ""
 
     @classmethod
     def of(cls, figures: Mapping[str, Any], *, entropy: Estimate | None = None) -> Evidence:
@@ -87,6 +89,7 @@ class Evidence:
             epsilon_squared_ot=estimate("epsilon_ot_squared"),
             moved_lower=figures["moved_lower"] or 0.0,
             distance_lower=figures["distance_lower"] or 0.0,
+            missing=figures.get("epsilon_reason") or "",
         )
 
 

@@ -235,7 +235,7 @@ def _step(block: Evidence, w2: float, name: str, *, ot: bool) -> Bound | str:
                 w2, block.step_size, epsilon, moved=block.moved_lower, distance=block.distance_lower
             )
     elif block.epsilon_squared is None:
-        return "ε could not be estimated: too few held-out rows for a critic in this dimension"
+        return _unknown("ε", block)
     elif block.kappa is None:
         return "the symmetric part of ∇T is not positive definite at every sampled particle"
     else:
@@ -249,11 +249,15 @@ def _step(block: Evidence, w2: float, name: str, *, ot: bool) -> Bound | str:
     return bound
 
 
+def _unknown(what: str, block: Evidence) -> str:
+    return f"{what} could not be estimated: {block.missing or 'too few held-out rows for a critic'}"
+
+
 def _log_sobolev(blocks: Sequence[Evidence], *, convexity: float = 1.0) -> float | str:
     """(C) after the first block; what is left of it after the KL drops of the others must hold, too."""
     block = blocks[0]
     if block.fisher is None:
-        return "the Fisher information could not be estimated: too few held-out rows in this dimension"
+        return _unknown("the Fisher information", block)
     bound = log_sobolev_bound(upper(block.fisher), convexity=convexity)
     rest = bound
     for later in blocks[1:]:
@@ -286,7 +290,7 @@ def _triangle(block: Evidence) -> float | str:
     if math.isinf(block.step_size):
         return FREE
     if block.epsilon_squared is None:
-        return "ε could not be estimated: too few held-out rows for a critic in this dimension"
+        return _unknown("ε", block)
     moved = block.movement.value + MARGIN * block.movement.se
     return 0.5 * (math.sqrt(upper(block.epsilon_squared)) + moved / block.step_size) ** 2
 
@@ -308,7 +312,7 @@ def _steps(blocks: Sequence[Evidence], dim: int, *, ot: bool) -> tuple[int, int,
     squares = [block.epsilon_squared_ot if ot else block.epsilon_squared for block in blocks]
     known = [math.sqrt(upper(square)) for square in squares if square is not None]
     if len(known) < len(blocks):
-        return "ε could not be estimated: too few held-out rows for a critic in this dimension"
+        return _unknown("ε", next(block for block, square in zip(blocks, squares, strict=True) if not square))
     epsilon, gamma = max(known), min(block.step_size for block in blocks)
     if epsilon == 0:
         return "ε is zero, and the number of steps is finite for a positive one only"

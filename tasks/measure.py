@@ -106,8 +106,9 @@ def measure(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> d
     # the law that enters this block takes the place of p_0: its score is known at its particles
     score = None if before is None else before.to
     figures = block_figures(
-        [block], particles, config.measure, score=score, seed=config.seed, functional=functional, index=k
-    )
+        [block], particles, config.measure, score=score, seed=config.seed, functional=functional, index=k,
+        unfit=unfit(config, facts),
+    )  # fmt: skip
     found = {"step_size": stored(block.step_size), **nulled(asdict(figures))}
     return found | (correction_figures(config, layout, chain, k) if config.target.correction else {})
 

@@ -53,6 +53,10 @@ def chain_status(layout: Layout) -> dict[str, Any]:
     }
 
 
+#: what stored measures hold beside figures
+WORDS = ("settings", "reasons", "causes", "statuses")
+
+
 def block_status(layout: Layout, k: int, fingerprint: str, step_size: float) -> dict[str, Any]:
     """One block's entry."""
     commit = read_commit(layout.block(k, fingerprint), verify=True)
@@ -63,7 +67,7 @@ def block_status(layout: Layout, k: int, fingerprint: str, step_size: float) -> 
         "step_size": stored(step_size),
         "name": name_of(k, fingerprint),
         "weights_digest": commit.files["weights.safetensors"] if commit else None,
-        "metrics": {key: value for key, value in metrics.items() if key not in ("settings", "reasons")},
+        "metrics": {key: value for key, value in metrics.items() if key not in WORDS},
     }
 
 

@@ -10,6 +10,7 @@ import click
 
 from flows.settings import project_root
 from jko.schedule import shown
+from jko.status import LEGEND, Status
 from tasks.adapters.layout import Layout
 
 COLUMNS = (
@@ -69,7 +70,9 @@ def show(layout: Layout, found: dict[str, Any]) -> None:
     console.print(chain)
     console.print("rests on:")
     for item in whole["assumptions"]:
-        console.print(f"  {'✓' if item['holds'] else '✗'} {item['name']}: {item['how']}", soft_wrap=True)
+        status = Status(item["status"])
+        console.print(f"  {status.mark} {item['name']} ({status}): {item['how']}", soft_wrap=True)
+    console.print(f"  {LEGEND}", soft_wrap=True)
     if whole["stopped"]:
         console.print(f"the chain ended by its stop rule: {whole['stopped']}")
     console.print(whole["mixed"]["says"], soft_wrap=True)

@@ -105,16 +105,10 @@ def remarks(certificate: Figures, entropy: Figures | None, given: list[str]) -> 
         given: reasons that were given already.
     """
     whole = certificate["chain"]
-    counted = whole["theorem_steps"] is not None
-    bracket = (
-        MEASURED
-        if whole["entropy_interval"][0] is None
-        else label_of(certificate, "certificate_c_propagated")
-    )
     found = [
         ("Two-sample test", _two_sample(whole), MEASURED),
-        ("Number of steps", _steps(whole, given), label_of(certificate, "certificate_a") if counted else ""),
-        ("Entropy of the data", _entropy(whole, entropy), bracket),
+        ("Number of steps", _steps(whole, given), label_of(certificate, "theorem_steps")),
+        ("Entropy of the data", _entropy(whole, entropy), label_of(certificate, "entropy_interval")),
         ("End of the chain", f"By its stop rule: {whole['stopped']}." if whole["stopped"] else "", ""),
     ]
     return [remark for remark in found if remark[1]]

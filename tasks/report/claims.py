@@ -60,8 +60,8 @@ CLAIMS = {
 OWN = " In the form for the block's own ε, which needs sym ∇T ≻ 0."
 #: why there is no bound -> what to choose instead
 REMEDIES = {
-    Cause.UNFIT: "Smoothed data (data.smoothing) have a density. A bound then holds for the smoothed law, and this "
-    "page says how far in W2 that law is from the data. The NLL and the samples need no certificate.",
+    Cause.UNFIT: "Data with data.smoothing have a density. A bound then holds for the smoothed law, and "
+    "this page says how far in W2 that law is from the data. The NLL and the samples need no certificate.",
     Cause.UNSEEN: "More held-out rows (data.split.validation) or fewer columns would let a critic see them.",
     Cause.WITHDRAWN: "A larger critic (measure.critic_centres) and more held-out rows see more.",
 }

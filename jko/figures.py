@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from jko.display import DASH, figure, finite
+from jko.status import Status
+
 
 @dataclass(frozen=True)
 class BlockFigures:
@@ -106,6 +109,15 @@ class BlockFigures:
     loss_transport: float
     potential_before: float
     potential_before_se: float
+
+
+def bound_of(figures: Mapping[str, Any]) -> str:
+    """The KL bound after a block as text; ≲ marks one whose inputs a critic estimated from below."""
+    bound = figures.get("kl_bound")
+    if not finite(bound):
+        return DASH
+    status = (figures.get("statuses") or {}).get("kl_bound", figures.get("kl_bound_status"))
+    return f"{'≲ ' if status == Status.ESTIMATED else ''}{figure(bound)}"
 
 
 def epsilon(figures: Mapping[str, Any]) -> float | None:

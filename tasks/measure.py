@@ -16,6 +16,7 @@ from jko.config import Config
 from jko.densities import Estimate
 from jko.errors import NumericalError
 from jko.evidence import Evidence
+from jko.figures import BlockFigures
 from jko.guarantee import certify, certify_functional
 from jko.measures import EXACT_ROWS, HeldOut
 from jko.measures import measure_block as block_figures
@@ -109,6 +110,7 @@ def measure(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> d
         [block], particles, config.measure, score=score, seed=config.seed, functional=functional, index=k,
         unfit=unfit(config, facts),
     )  # fmt: skip
+    check_finite(figures, k)
     found = {"step_size": stored(block.step_size), **nulled(asdict(figures))}
     return found | (correction_figures(config, layout, chain, k) if config.target.correction else {})
 
@@ -174,6 +176,25 @@ def nulled(figures: Mapping[str, Any]) -> dict[str, Any]:
         key: None if isinstance(value, float) and not math.isfinite(value) else value
         for key, value in figures.items()
     }
+
+
+#: figures that every block has; where one is not finite, its map is no map of the particles
+ALWAYS = ("kl_drop", "nll", "movement", "loss_potential", "loss_log_det", "potential_before")
+
+
+def check_finite(figures: BlockFigures, k: int) -> None:
+    """Stop where a block gives its held-out particles no finite figures.
+
+    Raises:
+        NumericalError: with the name of the figure.
+    """
+    for name in ALWAYS:
+        value = getattr(figures, name)
+        if not math.isfinite(value):
+            raise NumericalError(
+                f"the figure {name} of its held-out particles is not finite", block=k, value=value,
+                remedy="lower the step size or training.learning_rate, or look for extreme rows in the data",
+            )  # fmt: skip
 
 
 def check_inversion(config: Config, k: int, figures: Mapping[str, Any]) -> None:

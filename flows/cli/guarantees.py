@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from flows.settings import project_root
+from jko.display import figure
 from jko.schedule import shown
 from jko.status import LEGEND, Status
 from tasks.adapters.layout import Layout
@@ -49,23 +50,26 @@ def show(layout: Layout, found: dict[str, Any]) -> None:
                  "inversion_error_reference")  # fmt: skip
         blocks.add_row(
             str(block["index"]), shown(block["step_size"]), *epsilon_squared(block),
-            number(block["kappa"]), positive, *(number(block[name]) for name in names),
+            figure(block["kappa"]), positive, *(figure(block[name]) for name in names),
         )  # fmt: skip
     console.print(blocks)
-    chain = Table(title="the chain", title_justify="left", show_header=False)
+    chain = Table("the chain", "", "known how", "why not", title_justify="left")
     said: set[str] = set()
     for label, name in ROWS:
         reason = whole["reasons"].get(name, "")
-        chain.add_row(label, number(whole[name]), "for the same reason" if reason in said else reason)
+        status = whole["statuses"].get(name, "") if whole[name] is not None else ""
+        why = "for the same reason" if reason in said else reason
+        chain.add_row(label, figure(whole[name]), status, why)
         said |= {reason} - {""}
     test, interval = whole["two_sample"], whole["entropy_interval"]
     if test:
         chain.add_row(
-            "two-sample test of p_N against the law it leads to", f"p = {test['p']:.3g}",
-            f"energy distance {test['statistic']:.3g}, 95 % null quantile {test['null_quantile']:.3g}, "
-            f"{test['rows']} rows",
+            "two-sample test of p_N against the law it leads to", f"p = {figure(test['p'])}", Status.MEASURED,
+            f"energy distance {figure(test['statistic'])}, 95 % null quantile "
+            f"{figure(test['null_quantile'])}, {test['rows']} rows",
         )  # fmt: skip
-    chain.add_row("entropy of the data, nats", f"{number(interval[0])} … {number(interval[1])}",
+    chain.add_row("entropy of the data, nats", f"{figure(interval[0])} … {figure(interval[1])}",
+                  whole["statuses"].get("entropy_interval", ""),
                   whole["reasons"].get("entropy_interval", ""))  # fmt: skip
     console.print(chain)
     console.print("rests on:")
@@ -83,7 +87,7 @@ def epsilon_squared(block: dict[str, Any]) -> tuple[str, str]:
     from tasks.report.labels import epsilon_of
 
     name, how, _ = epsilon_of(block)
-    return f"{number(block[name])} ± {number(block[f'{name}_se'])}", how
+    return f"{figure(block[name])} ± {figure(block[f'{name}_se'])}", how
 
 
 ROWS = (
@@ -103,8 +107,3 @@ ROWS = (
     ("W2 of model and computed samples ≤, coupled", "inversion_w2_coupled"),
     ("  ≤ about, product of Lipschitz constants", "inversion_w2_product"),
 )
-
-
-def number(value: float | None) -> str:
-    """Three significant digits, a dash for nothing."""
-    return "–" if value is None else f"{value:.3g}"

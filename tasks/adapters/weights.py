@@ -30,15 +30,39 @@ BLOCK = "block.json"
 
 
 def save_weights(folder: Path, block: InvertibleBlock) -> None:
-    """Write a block's weights; equal weights give equal bytes."""
+    """Write a block's weights; equal weights give equal bytes.
+
+    Raises:
+        InputError: they are not finite: nothing is written.
+    """
+    check_finite(block, folder)
     state = {name: value.detach().cpu().contiguous() for name, value in block.state_dict().items()}
     save_file(state, folder / WEIGHTS)
 
 
 def load_weights(folder: Path, block: InvertibleBlock) -> InvertibleBlock:
-    """Read a block's weights into it."""
+    """Read a block's weights into it.
+
+    Raises:
+        InputError: they are not finite.
+    """
     block.load_state_dict(load_file(folder / WEIGHTS))
+    check_finite(block, folder)
     return block
+
+
+def check_finite(block: InvertibleBlock, where: Path) -> None:
+    """Refuse weights from which no figure can be computed.
+
+    Raises:
+        InputError: some are not finite.
+    """
+    bad = [name for name, value in block.state_dict().items() if not value.isfinite().all()]
+    if bad:
+        raise InputError(
+            f"{where}: weights of the block are not finite ({bad[0]}), so nothing can be computed from "
+            "them; remove this folder and run jko resume"
+        )
 
 
 def pack_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
@@ -78,6 +102,7 @@ def load_start(layout: Layout, k: int, digest: str, block: InvertibleBlock) -> I
             "start from a chain of equal network and dimension, or from none"
         )
     block.load_state_dict(state)
+    check_finite(block, path)
     return block
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
+from jko.display import DASH, figure, finite
 from jko.evidence import MARGIN
 from jko.status import Cause, Status
 
 Figures = Mapping[str, Any]
-#: in place of a figure that there is not
-DASH = "–"
 
 PROVED, MEASURED, ESTIMATED, ASSUMED = Status.PROVED, Status.MEASURED, Status.ESTIMATED, Status.ASSUMED
 #: how a figure is known, from the strongest to the weakest -> what that means
@@ -25,21 +23,16 @@ LEGEND = {
 }
 
 
-def finite(value: float | None) -> bool:
-    """Whether there is a figure to show."""
-    return value is not None and math.isfinite(value)
-
-
 def number(value: float | None) -> str:
     """Three significant digits, a dash for nothing."""
-    if value is None or not math.isfinite(value):
+    if value is None or not finite(value):
         return DASH
-    return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
+    return figure(value, ",.0f" if 1000 <= abs(value) < 1e6 else ".3g")
 
 
 def plus_minus(value: float | None, se: float | None) -> str:
     """An estimate with one standard error."""
-    return number(value) if not finite(value) or not finite(se) else f"{number(value)} ± {se:.2g}"
+    return f"{number(value)} ± {figure(se, '.2g')}" if finite(value) and finite(se) else number(value)
 
 
 def epsilon_of(block: Figures) -> tuple[str, str, str]:

@@ -159,8 +159,8 @@ def result_table(job: Job, finished: Finished) -> None:
     if "test/gap_to_entropy" in figures:
         gap = pair_of(figures, "test/gap_to_entropy")
         table.add_row("gap to the data entropy", gap)
-    table.add_row("NLL of a Gaussian mixture", figure(figures["test/nll_mixture"], ".3f"))
-    table.add_row("NLL of one Gaussian", figure(figures["test/nll_gaussian"], ".3f"))
+    table.add_row("NLL of a Gaussian mixture", figure(figures.get("test/nll_mixture"), ".3f"))
+    table.add_row("NLL of one Gaussian", figure(figures.get("test/nll_gaussian"), ".3f"))
     console.print(table)
     _show_next(console, job, finished)
 

@@ -100,6 +100,10 @@ def _certificate(config: Config, layout: Layout, chain: tuple[str, ...]) -> dict
     if config.target.correction:
         whole |= of_corrections(figures)
         reasons |= dict.fromkeys(("inversion_w2_product", "inversion_w2_coupled"), FORWARD)
+    whole["statuses"] = after["statuses"] | {
+        "kl_measured": Status.MEASURED.value, "smoothing_w2": Status.MEASURED.value,
+        "inversion_w2_coupled": Status.MEASURED.value, "inversion_w2_product": Status.ESTIMATED.value,
+    }  # fmt: skip
     whole["mixed"] = {
         "kl": whole["kl_bound"],
         "w2_smoothing": whole["smoothing_w2"],

@@ -260,12 +260,15 @@ def nll_figures(
     all values together (see :func:`jko.sampling.mass_error`).
     """
     se = math.hypot(float(values.std(ddof=1) / math.sqrt(len(values))), mass_se)
-    figures: dict[str, float | None] = {"nll": float(-values.mean()), "nll_se": se}
+    mean = float(-values.mean())
+    if not math.isfinite(mean):  # a baseline that rows are too far from
+        return {"nll": None, "nll_se": None, "gap_to_entropy": None, "gap_to_entropy_se": None}
+    figures: dict[str, float | None] = {"nll": mean, "nll_se": se if math.isfinite(se) else None}
     if errors is not None:
-        mean = float(errors.mean())
-        figures["log_density_se"] = mean if math.isfinite(mean) else None
+        error = float(errors.mean())
+        figures["log_density_se"] = error if math.isfinite(error) else None
     if facts.entropy is not None:
-        figures["gap_to_entropy"] = float(-values.mean()) - facts.entropy["value"]
+        figures["gap_to_entropy"] = mean - facts.entropy["value"]
         figures["gap_to_entropy_se"] = math.hypot(se, facts.entropy["se"])
     return figures
 

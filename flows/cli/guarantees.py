@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from flows.settings import project_root
-from jko.display import figure
+from jko.display import figure, pair_of
 from jko.schedule import shown
 from jko.status import LEGEND, Status
 from tasks.adapters.layout import Layout
@@ -78,7 +78,8 @@ def show(layout: Layout, found: dict[str, Any]) -> None:
     console.print("rests on:")
     for item in whole["assumptions"]:
         status = Status(item["status"])
-        console.print(f"  {status.mark} {item['name']} ({status}): {item['how']}", soft_wrap=True)
+        how = "" if item["how"] == status else f": {item['how']}"
+        console.print(f"  {status.mark} {item['name']} ({status}){how}", soft_wrap=True)
     console.print(f"  {LEGEND}", soft_wrap=True)
     if whole["stopped"]:
         console.print(f"the chain ended by its stop rule: {whole['stopped']}")
@@ -90,7 +91,7 @@ def epsilon_squared(block: dict[str, Any]) -> tuple[str, str]:
     from tasks.report.labels import epsilon_of
 
     name, how, _ = epsilon_of(block)
-    return f"{figure(block[name])} ± {figure(block[f'{name}_se'])}", how
+    return pair_of(block, name, ".3g"), how
 
 
 ROWS = (

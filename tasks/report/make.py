@@ -98,7 +98,8 @@ def render(content: Content, images: dict[str, str | None]) -> str:
 def cards(content: Content) -> list[dict[str, str]]:
     """The headline figures."""
     test, steps, trip = content.figures["test"], content.steps, content.figures["inversion_error_chain"]
-    gain = content.figures["baselines"]["gaussian"]["nll"] - test["nll"]
+    gaussian = content.figures["baselines"]["gaussian"]["nll"]
+    gain = None if gaussian is None else gaussian - test["nll"]
     found = [
         {"value": pair_of(test, "nll"), "label": "test NLL, nats (± one SE)"},
         {"value": figure(gain, "+.3f"), "label": "nats better than one Gaussian"},

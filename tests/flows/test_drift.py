@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from flows import drift
 from flows.drift import compared, unseen, words
+from tasks.adapters.commit import committing
 from tasks.adapters.layout import Layout
 from tasks.adapters.store import DataFacts, write_arrays
 from tasks.datasets.prepare import dequantise
@@ -27,8 +28,8 @@ def remembered(folder: Path, rows: NDArray[np.float64]) -> tuple[Layout, DataFac
     standard = ((dequantise(rows, np.array(facts.grid), 0) - 3.0) / 7.0).astype(np.float32)
     parts = {"train": standard[:800], "validation": standard[800:900], "test": standard[900:]}
     layout = Layout(folder / "chain")
-    layout.block(0, NAME).mkdir(parents=True)
-    write_arrays(layout.block(0, NAME) / "samples.zarr", parts, {})
+    with committing(layout.block(0, NAME), NAME, {}) as folder:
+        write_arrays(folder / "samples.zarr", parts, {})
     return layout, facts
 
 

@@ -10,20 +10,31 @@ import hashlib
 import os
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_URL,
+    PREFECT_CLIENT_CSRF_SUPPORT_ENABLED,
+    temporary_settings,
+)
 from prefect.workers.process import ProcessWorker
 
 from jko.errors import InputError
+from tasks.adapters.credential import client_environment
 from tasks.adapters.scheduled_runs import close_dead_runs
 from tasks.adapters.server import running_server, wait_until_healthy
 
 #: a worker of this pool anywhere may take the runs: ``prefect worker start --pool jko``
 POOL = "jko"
+OWN_SETTINGS = (PREFECT_API_URL, PREFECT_API_AUTH_STRING, PREFECT_CLIENT_CSRF_SUPPORT_ENABLED)
 
 
 def queue_of(root: Path) -> str:
@@ -68,6 +79,24 @@ def ensure_pool(client: SyncPrefectClient, root: Path) -> str:
     return queue
 
 
+@contextmanager
+def client_at(api: str, root: Path) -> Iterator[SyncPrefectClient]:
+    """A client of a server, with the project's credential if it is the project's own.
+
+    Also where Prefect was imported before either was in the environment.
+    """
+    with temporary_settings(settings_of(api, root)), get_client(sync_client=True) as client:
+        yield client
+
+
+def settings_of(api: str, root: Path) -> dict[Any, str]:
+    """Prefect's settings for a server, as :func:`prefect.settings.temporary_settings` takes them."""
+    if running_server(root) != api:
+        return {PREFECT_API_URL: api}
+    own = client_environment(root, api)
+    return {setting: own[setting.name] for setting in OWN_SETTINGS}
+
+
 def answers_since(api: str, root: Path, started: float) -> bool:
     """Whether this project's worker has told the server that it polls.
 
@@ -76,11 +105,11 @@ def answers_since(api: str, root: Path, started: float) -> bool:
         root: the project's folder.
         started: when the worker's process began, seconds since the epoch.
     """
-    with temporary_settings({PREFECT_API_URL: api}), get_client(sync_client=True) as client:
-        try:
+    try:
+        with client_at(api, root) as client:
             workers = client.read_workers_for_work_pool(POOL)
-        except ObjectNotFound:
-            return False
+    except (ObjectNotFound, httpx.HTTPError):  # a busy server is asked again
+        return False
     beats = [worker.last_heartbeat_time for worker in workers if worker.name == name_of_worker(root)]
     return any(beat is not None and beat.timestamp() >= started for beat in beats)
 

@@ -59,7 +59,14 @@ class Page:
 def browser(folder: Path, *flags: str) -> Iterator[Page]:
     """A browser with an own, empty profile."""
     profile = folder / "profile"
-    words = ["chromium", *FLAGS, "--remote-debugging-port=0", f"--user-data-dir={profile}", *flags, "about:blank"]
+    words = [
+        "chromium",
+        *FLAGS,
+        "--remote-debugging-port=0",
+        f"--user-data-dir={profile}",
+        *flags,
+        "about:blank",
+    ]
     with (folder / "chromium.log").open("w") as log:
         process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:

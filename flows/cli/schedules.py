@@ -13,7 +13,8 @@ import click
 from flows.settings import build_request, project_root
 from jko.config import Config
 from jko.errors import InputError
-from tasks.adapters.environment import named_server, platform_environment
+from tasks.adapters.credential import credential, credential_file
+from tasks.adapters.environment import check_settings, first_line, named_server, platform_environment
 from tasks.adapters.layout import Layout
 from tasks.adapters.up import bring_up, take_down
 from tasks.adapters.up_state import state_of
@@ -32,15 +33,22 @@ def up(port: int | None, mlflow_port: int | None, as_json: bool) -> None:
     """Start what schedules need: Prefect's server, MLflow's, and the runner of what is due."""
     root = project_root()
     platform_environment(root)
+    check_settings()
     if state_of(root) is None:
         click.echo("starting (about half a minute the first time) …", err=True)
     record, before = bring_up(root, port, mlflow_port)
     pages = {"prefect": record["prefect"], "mlflow": record["mlflow"]}
+    own = record["prefect_own"]
     if as_json:
-        click.echo(json.dumps({**pages, "pid": record["pid"], "already_up": before}, indent=1))
+        # what a script prints is kept somewhere: the file and not what is in it
+        kept = str(credential_file(root)) if own else None
+        known = {**pages, "credential_file": kept, "pid": record["pid"], "already_up": before}
+        click.echo(json.dumps(known, indent=1))
         return
     click.echo("up already" if before else "up")
     click.echo(f"  Prefect  {pages['prefect']}")
+    if own:
+        click.echo(f"           its page asks for this project's password: {credential(root)}")
     click.echo(f"  MLflow   {pages['mlflow']}{RUNS_PAGE}")
     click.echo("to stop: jko down")
 
@@ -169,16 +177,23 @@ def remove(name: str) -> None:
 def prefect(root: Path) -> Iterator[None]:
     """A Prefect server that answers: the named one, the one that is up, or one for the moment."""
     platform_environment(root)
-    from tasks.adapters.server import prefect_server, wait_until_healthy
+    from tasks.adapters.server import ServerError, prefect_server, wait_until_healthy
 
     if state_of(root) is None and named_server() is None:
         click.echo("starting Prefect's server for the moment …", err=True)
     with prefect_server(root) as address:
-        from prefect.settings import PREFECT_API_URL, temporary_settings
+        check_settings()
+        import httpx
+        from prefect.settings import temporary_settings
+
+        from tasks.adapters.worker import settings_of
 
         wait_until_healthy(address, root)
-        with temporary_settings({PREFECT_API_URL: address}):  # Prefect may have been imported before
-            yield
+        try:
+            with temporary_settings(settings_of(address, root)):  # Prefect may have been imported before
+                yield
+        except httpx.HTTPError as error:
+            raise ServerError(f"Prefect's server did not do what it was asked: {first_line(error)}") from None
 
 
 def with_absolute_file(config: Config) -> Config:

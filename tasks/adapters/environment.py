@@ -6,7 +6,10 @@ import os
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
+
+from jko.errors import InputError
 
 NO_PROXY = ("no_proxy", "NO_PROXY")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -57,6 +60,34 @@ def loopback_without_proxy() -> None:
     names = dict.fromkeys(name.strip() for name in known.split(",") if name.strip())
     # every client reads one of the two, some the one and some the other
     os.environ.update(dict.fromkeys(NO_PROXY, ",".join(dict.fromkeys([*names, *LOOPBACK]))))
+
+
+def check_settings() -> None:
+    """Refuse settings of Prefect that it does not understand, from the environment or a file of its own.
+
+    Imports Prefect.
+
+    Raises:
+        InputError: which setting, what it holds and what is wrong with it.
+    """
+    try:
+        from prefect.settings import get_current_settings
+
+        get_current_settings()
+    except ValueError as error:  # pydantic's, raised while Prefect is imported
+        raise InputError(_setting_in_words(error)) from None
+
+
+def _setting_in_words(error: ValueError) -> str:
+    details: list[dict[str, Any]] = getattr(error, "errors", list)()
+    if not details:
+        return f"Prefect's settings cannot be read: {first_line(error)}"
+    found = details[0]
+    where, value = ".".join(str(part) for part in found["loc"]), found.get("input")
+    # Prefect names a setting by its sections or by one of its variables
+    words = [name for name in os.environ if name.startswith("PREFECT_") and os.environ[name] == str(value)]
+    name = words[0] if words else f"Prefect's setting {where}"
+    return f"{name} = {without_password(str(value))!r}: {found['msg'][:1].lower()}{found['msg'][1:]}"
 
 
 def named_server() -> str | None:

@@ -36,8 +36,8 @@ def keep(home: Path, listener: socket.socket) -> int:
     """
     page, handle = page_at(listener), listener.fileno()
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
-    # its page would ask the default port
-    environment.setdefault("PREFECT_UI_API_URL", f"{page}/api")
+    # its page would ask the default port; relative, it also works through a tunnel from elsewhere
+    environment.setdefault("PREFECT_UI_API_URL", "/api")
     environment |= server_environment(home.parent.parent, page)
     server = subprocess.Popen(
         [sys.executable, "-P", "-m", "tasks.adapters.guarded", str(handle)],

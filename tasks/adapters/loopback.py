@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+import ssl
 import threading
 import urllib.error
 import urllib.request
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from jko.errors import JkoError
+from tasks.adapters.environment import first_line, without_password
 
 T = TypeVar("T")
 #: as Python's own servers have
@@ -67,13 +69,18 @@ def page_at(listener: socket.socket) -> str:
 def ask(address: str, seconds: float, **headers: str) -> int:
     """The status of a server's answer, also where it is a refusal.
 
+    Args:
+        address: name and password in it are not sent.
+        seconds: in which it must have answered in full.
+        headers: of the request.
+
     Raises:
         OSError: it cannot be reached.
-        TimeoutError: it has not answered in full within ``seconds``.
+        TimeoutError: it has not answered in time.
     """
 
     def reply() -> int:
-        request = urllib.request.Request(address, headers=headers)
+        request = urllib.request.Request(without_password(address), headers=headers)
         try:
             with urllib.request.urlopen(request, timeout=seconds) as answer:
                 answer.read(1 << 16)
@@ -81,13 +88,24 @@ def ask(address: str, seconds: float, **headers: str) -> int:
         except urllib.error.HTTPError as error:
             return error.code
         except urllib.error.URLError as error:
-            if isinstance(error.reason, TimeoutError):
-                raise error.reason from None
-            raise
-        except http.client.HTTPException as error:
-            raise OSError(f"no HTTP is spoken there ({type(error).__name__})") from None
+            raise error.reason if isinstance(error.reason, OSError) else OSError(error.reason) from None
+        except (http.client.HTTPException, ValueError) as error:
+            raise OSError(f"what answers there does not speak HTTP ({type(error).__name__})") from None
 
     return within(seconds, reply)
+
+
+def unreachable(address: str, seconds: float) -> str:
+    """Why a server does not answer, in words; empty if it does, whatever its answer."""
+    try:
+        ask(address, seconds)
+    except TimeoutError:
+        return f"did not answer within {seconds:.0f} s"
+    except ssl.SSLError:
+        return ""  # whom to trust is a setting of its own client
+    except OSError as error:
+        return f"cannot be reached: {error.strerror or first_line(error)}"
+    return ""
 
 
 def within(seconds: float, call: Callable[[], T]) -> T:

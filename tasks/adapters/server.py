@@ -22,8 +22,8 @@ import filelock
 from jko.errors import InputError
 from tasks.adapters.commit import read_json, write_json
 from tasks.adapters.credential import authorization, client_environment
-from tasks.adapters.environment import first_line, named_server, without_password
-from tasks.adapters.loopback import ServerError, ask, listening, page_at
+from tasks.adapters.environment import named_server, without_password
+from tasks.adapters.loopback import ServerError, ask, listening, page_at, unreachable
 from tasks.adapters.processes import end_family, identity, lives
 
 START_SECONDS = 180.0
@@ -32,7 +32,6 @@ STOP_SECONDS = 15.0
 NAMED_SECONDS = 15.0
 #: for one answer of our own
 HEALTH_SECONDS = 5.0
-REMEDY = "start it, or unset PREFECT_API_URL to use the project's own"
 
 
 @contextmanager
@@ -89,7 +88,7 @@ def wait_until_healthy(address: str, root: Path, seconds: float | None = None) -
     """
     home = root.resolve() / ".jko" / "server"
     if (_keeper(home) or {}).get("address") != address:
-        _await_named(address, seconds or NAMED_SECONDS)
+        _require_named(address, seconds or NAMED_SECONDS)
         return
     deadline = time.monotonic() + (seconds or START_SECONDS)
     while time.monotonic() < deadline:
@@ -98,7 +97,9 @@ def wait_until_healthy(address: str, root: Path, seconds: float | None = None) -
         if _keeper(home) is None:
             raise ServerError(f"the Prefect server ended at once; see {home / 'keeper.log'}")
         time.sleep(0.1)
-    raise ServerError(f"the Prefect server at {address} did not answer within {seconds or START_SECONDS:.0f} s")
+    raise ServerError(
+        f"the Prefect server at {address} did not answer within {seconds or START_SECONDS:.0f} s"
+    )
 
 
 def is_ours(address: str, root: Path) -> bool:
@@ -112,21 +113,16 @@ def is_ours(address: str, root: Path) -> bool:
     except OSError:
         return False
     if status in (400, 401, 403, 404):
-        raise ServerError(f"at {address} answers another server than that of {root}; run jko down, then jko up")
+        raise ServerError(
+            f"at {address} answers another server than that of {root}; run jko down, then jko up"
+        )
     return status == 200
 
 
-def _await_named(address: str, seconds: float) -> None:
-    """Wait for a server that is not ours to tell when it starts: one that refuses will not come."""
-    shown = f"the Prefect server at {without_password(address)} (PREFECT_API_URL)"
-    try:
-        ask(f"{address.rstrip('/')}/health", seconds)  # what it refuses is Prefect's to tell
-    except TimeoutError:
-        raise ServerError(f"{shown} did not answer within {seconds:.0f} s; {REMEDY}") from None
-    except OSError as error:
-        cause = getattr(error, "reason", error)
-        said = getattr(cause, "strerror", None) or first_line(cause if isinstance(cause, Exception) else error)
-        raise ServerError(f"{shown} cannot be reached: {said}; {REMEDY}") from None
+def _require_named(address: str, seconds: float) -> None:
+    if why := unreachable(f"{address.rstrip('/')}/health", seconds):  # what it refuses is Prefect's to tell
+        shown = f"the Prefect server at {without_password(address)} (PREFECT_API_URL)"
+        raise ServerError(f"{shown} {why}; start it, or unset PREFECT_API_URL to use the project's own")
 
 
 def check_address(address: str) -> None:

@@ -88,9 +88,10 @@ class Child:
         if (self.process is not None and self.process.poll() is None) or not self.pause.over():
             return False
         end_family(self.record, self.patience)  # what a dead one left, such as its hold on a port
+        source = subprocess.DEVNULL if self.listener is None else self.listener.fileno()
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
-                self.words, stdin=self.listener or subprocess.DEVNULL, stdout=log, stderr=log,
+                self.words, stdin=source, stdout=log, stderr=log,
                 env={**os.environ, **self.environment}, start_new_session=True,
             )  # fmt: skip
         self.record = {**identity(self.process.pid), "ended": self.pause.tries - 1}
@@ -150,7 +151,11 @@ def supervise(root: Path, prefect_port: int, mlflow_port: int) -> int:
         print("another supervisor of this project is alive", file=sys.stderr)
         return 1
     own, server_pause = named_server() is None, Pause()
-    with only_one, own_listener(mlflow_port) as mlflow, prefect_server(root, *(wanted(prefect_port, PREFECT_PORT))) as api:
+    with (
+        only_one,
+        own_listener(mlflow_port) as mlflow,
+        prefect_server(root, *(wanted(prefect_port, PREFECT_PORT))) as api,
+    ):
         children = children_of(root, api, mlflow)
         about = {
             **identity(), "api": without_password(api), "prefect": page_of(api), "prefect_own": own,

@@ -19,7 +19,7 @@ import filelock
 from jko.errors import InputError, JkoError
 from tasks.adapters.commit import read_json
 from tasks.adapters.environment import named_mlflow, named_server, without_password
-from tasks.adapters.loopback import ask, is_free
+from tasks.adapters.loopback import ask, is_free, unreachable
 from tasks.adapters.processes import end_family, identity, lives
 from tasks.adapters.server import (
     NAMED_SECONDS,
@@ -137,14 +137,10 @@ def _require_named(root: Path) -> None:
     if address := named_server():
         check_address(address)
         wait_until_healthy(address, root)
-    if (page := named_mlflow()) is None:
-        return
-    try:
-        ask(f"{page.rstrip('/')}/health", NAMED_SECONDS)
-    except OSError as error:
+    page = named_mlflow()
+    if page is not None and (why := unreachable(f"{page.rstrip('/')}/health", NAMED_SECONDS)):
         shown = f"MLflow's server at {without_password(page)} (MLFLOW_TRACKING_URI)"
-        said = f"did not answer within {NAMED_SECONDS:.0f} s" if isinstance(error, TimeoutError) else "cannot be reached"
-        raise UpError(f"{shown} {said}; start it, or unset MLFLOW_TRACKING_URI") from None
+        raise UpError(f"{shown} {why}; start it, or unset MLFLOW_TRACKING_URI to use the project's own")
 
 
 def _refuse_taken(root: Path, prefect_port: int | None, mlflow_port: int | None) -> None:

@@ -17,7 +17,7 @@ import click
 from flows.session import FULL, Finished, Job, check_input, describe_failure, nothing_to_do, run_job
 from flows.settings import Request, build_request, extended, project_root, with_assignments
 from jko.config import Config
-from jko.errors import InputError
+from jko.errors import InputError, JkoError
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import Plan, make_plan, read_manifest, stored_config
 from tasks.adapters.start import started_from
@@ -252,7 +252,8 @@ def execute(job: Job, upto: Any) -> Finished:
         return run_job(job, upto)
     except (Exception, KeyboardInterrupt) as error:
         sentence, code = describe_failure(job, KeyboardInterrupt() if interruption.asked else error)
-        if code == 1 and getattr(error, "errno", None) not in FULL and not ran_out_of_memory(error):
+        foreseen = isinstance(error, JkoError) or getattr(error, "errno", None) in FULL
+        if code == 1 and not foreseen and not ran_out_of_memory(error):
             import traceback
 
             traceback.print_exc()

@@ -29,7 +29,7 @@ from tasks.adapters.processes import end_family, identity, lives
 START_SECONDS = 180.0
 STOP_SECONDS = 15.0
 #: for a server that the user named and that should run
-NAMED_SECONDS = 15.0
+NAMED_SECONDS = 10.0
 #: for one answer of our own
 HEALTH_SECONDS = 5.0
 
@@ -46,11 +46,11 @@ def prefect_server(root: Path, *ports: int) -> Iterator[str]:
         ports: of a server that has to be started, the first that is free; 0, or none, takes any.
 
     Raises:
-        InputError: the address of the server that the user named is none.
+        InputError: the server that the user named cannot be reached.
         ServerError: none of the ports is free.
     """
     if address := named_server():
-        check_address(address)
+        require_named(address)
         yield address
         return
     home = root.resolve() / ".jko" / "server"
@@ -83,12 +83,13 @@ def wait_until_healthy(address: str, root: Path, seconds: float | None = None) -
             make, and :data:`NAMED_SECONDS` for one that the user named.
 
     Raises:
-        ServerError: it does not within ``seconds``, it cannot be reached at all, its keeper has ended,
-            or what answers there is not this project's server.
+        InputError: the server that the user named does not, or cannot be reached at all.
+        ServerError: our own does not within ``seconds``, its keeper has ended, or what answers there is
+            not this project's server.
     """
     home = root.resolve() / ".jko" / "server"
     if (_keeper(home) or {}).get("address") != address:
-        _require_named(address, seconds or NAMED_SECONDS)
+        require_named(address, seconds or NAMED_SECONDS)
         return
     deadline = time.monotonic() + (seconds or START_SECONDS)
     while time.monotonic() < deadline:
@@ -119,28 +120,29 @@ def is_ours(address: str, root: Path) -> bool:
     return status == 200
 
 
-def _require_named(address: str, seconds: float) -> None:
-    if why := unreachable(f"{address.rstrip('/')}/health", seconds):  # what it refuses is Prefect's to tell
-        shown = f"the Prefect server at {without_password(address)} (PREFECT_API_URL)"
-        raise ServerError(f"{shown} {why}; start it, or unset PREFECT_API_URL to use the project's own")
-
-
-def check_address(address: str) -> None:
-    """Refuse a PREFECT_API_URL that is no address.
+def require_named(address: str, seconds: float = NAMED_SECONDS) -> None:
+    """Refuse a PREFECT_API_URL at which no server answers.
 
     Raises:
-        InputError: what it should look like.
+        InputError: why.
     """
-    try:
-        parts = urlsplit(address)
-        fine = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        fine = False
-    if not fine:
+    remedy = "unset PREFECT_API_URL to use the project's own"
+    shown = without_password(address)
+    if not is_address(address):
         raise InputError(
-            f"PREFECT_API_URL = {without_password(address)!r} is no address; "
-            "as in http://127.0.0.1:4200/api, or unset it"
+            f"PREFECT_API_URL = {shown!r} is no address, as http://127.0.0.1:4200/api is; {remedy}"
         )
+    if why := unreachable(f"{address.rstrip('/')}/health", seconds):  # what it refuses is Prefect's to tell
+        raise InputError(f"the Prefect server at {shown} (PREFECT_API_URL) {why}; start it, or {remedy}")
+
+
+def is_address(text: str) -> bool:
+    """Whether a server can be asked at an address."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none
+        return False
 
 
 def revive(root: Path, address: str) -> bool:

@@ -23,11 +23,10 @@ from tasks.adapters.loopback import ask, is_free, unreachable
 from tasks.adapters.processes import end_family, identity, lives
 from tasks.adapters.server import (
     NAMED_SECONDS,
-    check_address,
     is_ours,
+    require_named,
     running_server,
     stop_unused,
-    wait_until_healthy,
 )
 from tasks.adapters.up_state import home_of, records_of_runs, state_of
 
@@ -56,12 +55,11 @@ def bring_up(root: Path, prefect_port: int | None, mlflow_port: int | None) -> t
         The supervisor's record, and whether it was up before.
 
     Raises:
-        InputError: a port is taken.
+        InputError: a port is taken, or a server that the user named cannot be reached.
         UpError: something does not answer; then all of it is stopped again.
-        ServerError: the Prefect server that the user named cannot be reached.
     """
     home = home_of(root)
-    _require_named(root)
+    _require_named()
     home.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(home / "lock", timeout=START_SECONDS + STOP_SECONDS):
         known = state_of(root)
@@ -132,15 +130,14 @@ def answers(address: str) -> bool:
     return 200 <= status < 400 or status in (401, 403)
 
 
-def _require_named(root: Path) -> None:
-    """Fail at once where a server that the user named cannot be reached."""
+def _require_named() -> None:
+    """Refuse servers that the user named and that cannot be reached."""
     if address := named_server():
-        check_address(address)
-        wait_until_healthy(address, root)
+        require_named(address)
     page = named_mlflow()
     if page is not None and (why := unreachable(f"{page.rstrip('/')}/health", NAMED_SECONDS)):
         shown = f"MLflow's server at {without_password(page)} (MLFLOW_TRACKING_URI)"
-        raise UpError(f"{shown} {why}; start it, or unset MLFLOW_TRACKING_URI to use the project's own")
+        raise InputError(f"{shown} {why}; start it, or unset MLFLOW_TRACKING_URI to use the project's own")
 
 
 def _refuse_taken(root: Path, prefect_port: int | None, mlflow_port: int | None) -> None:

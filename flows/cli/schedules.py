@@ -31,9 +31,7 @@ RUNS_PAGE = "/?workflowType=machine_learning"
 @click.option("--json", "as_json", is_flag=True, help="Print the addresses as JSON.")
 def up(port: int | None, mlflow_port: int | None, as_json: bool) -> None:
     """Start what schedules need: Prefect's server, MLflow's, and the runner of what is due."""
-    root = project_root()
-    platform_environment(root)
-    check_settings()
+    root = ready()
     if state_of(root) is None:
         click.echo("starting (about half a minute the first time) …", err=True)
     record, before = bring_up(root, port, mlflow_port)
@@ -102,7 +100,7 @@ def create(
     """Validate everything, then create the schedule or replace the one of that name."""
     root = project_root()
     request = build_request(root, preset=preset, file=str(file) if file else None, assignments=assignments)
-    platform_environment(root)
+    ready()
     from tasks.adapters.schedules import parse_name, parse_when, register
 
     when = parse_when(cron, interval, timezone or "UTC")
@@ -124,9 +122,9 @@ def create(
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def list_schedules(as_json: bool) -> None:
     """Show the schedules of this project."""
+    root = ready()
     from tasks.adapters.schedules import listed
 
-    root = project_root()
     with prefect(root):
         found = listed(root)
     if as_json:
@@ -141,9 +139,9 @@ def list_schedules(as_json: bool) -> None:
 @click.argument("name")
 def pause(name: str) -> None:
     """Let the schedule NAME rest."""
+    root = ready()
     from tasks.adapters.schedules import set_paused
 
-    root = project_root()
     with prefect(root):
         set_paused(root, name, paused=True)
     click.echo(f"paused {name}; to go on: jko schedule resume {name}")
@@ -153,9 +151,9 @@ def pause(name: str) -> None:
 @click.argument("name")
 def resume(name: str) -> None:
     """Wake the paused schedule NAME."""
+    root = ready()
     from tasks.adapters.schedules import set_paused
 
-    root = project_root()
     with prefect(root):
         set_paused(root, name, paused=False)
     click.echo(f"resumed {name}")
@@ -165,24 +163,30 @@ def resume(name: str) -> None:
 @click.argument("name")
 def remove(name: str) -> None:
     """Forget the schedule NAME; its chain stays."""
+    root = ready()
     from tasks.adapters import schedules
 
-    root = project_root()
     with prefect(root):
         schedules.remove(root, name)
     click.echo(f"removed {name}; its chain stays")
 
 
+def ready() -> Path:
+    """The project's folder, with the environment set and found good before Prefect's modules are loaded."""
+    root = project_root()
+    platform_environment(root)
+    check_settings()
+    return root
+
+
 @contextmanager
 def prefect(root: Path) -> Iterator[None]:
     """A Prefect server that answers: the named one, the one that is up, or one for the moment."""
-    platform_environment(root)
     from tasks.adapters.server import ServerError, prefect_server, wait_until_healthy
 
     if state_of(root) is None and named_server() is None:
         click.echo("starting Prefect's server for the moment …", err=True)
     with prefect_server(root) as address:
-        check_settings()
         import httpx
         from prefect.settings import temporary_settings
 

@@ -27,6 +27,7 @@ from tasks.adapters.server import prefect_server, revive, running_server
 from tasks.adapters.up_state import home_of, records_of_runs
 
 PREFECT_PORT, MLFLOW_PORT = 4200, 5000
+MLFLOW_NAMES = "127.0.0.1,127.0.0.1:*,localhost,localhost:*"
 LOOK_SECONDS = 0.5
 #: before a child that ended is started again: 1, 2, 4 … seconds
 LONGEST_PAUSE = 60.0
@@ -123,6 +124,8 @@ def children_of(root: Path, api: str, mlflow: socket.socket | None) -> dict[str,
             "MLFLOW_BACKEND_STORE_URI": os.environ["MLFLOW_TRACKING_URI"],
             "MLFLOW_DEFAULT_ARTIFACT_ROOT": (root / ".jko" / "mlartifacts").as_uri(),
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            # its own list has every name that begins as a private address does, as 10.evil.example
+            "MLFLOW_SERVER_ALLOWED_HOSTS": os.environ.get("MLFLOW_SERVER_ALLOWED_HOSTS", MLFLOW_NAMES),
         }
         # the socket is ours already, so that nobody can take its port: only MLflow's standard input
         # reaches the program that serves

@@ -60,6 +60,7 @@ def test_a_named_prefect_server_that_does_not_answer_is_one_sentence(
     assert spent < seconds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [refusing, hanging, trickling], ids=["refuses", "hangs", "trickles"])
 def test_an_mlflow_server_that_does_not_answer_costs_one_warning(
     project: Path, server: str, kind: Callable[[], Any]
@@ -80,6 +81,7 @@ def test_an_mlflow_server_that_does_not_answer_costs_one_warning(
     assert digest(project)
 
 
+@pytest.mark.slow
 def test_an_mlflow_server_that_is_found_well_and_then_trickles_costs_one_warning(
     project: Path, server: str
 ) -> None:
@@ -94,6 +96,7 @@ def test_an_mlflow_server_that_is_found_well_and_then_trickles_costs_one_warning
     assert digest(project)
 
 
+@pytest.mark.slow
 def test_a_busy_prefect_server_is_asked_again(project: Path, server: str) -> None:
     with busy(server, lambda path, count: 3 <= count < 6) as (address, proxy):
         said = jko(project, "train", *TINY, *CHAIN, PREFECT_API_URL=address)
@@ -102,12 +105,13 @@ def test_a_busy_prefect_server_is_asked_again(project: Path, server: str) -> Non
     assert digest(project)
 
 
+@pytest.mark.slow
 def test_without_a_prefect_server_that_does_anything_the_run_is_the_same(project: Path, server: str) -> None:
     jko(project, "train", *TINY, "--chain", "tracked")
     with busy(server, lambda path, count: not path.endswith("/health")) as (address, proxy):
         begun = time.monotonic()
         said = jko(project, "train", *TINY, *CHAIN, PREFECT_API_URL=address)
-        assert time.monotonic() - begun < 150
+        assert time.monotonic() - begun < 200
         assert proxy.refused > 3
     assert said.count("Prefect cannot take this run on") == 1
     assert "Traceback" not in said
@@ -115,6 +119,7 @@ def test_without_a_prefect_server_that_does_anything_the_run_is_the_same(project
     assert digest(project) == tracked
 
 
+@pytest.mark.slow
 def test_a_prefect_server_that_becomes_busy_for_ever_does_not_end_the_run(project: Path, server: str) -> None:
     """From the first state that is set on."""
     with busy(server, lambda path, count: path.endswith("set_state")) as (address, proxy):
@@ -124,6 +129,7 @@ def test_a_prefect_server_that_becomes_busy_for_ever_does_not_end_the_run(projec
     assert digest(project)
 
 
+@pytest.mark.slow
 def test_what_is_asked_of_this_machine_goes_through_no_proxy(project: Path) -> None:
     """With servers of its own; the proxy that everything else would go through refuses."""
     with refusing() as address:
@@ -161,6 +167,7 @@ def test_settings_that_prefect_does_not_understand_are_one_sentence(
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value"),
     [

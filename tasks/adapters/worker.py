@@ -57,9 +57,11 @@ def pool_template() -> dict[str, Any]:
     With Prefect's own template a run may bring any shell command along.
     """
     template = ProcessWorker.get_default_base_job_template()
-    for name, fixed in (("command", COMMAND), ("env", {})):
-        template["job_configuration"][name] = fixed
-        template["variables"]["properties"].pop(name)
+    for name in ("command", "env"):
+        del template["variables"]["properties"][name]
+    template["job_configuration"]["command"] = COMMAND
+    # even into an empty one Prefect would put what a run brings along
+    del template["job_configuration"]["env"]
     return template
 
 

@@ -12,7 +12,7 @@ from jko.errors import InputError, was_interrupted
 from tasks.adapters.commit import remove_temporary
 from tasks.adapters.damage import damaged_in
 from tasks.adapters.durable import TEMPORARY
-from tasks.adapters.environment import platform_environment
+from tasks.adapters.environment import check_settings, platform_environment
 from tasks.adapters.layout import Layout
 from tasks.adapters.manifest import known_manifest
 from tasks.adapters.plan import (
@@ -214,6 +214,7 @@ def run_job(job: Job, upto: Stage = "report") -> Finished:
     from tasks.adapters.server import prefect_server, wait_until_healthy
 
     with chain_lock(job.layout, job.command, job.wait), prefect_server(job.root) as address:
+        check_settings()
         remove_temporary(*job.layout.places)
         if job.parent is not None:
             adopt_start(job.config, job.layout, job.parent, job.root)
@@ -227,13 +228,12 @@ def run_job(job: Job, upto: Stage = "report") -> Finished:
             say(f"took over the run {crashed}, whose process had ended", err=True)
         rearrange(job)
         end_when_starved(job.command)
+        given: tuple[Any, ...] = (job.name, str(job.layout.chain), str(job.root), job.config)
+        words: dict[str, Any] = {"upto": upto, "stop_after": job.stop_after, "tags": dict(job.tags)}
         try:
             result = outlasting_server(
-                lambda: jko_flow(
-                    job.name, str(job.layout.chain), str(job.root), job.config,
-                    upto=upto, stop_after=job.stop_after, tags=dict(job.tags),
-                )
-            )  # fmt: skip
+                lambda: jko_flow(*given, **words), lambda: jko_flow.fn(*given, **words)
+            )
         except BaseException as error:
             if was_interrupted(error) and record_partial(job):
                 say("the committed blocks are known to DVC: dvc push shares them", err=True)

@@ -17,6 +17,7 @@ from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTa
 
 from flows.sweep_cells import STOPPING, Outcome, begin_worker, own_process, run_step, stop_all
 from flows.sweep_plan import Standing, steps_of, survey
+from jko.display import figure, finite
 from jko.errors import NumericalError
 from tasks.adapters.terminal import say
 from tasks.sweep.cells import Sweep, known_failure, remember_failure, stored_sweep
@@ -163,7 +164,7 @@ class Board:
     def _figures(self, name: str) -> str:
         value = self._improve(name)
         best = "" if self.best is None else f"; best so far {self.best[0]:.4g}"
-        return f"{self.sweep.by} {'unknown' if value is None else f'{value:.4g}'}{best}"
+        return f"{self.sweep.by} {figure(value, '.4g') if finite(value) else 'unknown'}{best}"
 
     def _improve(self, name: str) -> float | None:
         value = figures_of(self.sweep.cell(name), self.sweep.layout(name)).get(self.sweep.by)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.sweep_plan import survey
+from jko.display import figure, finite, with_error
 from tasks.adapters.terminal import say
 from tasks.sweep.cells import Sweep
 from tasks.sweep.results import Results, results, several_seeds, write_tables
@@ -61,8 +62,8 @@ def print_cells(sweep: Sweep, found: Results) -> None:
         table.add_row(
             row["cell"], *(word(row[key]) for key in sweep.keys), str(row["seed"]),
             with_error(row["test/nll"], row["test/nll_se"]),
-            *[number(row["test/gap_to_entropy"])] * gap,
-            difference(row, found), number(row["epsilon"]), number(row["kl_bound"]),
+            *[figure(row["test/gap_to_entropy"])] * gap,
+            difference(row, found), figure(row["epsilon"]), figure(row["kl_bound"]),
             f"{row['trained']}+{row['taken']}", f"{row['cpu_s']:.0f}", *[row["state"]] * state,
         )  # fmt: skip
     console().print(table)
@@ -115,21 +116,9 @@ def word(value: Any) -> str:
     return "–" if value is None else str(value).replace(" ", "")
 
 
-def number(value: float | None) -> str:
-    """A figure in a table."""
-    return "–" if value is None else f"{value:.3g}"
-
-
-def with_error(value: float | None, error: float | None) -> str:
-    """A figure and its error."""
-    if value is None:
-        return "–"
-    return f"{value:.3f}" if error is None else f"{value:.3f} ± {error:.3f}"
-
-
 def difference(row: Mapping[str, Any], found: Results) -> str:
     """The paired difference to the best cell; a star where two standard errors tell them apart."""
-    if row["difference"] is None:
+    if not finite(row["difference"]):
         return "best" if found.settings and row["cell"] in found.settings[0]["cells"] else "–"
     star = " " if row["verdict"] == "not distinguishable" else "*"
-    return f"{row['difference']:+.3f} ± {row['difference_se']:.3f}{star}"
+    return with_error(row["difference"], row["difference_se"], "+.3f", ".3f") + star

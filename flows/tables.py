@@ -9,6 +9,7 @@ import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from jko.display import figure, with_error
 from tasks.adapters.screen import Screen, screen
 from tasks.compare.comparison import CURVES, RULE, Comparison
 from tasks.compare.page import metric_rows
@@ -120,13 +121,11 @@ def _table(title: str, columns: list[str], rows: list[Any], *, right: bool = Fal
 
 def _with_error(row: Mapping[Any, Any], name: str) -> str:
     value, se = row[name], row[f"{name}_se"]
-    if pd.isna(value):
-        return "–"
-    return f"{value:.3f}" if pd.isna(se) else f"{value:.3f} ± {se:.3f}"
+    return with_error(value, se)
 
 
 def _short(value: float) -> str:
-    return "–" if pd.isna(value) else f"{value:.3g}"
+    return figure(value)
 
 
 def _duration(seconds: float) -> str:

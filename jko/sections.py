@@ -11,6 +11,8 @@ from jko.schedule import step_sizes
 
 #: a smaller step moves float32 particles by less than their rounding
 SMALLEST_STEP = 1e-6
+#: beyond, the transport term is nothing beside rounding: that is a free block
+LARGEST_STEP = 1e9
 
 
 def switch(value: Any) -> Any:
@@ -52,12 +54,25 @@ class Steps(Section):
         if self.count is None and not self.sizes:
             raise ValueError("give steps.count or a list steps.sizes with at least one step size")
         sizes = self.resolve()
-        if min(sizes) < SMALLEST_STEP:
+        given = [size for size in sizes if not math.isinf(size)]
+        bad = [size for size in given if not SMALLEST_STEP <= size <= LARGEST_STEP]
+        if bad:
             raise ValueError(
-                f"steps.first = {self.first:g} and steps.ratio = {self.ratio:g} give a step size of "
-                f"{min(sizes):.3g}; every step size must be at least {SMALLEST_STEP:g}"
+                f"{self._source_of(bad[0])} a step size of {bad[0]:.3g}; every step size must be at least "
+                f"{SMALLEST_STEP:g} and at most {LARGEST_STEP:g}; steps.free=on adds a block without "
+                "transport term"
             )
         return self
+
+    def _source_of(self, size: float) -> str:
+        """The settings that a step size comes from, with a verb."""
+        if self.sizes is not None:
+            return "steps.sizes holds"
+        if size == self.max:
+            return f"steps.max = {self.max:g} gives"
+        if size == self.first:
+            return f"steps.first = {self.first:g} gives"
+        return f"steps.first = {self.first:g} and steps.ratio = {self.ratio:g} give"
 
     def resolve(self) -> tuple[float, ...]:
         """The N step sizes, and infinity for a free block."""
@@ -146,7 +161,7 @@ class BlockOverride(Section):
     time t about 1/√(1 − e^{-2t}). A block with other frequencies than the one before it has no warm start.
     """
 
-    step_size: Annotated[float, Field(ge=SMALLEST_STEP, allow_inf_nan=False)] | None = None
+    step_size: Annotated[float, Field(ge=SMALLEST_STEP, le=LARGEST_STEP, allow_inf_nan=False)] | None = None
     fourier_scale: Scales | None = None
     warm_start: bool | None = None
     flow_matching_iterations: Count | None = None

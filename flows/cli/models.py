@@ -33,12 +33,16 @@ def sample(*, chain: Path, rows: int, seed: int, given: tuple[str, ...], output:
 @click.argument("chain", type=PLACE, metavar="DIR")
 @click.argument("file", type=PLACE, metavar="FILE")
 @click.option("-o", "output", type=PLACE, required=True, help="A .csv, .npy or .parquet.")
-def score(chain: Path, file: Path, output: Path) -> None:
-    """Log-density of every row of FILE under the chain in DIR, nats in the data's units.
+@click.option(
+    "--missing", type=click.Choice(["drop", "refuse"]), default="drop", show_default=True,
+    help="Rows with empty or infinite cells: an empty line for each, or none is scored.",
+)  # fmt: skip
+def score(chain: Path, file: Path, output: Path, missing: str) -> None:
+    """Log-density of every row of FILE under the chain in DIR, nats in the data's units, a line for each row.
 
     Under a conditional chain FILE holds the columns of the context, too (class for classes).
     """
-    from flows.models import score_file
+    from flows.scoring import score_file
 
-    rows, mean = score_file(chain_at(chain, project_root()), file, output)
-    say(f"{rows} rows scored in {output}, mean log-density {mean:.4f} nats", err=True)
+    scored = score_file(chain_at(chain, project_root()), file, output, missing=missing)
+    say(f"{output}: {scored}", err=True)

@@ -14,7 +14,8 @@ from flows.cli.kinds import PLACE
 from flows.settings import build_request, project_root
 from jko.config import Config
 from jko.errors import InputError
-from tasks.adapters.environment import named_server, platform_environment
+from tasks.adapters.credential import credential, credential_file
+from tasks.adapters.environment import check_settings, first_line, named_server, platform_environment
 from tasks.adapters.layout import Layout
 from tasks.adapters.terminal import say
 from tasks.adapters.up import bring_up, take_down
@@ -32,17 +33,22 @@ RUNS_PAGE = "/?workflowType=machine_learning"
 @click.option("--json", "as_json", is_flag=True, help="Print the addresses as JSON.")
 def up(port: int | None, mlflow_port: int | None, as_json: bool) -> None:
     """Start what schedules need: Prefect's server, MLflow's, and the runner of what is due."""
-    root = project_root()
-    platform_environment(root)
+    root = ready()
     if state_of(root) is None:
         say("starting (about half a minute the first time) …", err=True)
     record, before = bring_up(root, port, mlflow_port)
     pages = {"prefect": record["prefect"], "mlflow": record["mlflow"]}
+    own = record["prefect_own"]
     if as_json:
-        say(json.dumps({**pages, "pid": record["pid"], "already_up": before}, indent=1))
+        # what a script prints is kept somewhere: the file and not what is in it
+        kept = str(credential_file(root)) if own else None
+        known = {**pages, "credential_file": kept, "pid": record["pid"], "already_up": before}
+        say(json.dumps(known, indent=1))
         return
     say("up already" if before else "up")
     say(f"  Prefect  {pages['prefect']}")
+    if own:
+        say(f"           its page asks for this project's password: {credential(root)}")
     say(f"  MLflow   {pages['mlflow']}{RUNS_PAGE}")
     say("to stop: jko down")
 
@@ -94,7 +100,7 @@ def create(
     """Validate everything, then create the schedule or replace the one of that name."""
     root = project_root()
     request = build_request(root, preset=preset, file=str(file) if file else None, assignments=assignments)
-    platform_environment(root)
+    ready()
     from tasks.adapters.schedules import parse_name, parse_when, register
 
     when = parse_when(cron, interval, timezone or "UTC")
@@ -116,9 +122,9 @@ def create(
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def list_schedules(as_json: bool) -> None:
     """Show the schedules of this project."""
+    root = ready()
     from tasks.adapters.schedules import listed
 
-    root = project_root()
     with prefect(root):
         found = listed(root)
     if as_json:
@@ -133,9 +139,9 @@ def list_schedules(as_json: bool) -> None:
 @click.argument("name")
 def pause(name: str) -> None:
     """Let the schedule NAME rest."""
+    root = ready()
     from tasks.adapters.schedules import set_paused
 
-    root = project_root()
     with prefect(root):
         set_paused(root, name, paused=True)
     say(f"paused {name}; to go on: jko schedule resume {name}")
@@ -145,9 +151,9 @@ def pause(name: str) -> None:
 @click.argument("name")
 def resume(name: str) -> None:
     """Wake the paused schedule NAME."""
+    root = ready()
     from tasks.adapters.schedules import set_paused
 
-    root = project_root()
     with prefect(root):
         set_paused(root, name, paused=False)
     say(f"resumed {name}")
@@ -157,28 +163,41 @@ def resume(name: str) -> None:
 @click.argument("name")
 def remove(name: str) -> None:
     """Forget the schedule NAME; its chain stays."""
+    root = ready()
     from tasks.adapters import schedules
 
-    root = project_root()
     with prefect(root):
         schedules.remove(root, name)
     say(f"removed {name}; its chain stays")
 
 
+def ready() -> Path:
+    """The project's folder, with the environment set and found good before Prefect's modules are loaded."""
+    root = project_root()
+    platform_environment(root)
+    check_settings()
+    return root
+
+
 @contextmanager
 def prefect(root: Path) -> Iterator[None]:
     """A Prefect server that answers: the named one, the one that is up, or one for the moment."""
-    platform_environment(root)
-    from tasks.adapters.server import prefect_server, wait_until_healthy
+    from tasks.adapters.server import ServerError, prefect_server, wait_until_healthy
 
     if state_of(root) is None and named_server() is None:
         say("starting Prefect's server for the moment …", err=True)
     with prefect_server(root) as address:
-        from prefect.settings import PREFECT_API_URL, temporary_settings
+        import httpx
+        from prefect.settings import temporary_settings
+
+        from tasks.adapters.worker import settings_of
 
         wait_until_healthy(address, root)
-        with temporary_settings({PREFECT_API_URL: address}):  # Prefect may have been imported before
-            yield
+        try:
+            with temporary_settings(settings_of(address, root)):  # Prefect may have been imported before
+                yield
+        except httpx.HTTPError as error:
+            raise ServerError(f"Prefect's server did not do what it was asked: {first_line(error)}") from None
 
 
 def with_absolute_file(config: Config) -> Config:

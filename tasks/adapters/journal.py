@@ -35,6 +35,11 @@ class Entry:
 KINDS: dict[str, type | tuple[type, ...]] = {"key": str, "value": (int, float), "step": int, "timestamp": int}
 
 
+def milliseconds() -> int:
+    """The time as MLflow takes it, in milliseconds since 1970; 0 where the clock stands before."""
+    return max(0, time.time_ns() // 1_000_000)
+
+
 class Journal:
     """Metrics of one run on disk; equal entries are kept once, with their first timestamp."""
 
@@ -49,7 +54,7 @@ class Journal:
 
     def add(self, values: Mapping[str, float | None], step: int) -> list[Entry]:
         """Append new values; returns the entries to send."""
-        now = time.time_ns() // 1_000_000
+        now = milliseconds()
         new = []
         for key, value in values.items():
             known = self.entries.get((key, step))

@@ -200,8 +200,17 @@ def data_digest(arrays: Mapping[str, NDArray[Any]], shift: NDArray[Any], scale: 
             last bits of another processor are no other data.
         scale: the same of the scale.
     """
-    units = {"shift": shift.astype(np.float32), "scale": scale.astype(np.float32)}
+    units = {**_in_float32("shift", shift), **_in_float32("scale", scale)}
     return array_digest({**arrays, **units})
+
+
+def _in_float32(name: str, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Numbers in float32, and in float32 digits beside exponents where that cannot hold them."""
+    limits, size = np.finfo(np.float32), np.abs(values[values != 0])
+    if np.all((size <= limits.max) & (size >= limits.tiny)):
+        return {name: values.astype(np.float32)}
+    digits, exponents = np.frexp(values)
+    return {name: digits.astype(np.float32), f"{name}_exponents": exponents}
 
 
 def write_facts(folder: Path, facts: DataFacts) -> None:

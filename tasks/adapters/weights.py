@@ -31,7 +31,12 @@ BLOCK = "block.json"
 
 
 def save_weights(folder: Path, block: InvertibleBlock) -> None:
-    """Write a block's weights; equal weights give equal bytes."""
+    """Write a block's weights; equal weights give equal bytes.
+
+    Raises:
+        InputError: they are not finite: nothing is written.
+    """
+    check_finite(block, folder)
     state = {name: value.detach().cpu().contiguous() for name, value in block.state_dict().items()}
     write_bytes(folder / WEIGHTS, save(state))  # safetensors itself leaves files that only the owner reads
 
@@ -73,7 +78,7 @@ def put_weights(path: Path, state: Mapping[str, Tensor], block: InvertibleBlock)
     """Take weights into a block, if they are of its network, in every name, shape and dtype.
 
     Raises:
-        InputError: they are not.
+        InputError: they are not, or some are not finite.
     """
     wanted = block.state_dict()
     for name in sorted({*wanted, *state}):
@@ -81,12 +86,27 @@ def put_weights(path: Path, state: Mapping[str, Tensor], block: InvertibleBlock)
         if there != here:
             raise InputError(f"{path}: {name} is {there}, and the network of this block has {here}")
     block.load_state_dict(dict(state))
+    check_finite(block, path)
     return block
 
 
 def _kind(tensor: Tensor | None) -> str:
     """Shape and dtype in words."""
     return "missing" if tensor is None else f"{tuple(tensor.shape)} of {str(tensor.dtype).partition('.')[2]}"
+
+
+def check_finite(block: InvertibleBlock, where: Path) -> None:
+    """Refuse weights from which no figure can be computed.
+
+    Raises:
+        InputError: some are not finite.
+    """
+    bad = [name for name, value in block.state_dict().items() if not value.isfinite().all()]
+    if bad:
+        raise InputError(
+            f"{where}: weights of the block are not finite ({bad[0]}), so nothing can be computed from "
+            "them; remove this folder and run jko resume"
+        )
 
 
 def pack_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
@@ -127,7 +147,9 @@ def load_start(layout: Layout, k: int, digest: str, block: InvertibleBlock) -> I
             f"block {k} starts from weights of another network ({stored}), and this chain's is {wanted}; "
             "start from a chain of equal network and dimension, or from none"
         )
-    return put_weights(path, state, block)
+    kinds = {name: value.dtype for name, value in block.state_dict().items()}
+    same = {name: value.to(kinds.get(name, value.dtype)) for name, value in state.items()}
+    return put_weights(path, same, block)
 
 
 def architecture(state: Mapping[str, Tensor]) -> str:

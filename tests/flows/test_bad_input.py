@@ -68,6 +68,48 @@ CASES = {
     "empty file": Case("train --data {f}", ("table.csv", "empty"), text("")),
     "header only": Case("train --data {f}", ("table.csv", "no rows"), text("a,b\n")),
     "no header": Case("train --data {f}", ("table.csv", "header"), text("1,2\n3,4\n")),
+    "first row of numbers and text": Case(
+        "train --data {f}", ("'5.1, 3.5, a'", "data.header=no"), text("5.1,3.5,a\n4.9,3.0,b\n" * 9)
+    ),
+    "thousands or decimals": Case(
+        "train --data {f}", ("'1,234'", "data.thousands=comma"), text('p,q\n"1,234",1\n"2,345",2\n')
+    ),
+    "currency": Case("train --data {f}", ("'p'", "'$5'"), text("p,q\n$5,1.5\n$6.50,2\n")),
+    "formula for a name": Case("train --data {f}", ("'=cmd()'", "formula"), text("=cmd(),b\n1,2\n")),
+    "escape in a name": Case("train --data {f}", (r"'a\x1b[31m'", "control"), text("a\x1b[31m,b\n1,2\n")),
+    "a copied column": Case(
+        "train --data {f}",
+        ("'a', 'c'", "linearly dependent", "data.columns"),
+        text("a,b,c\n" + "".join(f"{np.sin(i)},{np.cos(i * i)},{np.sin(i)}\n" for i in range(60))),
+    ),
+    "a fill value": Case(
+        "train --data {f}",
+        ("'alpha'", "data.missing_values"),
+        text(numbers(90, "1e20")),
+    ),
+    "marked cells": Case(
+        "train --data {f} --set data.missing_values=[1.5]",
+        ("'alpha'", "empty cell", "row 1"),
+        text(numbers(50, "1.5")),
+    ),
+    "Git LFS pointer": Case(
+        "train --data {f}",
+        ("x.npy", "Git LFS"),
+        text("version https://git-lfs.github.com/spec/v1\n"),
+        "x.npy",
+    ),
+    "npy of objects": Case(
+        "train --data {f}",
+        ("x.npy", "Python objects"),
+        lambda path: np.save(path, np.array([{"a": 1}], dtype=object)),
+        "x.npy",
+    ),
+    "picture with nan": Case(
+        "train --data {f}",
+        ("p.tif", "pixel (0, 0) holds nan"),
+        lambda path: Image.fromarray(np.full((9, 9), np.nan, np.float32)).save(path),
+        "p.tif",
+    ),
     "no numeric column": Case("train --data {f}", ("no numeric column", "a, b"), text("a,b\nx,y\nz,w\n")),
     "text in a column": Case("train --data {f}", ("'alpha'", "'oops'", "row 1"), text(numbers(50, "oops"))),
     "text in a named column": Case(

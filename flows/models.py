@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,13 +16,14 @@ from jko.data_section import Data
 from jko.errors import InputError
 from jko.sampling import draw
 from jko.seeds import counter_seed
+from tasks.adapters.durable import replacing
 from tasks.adapters.layout import Layout
+from tasks.adapters.output import csv_text
 from tasks.adapters.plan import read_manifest, stored_config
 from tasks.adapters.store import DataFacts, read_facts, read_some
 from tasks.adapters.weights import load_chain
 from tasks.datasets.context import asked_columns, context_of, context_table, given_context
 from tasks.datasets.laws import start_of
-from tasks.datasets.names import is_formula, shown
 from tasks.datasets.prepare import dequantise
 from tasks.datasets.table import Array, Table
 
@@ -57,7 +59,6 @@ def draw_samples(layout: Layout, rows: int, seed: int, output: Path, *, given: S
     """
     check_output(output)
     config, chain, facts = open_chain(layout)
-    check_columns((*facts.columns, *facts.context_columns), output)
     law = start_of(config)
     context = sampled_contexts(layout, facts, rows, seed, given=given)
     if law is not None:
@@ -143,36 +144,40 @@ def check_output(path: Path) -> None:
         raise InputError(
             f"-o {path}: files of kind {path.suffix!r} are not written; allowed: {', '.join(WRITERS)}"
         )
+    try:
+        check_place(path)
+    except OSError as error:
+        raise InputError(f"-o {path}: cannot be written ({error.strerror})") from None
+
+
+def check_place(path: Path) -> None:
+    """Refuse a place where no file can be made.
+
+    Raises:
+        InputError: a folder or a device is there, or there is no folder to write in.
+        OSError: the path is none for the file system.
+    """
+    folder = path.absolute().parent
     if path.is_dir():
         raise InputError(f"-o {path}: this is a folder; name a file")
-    if not path.absolute().parent.is_dir():
-        raise InputError(f"-o {path}: the folder {path.absolute().parent} does not exist")
-
-
-def check_columns(names: Sequence[str], path: Path) -> None:
-    """Refuse a CSV whose header a spreadsheet would run."""
-    bad = [name for name in names if is_formula(name)]
-    if bad and path.suffix.lower() == ".csv":
-        raise InputError(
-            f"-o {path}: the column name {shown(bad[0])} begins with {bad[0][0]!r}, which a "
-            "spreadsheet runs as a "
-            "formula; write a .npy or .parquet"
-        )
+    if path.exists() and not path.is_file():
+        raise InputError(f"-o {path}: this is no ordinary file; name another one")
+    if not folder.is_dir():
+        raise InputError(f"-o {path}: the folder {folder} does not exist")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"-o {path}: the folder {folder} may not be written")
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table under a temporary name and rename it."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    """Write a table in one step; in a CSV no name begins as a formula of a spreadsheet does."""
+    kind = path.suffix.lower()
     try:
-        with temporary.open("wb") as stream:
-            if path.suffix.lower() == ".csv":
-                frame.to_csv(stream, index=False)
-            elif path.suffix.lower() == ".npy":
+        with replacing(path) as stream:
+            if kind == ".csv":
+                stream.write(csv_text(frame).encode())
+            elif kind == ".npy":
                 np.save(stream, frame.to_numpy(), allow_pickle=False)
             else:
                 frame.to_parquet(stream, index=False)
-        temporary.replace(path)
     except OSError as error:
         raise InputError(f"-o {path}: cannot be written ({error.strerror})") from None
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from jko.context import joined, state_of
 from jko.correction import Correction
-from jko.errors import InputError
+from jko.errors import InputError, NumericalError
 from jko.invertible import InvertibleBlock, Pushed
 from jko.objective import potential
 from jko.row_seeds import ProbeSource, RowSeeds, probe_source
@@ -127,13 +127,24 @@ class Chain(nn.Module):
         return Pushed(y, log_det, variance.sqrt())
 
     @torch.no_grad()
-    def inverse(self, z: Tensor, *, batch: int = 4096) -> Tensor:
-        """Reference → data, deterministic: x in data units for z, shapes (rows, d + c)."""
+    def inverse(self, z: Tensor, *, batch: int = 4096, finite: bool = True) -> Tensor:
+        """Reference → data, deterministic: x in data units for z, shapes (rows, d + c).
+
+        Args:
+            z: rows of the reference.
+            batch: rows at a time.
+            finite: whether rows that get values that are not finite are an error, or are left so.
+
+        Raises:
+            NumericalError: some do; with the block.
+        """
         parts = []
         for rows in z.to(device=self.shift.device, dtype=self.dtype).split(batch):
             y = rows
-            for block in reversed(list(self)):
+            for k, block in reversed(list(enumerate(self, start=1))):
                 y = block.pull_back(y)
+                if finite:
+                    _check_rows(y, k)
             parts.append(y * self.scale + self.shift)
         return torch.cat(parts)
 
@@ -197,6 +208,16 @@ class Chain(nn.Module):
                 f"{self.context} more"
             )
         return found
+
+
+def _check_rows(y: Tensor, k: int) -> None:
+    bad = int((~y.isfinite()).any(1).sum())
+    if bad:
+        raise NumericalError(
+            f"pulling rows back through it gives values that are not finite in {bad} of {len(y)} rows",
+            block=k,
+            remedy="train it again with a smaller step size or more solver.steps",
+        )
 
 
 @torch.no_grad()

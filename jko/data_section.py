@@ -61,7 +61,7 @@ class Augment(Section):
     """
 
     copies: Annotated[int, Strict(), Field(ge=1, le=10_000)] = 1
-    most_rows: Annotated[int, Strict(), Field(ge=1)] = 100_000_000
+    most_rows: Annotated[int, Strict(), Field(ge=1, le=1_000_000_000)] = 100_000_000
     width: Annotated[float, Field(ge=0, le=10)] = 0.0
     neighbours: Annotated[int, Strict(), Field(ge=1, le=1000)] = 10
 

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from jko.display import with_error
 from tasks.compare.comparison import CURVES, Comparison, Pair, Subject
 from tasks.report.drawing import (
     ACCENT,
@@ -88,7 +89,7 @@ def _histogram(axes: Axes, pair: Pair, shade: str) -> None:
     mean, se = pair.paired.difference, pair.paired.se
     axes.axvline(mean, color=shade, lw=1.5)
     axes.axvspan(mean - 2 * se, mean + 2 * se, color=shade, alpha=0.25, lw=0)
-    axes.set_title(f"{pair.label}: {mean:+.4f} ± {se:.2g} nats", fontsize=9.5)
+    axes.set_title(f"{pair.label}: {with_error(mean, se, '+.4f', '.2g')} nats", fontsize=9.5)
     axes.set_xlabel(f"log p of {pair.baseline} − log p of {pair.label}, a test row each")
     axes.set_yticks([])
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from jko.data_section import Data
 from jko.errors import InputError
+from tasks.adapters.output import unguarded
 from tasks.datasets.context import with_columns
 from tasks.datasets.csv_table import read_csv
 from tasks.datasets.dialect import refuse_other_kinds
@@ -83,6 +84,9 @@ def read_frame(path: Path, settings: Data) -> tuple[pd.DataFrame, tuple[str, ...
     refuse_other_kinds(path)
     if kind == ".csv":
         frame, notes = read_csv(path, settings)
+        names = [unguarded(str(name)) for name in frame.columns]
+        if len(set(names)) == len(names):
+            frame.columns = pd.Index(names)
     else:
         values, notes = read_npy(path), ()
         frame = pd.DataFrame(values, columns=[f"x{i}" for i in range(values.shape[1])])

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from jko.display import figure as text_of
 from jko.rows import at_most
 from tasks.datasets.context import by_class
 from tasks.report.content import Array, Content
@@ -207,7 +208,7 @@ def _round_trip(axes: Axes, content: Content) -> None:
         label="block",
     )
     whole = content.figures["inversion_error_chain"]
-    axes.axhline(whole, ls="--", color=MODEL, label=f"whole chain {whole:.1e}")
+    axes.axhline(whole, ls="--", color=MODEL, label=f"whole chain {text_of(whole, '.1e')}")
     axes.set(title="round trip √E|T⁻¹Tx − x|²", ylabel="standardised units")
     axes.legend(fontsize=8)
 

@@ -18,7 +18,7 @@ class Case:
     """A command with bad input.
 
     Args:
-        words: the command; ``{f}`` stands for the file.
+        words: the command; ``{f}`` stands for the file, ``|`` for a blank in a word.
         says: parts the sentence must hold.
         make: writes the file.
     """
@@ -43,6 +43,25 @@ def numbers(rows: int, first: str = "") -> str:
 
 def white(path: Path) -> None:
     Image.fromarray(np.full((20, 20), 255, np.uint8)).save(path)
+
+
+def bomb() -> str:
+    """YAML of 200 letters that stands for ten to the ninth numbers."""
+    names = "abcdefghi"
+    lists = ["&a|[1,1,1,1,1,1,1,1,1,1]"]
+    lists += [
+        f"&{new}|[{','.join(f'*{old}' for _ in range(10))}]"
+        for old, new in zip(names, names[1:], strict=False)
+    ]
+    return f"[{','.join(lists)}]"
+
+
+#: settings of training for a grid of 10^6 cells
+TEN = ("iterations", "flow_matching_iterations", "batch_size", "validate_every", "validation_rows", "jitter")
+
+
+def ten() -> str:
+    return ",".join(map(str, range(2, 12)))
 
 
 CASES = {
@@ -147,6 +166,43 @@ CASES = {
         "train --preset smoke --chain other", ("other", "not a chain's folder", "precious.txt")
     ),
     "chain of another format": Case("resume old", ("old/chain.json", "format 7", "reads format 1")),
+    "a tag of YAML": Case("train --preset smoke --set data.rows=!!float|x", ("data.rows", "tag")),
+    "a tag in a list": Case("train --preset smoke --set steps.sizes=[!!python/name:os.system|1]", ("tag",)),
+    "lists without end": Case(f"train --preset smoke --set steps.sizes={'[' * 100_000}", ("not readable",)),
+    "lists in lists": Case(f"train --preset smoke --set steps.sizes={'[' * 50}{']' * 50}", ("levels deep",)),
+    "a list that holds itself": Case("train --preset smoke --set steps.sizes=&a|[*a]", ("levels deep",)),
+    "aliases that grow": Case(
+        "train --preset smoke --set steps.sizes=" + bomb(), ("steps.sizes", "more than 100000 values")
+    ),
+    "a date": Case("train --preset smoke --set data.columns=[2024-01-01]", ("date", "quotes")),
+    "a strange key": Case("train --preset smoke --set network={[1]:|2}", ("network",)),
+    "a seed of 23 digits": Case(f"train --preset smoke --set seed={'9' * 23}", ("seed", "9" * 23)),
+    "a seed of 5000 digits": Case(f"train --preset smoke --set seed={'9' * 5000}", ("seed", "not readable")),
+    "a number of 400 digits": Case(f"train --preset smoke --set steps.first={'9' * 400}", ("steps.first",)),
+    "a key of 5000 letters": Case(f"train --preset smoke --set {'a.' * 5000}b=1", ("no key is so long",)),
+    "nul in a name": Case('train --preset smoke --set data.file="x\\0"', ("no name can have",)),
+    "grid with a tag": Case("sweep s --preset smoke --grid steps.count=!!int|1", ("--grid", "not readable")),
+    "grid without end": Case(f"sweep s --preset smoke --grid steps.sizes={'[' * 5000}", ("--grid",)),
+    "too many cells": Case(
+        "sweep s --preset smoke " + " ".join(f"--grid training.{key}={ten()}" for key in TEN),
+        ("1000000 combinations", "at most 100000"),
+    ),
+    "endless range": Case("sweep s --random steps.first=1:1e999 --draws 2", ("--random", "finite")),
+    "seeds of 5000 digits": Case(f"sweep s --seeds {'9' * 5000}", ("--seeds", "whole numbers")),
+    "wait for nan": Case("resume c --wait nan", ("--wait", "nan")),
+    "wait for ever": Case("resume c --wait inf", ("--wait", "inf")),
+    "wait backwards": Case("resume c --wait -1", ("--wait", "-1")),
+    "extend by 10^9": Case("resume c --extend 1000000000", ("--extend", "1000000000")),
+    "from block 0": Case("resume c --from-block 0", ("--from-block", "0")),
+    "10^12 samples": Case("sample c -n 1000000000000 -o s.csv", ("-n", "1000000000000")),
+    "1e12 samples": Case("sample c -n 1e12 -o s.csv", ("-n", "1e12")),
+    "samples of a huge seed": Case(f"sample c -n 1 --seed {'9' * 23} -o s.csv", ("--seed", "9" * 23)),
+    "samples of a negative seed": Case("sample c -n 1 --seed -1 -o s.csv", ("--seed", "-1")),
+    "sweep of a huge seed": Case(f"sweep s --sweep-seed {'9' * 23}", ("--sweep-seed",)),
+    "a list of 10^23 runs": Case(f"runs --limit {'9' * 23}", ("--limit",)),
+    "steps to nan": Case("steps --preset smoke --tolerance nan", ("--tolerance", "nan")),
+    "steps to infinity": Case("steps --preset smoke --maximum inf", ("--maximum", "inf")),
+    "plan of nothing longer": Case("plan --extend 2", ("--extend 2", "jko plan DIR")),
     "split that leaves nothing": Case(
         "train --preset smoke --set data.split.test=0.9", ("data.split.test", "0.9")
     ),
@@ -163,7 +219,10 @@ def test_bad_input(
         (project / folder).mkdir()
         (project / folder / inside).write_text(content)
     before = sorted(project.rglob("*"))
-    monkeypatch.setattr("sys.argv", ["jko", *case.words.replace("{f}", file.name).split()])
+    monkeypatch.setattr(
+        "sys.argv",
+        ["jko", *(word.replace("|", " ") for word in case.words.replace("{f}", file.name).split())],
+    )
     with pytest.raises(SystemExit) as stop:
         main()
     said = capsys.readouterr().err.strip().splitlines()

@@ -6,8 +6,6 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from jko.display import figure, pair_of
 from jko.figures import bound_of, epsilon
 from jko.schedule import shown, stored
@@ -16,13 +14,14 @@ from tasks.adapters.damage import damaged_places
 from tasks.adapters.layout import Layout, name_of
 from tasks.adapters.plan import block_figures, chain_digest, read_manifest, stored_config
 from tasks.adapters.sealed import read_json
+from tasks.adapters.terminal import say
 from tasks.headline import stored_headline
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
     from flows.session import Finished, Job
+    from tasks.adapters.screen import Screen
 
 
 def chain_status(layout: Layout) -> dict[str, Any]:
@@ -86,10 +85,11 @@ def block_status(layout: Layout, k: int, fingerprint: str, step_size: float) -> 
 
 def status_table(layout: Layout, found: dict[str, Any]) -> None:
     """Print a chain's status for people."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    from tasks.adapters.screen import screen
+
+    console = screen()
     table = Table(title=f"{layout.chain}: {found['state']}", title_justify="left")
     for name in (
         "block",
@@ -143,11 +143,12 @@ def why_missing(blocks: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def result_table(job: Job, finished: Finished) -> None:
     """Print the short table that ends a run, the report and the next commands."""
-    from rich.console import Console
     from rich.table import Table
 
+    from tasks.adapters.screen import screen
+
     figures = finished.metrics
-    console = Console(highlight=False)
+    console = screen()
     if "target/log_z" in figures:
         console.print(target_table(figures))
         _show_next(console, job, finished)
@@ -193,7 +194,7 @@ def _with_se(figures: Mapping[str, Any], name: str, form: str) -> str:
     return pair_of(figures, f"target/{name}", form, ".1g")
 
 
-def _show_next(console: Console, job: Job, finished: Finished) -> None:
+def _show_next(console: Screen, job: Job, finished: Finished) -> None:
     """Round trip, digest, report and the commands to try."""
     figures = finished.metrics
     console.print(
@@ -203,7 +204,7 @@ def _show_next(console: Console, job: Job, finished: Finished) -> None:
     console.print(f"digest {finished.digest[:16]}")
     console.print(f"report {finished.report}")
     chain = shlex.quote(str(job.layout.chain))
-    click.echo("\ntry next:")
-    click.echo(f"  jko status {chain}")
-    click.echo(f"  jko sample {chain} -n 1000 -o samples.csv")
-    click.echo(f"  jko score {chain} FILE.csv -o scores.csv")
+    say("\ntry next:")
+    say(f"  jko status {chain}")
+    say(f"  jko sample {chain} -n 1000 -o samples.csv")
+    say(f"  jko score {chain} FILE.csv -o scores.csv")

@@ -8,10 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import click
-
 from flows.sweep_plan import survey
 from jko.display import figure, finite, with_error
+from tasks.adapters.terminal import say
 from tasks.sweep.cells import Sweep
 from tasks.sweep.results import Results, results, several_seeds, write_tables
 
@@ -34,14 +33,12 @@ def show_sweep(sweep: Sweep, root: Path, failures: Mapping[str, str], *, as_json
     paths = [*write_tables(sweep, found), write_picture(sweep, found)]
     if as_json:
         files = [str(path) for path in paths]
-        click.echo(
-            json.dumps({"name": sweep.name, "by": sweep.by, **asdict(found), "files": files}, indent=1)
-        )
+        say(json.dumps({"name": sweep.name, "by": sweep.by, **asdict(found), "files": files}, indent=1))
         return
     print_cells(sweep, found)
     if several_seeds(sweep) and found.settings:
         print_settings(sweep, found)
-    click.echo("\n".join(str(path) for path in paths))
+    say("\n".join(str(path) for path in paths))
 
 
 def states(sweep: Sweep, root: Path, failures: Mapping[str, str]) -> dict[str, tuple[str, str]]:
@@ -74,7 +71,7 @@ def print_cells(sweep: Sweep, found: Results) -> None:
     for row in found.cells:
         whys.setdefault(row["why"], []).append(row["cell"])
     for why in [why for why in whys if why]:
-        click.echo(f"{', '.join(whys[why])}: {why}")
+        say(f"{', '.join(whys[why])}: {why}")
 
 
 def print_settings(sweep: Sweep, found: Results) -> None:
@@ -92,10 +89,9 @@ def print_settings(sweep: Sweep, found: Results) -> None:
 
 def console() -> Any:
     """Where tables go; wide where nobody's terminal sets the width."""
-    from rich.console import Console
+    from tasks.adapters.screen import screen
 
-    found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=WIDTH)
+    return screen(width=WIDTH)
 
 
 def plain_table(title: str, names: list[str]) -> Any:

@@ -20,6 +20,7 @@ from jko.corrected import corrected, drawn_before, followed
 from jko.densities import Density, Estimate
 from jko.errors import NumericalError
 from jko.importance import ImportanceReport, energy_distance, importance_report, systematic_resample
+from jko.row_seeds import RowSeeds
 from jko.seeds import counter_seed, generator
 from jko.targets import Target
 
@@ -111,7 +112,9 @@ def mass_error(chain: Chain) -> float:
     return math.hypot(*(one.acceptance_se for one in chain.corrections if one))
 
 
-def log_density(chain: Chain, start: Density, y: Tensor, *, seed: int = 0) -> tuple[Tensor, Tensor]:
+def log_density(
+    chain: Chain, start: Density, y: Tensor, *, seed: int | RowSeeds = 0
+) -> tuple[Tensor, Tensor]:
     """The log-density log p_N at given rows, nats, and its standard error; shape (rows, d) to (rows,).
 
     Back through all blocks, and forward again with the factors of the corrections.

@@ -46,7 +46,7 @@ class Steps(Section):
     first: Positive = 0.5
     ratio: Positive = 1.2
     max: Positive = 5.0
-    sizes: tuple[Positive, ...] | None = None
+    sizes: Annotated[tuple[Positive, ...], Field(max_length=1000)] | None = None
     free: Switch = "off"
 
     @model_validator(mode="after")
@@ -80,7 +80,7 @@ class Steps(Section):
         return (*sizes, math.inf) if self.free == "on" else sizes
 
 
-Scales = Positive | Annotated[tuple[Positive, ...], Field(min_length=1)]
+Scales = Positive | Annotated[tuple[Positive, ...], Field(min_length=1, max_length=4096)]
 
 
 class Network(Section):
@@ -96,7 +96,7 @@ class Network(Section):
     unit: one number, or several that the frequencies take in turn, for structure of several widths.
     """
 
-    hidden: Annotated[tuple[Width, ...], Field(min_length=1)] = (128, 128)
+    hidden: Annotated[tuple[Width, ...], Field(min_length=1, max_length=100)] = (128, 128)
     activation: Literal["silu", "softplus", "tanh"] = "silu"
     fourier: Annotated[int, Strict(), Field(ge=0, le=4096)] = 0
     fourier_scale: Scales = 3.0
@@ -149,8 +149,8 @@ class Training(Section):
     weight_decay: NonNegative = 0.0
     clip: Positive = 5.0
     jitter: NonNegative = 0.0
-    validate_every: Annotated[int, Strict(), Field(ge=1)] = 100
-    validation_rows: Annotated[int, Strict(), Field(ge=2)] = 4000
+    validate_every: Annotated[int, Strict(), Field(ge=1, le=100_000_000)] = 100
+    validation_rows: Annotated[int, Strict(), Field(ge=2, le=100_000_000)] = 4000
     solver_steps: Annotated[int, Strict(), Field(ge=1, le=1000)] | None = None
 
 
@@ -172,8 +172,8 @@ class BlockOverride(Section):
     weight_decay: NonNegative | None = None
     clip: Positive | None = None
     jitter: NonNegative | None = None
-    validate_every: Annotated[int, Strict(), Field(ge=1)] | None = None
-    validation_rows: Annotated[int, Strict(), Field(ge=2)] | None = None
+    validate_every: Annotated[int, Strict(), Field(ge=1, le=100_000_000)] | None = None
+    validation_rows: Annotated[int, Strict(), Field(ge=2, le=100_000_000)] | None = None
     solver_steps: Annotated[int, Strict(), Field(ge=1, le=1000)] | None = None
 
 
@@ -236,10 +236,10 @@ class Measure(Section):
     """
 
     inversion_limit: Positive = 0.05
-    rows: Annotated[int, Strict(), Field(ge=2)] = 5000
+    rows: Annotated[int, Strict(), Field(ge=2, le=100_000_000)] = 5000
     critic_centres: Annotated[int, Strict(), Field(ge=0, le=1000)] = 30
     pairing: Literal["block", "emd", "affine"] = "block"
-    reference_rows: Annotated[int, Strict(), Field(ge=2)] = 500
+    reference_rows: Annotated[int, Strict(), Field(ge=2, le=100_000_000)] = 500
     density: Annotated[Literal["auto", "off"], BeforeValidator(switch)] = "auto"
 
 
@@ -262,14 +262,18 @@ class Start(Section):
     identity. Blocks beyond the list start as ``training.warm_start`` says.
     """
 
-    weights: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...] | None = None
+    weights: (
+        Annotated[tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...], Field(max_length=1000)] | None
+    ) = None
 
 
 class Evaluation(Section):
     """What is drawn and compared once the chain is complete."""
 
     samples: Annotated[int, Strict(), Field(ge=10, le=10_000_000)] = 1000
-    mixture_components: tuple[Annotated[int, Strict(), Field(ge=1)], ...] = (1, 2, 5, 10, 20)
+    mixture_components: Annotated[
+        tuple[Annotated[int, Strict(), Field(ge=1, le=1000)], ...], Field(max_length=100)
+    ] = (1, 2, 5, 10, 20)
 
 
 class Runtime(Section):
@@ -280,6 +284,6 @@ class Runtime(Section):
     """
 
     threads: Annotated[int, Strict(), Field(ge=1, le=1024)] = 1
-    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")] = "cpu"
+    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d{1,3})?)$")] = "cpu"
     dtype: Literal["float32", "float64"] = "float32"
     checkpoint_seconds: NonNegative = 30.0

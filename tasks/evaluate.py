@@ -44,6 +44,8 @@ CONTEXT = "generated_context"
 NOT_COPIED = dict.fromkeys(("nearest_training_row", "copied_share", "copied_share_se", "copied_share_test"))
 #: rows kept of the generated and of the test rows, to be shown beside those of other chains
 SHOWN_ROWS = 1000
+#: numbers that float32 holds with room to spare
+LARGEST_SHOWN, SMALLEST_SHOWN = 1e30, 1e-30
 
 
 @task(name="evaluate", **DURABLE)
@@ -191,10 +193,15 @@ def drawn_towards(config: Config, chain: Chain, law: Density) -> tuple[NDArray[A
 
 
 def shown_rows(parts: Mapping[str, NDArray[Any]]) -> pd.DataFrame:
-    """Some rows of each part as one table: ``part`` and float32 ``x0`` … in the order of columns."""
+    """Some rows of each part as one table: ``part`` and ``x0`` … in the order of columns.
+
+    In float32, where that holds the numbers.
+    """
+    largest = max(float(np.abs(rows).max(initial=0)) for rows in parts.values())
+    kind = np.float32 if SMALLEST_SHOWN < largest < LARGEST_SHOWN else np.float64
     frames = []
     for name, rows in parts.items():
-        frame = pd.DataFrame(at_most(rows, SHOWN_ROWS).astype(np.float32)).add_prefix("x")
+        frame = pd.DataFrame(at_most(rows, SHOWN_ROWS).astype(kind)).add_prefix("x")
         frames.append(frame.assign(part=name))
     return pd.concat(frames, ignore_index=True)
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
@@ -17,6 +16,7 @@ from jko.figures import epsilon
 from jko.fit import FitRecord, Phase
 from jko.schedule import shown
 from jko.status import Status
+from tasks.adapters.screen import Screen, screen
 
 #: how many flow-matching iterations one JKO iteration is taken to cost before it is measured
 ASSUMED_COST = 10.0
@@ -78,12 +78,13 @@ class Progress:
         quiet: show nothing.
     """
 
-    def __init__(self, console: Console | None = None, *, quiet: bool = False) -> None:
-        self.console = console or Console(stderr=True, quiet=quiet, highlight=False)
+    def __init__(self, console: Screen | None = None, *, quiet: bool = False) -> None:
+        self.console = console or screen(err=True, quiet=quiet)
         self.live = self.console.is_terminal and not quiet
         self.bars = Bars(
-            TextColumn("[bold]block {task.fields[block]}"), BarColumn(bar_width=24), MofNCompleteColumn(),
-            TextColumn("{task.fields[said]}"), console=self.console, transient=True,
+            TextColumn("block {task.fields[block]}", style="bold", markup=False),
+            BarColumn(bar_width=24), MofNCompleteColumn(),
+            TextColumn("{task.fields[said]}", markup=False), console=self.console, transient=True,
         )  # fmt: skip
         self.pace = Pace()
         self.listeners: list[Listener] = []
@@ -106,7 +107,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         """One line that stays."""
-        self.console.print(text, soft_wrap=True)
+        self.console.print(text, soft_wrap=True, markup=False)
 
     def start_chain(self, potential: float, constant: float) -> None:
         """The chain begins: NLL of the standardised data under the reference, nats.

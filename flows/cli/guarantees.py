@@ -8,12 +8,15 @@ from typing import Any
 
 import click
 
+from flows.cli.kinds import PLACE
+from flows.places import chain_at
 from flows.settings import project_root
 from jko.display import figure, pair_of
 from jko.schedule import shown
 from jko.status import LEGEND, Status
 from tasks.adapters.layout import Layout
 from tasks.adapters.manifest import read_manifest
+from tasks.adapters.terminal import say
 
 COLUMNS = (
     "block", "γ", "ε² ± SE", "by", "κ", "sym ∇T ≻ 0", "movement", "KL drop", "KL ≤ (A)", "(B)", "(C)",
@@ -22,7 +25,7 @@ COLUMNS = (
 
 
 @click.command()
-@click.argument("chain", type=click.Path(path_type=Path), metavar="DIR")
+@click.argument("chain", type=PLACE, metavar="DIR")
 @click.option(
     "--pairing", type=click.Choice(["block", "emd", "affine"]), help="Of ε; default: the chain's setting."
 )
@@ -31,17 +34,18 @@ def certify(chain: Path, pairing: str | None, as_json: bool) -> None:
     """Show what the chain in DIR guarantees, under which assumptions, and what was only estimated."""
     from flows.certify import certificate_of
 
-    layout = Layout.of(chain, project_root())
+    layout = chain_at(chain, project_root())
     found = certificate_of(layout, pairing)
-    click.echo(json.dumps(found, indent=1)) if as_json else show(layout, found)
+    say(json.dumps(found, indent=1)) if as_json else show(layout, found)
 
 
 def show(layout: Layout, found: dict[str, Any]) -> None:
     """Print a certificate for people."""
-    from rich.console import Console
     from rich.table import Table
 
-    console, whole = Console(highlight=False), found["chain"]
+    from tasks.adapters.screen import screen
+
+    console, whole = screen(), found["chain"]
     count = len((read_manifest(layout) or {})["fingerprints"]) - 1
     part = "" if whole["steps"] == count else f" of {count}"
     blocks = Table(title=f"{layout.chain}: {whole['steps']}{part} blocks", title_justify="left")

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from jko.display import DASH, figure, finite, with_error
 from tasks.adapters.commit import write_bytes, write_text
+from tasks.adapters.output import csv_text
 from tasks.compare import pictures
 from tasks.compare.comparison import RULE, Comparison
 from tasks.compare.gate import Outcome
@@ -25,7 +26,7 @@ def write_results(comparison: Comparison, outcomes: Sequence[Outcome], folder: P
     table = comparison.long()
     stream = io.BytesIO()
     table.to_parquet(stream, index=False)
-    write_text(folder / CSV, table.to_csv(index=False))
+    write_text(folder / CSV, csv_text(table))
     write_bytes(folder / PARQUET, stream.getvalue())
     write_text(folder / PAGE, render(comparison, outcomes))
     return [folder / name for name in (PAGE, CSV, PARQUET)]

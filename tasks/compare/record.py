@@ -31,7 +31,7 @@ from tasks.adapters.plan import (
     read_manifest,
     stored_config,
 )
-from tasks.adapters.sealed import read_json, read_sealed, write_json
+from tasks.adapters.sealed import read_json, read_lines, read_sealed, write_json
 from tasks.headline import chain_headline, headline, step_headline
 
 if TYPE_CHECKING:
@@ -177,13 +177,12 @@ def read_record(folder: Path) -> Record | None:
     if not isinstance(about, dict):
         return None
     held = {name: folder / name for name in about.pop("holds")}
-    events = held[EVENTS].read_text().splitlines() if EVENTS in held else []
     return Record(
         about,
         measures=read_json(held[MEASURES]) if MEASURES in held else [],
         figures=read_json(held[FIGURES]) if FIGURES in held else None,
         certificate=read_json(held[CERTIFICATE]) if CERTIFICATE in held else None,
-        events=[json.loads(line) for line in events],
+        events=read_lines(held[EVENTS]) if EVENTS in held else [],
         test_rows=read_table(held[TEST_ROWS]) if TEST_ROWS in held else None,
         sample_rows=read_table(held[SAMPLE_ROWS]) if SAMPLE_ROWS in held else None,
     )

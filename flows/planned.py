@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
+from flows.session import Job
 from jko.config import Config
 from jko.schedule import shown, stored
-from tasks.adapters.commit import SAMPLES, read_commit, read_json
+from tasks.adapters.commit import SAMPLES
+from tasks.adapters.damage import damaged_in, is_whole
 from tasks.adapters.layout import Layout
+from tasks.adapters.manifest import known_manifest
 from tasks.adapters.plan import (
     BlockPlan,
     certificate_fingerprint,
@@ -17,42 +19,63 @@ from tasks.adapters.plan import (
     evaluation_fingerprint,
     make_plan,
     planned,
-    read_manifest,
     stored_figures,
 )  # fmt: skip
+from tasks.adapters.sealed import is_damaged, read_sealed
 
 
-def planned_work(config: Config, layout: Layout, root: Path) -> dict[str, Any]:
-    """What ``jko train`` would do under these settings; nothing is written or trained.
+def planned_work(job: Job) -> dict[str, Any]:
+    """What a job would do; nothing is written or trained.
 
     Args:
-        config: the settings wanted.
-        layout: the chain.
-        root: the project's folder.
+        job: the chain, its settings and the parts asked for.
 
     Returns:
         ``{"chain", "data_digest", "complete", "stopped", "digest", "blocks", "then"}``; a block is
-        ``{"index", "step_size", "fingerprint", "action": "done" | "train" | "retrain", "reason",
-        "measured", "samples", "checkpoint"}``, where index 0 is the data and ``checkpoint`` the iteration
-        training goes on from, and ``then`` lists certificate, evaluation
+        ``{"index", "step_size", "fingerprint", "action": "done" | "train" | "retrain" | "take" | "later",
+        "reason", "measured", "samples", "checkpoint"}``, where index 0 is the data and ``checkpoint`` the
+        iteration training goes on from, and ``then`` lists certificate, evaluation
         and report as ``{"stage", "action": "done" | "make", "reason"}``.
     """
+    config, layout = job.config, job.layout
     plan = make_plan(config, layout, verify=True)
-    before = read_manifest(layout) or {"fingerprints": []}
+    before = known_manifest(layout) or {"fingerprints": []}
     chain: tuple[str, ...] = ()
     if plan.data_digest is not None:
         chain, _ = planned(config, layout, plan.data_digest)
     blocks = [described(config, layout, chain, block, before["fingerprints"]) for block in plan.blocks]
-    digest = chain_digest(layout, chain) if chain else None
+    in_parts(job, blocks)
+    complete = all(block["action"] == "done" for block in blocks)
+    digest = chain_digest(layout, chain) if chain and complete else None
     return {
         "chain": str(layout.chain),
         "data_digest": plan.data_digest,
-        "complete": plan.complete,
+        "complete": complete,
         "stopped": plan.stopped,
-        "digest": digest if plan.complete else None,
+        "digest": digest,
         "blocks": blocks,
-        "then": later_stages(config, layout, digest if plan.complete else None),
+        "then": later_stages(config, layout, digest),
     }
+
+
+def in_parts(job: Job, blocks: list[dict[str, Any]]) -> None:
+    """Put into a plan's blocks what ``--from``, ``--from-block`` and ``--stop-after`` change of them."""
+    if job.source is not None:
+        from tasks.adapters.partial import blocks_to_take
+
+        chain, found = blocks_to_take(job.config, job.layout, job.source)
+        for block in blocks:
+            block["fingerprint"] = chain[block["index"]]
+            if block["index"] in found:
+                block.update(action="take", reason=f"as in {job.source.chain}", samples=True)
+            elif block["action"] == "train":
+                block["reason"] = "not trained yet"
+    for block in blocks:
+        k, done = block["index"], block["action"] in ("done", "take")
+        if job.from_block is not None and k >= job.from_block and done:
+            block.update(action="retrain", reason=f"asked for by --from-block {job.from_block}")
+        if job.stop_after is not None and k > job.stop_after and block["action"] != "done":
+            block.update(action="later", reason=f"follows --stop-after {job.stop_after}", checkpoint=None)
 
 
 def described(
@@ -88,33 +111,42 @@ def later_stages(config: Config, layout: Layout, digest: str | None) -> list[dic
             {"stage": stage, "action": "make", "reason": "follows the last block"}
             for stage in ("certificate", "evaluation", "report")
         ]
-    certificate = read_json(layout.certificate) or {}
-    evaluation, report = read_commit(layout.evaluation), read_commit(layout.report)
-    current = {
-        "certificate": certificate.get("identity") == certificate_fingerprint(config, digest),
-        "evaluation": evaluation is not None
-        and evaluation.fingerprint == evaluation_fingerprint(config, digest),
+    damaged = {
+        "certificate": is_damaged(layout.certificate),
+        "evaluation": any(damaged_in(layout.evaluation)),
+        "report": any(damaged_in(layout.report)),
     }
-    current["report"] = report is not None and all(current.values())
-    missing = {"certificate": not certificate, "evaluation": evaluation is None, "report": report is None}
+    known = read_sealed(layout.certificate, certificate_fingerprint(config, digest))
+    current = {
+        "certificate": known is not None,
+        "evaluation": is_whole(layout.evaluation, evaluation_fingerprint(config, digest)),
+    }
+    current["report"] = layout.report.is_dir() and not damaged["report"] and all(current.values())
+    places = {"certificate": layout.certificate, "evaluation": layout.evaluation, "report": layout.report}
+    reasons = {
+        stage: "its stored files are damaged" if damaged[stage]
+        else "made for other blocks or settings" if place.exists() else "not made yet"
+        for stage, place in places.items()
+    }  # fmt: skip
     return [
-        {"stage": stage, "action": "done", "reason": ""}
-        if holds
-        else {"stage": stage, "action": "make",
-              "reason": "not made yet" if missing[stage] else "made for other blocks or settings"}
+        {"stage": stage, "action": "done" if holds else "make", "reason": "" if holds else reasons[stage]}
         for stage, holds in current.items()
-    ]  # fmt: skip
+    ]
 
 
-ACTIONS = {"done": "done", "train": "will train", "retrain": "will re-train", "make": "will be made"}
+ACTIONS = {
+    "done": "done", "train": "will train", "retrain": "will re-train", "take": "will be taken",
+    "later": "waits", "make": "will be made",
+}  # fmt: skip
 
 
 def show_plan(layout: Layout, found: dict[str, Any]) -> None:
     """Print a plan for people."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    from tasks.adapters.screen import screen
+
+    console = screen()
     table = Table(title=f"{layout.chain}", title_justify="left")
     for name, justify in (("block", "right"), ("γ", "right"), ("", "left"), ("because", "left"),
                           ("fingerprint", "left")):  # fmt: skip
@@ -122,7 +154,7 @@ def show_plan(layout: Layout, found: dict[str, Any]) -> None:
     for block in found["blocks"]:
         data = block["index"] == 0
         action = ACTIONS[block["action"]]
-        if data and block["action"] != "done":
+        if data and block["action"] == "train":
             action = "will be prepared"
         table.add_row(
             "data" if data else str(block["index"]),
@@ -132,12 +164,12 @@ def show_plan(layout: Layout, found: dict[str, Any]) -> None:
     for stage in found["then"]:
         table.add_row(stage["stage"], "", ACTIONS[stage["action"]], stage["reason"], "")
     console.print(table)
-    train = [block for block in found["blocks"] if block["index"] and block["action"] != "done"]
+    train = [block for block in found["blocks"] if block["index"] and block["action"] in ("train", "retrain")]
     if found["stopped"]:
         console.print(f"the chain ends there: {found['stopped']}")
     if train:
         console.print(f"{len(train)} of {len(found['blocks']) - 1} blocks to train")
-    elif all(stage["action"] == "done" for stage in found["then"]):
+    elif found["digest"] and all(stage["action"] == "done" for stage in found["then"]):
         console.print(f"all blocks are done, digest {found['digest'][:16]}")
 
 

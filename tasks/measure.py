@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from prefect import task
@@ -16,16 +17,18 @@ from jko.config import Config
 from jko.densities import Estimate
 from jko.errors import NumericalError
 from jko.evidence import Evidence
+from jko.figures import BlockFigures
 from jko.guarantee import certify, certify_functional
+from jko.invertible import InvertibleBlock
 from jko.measures import EXACT_ROWS, HeldOut
 from jko.measures import measure_block as block_figures
 from jko.rows import drawn
 from jko.schedule import stored
 from jko.score import score_after
-from tasks.adapters.commit import read_json, write_json
 from tasks.adapters.device import readable_here
 from tasks.adapters.layout import Layout, name_of
-from tasks.adapters.plan import MEASURES, measured_with, stored_figures
+from tasks.adapters.plan import MEASURES, keep_figures, measured_content, measured_with, stored_figures
+from tasks.adapters.sealed import digest_of, read_sealed, write_sealed
 from tasks.adapters.store import DataFacts, read_facts, read_particles, read_samples
 from tasks.adapters.weights import load_block
 from tasks.baselines import mixture_log_density
@@ -44,7 +47,7 @@ def measure_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int
         return skipped(f"block {k} is already measured", figures)
     with threads_of(config):
         figures = measured(config, layout, chain, k)[-1]
-    write_json(layout.measures(k, chain[k]), figures)
+    keep_figures(layout, k, chain[k], figures)
     check_inversion(config, k, figures)
     return figures
 
@@ -105,9 +108,11 @@ def measure(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> d
             particles = replace(particles, log_density=log_p - particles.total_log_det)
     # the law that enters this block takes the place of p_0: its score is known at its particles
     score = None if before is None else before.to
-    figures = block_figures(
-        [block], particles, config.measure, score=score, seed=config.seed, functional=functional, index=k
-    )
+    figures = _computed(
+        [block], particles, config.measure, score=score, seed=config.seed, functional=functional, index=k,
+        unfit=unfit(config, facts),
+    )  # fmt: skip
+    check_finite(figures, k)
     found = {"step_size": stored(block.step_size), **nulled(asdict(figures))}
     return found | (correction_figures(config, layout, chain, k) if config.target.correction else {})
 
@@ -115,7 +120,7 @@ def measure(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> d
 def exact_scores(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> torch.Tensor | None:
     """∇log p_k at the first rows that are measured, where the density of the data is known.
 
-    Each block takes the scores before it one step on; they are kept in the run folder, so that a
+    Each block takes the scores before it one step on; they are kept in the run folder, sealed, so that a
     chain of any length costs the same for every block.
     """
     score = score_of(config, read_facts(layout, chain[0]))
@@ -123,9 +128,11 @@ def exact_scores(config: Config, layout: Layout, chain: tuple[str, ...], k: int)
         return None
     rows = min(config.measure.rows, EXACT_ROWS)
     path = layout.run / "scores" / f"{name_of(k, chain[k])}-{rows}-{MEASURES}.json"
-    known = read_json(path)
+    of = {"content": measured_content(layout, k, chain[k]), "rows": rows, "version": MEASURES}
+    identity = digest_of({**of, "data": config.data.model_dump(mode="json")})
+    known = read_sealed(path, identity)
     if known is not None:
-        return torch.tensor(known, dtype=torch.float64)
+        return torch.tensor(known["scores"], dtype=torch.float64)
     restore_samples(config, layout, chain, k)
     y = drawn(read_particles(layout, config, k, chain[k], "validation"), rows)
     if k == 0:
@@ -135,7 +142,7 @@ def exact_scores(config: Config, layout: Layout, chain: tuple[str, ...], k: int)
         assert before is not None  # the law is known
         block = load_block(layout, config, k, chain[k], y.shape[1])
         found = score_after([block], y, before.to)
-    write_json(path, found.tolist())
+    write_sealed(path, {"scores": found.tolist()}, identity)
     return found.cpu()
 
 
@@ -171,6 +178,40 @@ def nulled(figures: Mapping[str, Any]) -> dict[str, Any]:
         key: None if isinstance(value, float) and not math.isfinite(value) else value
         for key, value in figures.items()
     }
+
+
+def _computed(blocks: Sequence[InvertibleBlock], *rows: Any, index: int, **known: Any) -> BlockFigures:
+    """:func:`jko.measures.measure_block`, with a failure of linear algebra as a sentence.
+
+    Raises:
+        NumericalError: a matrix of the particles cannot be factorised.
+    """
+    try:
+        return block_figures(blocks, *rows, index=index, **known)
+    except (torch.linalg.LinAlgError, np.linalg.LinAlgError) as error:
+        raise NumericalError(
+            f"the figures of its held-out particles cannot be computed ({str(error).splitlines()[0]})",
+            block=index, remedy="lower the step size, or look for extreme or equal rows in the data",
+        ) from None  # fmt: skip
+
+
+#: figures that every block has; where one is not finite, its map is no map of the particles
+ALWAYS = ("kl_drop", "nll", "movement", "loss_potential", "loss_log_det", "potential_before")
+
+
+def check_finite(figures: BlockFigures, k: int) -> None:
+    """Stop where a block gives its held-out particles no finite figures.
+
+    Raises:
+        NumericalError: with the name of the figure.
+    """
+    for name in ALWAYS:
+        value = getattr(figures, name)
+        if not math.isfinite(value):
+            raise NumericalError(
+                f"the figure {name} of its held-out particles is not finite", block=k, value=value,
+                remedy="lower the step size or training.learning_rate, or look for extreme rows in the data",
+            )  # fmt: skip
 
 
 def check_inversion(config: Config, k: int, figures: Mapping[str, Any]) -> None:

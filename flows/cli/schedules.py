@@ -10,12 +10,14 @@ from typing import Any
 
 import click
 
+from flows.cli.kinds import PLACE
 from flows.settings import build_request, project_root
 from jko.config import Config
 from jko.errors import InputError
 from tasks.adapters.credential import credential, credential_file
 from tasks.adapters.environment import check_settings, first_line, named_server, platform_environment
 from tasks.adapters.layout import Layout
+from tasks.adapters.terminal import say
 from tasks.adapters.up import bring_up, take_down
 from tasks.adapters.up_state import state_of
 
@@ -33,7 +35,7 @@ def up(port: int | None, mlflow_port: int | None, as_json: bool) -> None:
     """Start what schedules need: Prefect's server, MLflow's, and the runner of what is due."""
     root = ready()
     if state_of(root) is None:
-        click.echo("starting (about half a minute the first time) …", err=True)
+        say("starting (about half a minute the first time) …", err=True)
     record, before = bring_up(root, port, mlflow_port)
     pages = {"prefect": record["prefect"], "mlflow": record["mlflow"]}
     own = record["prefect_own"]
@@ -41,14 +43,14 @@ def up(port: int | None, mlflow_port: int | None, as_json: bool) -> None:
         # what a script prints is kept somewhere: the file and not what is in it
         kept = str(credential_file(root)) if own else None
         known = {**pages, "credential_file": kept, "pid": record["pid"], "already_up": before}
-        click.echo(json.dumps(known, indent=1))
+        say(json.dumps(known, indent=1))
         return
-    click.echo("up already" if before else "up")
-    click.echo(f"  Prefect  {pages['prefect']}")
+    say("up already" if before else "up")
+    say(f"  Prefect  {pages['prefect']}")
     if own:
-        click.echo(f"           its page asks for this project's password: {credential(root)}")
-    click.echo(f"  MLflow   {pages['mlflow']}{RUNS_PAGE}")
-    click.echo("to stop: jko down")
+        say(f"           its page asks for this project's password: {credential(root)}")
+    say(f"  MLflow   {pages['mlflow']}{RUNS_PAGE}")
+    say("to stop: jko down")
 
 
 @click.command()
@@ -57,14 +59,12 @@ def down() -> None:
     root = project_root()
     platform_environment(root)
     stopped = take_down(root)
-    click.echo(f"stopped: {', '.join(stopped)}" if stopped else "nothing was up")
+    say(f"stopped: {', '.join(stopped)}" if stopped else "nothing was up")
 
 
 @click.group(invoke_without_command=True)
 @click.option("--preset", help="Named settings, as for jko train.")
-@click.option(
-    "--data", "file", type=click.Path(path_type=Path), help="A CSV or NPY table, or a grey picture."
-)
+@click.option("--data", "file", type=PLACE, help="A CSV or NPY table, or a grey picture.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override one setting.")
 @click.option(
     "--name", help="Of the schedule and its chain .jko/chains/NAME; default: of the preset or file."
@@ -113,9 +113,9 @@ def create(
         parameters = {"config": config.model_dump(mode="json"), "on_change": on_change or "retrain"}
         made = register(jko_scheduled, name, when, root, parameters)
     coming = "paused" if made["paused"] else f"next {clock(made['next_run'])}"
-    click.echo(f"scheduled {name}: {made['when']} ({made['timezone']}), {coming}")
+    say(f"scheduled {name}: {made['when']} ({made['timezone']}), {coming}")
     if state_of(root) is None:
-        click.echo("nothing runs it yet: run `jko up` so that it fires")
+        say("nothing runs it yet: run `jko up` so that it fires")
 
 
 @schedule.command("list")
@@ -128,9 +128,9 @@ def list_schedules(as_json: bool) -> None:
     with prefect(root):
         found = listed(root)
     if as_json:
-        click.echo(json.dumps(found, indent=1))
+        say(json.dumps(found, indent=1))
     elif not found:
-        click.echo('no schedules here; as in: jko schedule --preset digits --cron "0 3 * * *"')
+        say('no schedules here; as in: jko schedule --preset digits --cron "0 3 * * *"')
     else:
         show(found)
 
@@ -144,7 +144,7 @@ def pause(name: str) -> None:
 
     with prefect(root):
         set_paused(root, name, paused=True)
-    click.echo(f"paused {name}; to go on: jko schedule resume {name}")
+    say(f"paused {name}; to go on: jko schedule resume {name}")
 
 
 @schedule.command()
@@ -156,7 +156,7 @@ def resume(name: str) -> None:
 
     with prefect(root):
         set_paused(root, name, paused=False)
-    click.echo(f"resumed {name}")
+    say(f"resumed {name}")
 
 
 @schedule.command()
@@ -168,7 +168,7 @@ def remove(name: str) -> None:
 
     with prefect(root):
         schedules.remove(root, name)
-    click.echo(f"removed {name}; its chain stays")
+    say(f"removed {name}; its chain stays")
 
 
 def ready() -> Path:
@@ -185,7 +185,7 @@ def prefect(root: Path) -> Iterator[None]:
     from tasks.adapters.server import ServerError, prefect_server, wait_until_healthy
 
     if state_of(root) is None and named_server() is None:
-        click.echo("starting Prefect's server for the moment …", err=True)
+        say("starting Prefect's server for the moment …", err=True)
     with prefect_server(root) as address:
         import httpx
         from prefect.settings import temporary_settings
@@ -224,8 +224,9 @@ def clock(moment: str | None) -> str:
 
 def show(found: list[dict[str, Any]]) -> None:
     """Print the schedules as a table."""
-    from rich.console import Console
     from rich.table import Table
+
+    from tasks.adapters.screen import screen
 
     table = Table()
     for column in ("name", "when", "timezone", "on change", "data", "next run", "last run"):
@@ -236,4 +237,4 @@ def show(found: list[dict[str, Any]]) -> None:
         coming = "paused" if entry["paused"] else clock(entry["next_run"])
         table.add_row(entry["name"], entry["when"], entry["timezone"], entry["on_change"], entry["data"],
                       coming, said)  # fmt: skip
-    Console(highlight=False).print(table)
+    screen().print(table)

@@ -13,17 +13,20 @@ import torch
 import zarr
 from numpy.typing import NDArray
 from torch import Tensor
-from zarr.codecs import Crc32cCodec
+from zarr.codecs import BytesCodec, Crc32cCodec
 
 from jko.build import torch_dtype
 from jko.config import Config
 from jko.errors import InputError
-from tasks.adapters.commit import SAMPLES, digest_of, read_commit, read_json, write_json
+from tasks.adapters.commit import SAMPLES, digest_of, read_json, write_json
+from tasks.adapters.damage import checked_block
 from tasks.adapters.device import readable_here
 from tasks.adapters.layout import Layout
 from tasks.adapters.rows import Pieces, StoredRows
 
 CHUNK_BYTES = 8_000_000
+#: of the data's units, columns and rows
+FACTS = "data.json"
 #: particles that take more are not read whole
 STREAMED_BYTES = 64_000_000
 
@@ -55,13 +58,42 @@ def write_arrays(
             array[...] = values
 
 
+def open_array(path: Path, name: str) -> Any:
+    """One array of a group, as :func:`write_arrays` writes it; nothing of its size is allocated yet.
+
+    Raises:
+        InputError: it is none of ours, or says that it holds more than its files do.
+    """
+    place = f"{path}/{name}"
+    try:
+        array: Any = zarr.open_group(str(path), mode="r")[name]
+        kind, codecs = np.dtype(array.dtype).kind, (array.filters, array.compressors)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, FileNotFoundError) as error:
+        what = str(error).partition("\n")[0][:200]
+        raise InputError(f"{place}: this is no stored array ({what})") from None
+    plain = isinstance(array.serializer, BytesCodec) and codecs == ((), (Crc32cCodec(),))
+    if kind not in "fiu" or not plain:
+        raise InputError(f"{place}: an array of {array.dtype} in another coding is none of ours")
+    whole = 1 <= array.ndim <= 3 and array.chunks[1:] == array.shape[1:]
+    if not whole or not 1 <= array.chunks[0] <= max(1, array.shape[0]):
+        raise InputError(f"{place}: an array of shape {array.shape} in chunks {array.chunks} is none of ours")
+    # nothing is compressed: what it says it holds lies in its files
+    sizes = [file.stat().st_size for file in (path / name / "c").rglob("*") if file.is_file()]
+    stored = sum(sizes)
+    if array.nbytes > stored or array.nchunks > len(sizes):
+        raise InputError(
+            f"{place}: chunks are missing, {array.nbytes} bytes are expected and {stored} are there"
+        )
+    return array
+
+
 def read_array(path: Path, name: str, most: int | None = None) -> NDArray[Any]:
     """Read one array whole, or its first ``most`` rows.
 
     Raises:
         InputError: a chunk is missing or its checksum is wrong.
     """
-    array: Any = zarr.open_group(str(path), mode="r")[name]
+    array = open_array(path, name)
     if array.nchunks_initialized != array.nchunks:
         raise InputError(f"{path}/{name}: {array.nchunks - array.nchunks_initialized} chunks are missing")
     try:
@@ -168,23 +200,34 @@ def data_digest(arrays: Mapping[str, NDArray[Any]], shift: NDArray[Any], scale: 
             last bits of another processor are no other data.
         scale: the same of the scale.
     """
-    units = {"shift": shift.astype(np.float32), "scale": scale.astype(np.float32)}
+    units = {**_in_float32("shift", shift), **_in_float32("scale", scale)}
     return array_digest({**arrays, **units})
+
+
+def _in_float32(name: str, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Numbers in float32, and in float32 digits beside exponents where that cannot hold them."""
+    limits, size = np.finfo(np.float32), np.abs(values[values != 0])
+    if np.all((size <= limits.max) & (size >= limits.tiny)):
+        return {name: values.astype(np.float32)}
+    digits, exponents = np.frexp(values)
+    return {name: digits.astype(np.float32), f"{name}_exponents": exponents}
 
 
 def write_facts(folder: Path, facts: DataFacts) -> None:
     """Store the facts beside the arrays; those of a context only where there is one."""
     values = asdict(facts)
     kept = {name: value for name, value in values.items() if facts.context or not name.startswith("context")}
-    write_json(folder / "data.json", kept)
+    write_json(folder / FACTS, kept)
 
 
 def read_facts(layout: Layout, fingerprint: str) -> DataFacts:
-    """The facts of a chain's data."""
-    folder = layout.block(0, fingerprint)
-    if read_commit(folder) is None:
-        raise InputError(f"{folder}: the data are missing or damaged; run jko resume {layout.chain}")
-    values = read_json(folder / "data.json")
+    """The facts of a chain's data.
+
+    Raises:
+        InputError: the data are not committed, or the facts are not those that were.
+    """
+    folder = checked_block(layout, 0, fingerprint, FACTS)
+    values = read_json(folder / FACTS)
     tuples: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
     }
@@ -194,8 +237,18 @@ def read_facts(layout: Layout, fingerprint: str) -> DataFacts:
 def read_samples(
     layout: Layout, k: int, fingerprint: str, name: str, most: int | None = None
 ) -> NDArray[Any]:
-    """An array of block k's samples, or its first ``most`` rows; row i is particle i."""
-    return read_array(layout.block(k, fingerprint) / SAMPLES, name, most)
+    """An array of block k's samples, or its first ``most`` rows; row i is particle i.
+
+    Raises:
+        InputError: the array is missing, or is not the one that was committed.
+    """
+    return read_array(checked_samples(layout, k, fingerprint, name), name, most)
+
+
+def checked_samples(layout: Layout, k: int, fingerprint: str, name: str) -> Path:
+    """The group of block k's samples, after the files of one array were hashed."""
+    files = (f"{SAMPLES}/zarr.json", f"{SAMPLES}/{name}/")
+    return checked_block(layout, k, fingerprint, *files) / SAMPLES
 
 
 def read_particles(layout: Layout, config: Config, k: int, fingerprint: str, name: str) -> Tensor:
@@ -208,36 +261,20 @@ def read_rows(layout: Layout, config: Config, k: int, fingerprint: str, name: st
     """Samples of block k to be drawn or gone through, read whole only where they are not too many.
 
     Raises:
-        InputError: a chunk is missing or its checksum is wrong.
+        InputError: the array is missing, or is not the one that was committed.
     """
-    path = layout.block(k, fingerprint) / SAMPLES
-    array: Any = zarr.open_group(str(path), mode="r")[name]
+    path = checked_samples(layout, k, fingerprint, name)
+    array = open_array(path, name)
     if array.nbytes <= STREAMED_BYTES:
         return read_particles(layout, config, k, fingerprint, name)
-    check_chunks(array, f"{path}/{name}")
     return StoredRows(
         path / name / "c", array.shape, np.dtype(array.dtype), array.chunks[0],
         torch_dtype(config), torch.device(readable_here(config).runtime.device),
     )  # fmt: skip
 
 
-def check_chunks(array: Any, place: str) -> None:
-    """Read a stored array chunk by chunk and keep nothing.
-
-    Raises:
-        InputError: a chunk is missing or its checksum is wrong.
-    """
-    if array.nchunks_initialized != array.nchunks:
-        raise InputError(f"{place}: {array.nchunks - array.nchunks_initialized} chunks are missing")
-    try:
-        for start in range(0, array.shape[0], array.chunks[0]):
-            array[start : start + array.chunks[0]]
-    except ValueError as error:
-        raise InputError(f"{place}: the stored values are damaged ({error})") from None
-
-
 def read_some(layout: Layout, k: int, fingerprint: str, name: str, rows: slice) -> NDArray[Any]:
     """Some consecutive rows of an array of block k's samples."""
-    array: Any = zarr.open_group(str(layout.block(k, fingerprint) / SAMPLES), mode="r")[name]
+    array = open_array(checked_samples(layout, k, fingerprint, name), name)
     found: NDArray[Any] = array[rows]
     return found

@@ -11,7 +11,6 @@ import logging
 import math
 import platform
 import subprocess
-import time
 from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 from tasks.adapters.commit import read_json, write_json
 from tasks.adapters.environment import first_line, without_password
-from tasks.adapters.journal import Entry, Journal
+from tasks.adapters.journal import Entry, Journal, milliseconds
 from tasks.adapters.layout import Layout
 from tasks.adapters.tracking_store import (
     BLOCKS,
@@ -223,7 +222,7 @@ class Tracker:
         tags = {"mlflow.parentRunId": str(self.run_id), "jko.kind": "curve", "jko.block": str(k)}
         place = experiment(self._client, BLOCKS, self.root)
         child = self._client.create_run(place, run_name=f"block {k}", tags=tags)
-        now = time.time_ns() // 1_000_000
+        now = milliseconds()
         thin = frame.iloc[:: math.ceil(len(frame) / CURVE_POINTS)] if len(frame) else frame
         columns = [column for column in ("loss", "objective", "learning_rate") if column in thin]
         entries = [

@@ -77,7 +77,7 @@ def score_file(layout: Layout, file: Path, output: Path, *, missing: str = "drop
     config, chain, facts = open_chain(layout)
     cells = read_cells(_settings(config.data, facts, file))
     if missing == "refuse":
-        finite_rows(cells.frame, missing, cells.path)
+        finite_rows(cells.frame, missing, cells.path, way_out="leave --missing at drop")
     table, kept, left = usable_rows(cells, facts.context_columns)
     found = log_densities(chain, start_of(config), plain_rows(table, facts), facts, seed=config.seed)
     found = np.where(np.isfinite(found).all(axis=1, keepdims=True), found, np.nan)

@@ -59,7 +59,7 @@ def events_of(layout: Layout, chain: Collection[str]) -> list[dict[str, Any]]:
 
 def _is_whole(event: Mapping[str, Any]) -> bool:
     """Whether an event says what :func:`timed` writes; the file of events has no digest."""
-    kinds = {
+    kinds: dict[str, type | tuple[type, ...]] = {
         "what": str,
         "of": str,
         "block": int,

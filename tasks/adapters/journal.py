@@ -32,7 +32,7 @@ class Entry:
 
 
 #: what a line must hold; the file has no digest
-KINDS = {"key": str, "value": (int, float), "step": int, "timestamp": int}
+KINDS: dict[str, type | tuple[type, ...]] = {"key": str, "value": (int, float), "step": int, "timestamp": int}
 
 
 def milliseconds() -> int:

@@ -166,7 +166,9 @@ def mark_missing(frame: pd.DataFrame, marks: Sequence[float]) -> tuple[pd.DataFr
     return frame.mask(marked), (note,)
 
 
-def finite_rows(frame: pd.DataFrame, missing: str, path: Path) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+def finite_rows(
+    frame: pd.DataFrame, missing: str, path: Path, *, way_out: str = "set data.missing=drop"
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     """Rows as floats; empty cells refused or their rows dropped, infinities always refused."""
     values = np.ascontiguousarray(frame.to_numpy(dtype=float, copy=True))
     infinite = np.argwhere(np.isinf(values))
@@ -183,7 +185,7 @@ def finite_rows(frame: pd.DataFrame, missing: str, path: Path) -> tuple[NDArray[
     if missing == "refuse":
         raise InputError(
             f"{path}: column {shown(frame.columns[column])} has an empty cell at data row {row + 1} "
-            f"({int(empty.sum())} in all); fill them or set data.missing=drop"
+            f"({int(empty.sum())} in all); fill them or {way_out}"
         )
     kept = values[~empty.any(axis=1)]
     return kept, (f"dropped {len(values) - len(kept)} of {len(values)} rows with empty cells",)

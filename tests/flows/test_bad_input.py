@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -49,10 +50,7 @@ def bomb() -> str:
     """YAML of 200 letters that stands for ten to the ninth numbers."""
     names = "abcdefghi"
     lists = ["&a|[1,1,1,1,1,1,1,1,1,1]"]
-    lists += [
-        f"&{new}|[{','.join(f'*{old}' for _ in range(10))}]"
-        for old, new in zip(names, names[1:], strict=False)
-    ]
+    lists += [f"&{new}|[{','.join(f'*{old}' for _ in range(10))}]" for old, new in pairwise(names)]
     return f"[{','.join(lists)}]"
 
 

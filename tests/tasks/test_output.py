@@ -22,8 +22,9 @@ from pathlib import Path
 import pandas as pd
 from tasks.adapters.output import csv_text, write_whole
 text = csv_text(pd.DataFrame({"x": [float(sys.argv[1])] * 20_000})).encode()
+parts = [text[i : i + 9000] for i in range(0, len(text), 9000)]
 for _ in range(60):
-    write_whole(Path("out.csv"), lambda stream: [stream.write(text[i : i + 9000]) for i in range(0, len(text), 9000)])
+    write_whole(Path("out.csv"), lambda stream: [stream.write(part) for part in parts])
 """
 
 

@@ -138,6 +138,8 @@ class Bench:
         outcome = Outcome(case)
         outcome.harmless = not apply(self, case)
         for name in READERS:
+            if name == "compare" and case.number % 4:
+                continue  # by far the slowest
             answer = self.ask(name)
             outcome.answers[judge(self, outcome, name, answer)] += 1
         if case.place.startswith(RESULT) and not outcome.harmless and not outcome.noticed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import re
 import struct
 import zipfile
 import zlib
@@ -17,6 +18,7 @@ from pydantic import BaseModel
 
 from flows.settings import preset_names
 from jko.config import Config
+from jko.sections import BlockOverride
 
 WORDS = (
     "", "0", "1", "-1", "2", "0.5", "1e300", "1e-300", "-1e-300", "1e999", ".nan", ".inf", "-.inf", "nan",
@@ -30,8 +32,6 @@ WORDS = (
     "cpu", "cuda", "cuda:99", "cuda:" + "9" * 400, "moons", "file", "none", "class", "[class]",
     "standard_gaussian", "banana", "emd", "residual", "euler", "float64", "forward_euler",
 )  # fmt: skip
-
-
 def settings_keys(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[str]:
     """Every dotted key of the settings, sections among them."""
     for name, field in model.model_fields.items():
@@ -53,14 +53,43 @@ ODD_KEYS = (
 def settings(draw: random.Random) -> dict[str, Any]:
     """Words of ``--set``, a preset and a seed as the command line gives them."""
     assignments = []
-    for _ in range(draw.randint(1, 4)):
-        key = draw.choice(ODD_KEYS) if draw.random() < 0.15 else draw.choice(KEYS)
-        value = number_text(draw) if draw.random() < 0.35 else draw.choice(WORDS)
+    for _ in range(draw.choice((1, 1, 2, 4))):
+        key = draw.choice(ODD_KEYS) if draw.random() < 0.08 else draw.choice(KEYS)
+        way = draw.random()
+        value = near(draw, key) if way < 0.6 else number_text(draw) if way < 0.75 else draw.choice(WORDS)
         assignments.append(key if draw.random() < 0.02 else f"{key}={value}")
     odd = ("../smoke", "", "smoke.yaml", "/etc/passwd", "\x00", "SMOKE", "x" * 300, "a/b")
     preset = draw.choice(odd) if draw.random() < 0.03 else draw.choice(preset_names())
-    seed = draw.choice([None] * 8 + [-1, 10**22, 2**53 - 1, 2**63])
+    seed = draw.choice([None] * 60 + [0, 2**53 - 1, -1, 10**22, 2**63])
     return {"preset": preset, "assignments": assignments, "seed": seed}
+
+
+def near(draw: random.Random, key: str) -> str:
+    """A value like the default of a setting: of its choices, or a number of its size."""
+    field: Any = None
+    model: Any = Config
+    for part in key.split("."):
+        model = BlockOverride if model is Config and part.isdigit() else model
+        if not isinstance(model, type) or part not in getattr(model, "model_fields", {}):
+            continue
+        field = model.model_fields[part]
+        model = field.annotation
+    if field is None:
+        return "1"
+    literals = " ".join(re.findall(r"Literal\[([^\]]*)\]", str(field.annotation)))
+    words = re.findall(r"'(\w+)'", literals)
+    default = field.get_default(call_default_factory=True)
+    if words:
+        return draw.choice(words)
+    if isinstance(default, bool):
+        return draw.choice(("true", "false"))
+    if isinstance(default, int):
+        return str(draw.choice((default, default + 1, max(default // 3, 1), 2 * default, 1, 2, 100)))
+    if isinstance(default, float):
+        return repr(default * draw.choice((1, 0.5, 0.1, 1.5, 0)))
+    if isinstance(default, tuple):
+        return json.dumps([draw.choice(default) for _ in range(draw.randint(1, 3))])
+    return draw.choice(("null", "0.5", "3", "[0.5, 0.7]", "{}", "[x]", "[0.3]"))
 
 
 def number_text(draw: random.Random) -> str:
@@ -147,32 +176,32 @@ NAMES = (
 
 def csv(draw: random.Random) -> tuple[bytes, list[str]]:
     """A table and the settings that it is read with."""
-    rows, width = draw.choice((1, 2, 5, 30, 60, 200)), draw.choice((1, 2, 2, 3, 5, 40))
+    rows, width = draw.choice((1, 5, 30, 30, 60, 60, 60, 200)), draw.choice((1, 2, 2, 3, 5, 40))
     values = column_values(draw, rows, width)
     cells = [[cell(draw, value) for value in row] for row in values.tolist()]
-    names = [draw.choice(NAMES) if draw.random() < 0.2 else f"c{i}" for i in range(width)]
-    for _ in range(draw.choice((0, 0, 1, 1, 2, 20))):
+    names = [draw.choice(NAMES) if draw.random() < 0.08 else f"c{i}" for i in range(width)]
+    for _ in range(draw.choice((0, 0, 0, 1, 1, 4))):
         row = draw.randrange(rows)
         cells[row][draw.randrange(width)] = draw.choice(CELLS)
-    if draw.random() < 0.15:  # a whole column of another kind
+    if draw.random() < 0.1:  # a whole column of another kind
         column, kind = draw.randrange(width), draw.choice(CELLS)
         for row in cells:
             row[column] = kind if draw.random() < 0.7 else row[column]
-    for _ in range(draw.choice((0, 0, 0, 1, 3))):  # ragged
+    for _ in range(draw.choice((0,) * 12 + (1, 3))):  # ragged
         row = draw.choice(cells)
         row.append("1") if draw.random() < 0.5 or len(row) < 2 else row.pop()
-    comma = draw.choice((",",) * 6 + (";", "\t", "|", " ", ", "))
-    ending = draw.choice(("\n",) * 4 + ("\r\n", "\r", "\n\n", "\n\x00", "\u2028"))
+    comma = draw.choice((",",) * 24 + (";", "\t", "|", " ", ", "))
+    ending = draw.choice(("\n",) * 20 + ("\r\n", "\r", "\n\n", "\n\x00", "\u2028"))
     lines = [comma.join(row) for row in cells]
     if comma == ";" and draw.random() < 0.5:
         lines = [line.replace(".", ",") for line in lines]
-    if draw.random() < 0.9:
+    if draw.random() < 0.93:
         lines.insert(0, comma.join(names))
     if draw.random() < 0.1:
         lines.insert(draw.randrange(len(lines)), draw.choice(("# comment", "", '"', "sep=;", "unit,unit", ",,,")))
     text = ending.join(lines) + draw.choice(("", ending, ending * 3, "\x1a"))
-    encoding = draw.choice(("utf-8",) * 8 + ("utf-16", "latin-1", "utf-8-sig", "utf-32"))
-    return bytes_changed(draw, text.encode(encoding, "replace"), often=0.1), table_settings(draw, names)
+    encoding = draw.choice(("utf-8",) * 40 + ("utf-16", "latin-1", "utf-8-sig", "utf-32"))
+    return bytes_changed(draw, text.encode(encoding, "replace"), often=0.06), table_settings(draw, names)
 
 
 def column_values(draw: random.Random, rows: int, width: int) -> np.ndarray:
@@ -180,7 +209,7 @@ def column_values(draw: random.Random, rows: int, width: int) -> np.ndarray:
     rng = np.random.default_rng(draw.getrandbits(32))
     values = rng.normal(size=(rows, width))
     for column in range(width):
-        way = draw.randrange(14)
+        way = draw.randrange(30)
         one = values[:, column]
         if way == 0:
             one[:] = draw.choice((0.0, 1.0, 1e12, -5.0))
@@ -244,18 +273,18 @@ def npy(draw: random.Random) -> tuple[bytes, list[str]]:
     way = draw.randrange(10)
     if way == 0:
         content = not_an_array(draw)
-    elif way <= 3:
-        rows, width = draw.choice((1, 3, 30, 200)), draw.choice((1, 2, 5))
+    elif way <= 5:
+        rows, width = draw.choice((3, 30, 60, 200)), draw.choice((1, 2, 5))
         values = column_values(draw, rows, width)
         if draw.random() < 0.3:
             values[draw.randrange(rows), 0] = draw.choice((np.nan, np.inf, 1e308, 1e20, 1e44))
-        kind = draw.choice(("f8", "f8", "f4", "f2", ">f8", "i8", "u1", "b1", "c16", "U8", "S8", "longdouble"))
+        kind = draw.choice(("f8",) * 6 + ("f4", "f2", ">f8", "i8", "u1", "b1", "c16", "U8", "S8", "longdouble"))
         stream = io.BytesIO()
         with np.errstate(all="ignore"):
             np.save(stream, np.asarray(values).astype(kind), allow_pickle=False)
         content = stream.getvalue()
     else:
-        header = draw.choice(HEADERS) if way == 4 else (
+        header = draw.choice(HEADERS) if way == 6 else (
             f"{{'descr': {draw.choice(TYPES)!r}, 'fortran_order': {draw.choice((True, False))}, "
             f"'shape': {draw.choice(SHAPES)}, }}"
         )  # fmt: skip
@@ -298,10 +327,10 @@ FORMATS = {"png": "PNG", "jpg": "JPEG", "bmp": "BMP", "tif": "TIFF", "gif": "GIF
 
 def picture(draw: random.Random) -> tuple[bytes, str]:
     """A picture file and its ending."""
-    way = draw.randrange(12)
+    way = draw.randrange(24)
     if way == 0:
         return png_of_size(draw), "png"
-    if way == 1:
+    if way <= 2:
         return float_tiff(draw), "tif"
     ending = draw.choice(tuple(FORMATS))
     size = draw.choice(((1, 1), (1, 9), (2, 2), (8, 8), (33, 20), (200, 150)))
@@ -341,12 +370,12 @@ def encoded(draw: random.Random, ending: str, size: tuple[int, int]) -> bytes:
 def png_of_size(draw: random.Random) -> bytes:
     """A small PNG file that claims, or unpacks to, a large picture."""
     width, height = draw.choice(((13_000, 13_000), (30_000, 30_000), (2**31 - 1, 1), (1, 2**31 - 1), (0, 5), (2**16, 9),
-                                 (9_400, 9_400), (1, 60_000)))  # fmt: skip
+                                 (5_000, 4_000), (1, 60_000)))  # fmt: skip
     depth, colour = draw.choice(((1, 0), (8, 0), (8, 2), (16, 0)))
     rows = min(height, draw.choice((1, 100, 13_000)))
     line = 1 + (width * depth * (3 if colour == 2 else 1) + 7) // 8
     packer = zlib.compressobj(1)
-    data = b"".join(packer.compress(bytes(line)) for _ in range(rows if line * rows < 3e7 else 1)) + packer.flush()
+    data = b"".join(packer.compress(bytes(line)) for _ in range(rows if line * rows < 2e8 and line < 2e6 else 1)) + packer.flush()
     head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 

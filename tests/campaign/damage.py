@@ -99,7 +99,7 @@ class Bench:
         self.work = folder / "work"
         make(kind, self.work)
         make(kind, folder / "other", seed=1)
-        (folder / "rows.csv").write_text(ROWS[kind.name if kind.name in ROWS else "moons"])
+        (folder / "rows.csv").write_text(rows_of(self.work))
         shutil.copytree(self.work, folder / "whole")
         self.expected = {name: self.ask(name) for name in READERS}
         assert all(answer.code == 0 for answer in self.expected.values()), self.expected
@@ -168,13 +168,13 @@ class Bench:
             outcome.faults.append(f"train did not heal {first}" if wrong else f"train left {first}")
 
 
-#: rows to score; their columns are the chain's
-ROWS = {
-    "moons": "x,y\n0.5,0.25\n-0.5,0.8\n1.2,-0.3\n",
-    "corrected": "x,y\n0.5,0.25\n-0.5,0.8\n1.2,-0.3\n",
-    "conditional": "x,grade,age\n0.5,1,2\n2.5,4,3.5\n",
-    "table": "grade,x\n1,0.5\n4,2.5\n",
-}
+def rows_of(project: Path) -> str:
+    """Rows to score with the columns that the chain of a project has, as CSV."""
+    facts = json.loads(next(project.glob(f"{CHAIN}/blocks/0-*/data.json")).read_text())
+    names = [*facts["columns"], *facts.get("context_columns", [])]
+    rows = [(0.5, 0.25, 2), (-0.5, 0.8, 3.5), (1.2, -0.3, 0)]
+    lines = [",".join(str(value) for value in row[: len(names)]) for row in rows]
+    return "\n".join([",".join(names), *lines]) + "\n"
 
 
 def run(*words: str) -> tuple[int, str, str]:

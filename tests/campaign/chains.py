@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from flows.cli.chains import make_plan
 from flows.session import Finished, Job, check_input, finish, nothing_to_do
 from flows.settings import build_request
 from tasks.adapters.commit import remove_temporary
 from tasks.adapters.layout import Layout
 from tasks.adapters.lock import chain_lock
+from tasks.adapters.manifest import resumed_config
+from tasks.adapters.plan import make_plan
 
 CHAIN = "chain"
 #: a second or two for each chain
@@ -87,6 +88,16 @@ def job_of(kind: Kind, seed: int = 0, chain: str = CHAIN) -> Job:
     settings = (*SMALL, *kind.settings)
     request = build_request(root, preset="smoke", assignments=settings, seed=seed)
     return Job(kind.name, request.config, Layout.of(chain, root), root, f"jko resume {chain}")
+
+
+def resumed(kind: Kind, chain: str = CHAIN) -> Job:
+    """The work of ``jko resume`` in the project that is the working directory.
+
+    Raises:
+        InputError: no settings can be read.
+    """
+    layout = Layout.of(chain, Path.cwd())
+    return Job(kind.name, resumed_config(layout), layout, Path.cwd(), f"jko resume {chain}")
 
 
 def bring_up(job: Job) -> Finished:

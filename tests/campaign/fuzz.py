@@ -3,7 +3,7 @@
 Every input is a function of its kind and number (:mod:`tests.campaign.fuzz_inputs`). Inputs are read in a
 forked child with little memory to spare, which is killed when one takes too long; no exception but
 :class:`jko.errors.JkoError` may come out, and nothing that is not finite. ``python -m tests.campaign.fuzz
-COUNT [KIND [FIRST]]`` prints what went wrong and the counts; ``keep FOLDER KIND NUMBER`` writes one input.
+COUNT [KIND [FIRST]]`` prints what went wrong and the counts; the number of one gives it again.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ MEMORY = 1_500_000_000
 SECONDS = 6.0
 #: the child is killed after so long without a word
 PATIENCE = 60.0
+#: inputs that one child reads
+BATCH = 100
 #: how many of a thousand inputs are of a kind
 SHARES = {
     "settings": 250, "yaml": 50, "csv": 250, "npy": 150, "picture": 90, "json": 90, "safetensors": 60, "zarr": 30,
@@ -195,7 +197,9 @@ def safetensors(number: int) -> str:
         text = Path("out.csv").read_text().lower() if state == "accepted" else ""
         if any(word in text for word in ("nan", "inf", ",,")):
             raise FaultError("a sample that is no number")
-        return "refused" if "refused" in (state, command("score", CHAIN, "rows.csv", "-o", "out.csv")) else state
+        return (
+            "refused" if "refused" in (state, command("score", CHAIN, "rows.csv", "-o", "out.csv")) else state
+        )
 
 
 def zarr(number: int) -> str:
@@ -276,16 +280,25 @@ def read(kind: str, number: int) -> Verdict:
 # --- in children with little memory ---
 
 
-def read_all(wanted: Sequence[tuple[str, int]], folder: Path) -> list[Verdict]:
+def read_all(wanted: Sequence[tuple[str, int]], folder: Path, *, show: bool = False) -> list[Verdict]:
     """Read inputs in forked children; one that dies or hangs is a fault, and the next goes on."""
     left, found = list(wanted), []
     while left:
-        verdicts, death = one_child(left, folder)
+        verdicts, death = one_child(left[:BATCH], folder)
         found += verdicts
+        tell(verdicts, show)
         del left[: len(verdicts)]
         if death and left:
             found.append(Verdict(*left.pop(0), death))
+            tell(found[-1:], show)
     return found
+
+
+def tell(found: Sequence[Verdict], show: bool) -> None:
+    """Print the faults."""
+    for one in found if show else ():
+        if one.fault:
+            print(f"{one.kind} {one.number}: {one.state}: {one.said}", flush=True)
 
 
 def one_child(wanted: Sequence[tuple[str, int]], folder: Path) -> tuple[list[Verdict], str]:
@@ -358,10 +371,7 @@ def main(count: str, kind: str = "", first: str = "0") -> None:
     begun = time.monotonic()
     with TemporaryDirectory(prefix="jko-fuzz-") as name:
         wanted = cases(int(count), (kind,) if kind else tuple(SHARES), int(first))
-        found = read_all(wanted, project(Path(name)))
-    for one in found:
-        if one.fault:
-            print(f"{one.kind} {one.number}: {one.state}: {one.said}")
+        found = read_all(wanted, project(Path(name)), show=True)
     print(summary(found))
     print(f"{time.monotonic() - begun:.0f} s")
 

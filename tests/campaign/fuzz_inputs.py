@@ -32,6 +32,8 @@ WORDS = (
     "cpu", "cuda", "cuda:99", "cuda:" + "9" * 400, "moons", "file", "none", "class", "[class]",
     "standard_gaussian", "banana", "emd", "residual", "euler", "float64", "forward_euler",
 )  # fmt: skip
+
+
 def settings_keys(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[str]:
     """Every dotted key of the settings, sections among them."""
     for name, field in model.model_fields.items():
@@ -120,8 +122,23 @@ def yaml_text(draw: random.Random, valid: str) -> bytes:
         elif way == 4:
             lines[i] = lines[i].replace(":", "", 1)
         elif way == 5:
-            lines[i] = draw.choice(("- a", "<<: {seed: 1}", "--- ", "...", "%YAML 9", "? [a]: b", "&x a: *x",
-                                    "a: &a [*a]", "a: &a {b: *a}", "1: 2", "null: 1", "[a]: 1", "2001-01-01: 1"))
+            lines[i] = draw.choice(
+                (
+                    "- a",
+                    "<<: {seed: 1}",
+                    "--- ",
+                    "...",
+                    "%YAML 9",
+                    "? [a]: b",
+                    "&x a: *x",
+                    "a: &a [*a]",
+                    "a: &a {b: *a}",
+                    "1: 2",
+                    "null: 1",
+                    "[a]: 1",
+                    "2001-01-01: 1",
+                )
+            )
         elif way == 6:
             lines[i] = text_changed(draw, lines[i])
         else:
@@ -133,7 +150,9 @@ def yaml_text(draw: random.Random, valid: str) -> bytes:
 def text_changed(draw: random.Random, text: str) -> str:
     """One character more, fewer or another."""
     i = draw.randrange(len(text) + 1)
-    return text[:i] + draw.choice(("", "\x00", "'", '"', "{", "]", "#", "\u2028", "é", "-", "1")) + text[i + 1 :]
+    return (
+        text[:i] + draw.choice(("", "\x00", "'", '"', "{", "]", "#", "\u2028", "é", "-", "1")) + text[i + 1 :]
+    )
 
 
 def bytes_changed(draw: random.Random, content: bytes, often: float = 0.3) -> bytes:
@@ -154,7 +173,9 @@ def bytes_changed(draw: random.Random, content: bytes, often: float = 0.3) -> by
         i = draw.randrange(len(data))
         data[i : i + 16] = bytes(len(data[i : i + 16]))
     elif way == 4:
-        data[:0] = draw.choice((b"\xef\xbb\xbf", b"\xff\xfe", b"\x1f\x8b\x08\x00", b"PK\x03\x04", b"\x00" * 8))
+        data[:0] = draw.choice(
+            (b"\xef\xbb\xbf", b"\xff\xfe", b"\x1f\x8b\x08\x00", b"PK\x03\x04", b"\x00" * 8)
+        )
     elif way == 5:
         data = bytearray(draw.randbytes(draw.choice((1, 4, 100, 5000))))
     else:
@@ -198,7 +219,9 @@ def csv(draw: random.Random) -> tuple[bytes, list[str]]:
     if draw.random() < 0.93:
         lines.insert(0, comma.join(names))
     if draw.random() < 0.1:
-        lines.insert(draw.randrange(len(lines)), draw.choice(("# comment", "", '"', "sep=;", "unit,unit", ",,,")))
+        lines.insert(
+            draw.randrange(len(lines)), draw.choice(("# comment", "", '"', "sep=;", "unit,unit", ",,,"))
+        )
     text = ending.join(lines) + draw.choice(("", ending, ending * 3, "\x1a"))
     encoding = draw.choice(("utf-8",) * 40 + ("utf-16", "latin-1", "utf-8-sig", "utf-32"))
     return bytes_changed(draw, text.encode(encoding, "replace"), often=0.06), table_settings(draw, names)
@@ -278,7 +301,9 @@ def npy(draw: random.Random) -> tuple[bytes, list[str]]:
         values = column_values(draw, rows, width)
         if draw.random() < 0.3:
             values[draw.randrange(rows), 0] = draw.choice((np.nan, np.inf, 1e308, 1e20, 1e44))
-        kind = draw.choice(("f8",) * 6 + ("f4", "f2", ">f8", "i8", "u1", "b1", "c16", "U8", "S8", "longdouble"))
+        kind = draw.choice(
+            ("f8",) * 6 + ("f4", "f2", ">f8", "i8", "u1", "b1", "c16", "U8", "S8", "longdouble")
+        )
         stream = io.BytesIO()
         with np.errstate(all="ignore"):
             np.save(stream, np.asarray(values).astype(kind), allow_pickle=False)
@@ -288,7 +313,9 @@ def npy(draw: random.Random) -> tuple[bytes, list[str]]:
             f"{{'descr': {draw.choice(TYPES)!r}, 'fortran_order': {draw.choice((True, False))}, "
             f"'shape': {draw.choice(SHAPES)}, }}"
         )  # fmt: skip
-        content = npy_file(draw, header, np.random.default_rng(draw.getrandbits(32)).normal(size=60).tobytes())
+        content = npy_file(
+            draw, header, np.random.default_rng(draw.getrandbits(32)).normal(size=60).tobytes()
+        )
     return bytes_changed(draw, content, often=0.15), table_settings(draw, ["x0", "x1"])
 
 
@@ -349,7 +376,9 @@ def encoded(draw: random.Random, ending: str, size: tuple[int, int]) -> bytes:
     for mode in (draw.choice(MODES), "L", "RGB"):
         stream, options = io.BytesIO(), {}
         try:
-            one = Image.fromarray(grey.astype(np.uint8)).convert(mode if mode not in ("I;16", "LAB", "HSV") else "L")
+            one = Image.fromarray(grey.astype(np.uint8)).convert(
+                mode if mode not in ("I;16", "LAB", "HSV") else "L"
+            )
             if mode == "I;16":
                 one = Image.fromarray((grey * draw.choice((0, 1, 257))).astype(np.uint16))
             if draw.random() < 0.1:
@@ -375,7 +404,10 @@ def png_of_size(draw: random.Random) -> bytes:
     rows = min(height, draw.choice((1, 100, 13_000)))
     line = 1 + (width * depth * (3 if colour == 2 else 1) + 7) // 8
     packer = zlib.compressobj(1)
-    data = b"".join(packer.compress(bytes(line)) for _ in range(rows if line * rows < 2e8 and line < 2e6 else 1)) + packer.flush()
+    data = (
+        b"".join(packer.compress(bytes(line)) for _ in range(rows if line * rows < 2e8 and line < 2e6 else 1))
+        + packer.flush()
+    )
     head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
@@ -390,7 +422,9 @@ def float_tiff(draw: random.Random) -> bytes:
     values = rng.random((12, 10)).astype(np.float32)
     some = rng.random(values.shape) < draw.choice((0.02, 0.5, 1.0))
     values[some] = draw.choice((np.nan, np.inf, -np.inf, -9999.0, 0.0, 1e38, 3e38, -1e-40))
-    one = Image.fromarray(values) if draw.random() < 0.7 else Image.fromarray((values * 0 + 7).astype(np.int32))
+    one = (
+        Image.fromarray(values) if draw.random() < 0.7 else Image.fromarray((values * 0 + 7).astype(np.int32))
+    )
     stream = io.BytesIO()
     one.save(stream, "TIFF")
     return bytes_changed(draw, stream.getvalue(), often=0.2)
@@ -404,7 +438,9 @@ def json_text(draw: random.Random, valid: str) -> bytes:
                             b"NaN", b"-Infinity", b"1e999", b"9" * 5000, b'"\\ud800"', b"{,}", b"\xff", b"{}{}"))  # fmt: skip
     text = json.dumps(changed_value(draw, json.loads(valid)))
     if way == 1:
-        text = text.replace(draw.choice('{}[]:,"0123456789'), draw.choice(("", "[", "1e999", "9" * 5000, "\x00", "NaN")), 1)
+        text = text.replace(
+            draw.choice('{}[]:,"0123456789'), draw.choice(("", "[", "1e999", "9" * 5000, "\x00", "NaN")), 1
+        )
     return bytes_changed(draw, text.encode(draw.choice(("utf-8",) * 8 + ("utf-16", "utf-8-sig"))), often=0.15)
 
 
@@ -461,7 +497,9 @@ def safetensors(draw: random.Random, valid: bytes) -> bytes:
         one = table[name]
         change = draw.randrange(7)
         if change == 0:
-            one["shape"] = draw.choice(([], [10**12], [0], [-1], [2**63, 2], one["shape"][::-1], [*one["shape"], 1], "x"))
+            one["shape"] = draw.choice(
+                ([], [10**12], [0], [-1], [2**63, 2], one["shape"][::-1], [*one["shape"], 1], "x")
+            )
         elif change == 1:
             one["dtype"] = draw.choice(("F64", "F16", "I8", "BOOL", "F8_E4M3", "X", 3, None))
         elif change == 2:
@@ -485,12 +523,16 @@ def zarr_json(draw: random.Random, valid: bytes) -> bytes:
     if way == 0 or "shape" not in value:
         return json_text(draw, valid.decode())
     if way == 1:
-        value["shape"] = draw.choice(([10**12], [10**12, 2], [0, 2], [-1, 2], [], [160], [2**63, 2], [1, 2], "x", [1.5, 2]))
+        value["shape"] = draw.choice(
+            ([10**12], [10**12, 2], [0, 2], [-1, 2], [], [160], [2**63, 2], [1, 2], "x", [1.5, 2])
+        )
     elif way == 2:
         sizes = draw.choice(([0, 2], [1, 1], [10**12, 2], [-1, 2], [], [7, 2], "x"))
         value["chunk_grid"]["configuration"]["chunk_shape"] = sizes
     elif way == 3:
-        value["data_type"] = draw.choice(("float64", "int8", "string", "float16", "bool", "x", None, {"name": "x"}))
+        value["data_type"] = draw.choice(
+            ("float64", "int8", "string", "float16", "bool", "x", None, {"name": "x"})
+        )
     else:
         value["codecs"] = draw.choice(([], [{"name": "x"}], "x", value["codecs"][:1], value["codecs"][::-1],
                                        [*value["codecs"], {"name": "gzip", "configuration": {"level": 1}}]))  # fmt: skip

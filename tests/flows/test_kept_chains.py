@@ -12,10 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows.session import Job
 from tasks.adapters.layout import Layout
-from tasks.adapters.plan import stored_config
-from tests.campaign.chains import CHAIN, KINDS, bring_up
+from tests.campaign.chains import CHAIN, KINDS, bring_up, resumed
 from tests.campaign.damage import run
 from tests.fixtures.make import VERSIONS, answers, archive_of
 
@@ -82,7 +80,7 @@ def test_going_on_keeps_every_block(kept: dict[str, Any]) -> None:
     """Only the report is made; then there is nothing to do."""
     layout = Layout(Path(CHAIN))
     blocks = {path: path.read_bytes() for path in (layout.chain / "blocks").rglob("*") if path.is_file()}
-    job = Job("kept", stored_config(layout), layout, Path.cwd(), "")
+    job = resumed(KINDS["moons"])
     assert bring_up(job).reason == ""
     assert bring_up(job).reason
     if as_before(kept, "numerics"):
@@ -97,7 +95,16 @@ def test_other_settings_are_named(kept: dict[str, Any]) -> None:
     count = len(manifest["fingerprints"]) - 1
     kept_settings = json.dumps(manifest["config"])
     code, out, said = run(
-        "plan", "--chain", CHAIN, "--preset", "smoke", "--set", "data.rows=161", "--set", f"steps.count={count}", "--json"
+        "plan",
+        "--chain",
+        CHAIN,
+        "--preset",
+        "smoke",
+        "--set",
+        "data.rows=161",
+        "--set",
+        f"steps.count={count}",
+        "--json",
     )
     assert code == 0, said
     assert all(block["action"] != "done" and block["reason"] for block in json.loads(out)["blocks"])

@@ -149,7 +149,7 @@ class Bench:
     def heal(self, outcome: Outcome) -> None:
         """Start the command again that made the chain; every file must be as it was.
 
-        Of odd numbers ``jko resume`` comes first: it may refuse where the settings are lost, and must heal else.
+        Of odd numbers ``jko resume`` comes first: it may refuse only where the settings are lost.
         """
         with inside(self.work):
             try:
@@ -448,14 +448,14 @@ def group_of(place: str) -> str:
     """Files of the same purpose, each drawn equally often."""
     name = Path(place).name
     if "samples.zarr" in place:
-        return f"{place.split('/')[0]} {'zarr.json' if name == 'zarr.json' else 'chunk'}"
+        return f"{place.split('/', maxsplit=1)[0]} {'zarr.json' if name == 'zarr.json' else 'chunk'}"
     if place.startswith("chain/blocks/0-"):
         return f"data {name}"
     if place.startswith("chain/measures/"):
         return "measures"
     if place.startswith("chain.run/scores/"):
         return "scores"
-    return f"{place.split('/')[0]} {name}"
+    return f"{place.split('/', maxsplit=1)[0]} {name}"
 
 
 def draw_case(bench: Bench, number: int) -> Case:
@@ -475,7 +475,7 @@ def draw_case(bench: Bench, number: int) -> Case:
 def carry_out(
     count: int, folder: Path, first: int = 0, only: Collection[str] = tuple(KINDS), *, show: bool = False
 ) -> list[Outcome]:
-    """Cases ``first``.. shared out among the kinds of chains; those of some kinds only, if these are named."""
+    """Cases ``first``.. shared out among the kinds of chains; only those of the kinds that are named."""
     found, kinds = [], sorted(KINDS)
     for index, name in enumerate(kinds):
         if name not in only:

@@ -43,8 +43,8 @@ PATIENCE = 60.0
 BATCH = 100
 #: how many of a thousand inputs are of a kind
 SHARES = {
-    "settings": 250, "yaml": 50, "csv": 250, "npy": 150, "picture": 90, "json": 90, "safetensors": 60, "zarr": 30,
-    "score": 30,
+    "settings": 250, "yaml": 50, "csv": 250, "npy": 150, "picture": 90, "json": 90, "safetensors": 60,
+    "zarr": 30,    "score": 30,
 }  # fmt: skip
 
 
@@ -169,10 +169,19 @@ def score(number: int) -> str:
 
 
 JSON_FILES = (
-    "chain/chain.json", "chain/blocks/0-*/data.json", "chain/blocks/0-*/COMMIT.json", "chain/blocks/2-*/COMMIT.json",
-    "chain/blocks/1-*/block.json", "chain/measures/1-*.json", "chain.certificate.json", "chain.metrics.json",
-    "chain.evaluation/figures.json", "chain.evaluation/COMMIT.json", "chain.report/COMMIT.json", "chain.run/finished.json",
-)  # fmt: skip
+    "chain/chain.json",
+    "chain/blocks/0-*/data.json",
+    "chain/blocks/0-*/COMMIT.json",
+    "chain/blocks/2-*/COMMIT.json",
+    "chain/blocks/1-*/block.json",
+    "chain/measures/1-*.json",
+    "chain.certificate.json",
+    "chain.metrics.json",
+    "chain.evaluation/figures.json",
+    "chain.evaluation/COMMIT.json",
+    "chain.report/COMMIT.json",
+    "chain.run/finished.json",
+)
 COMMANDS = (("status", CHAIN), ("status", CHAIN, "--json"), ("plan", CHAIN), ("certify", CHAIN),
             ("sample", CHAIN, "-n", "3", "-o", "out.csv"), ("verify", CHAIN),
             ("compare", CHAIN, CHAIN))  # fmt: skip

@@ -1,5 +1,7 @@
 """Seeded hostile settings and files: valid ones changed where formats are fragile, and ones made to hurt."""
 
+# ruff: noqa: E501 (lists of inputs)
+
 from __future__ import annotations
 
 import io

@@ -124,7 +124,7 @@ MUTATIONS = (
     Mutation("a block of other settings is read", (damage, "checked_block"), takes_any_block),
     Mutation("chain.json is taken as it is", (manifest, "known_manifest"), takes_any_settings),
     Mutation("nothing is listed as damaged", (damage, "damaged_in"), calls_nothing_damaged),
-    Mutation("figures of a damaged evaluation are read", (evaluated, "evaluation_figures"), takes_any_evaluation),
+    Mutation("a damaged evaluation is read", (evaluated, "evaluation_figures"), takes_any_evaluation),
 )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 import zarr
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 from zarr.codecs import Crc32cCodec
 
@@ -64,13 +66,41 @@ def read_array(path: Path, name: str, most: int | None = None) -> NDArray[Any]:
     Raises:
         InputError: a chunk is missing or its checksum is wrong.
     """
-    array: Any = zarr.open_group(str(path), mode="r")[name]
-    if array.nchunks_initialized != array.nchunks:
-        raise InputError(f"{path}/{name}: {array.nchunks - array.nchunks_initialized} chunks are missing")
+    return _read(open_array(path, name), slice(most), f"{path}/{name}")
+
+
+def _read(array: Any, rows: slice, place: str) -> NDArray[Any]:
+    """Rows of an open array; whatever a codec stumbles over is damage."""
     try:
-        return array[:most]
-    except ValueError as error:
-        raise InputError(f"{path}/{name}: the stored values are damaged ({error})") from None
+        found: NDArray[Any] = array[rows]
+    except Exception as error:
+        raise InputError(f"{place}: the stored values are damaged ({_first_line(error)})") from None
+    return found
+
+
+def open_array(path: Path, name: str) -> Any:
+    """A stored array, after its description was held against its files: nothing large is made of a small one.
+
+    Raises:
+        InputError: there is no such array, a chunk is missing, or it is not stored as this project does.
+    """
+    place = path / name
+    try:
+        array: Any = zarr.open_group(str(path), mode="r")[name]
+        missing = array.nchunks - array.nchunks_initialized
+        largest = max(array.nbytes, array.dtype.itemsize * math.prod(array.chunks))
+    except Exception as error:  # of many types, Zarr's and those of what it calls
+        raise InputError(f"{place}: this is no array that can be read ({_first_line(error)})") from None
+    if missing:
+        raise InputError(f"{place}: {missing} chunks are missing")
+    stored = sum(file.stat().st_size for file in (place / "c").rglob("*") if file.is_file())
+    if largest > stored:
+        raise InputError(f"{place}: it is said to have {largest} bytes, and {stored} are stored")
+    return array
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -79,7 +109,11 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     Raises:
         InputError: a chunk is missing or its checksum is wrong.
     """
-    return {name: read_array(path, name) for name in sorted(zarr.open_group(str(path), mode="r").keys())}
+    try:
+        names = sorted(zarr.open_group(str(path), mode="r").keys())
+    except Exception as error:  # of many types, Zarr's and those of what it calls
+        raise InputError(f"{path}: these are no arrays that can be read ({_first_line(error)})") from None
+    return {name: read_array(path, name) for name in names}
 
 
 def array_digest(arrays: Mapping[str, NDArray[Any]]) -> str:
@@ -189,11 +223,18 @@ def read_facts(layout: Layout, fingerprint: str) -> DataFacts:
         InputError: the data are not committed, or the facts are not those that were.
     """
     folder = checked_block(layout, 0, fingerprint, FACTS)
-    values = read_json(folder / FACTS)
-    tuples: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
-    }
-    return DataFacts(**tuples)
+    try:
+        facts = TypeAdapter(DataFacts).validate_json((folder / FACTS).read_bytes(), strict=True)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"])) or "all of it"
+        raise InputError(f"{folder / FACTS}: {where}: {problem['msg'][:1].lower()}{problem['msg'][1:]}") from None
+    columns = facts.dim + facts.context
+    if not facts.row_shift.shape == facts.row_scale.shape == (columns,):
+        raise InputError(f"{folder / FACTS}: {columns} columns need as many shifts and scales")
+    if not (np.isfinite(facts.row_shift).all() and np.isfinite(facts.row_scale).all() and all(facts.row_scale > 0)):
+        raise InputError(f"{folder / FACTS}: shifts must be finite, and scales positive and finite")
+    return facts
 
 
 def read_samples(
@@ -226,7 +267,7 @@ def read_rows(layout: Layout, config: Config, k: int, fingerprint: str, name: st
         InputError: the array is missing, or is not the one that was committed.
     """
     path = checked_samples(layout, k, fingerprint, name)
-    array: Any = zarr.open_group(str(path), mode="r")[name]
+    array = open_array(path, name)
     if array.nbytes <= STREAMED_BYTES:
         return read_particles(layout, config, k, fingerprint, name)
     return StoredRows(
@@ -237,6 +278,5 @@ def read_rows(layout: Layout, config: Config, k: int, fingerprint: str, name: st
 
 def read_some(layout: Layout, k: int, fingerprint: str, name: str, rows: slice) -> NDArray[Any]:
     """Some consecutive rows of an array of block k's samples."""
-    array: Any = zarr.open_group(str(checked_samples(layout, k, fingerprint, name)), mode="r")[name]
-    found: NDArray[Any] = array[rows]
-    return found
+    path = checked_samples(layout, k, fingerprint, name)
+    return _read(open_array(path, name), rows, f"{path}/{name}")

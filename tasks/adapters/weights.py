@@ -36,9 +36,37 @@ def save_weights(folder: Path, block: InvertibleBlock) -> None:
 
 
 def load_weights(folder: Path, block: InvertibleBlock) -> InvertibleBlock:
-    """Read a block's weights into it."""
-    block.load_state_dict(load_file(folder / WEIGHTS))
+    """Read a block's weights into it.
+
+    Raises:
+        InputError: they are no weights of such a block, or not all finite.
+    """
+    path = folder / WEIGHTS
+    state, wanted = read_weights(path), block.state_dict()
+    for name in sorted({*state, *wanted}):
+        stored, needed = (_described(own.get(name)) for own in (state, wanted))
+        if stored != needed:
+            raise InputError(f"{path}: {name!r} is {stored}, and this chain's blocks have {needed}")
+        if not bool(state[name].isfinite().all()):
+            raise InputError(f"{path}: {name!r} holds values that are no finite numbers; train the block again")
+    block.load_state_dict(state)
     return block
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: no weights can be read from this file ({error})") from None
+
+
+def _described(value: Tensor | None) -> str:
+    return "missing" if value is None else f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
 
 
 def pack_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
@@ -70,7 +98,7 @@ def load_start(layout: Layout, k: int, digest: str, block: InvertibleBlock) -> I
             f"{path}: the weights that block {k} starts from are missing or damaged; "
             f"give --start-from again, the chain they came from"
         )
-    state = load_file(path)
+    state = read_weights(path)
     stored, wanted = architecture(state), architecture(block.state_dict())
     if stored != wanted:
         raise InputError(
@@ -153,7 +181,8 @@ def chain_of(
 
 def read_curve(folder: Path) -> pd.DataFrame | None:
     """The training curve of a committed block, one row per validation; ``None`` where none was kept."""
-    columns = (read_json(folder / BLOCK) or {}).get("curve")
+    record = read_json(folder / BLOCK)
+    columns = record.get("curve") if isinstance(record, dict) else None
     if not columns:
         return None
     # a column of nulls alone (no iteration, so no loss) must be numbers, too

@@ -246,6 +246,7 @@ def commit_again(path: Path) -> None:
     (folder / COMMIT).unlink()
     copy = shutil.copytree(folder, folder.with_name("again"))
     publish(Path(copy), folder, commit.fingerprint, commit.record)
+    shutil.rmtree(copy, ignore_errors=True)
 
 
 def command(*words: str) -> str:

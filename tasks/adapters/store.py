@@ -20,7 +20,7 @@ from zarr.codecs import Crc32cCodec
 from jko.build import torch_dtype
 from jko.config import Config
 from jko.errors import InputError
-from tasks.adapters.commit import SAMPLES, digest_of, read_json, write_json
+from tasks.adapters.commit import SAMPLES, digest_of, write_json
 from tasks.adapters.damage import checked_block
 from tasks.adapters.device import readable_here
 from tasks.adapters.layout import Layout
@@ -228,11 +228,13 @@ def read_facts(layout: Layout, fingerprint: str) -> DataFacts:
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(map(str, problem["loc"])) or "all of it"
-        raise InputError(f"{folder / FACTS}: {where}: {problem['msg'][:1].lower()}{problem['msg'][1:]}") from None
+        said = f"{problem['msg'][:1].lower()}{problem['msg'][1:]}"
+        raise InputError(f"{folder / FACTS}: {where}: {said}") from None
     columns = facts.dim + facts.context
     if not facts.row_shift.shape == facts.row_scale.shape == (columns,):
         raise InputError(f"{folder / FACTS}: {columns} columns need as many shifts and scales")
-    if not (np.isfinite(facts.row_shift).all() and np.isfinite(facts.row_scale).all() and all(facts.row_scale > 0)):
+    finite = np.isfinite(facts.row_shift).all() and np.isfinite(facts.row_scale).all()
+    if not (finite and all(facts.row_scale > 0)):
         raise InputError(f"{folder / FACTS}: shifts must be finite, and scales positive and finite")
     return facts
 

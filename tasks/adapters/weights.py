@@ -48,7 +48,7 @@ def load_weights(folder: Path, block: InvertibleBlock) -> InvertibleBlock:
         if stored != needed:
             raise InputError(f"{path}: {name!r} is {stored}, and this chain's blocks have {needed}")
         if not bool(state[name].isfinite().all()):
-            raise InputError(f"{path}: {name!r} holds values that are no finite numbers; train the block again")
+            raise InputError(f"{path}: {name!r} holds values that are not finite; train the block again")
     block.load_state_dict(state)
     return block
 

@@ -18,7 +18,7 @@ from jko.config import flattened
 from jko.errors import InputError
 from tasks.adapters.commit import append_lines, read_commit, write_bytes
 from tasks.adapters.damage import checked_block, damaged_in
-from tasks.adapters.evaluated import SAMPLE_ROWS, TEST_ROWS, evaluation_figures, evaluation_files
+from tasks.adapters.evaluated import FIGURES, SAMPLE_ROWS, TEST_ROWS, evaluation_figures, evaluation_files
 from tasks.adapters.events import events_of, times_of
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import (

@@ -156,6 +156,10 @@ class Bench:
                 if outcome.case.number % 2:
                     with contextlib.suppress(InputError):
                         bring_up(resumed(self.kind))
+                if outcome.case.way == "folder a file":
+                    with contextlib.suppress(InputError):
+                        bring_up(job_of(self.kind))
+                    put_away(Path(outcome.case.place))
                 bring_up(job_of(self.kind))
             except JkoError as error:
                 outcome.faults.append(f"train refuses to heal: {error}")
@@ -180,6 +184,12 @@ def rows_of(project: Path) -> str:
     rows = [(0.5, 0.25, 2), (-0.5, 0.8, 3.5), (1.2, -0.3, 0)]
     lines = [",".join(str(value) for value in row[: len(names)]) for row in rows]
     return "\n".join([",".join(names), *lines]) + "\n"
+
+
+def put_away(place: Path) -> None:
+    """What a user does who is told that a file lies where the chain has a folder."""
+    if place.is_file():
+        place.unlink()
 
 
 def run(*words: str) -> tuple[int, str, str]:
@@ -408,13 +418,15 @@ def honest(name: str, answer: Answer, whole: Answer, *, gone: bool) -> str:
     if name == "certify":  # made again, perhaps of fewer blocks where one is gone
         fewer = gone and found["blocks"] == wanted["blocks"][: len(found["blocks"])]
         return "same" if found == wanted else "told" if fewer else ""
+    if name == "compare" and gone:  # a chain in training, whose last block is another
+        return "told" if found["runs"][0]["state"] == "partial" else ""
     if name == "compare":
         found, wanted = found["runs"][0], wanted["runs"][0]
     return "told" if not other_figures(found, wanted) else ""
 
 
 #: keys whose values say in words what is missing
-WORDS = ("state", "damaged", "source")
+WORDS = ("state", "damaged", "source", "name")
 
 
 def other_figures(found: Any, whole: Any) -> list[str]:

@@ -465,6 +465,8 @@ def group_of(place: str) -> str:
         return f"data {name}"
     if place.startswith("chain/measures/"):
         return "measures"
+    if place.endswith(".png"):
+        return "pictures"
     if place.startswith("chain.run/scores/"):
         return "scores"
     return f"{place.split('/', maxsplit=1)[0]} {name}"

@@ -43,8 +43,8 @@ PATIENCE = 60.0
 BATCH = 100
 #: how many of a thousand inputs are of a kind
 SHARES = {
-    "settings": 250, "yaml": 50, "csv": 250, "npy": 150, "picture": 90, "json": 90, "safetensors": 60,
-    "zarr": 30,    "score": 30,
+    "settings": 300, "yaml": 60, "csv": 300, "npy": 170, "picture": 60, "json": 40, "safetensors": 40,
+    "zarr": 15, "score": 15,
 }  # fmt: skip
 
 

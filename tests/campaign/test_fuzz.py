@@ -131,7 +131,7 @@ FILES = {
     "infinite.tif": tiff(float("inf")),
     "bomb.png": png(13_000, 13_000),
     "flat-bomb.png": png(2**31 - 1, 1),
-    "escape.csv": "\x1b[2Jx,y\n1,2\n".encode(),
+    "escape.csv": b"\x1b[2Jx,y\n1,2\n",
     "nul.csv": b"x,y\n1,\x002\n",
 }
 

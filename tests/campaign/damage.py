@@ -12,6 +12,7 @@ import io
 import json
 import random
 import shutil
+import signal
 import sys
 import time
 import traceback
@@ -487,20 +488,16 @@ def draw_case(bench: Bench, number: int) -> Case:
 
 
 def carry_out(
-    count: int, folder: Path, first: int = 0, only: Collection[str] = tuple(KINDS), *, show: bool = False
-) -> list[Outcome]:
+    count: int, folder: Path, first: int = 0, only: Collection[str] = tuple(KINDS)
+) -> Iterator[Outcome]:
     """Cases ``first``.. shared out among the kinds of chains; only those of the kinds that are named."""
-    found, kinds = [], sorted(KINDS)
+    kinds = sorted(KINDS)
     for index, name in enumerate(kinds):
-        if name not in only:
-            continue
-        bench = Bench(KINDS[name], folder / name)
-        for number in range(first + index, first + count, len(kinds)):
-            found.append(bench.carry_out(draw_case(bench, number)))
-            if show and found[-1].faults:
-                print("\n".join(told(found[-1])), flush=True)
-        shutil.rmtree(folder / name)
-    return found
+        if name in only:
+            bench = Bench(KINDS[name], folder / name)
+            for number in range(first + index, first + count, len(kinds)):
+                yield bench.carry_out(draw_case(bench, number))
+            shutil.rmtree(folder / name)
 
 
 def told(outcome: Outcome) -> list[str]:
@@ -525,10 +522,14 @@ def summary(outcomes: Sequence[Outcome]) -> str:
 
 
 def main(count: int, first: int = 0, *kinds: str) -> None:
-    """Carry cases out and print what went wrong, then the counts."""
-    begun = time.monotonic()
-    with TemporaryDirectory(prefix="jko-damage-") as folder:
-        outcomes = carry_out(count, Path(folder), first, kinds or tuple(KINDS), show=True)
+    """Carry cases out and print what went wrong, then the counts; those so far where it is ended early."""
+    begun, outcomes = time.monotonic(), []
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with TemporaryDirectory(prefix="jko-damage-") as folder, contextlib.suppress(KeyboardInterrupt):
+        for outcome in carry_out(count, Path(folder), first, kinds or tuple(KINDS)):
+            outcomes.append(outcome)
+            if outcome.faults:
+                print("\n".join(told(outcome)), flush=True)
     print(summary(outcomes))
     print(f"{time.monotonic() - begun:.0f} s")
 

@@ -148,9 +148,17 @@ def test_a_hostile_file_is_refused_in_one_sentence(
 
 
 SETTINGS = (
-    "data.rows=!!float x", "data.rows=!!int x", "seed=2001-13-45", "data.mean=!!bool x", "data.file=" + "x" * 300,
-    "seed=" + "9" * 400, "data.columns=" + "[" * 3000, "network.hidden=&a [*a]", "a." * 3000 + "b=1", "blocks.²={}",
-)  # fmt: skip
+    "data.rows=!!float x",
+    "data.rows=!!int x",
+    "seed=2001-13-45",
+    "data.mean=!!bool x",
+    "data.file=" + "x" * 300,
+    "seed=" + "9" * 400,
+    "data.columns=" + "[" * 3000,
+    "network.hidden=&a [*a]",
+    "a." * 3000 + "b=1",
+    "blocks.²={}",
+)
 
 
 @pytest.mark.parametrize("text", SETTINGS, ids=range(len(SETTINGS)))

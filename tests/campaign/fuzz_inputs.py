@@ -91,7 +91,7 @@ def near(draw: random.Random, key: str) -> str:
         return str(draw.choice((default, default + 1, max(default // 3, 1), 2 * default, 1, 2, 100)))
     if isinstance(default, float):
         return repr(default * draw.choice((1, 0.5, 0.1, 1.5, 0)))
-    if isinstance(default, tuple):
+    if isinstance(default, tuple) and default:
         return json.dumps([draw.choice(default) for _ in range(draw.randint(1, 3))])
     return draw.choice(("null", "0.5", "3", "[0.5, 0.7]", "{}", "[x]", "[0.3]"))
 

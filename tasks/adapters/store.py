@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import zarr
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
-from zarr.codecs import Crc32cCodec
+from zarr.codecs import BytesCodec, Crc32cCodec
 
 from jko.build import torch_dtype
 from jko.config import Config
@@ -60,47 +59,48 @@ def write_arrays(
             array[...] = values
 
 
+def open_array(path: Path, name: str) -> Any:
+    """One array of a group, as :func:`write_arrays` writes it; nothing of its size is allocated yet.
+
+    Raises:
+        InputError: it is none of ours, or says that it holds more than its files do.
+    """
+    place = f"{path}/{name}"
+    try:
+        array: Any = zarr.open_group(str(path), mode="r")[name]
+        kind, codecs = np.dtype(array.dtype).kind, (array.filters, array.compressors)
+    except Exception as error:  # of many types, Zarr's and those of what it calls
+        what = str(error).partition("\n")[0][:200]
+        raise InputError(f"{place}: this is no stored array ({what})") from None
+    plain = isinstance(array.serializer, BytesCodec) and codecs == ((), (Crc32cCodec(),))
+    if kind not in "bfiu" or not plain:
+        raise InputError(f"{place}: an array of {array.dtype} in another coding is none of ours")
+    whole = 1 <= array.ndim <= 3 and array.chunks[1:] == array.shape[1:]
+    if not whole or not 1 <= array.chunks[0] <= max(1, array.shape[0]):
+        raise InputError(f"{place}: an array of shape {array.shape} in chunks {array.chunks} is none of ours")
+    # nothing is compressed: what it says it holds lies in its files
+    sizes = [file.stat().st_size for file in (path / name / "c").rglob("*") if file.is_file()]
+    stored = sum(sizes)
+    if array.nbytes > stored or array.nchunks > len(sizes):
+        raise InputError(
+            f"{place}: chunks are missing, {array.nbytes} bytes are expected and {stored} are there"
+        )
+    return array
+
+
 def read_array(path: Path, name: str, most: int | None = None) -> NDArray[Any]:
     """Read one array whole, or its first ``most`` rows.
 
     Raises:
         InputError: a chunk is missing or its checksum is wrong.
     """
-    return _read(open_array(path, name), slice(most), f"{path}/{name}")
-
-
-def _read(array: Any, rows: slice, place: str) -> NDArray[Any]:
-    """Rows of an open array; whatever a codec stumbles over is damage."""
+    array = open_array(path, name)
+    if array.nchunks_initialized != array.nchunks:
+        raise InputError(f"{path}/{name}: {array.nchunks - array.nchunks_initialized} chunks are missing")
     try:
-        found: NDArray[Any] = array[rows]
-    except Exception as error:
-        raise InputError(f"{place}: the stored values are damaged ({_first_line(error)})") from None
-    return found
-
-
-def open_array(path: Path, name: str) -> Any:
-    """A stored array, after its description was held against its files: nothing large is made of a small one.
-
-    Raises:
-        InputError: there is no such array, a chunk is missing, or it is not stored as this project does.
-    """
-    place = path / name
-    try:
-        array: Any = zarr.open_group(str(path), mode="r")[name]
-        missing = array.nchunks - array.nchunks_initialized
-        largest = max(array.nbytes, array.dtype.itemsize * math.prod(array.chunks))
-    except Exception as error:  # of many types, Zarr's and those of what it calls
-        raise InputError(f"{place}: this is no array that can be read ({_first_line(error)})") from None
-    if missing:
-        raise InputError(f"{place}: {missing} chunks are missing")
-    stored = sum(file.stat().st_size for file in (place / "c").rglob("*") if file.is_file())
-    if largest > stored:
-        raise InputError(f"{place}: it is said to have {largest} bytes, and {stored} are stored")
-    return array
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        return array[:most]
+    except ValueError as error:
+        raise InputError(f"{path}/{name}: the stored values are damaged ({error})") from None
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -112,7 +112,8 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
         names = sorted(zarr.open_group(str(path), mode="r").keys())
     except Exception as error:  # of many types, Zarr's and those of what it calls
-        raise InputError(f"{path}: these are no arrays that can be read ({_first_line(error)})") from None
+        what = str(error).partition("\n")[0][:200]
+        raise InputError(f"{path}: these are no stored arrays ({what})") from None
     return {name: read_array(path, name) for name in names}
 
 
@@ -205,8 +206,17 @@ def data_digest(arrays: Mapping[str, NDArray[Any]], shift: NDArray[Any], scale: 
             last bits of another processor are no other data.
         scale: the same of the scale.
     """
-    units = {"shift": shift.astype(np.float32), "scale": scale.astype(np.float32)}
+    units = {**_in_float32("shift", shift), **_in_float32("scale", scale)}
     return array_digest({**arrays, **units})
+
+
+def _in_float32(name: str, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Numbers in float32, and in float32 digits beside exponents where that cannot hold them."""
+    limits, size = np.finfo(np.float32), np.abs(values[values != 0])
+    if np.all((size <= limits.max) & (size >= limits.tiny)):
+        return {name: values.astype(np.float32)}
+    digits, exponents = np.frexp(values)
+    return {name: digits.astype(np.float32), f"{name}_exponents": exponents}
 
 
 def write_facts(folder: Path, facts: DataFacts) -> None:
@@ -280,5 +290,6 @@ def read_rows(layout: Layout, config: Config, k: int, fingerprint: str, name: st
 
 def read_some(layout: Layout, k: int, fingerprint: str, name: str, rows: slice) -> NDArray[Any]:
     """Some consecutive rows of an array of block k's samples."""
-    path = checked_samples(layout, k, fingerprint, name)
-    return _read(open_array(path, name), rows, f"{path}/{name}")
+    array = open_array(checked_samples(layout, k, fingerprint, name), name)
+    found: NDArray[Any] = array[rows]
+    return found

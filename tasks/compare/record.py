@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from jko.config import flattened
+from jko.display import figure, pair_of
 from jko.errors import InputError
+from jko.status import Status
 from tasks.adapters.commit import append_lines, read_commit, write_bytes
 from tasks.adapters.damage import checked_block, damaged_in
 from tasks.adapters.evaluated import FIGURES, SAMPLE_ROWS, TEST_ROWS, evaluation_figures, evaluation_files
@@ -29,7 +31,7 @@ from tasks.adapters.plan import (
     read_manifest,
     stored_config,
 )
-from tasks.adapters.sealed import read_json, read_sealed, write_json
+from tasks.adapters.sealed import read_json, read_lines, read_sealed, write_json
 from tasks.headline import chain_headline, headline, step_headline
 
 if TYPE_CHECKING:
@@ -177,13 +179,12 @@ def read_record(folder: Path) -> Record | None:
     if not isinstance(about, dict):
         return None
     held = {name: folder / name for name in about.pop("holds")}
-    events = held[EVENTS].read_text().splitlines() if EVENTS in held else []
     return Record(
         about,
         measures=read_json(held[MEASURES]) if MEASURES in held else [],
         figures=read_json(held[FIGURES]) if FIGURES in held else None,
         certificate=read_json(held[CERTIFICATE]) if CERTIFICATE in held else None,
-        events=[json.loads(line) for line in events],
+        events=read_lines(held[EVENTS]) if EVENTS in held else [],
         test_rows=read_table(held[TEST_ROWS]) if TEST_ROWS in held else None,
         sample_rows=read_table(held[SAMPLE_ROWS]) if SAMPLE_ROWS in held else None,
     )
@@ -204,7 +205,15 @@ def _save_chain(tracker: Tracker, layout: Layout, folder: Path) -> None:
     save_record(record, folder)
     tracker.final(times_of(record.events, len(record.measures)))
     tracker.tag("jko.blocks", f"{record.about['blocks']}/{record.about['planned']}")
+    if record.certificate:
+        tracker.tag("jko.kl_bound", _bound_status(record))
     tracker.tag("mlflow.note.content", _description(record))
+
+
+def _bound_status(record: Record) -> str:
+    """How the chain's KL bound is known, a word of :class:`jko.status.Status`."""
+    whole = (record.certificate or {}).get("chain", {})
+    return str(whole.get("statuses", {}).get("kl_bound", Status.UNKNOWN.value))
 
 
 def _description(record: Record) -> str:
@@ -212,8 +221,8 @@ def _description(record: Record) -> str:
     about, metrics = record.about, record.metrics
     parts = [f"{about['blocks']} of {about['planned']} JKO blocks on {about['data']}"]
     if "test/nll" in metrics:
-        parts.append(f"test NLL {metrics['test/nll']:.4f} ± {metrics['test/nll_se']:.2g} nats")
+        parts.append(f"test NLL {pair_of(metrics, 'test/nll', '.4f', '.2g')} nats")
     if "chain/kl_bound" in metrics:
-        parts.append(f"KL bound {metrics['chain/kl_bound']:.3g} nats")
+        parts.append(f"KL bound {figure(metrics['chain/kl_bound'])} nats ({_bound_status(record)})")
     files = f"`{RECORD}/` among the artifacts holds all figures by block and of every test row"
     return "; ".join(parts) + f".\n\n{files}" + (", `report/` the page." if record.figures else ".")

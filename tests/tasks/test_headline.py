@@ -10,7 +10,6 @@ import pytest
 from tasks.adapters.environment import first_line
 from tasks.adapters.events import events_of, timed, times_of
 from tasks.adapters.layout import Layout
-from tasks.evaluate import nearest_ratio
 from tasks.headline import step_headline
 
 CHAIN = tuple(letter * 64 for letter in "abc")
@@ -83,12 +82,3 @@ def test_an_outside_system_s_words_come_without_passwords() -> None:
     error = OSError("API request to https://me:secret@host/api failed\nwith details")
     assert first_line(error) == "API request to https://host/api failed"
     assert first_line(ValueError()) == "ValueError"
-
-
-def test_copied_samples_are_near_and_twins_in_the_data_tell_nothing() -> None:
-    draw = np.random.default_rng(0)
-    train, test = draw.standard_normal((500, 2)), draw.standard_normal((300, 2))
-    ratio = nearest_ratio(draw.standard_normal((300, 2)), {"train": train, "test": test})
-    assert ratio == pytest.approx(1, abs=0.3)
-    assert nearest_ratio(train[:300] + 1e-6, {"train": train, "test": test}) < 1e-3
-    assert nearest_ratio(test, {"train": train, "test": train[:300]}) is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from typing import Any
 
 from tasks.adapters.commit import append_lines
 from tasks.adapters.layout import Layout
-from tasks.adapters.sealed import read_lines
+from tasks.adapters.sealed import read_lines, sealed_line
 
 NUMBER = (int, float)
 
@@ -42,7 +41,7 @@ def timed(layout: Layout, what: str, k: int = 0, of: str = "", *, skipped: bool 
             "wall_s": round(time.perf_counter() - wall, 3),
             "cpu_s": round(time.process_time() - cpu, 3),
         }
-        append_lines(layout.run / "events.jsonl", [json.dumps(event)])
+        append_lines(layout.run / "events.jsonl", [sealed_line(event)])
 
 
 def events_of(layout: Layout, chain: Collection[str]) -> list[dict[str, Any]]:
@@ -58,7 +57,7 @@ def events_of(layout: Layout, chain: Collection[str]) -> list[dict[str, Any]]:
 
 
 def _is_whole(event: Mapping[str, Any]) -> bool:
-    """Whether an event says what :func:`timed` writes; the file of events has no digest."""
+    """Whether an event says what :func:`timed` writes."""
     kinds: dict[str, type | tuple[type, ...]] = {
         "what": str,
         "of": str,

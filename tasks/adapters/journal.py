@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tasks.adapters.commit import append_lines
-from tasks.adapters.sealed import read_lines
+from tasks.adapters.sealed import read_lines, sealed_line
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Entry:
     timestamp: int
 
 
-#: what a line must hold; the file has no digest
+#: what a line must hold
 KINDS: dict[str, type | tuple[type, ...]] = {"key": str, "value": (int, float), "step": int, "timestamp": int}
 
 
@@ -62,5 +61,5 @@ class Journal:
                 continue
             self.entries[key, step] = entry = Entry(key, float(value), step, now)
             new.append(entry)
-        append_lines(self.path, [json.dumps(asdict(entry)) for entry in new])
+        append_lines(self.path, [sealed_line(asdict(entry)) for entry in new])
         return new

@@ -52,7 +52,10 @@ def read_json(path: Path) -> Any:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The JSON objects of a file with one a line; a line that a kill cut off, or that is damaged, is none."""
+    """The JSON objects of a file with one a line; a line that a kill cut off, or that is damaged, is none.
+
+    Lines without a seal were written before lines had one.
+    """
     try:
         lines = _content(path).decode(errors="replace").splitlines()
     except ValueError:
@@ -65,7 +68,13 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     for line in lines:
         with suppress(ValueError):
             found.append(parse_json(line))
-    return [value for value in found if isinstance(value, dict)]
+    objects = [value for value in found if isinstance(value, dict)]
+    return [body for body in objects if body.pop(SEAL, None) in (None, _seal_of(body))]
+
+
+def sealed_line(values: Mapping[str, Any]) -> str:
+    """A JSON object as one line that :func:`read_lines` takes only if it is what was written."""
+    return json.dumps({**values, SEAL: digest_of(values)})
 
 
 def parse_json(content: bytes | str) -> Any:

@@ -5,7 +5,6 @@ A run keeps its record, so that it can be compared after its chain was retrained
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,7 +17,7 @@ from jko.config import flattened
 from jko.display import figure, pair_of
 from jko.errors import InputError
 from jko.status import Status
-from tasks.adapters.commit import append_lines, read_commit, write_bytes
+from tasks.adapters.commit import append_lines, file_digest, read_commit, write_bytes
 from tasks.adapters.damage import checked_block, damaged_in
 from tasks.adapters.evaluated import FIGURES, SAMPLE_ROWS, TEST_ROWS, evaluation_figures, evaluation_files
 from tasks.adapters.events import events_of, times_of
@@ -31,7 +30,15 @@ from tasks.adapters.plan import (
     read_manifest,
     stored_config,
 )
-from tasks.adapters.sealed import read_json, read_lines, read_sealed, write_json
+from tasks.adapters.sealed import (
+    SEAL,
+    read_json,
+    read_lines,
+    read_sealed,
+    sealed_line,
+    write_json,
+    write_sealed,
+)
 from tasks.headline import chain_headline, headline, step_headline
 
 if TYPE_CHECKING:
@@ -40,6 +47,8 @@ if TYPE_CHECKING:
 #: MLflow's folder of a run's record
 RECORD = "record"
 ABOUT, MEASURES, CERTIFICATE, EVENTS = "about.json", "measures.json", "certificate.json", "events.jsonl"
+#: files of a record beside those of :data:`ABOUT` and the events
+PARTS = (MEASURES, FIGURES, CERTIFICATE, TEST_ROWS, SAMPLE_ROWS)
 
 
 @dataclass(frozen=True)
@@ -159,7 +168,7 @@ def record_of_chain(layout: Layout) -> Record:
 
 
 def save_record(record: Record, folder: Path) -> None:
-    """Write a record as files; :data:`ABOUT` names them, so that older ones beside them are not read."""
+    """Write a record as files; :data:`ABOUT` names them with their digests: no others are read."""
     values = {MEASURES: record.measures, FIGURES: record.figures, CERTIFICATE: record.certificate}
     tables = {TEST_ROWS: record.test_rows, SAMPLE_ROWS: record.sample_rows}
     held = [name for name, value in {**values, **tables}.items() if value is not None]
@@ -169,16 +178,24 @@ def save_record(record: Record, folder: Path) -> None:
     for name, table in tables.items():
         if table is not None:
             write_bytes(folder / name, table.to_parquet(index=False))
-    append_lines(folder / EVENTS, [json.dumps(event) for event in record.events])
-    write_json(folder / ABOUT, {**record.about, "holds": [*held, EVENTS]})
+    append_lines(folder / EVENTS, [sealed_line(event) for event in record.events])
+    digests = {name: file_digest(folder / name) for name in [*held, EVENTS]}
+    write_sealed(folder / ABOUT, {**record.about, "holds": digests}, identity=RECORD)
 
 
 def read_record(folder: Path) -> Record | None:
-    """A record from its files; ``None`` where there is none."""
+    """A record from its files; ``None`` where there is none, or where one of them was changed."""
     about = read_json(folder / ABOUT)
+    if isinstance(about, dict) and SEAL in about:
+        about = read_sealed(folder / ABOUT, RECORD)
     if not isinstance(about, dict):
         return None
-    held = {name: folder / name for name in about.pop("holds")}
+    holds = about.pop("holds", None)
+    held = {name: folder / name for name in (*PARTS, EVENTS) if name in (holds or ())}
+    if isinstance(holds, dict):  # older records are lists without digests
+        for name, path in held.items():
+            if not path.is_file() or file_digest(path) != holds[name]:
+                return None
     return Record(
         about,
         measures=read_json(held[MEASURES]) if MEASURES in held else [],

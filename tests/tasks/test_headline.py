@@ -56,6 +56,18 @@ def test_an_interrupted_attempt_is_counted_and_a_cut_line_is_not(tmp_path: Path)
     assert [event["done"] for event in events_of(layout, CHAIN)] == [False, True]
 
 
+def test_a_line_of_events_that_was_changed_costs_the_times(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "chain")
+    with timed(layout, "train", 1, CHAIN[1]):
+        pass
+    path = layout.run / "events.jsonl"
+    text = path.read_text()
+    path.write_text(text.replace('"cpu_s": 0', '"cpu_s": 9', 1))
+    assert times_of(events_of(layout, CHAIN), 1) == {}
+    path.write_text(text)
+    assert times_of(events_of(layout, CHAIN), 1) != {}
+
+
 @pytest.mark.parametrize(("exact", "expected"), [(None, 2.0), (3.0, 3.0), (0.0, 0.0)])
 def test_epsilon_is_the_exact_one_where_it_is_known(exact: float | None, expected: float) -> None:
     figures = {"nll": 1.5, "epsilon": 2.0, "epsilon_exact": exact}

@@ -132,6 +132,7 @@ FILES = {
     "bomb.png": png(13_000, 13_000),
     "flat-bomb.png": png(2**31 - 1, 1),
     "escape.csv": b"\x1b[2Jx,y\n1,2\n",
+    "comment.csv": b"# no line but this",
     "nul.csv": b"x,y\n1,\x002\n",
 }
 

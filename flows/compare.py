@@ -153,6 +153,7 @@ def subject(store: Store, name: str, copies: Path) -> Subject:
     if is_folder(name):
         layout = chain_at(Path(name), store.root)
         record = record_of_chain(layout)
+        refuse_unmeasured(layout, record)
         return Subject(
             Path(name).resolve().name, f"chain {name}", record, data_version=_version(layout, record)
         )
@@ -168,6 +169,16 @@ def subject(store: Store, name: str, copies: Path) -> Subject:
         run.name or run.short, shown, kept, run.run_id,
         run.tags.get("jko.data_version", ""), run.tags.get("jko.git_commit", ""),
     )  # fmt: skip
+
+
+def refuse_unmeasured(layout: Layout, record: Record) -> None:
+    """Refuse a chain whose last blocks have no figures: those of an earlier one would stand for them."""
+    done, planned = record.about["blocks"], record.about["planned"]
+    if record.about["state"] == "complete" and done < planned:
+        raise InputError(
+            f"{layout.chain}: the figures of block {done + 1} are missing or damaged; "
+            f"run jko resume {layout.chain}"
+        )
 
 
 def from_metrics(runs: Runs, run: TrackedRun) -> Record:

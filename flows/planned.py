@@ -22,6 +22,7 @@ from tasks.adapters.plan import (
     stored_figures,
 )  # fmt: skip
 from tasks.adapters.sealed import is_damaged, read_sealed
+from tasks.report.identity import has_own_report
 
 
 def planned_work(job: Job) -> dict[str, Any]:
@@ -54,7 +55,7 @@ def planned_work(job: Job) -> dict[str, Any]:
         "stopped": plan.stopped,
         "digest": digest,
         "blocks": blocks,
-        "then": later_stages(config, layout, digest),
+        "then": later_stages(config, layout, chain, digest),
     }
 
 
@@ -104,7 +105,9 @@ def was_trained(layout: Layout, k: int, fingerprint: str) -> bool:
     return layout.block(k, fingerprint).exists()
 
 
-def later_stages(config: Config, layout: Layout, digest: str | None) -> list[dict[str, str]]:
+def later_stages(
+    config: Config, layout: Layout, chain: tuple[str, ...], digest: str | None
+) -> list[dict[str, str]]:
     """What follows the blocks."""
     if digest is None:
         return [
@@ -121,7 +124,7 @@ def later_stages(config: Config, layout: Layout, digest: str | None) -> list[dic
         "certificate": known is not None,
         "evaluation": is_whole(layout.evaluation, evaluation_fingerprint(config, digest)),
     }
-    current["report"] = layout.report.is_dir() and not damaged["report"] and all(current.values())
+    current["report"] = all(current.values()) and has_own_report(layout, chain)
     places = {"certificate": layout.certificate, "evaluation": layout.evaluation, "report": layout.report}
     reasons = {
         stage: "its stored files are damaged" if damaged[stage]

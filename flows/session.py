@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from jko.config import Config, parse_config
 from jko.errors import InputError, was_interrupted
 from tasks.adapters.commit import remove_temporary
-from tasks.adapters.damage import damaged_in
 from tasks.adapters.durable import TEMPORARY
 from tasks.adapters.environment import check_settings, platform_environment
 from tasks.adapters.layout import Layout
@@ -29,6 +28,7 @@ from tasks.adapters.starved import end_when_starved
 from tasks.adapters.terminal import say, warn_on_stderr
 from tasks.headline import stored_headline
 from tasks.report import REPORT
+from tasks.report.identity import has_own_report
 
 if TYPE_CHECKING:
     from flows.pipeline import Stage
@@ -141,8 +141,7 @@ def is_current(job: Job, chain: tuple[str, ...], digest: str, metrics: Mapping[s
     """
     layout = job.layout
     return (
-        layout.report.is_dir()
-        and not any(damaged_in(layout.report))
+        has_own_report(layout, chain)
         and read_json(layout.run / "finished.json") == finished_receipt(job, digest)
         and planned_so(job, known_manifest(layout) or {}, chain)
         and all(stored_figures(job.config, layout, chain, k) for k in range(1, len(chain)))
@@ -186,6 +185,9 @@ def check_folder(layout: Layout) -> None:
     if strange or (layout.chain.exists() and not layout.chain.is_dir()):
         what = f"it holds {strange[0]!r}" if strange else "it is a file"
         raise InputError(f"{layout.chain}: this is not a chain's folder ({what}); give a new or empty one")
+    for path in (layout.chain / name for name in known - {"chain.json"}):
+        if path.exists() and not path.is_dir():
+            raise InputError(f"{path}: this is a file, and the chain keeps a folder there; move it away")
 
 
 def finished_receipt(job: Job, digest: str) -> dict[str, Any]:

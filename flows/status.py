@@ -72,6 +72,8 @@ def damaged_files_of(layout: Layout, chain: list[str], metrics: Mapping[str, flo
 def block_status(layout: Layout, k: int, fingerprint: str, step_size: float) -> dict[str, Any]:
     """One block's entry."""
     commit = read_commit(layout.block(k, fingerprint), verify=True)
+    if commit is not None and commit.fingerprint != fingerprint:
+        commit = None  # another block in its place
     metrics = block_figures(layout, k, fingerprint) or {}
     return {
         "index": k,

@@ -33,6 +33,7 @@ from tasks.adapters.store import (
 from tasks.adapters.weights import load_block
 from tasks.headline import stored_headline
 from tasks.options import threads_of
+from tasks.report.identity import report_fingerprint
 
 #: rows pushed again per block
 ROWS = 256
@@ -171,5 +172,6 @@ def after_checks(config: Config, layout: Layout, chain: tuple[str, ...]) -> Iter
         how = "those of the evaluation" if same else f"{layout.metrics}: not those of the evaluation"
         yield Check("metrics", same, how)
     if layout.report.exists():
-        same = read_commit(layout.report, verify=True) is not None
-        yield Check("report", same, "undamaged" if same else f"{layout.report}: damaged")
+        same = is_whole(layout.report, report_fingerprint(config, layout, chain))
+        how = "undamaged" if same else f"{layout.report}: damaged, or of other figures or settings"
+        yield Check("report", same, how)

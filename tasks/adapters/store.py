@@ -12,13 +12,14 @@ import numpy as np
 import torch
 import zarr
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 from zarr.codecs import BytesCodec, Crc32cCodec
 
 from jko.build import torch_dtype
 from jko.config import Config
 from jko.errors import InputError
-from tasks.adapters.commit import SAMPLES, digest_of, read_json, write_json
+from tasks.adapters.commit import SAMPLES, digest_of, write_json
 from tasks.adapters.damage import checked_block
 from tasks.adapters.device import readable_here
 from tasks.adapters.layout import Layout
@@ -68,11 +69,11 @@ def open_array(path: Path, name: str) -> Any:
     try:
         array: Any = zarr.open_group(str(path), mode="r")[name]
         kind, codecs = np.dtype(array.dtype).kind, (array.filters, array.compressors)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, FileNotFoundError) as error:
+    except Exception as error:  # of many types, Zarr's and those of what it calls
         what = str(error).partition("\n")[0][:200]
         raise InputError(f"{place}: this is no stored array ({what})") from None
     plain = isinstance(array.serializer, BytesCodec) and codecs == ((), (Crc32cCodec(),))
-    if kind not in "fiu" or not plain:
+    if kind not in "bfiu" or not plain:
         raise InputError(f"{place}: an array of {array.dtype} in another coding is none of ours")
     whole = 1 <= array.ndim <= 3 and array.chunks[1:] == array.shape[1:]
     if not whole or not 1 <= array.chunks[0] <= max(1, array.shape[0]):
@@ -108,7 +109,12 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     Raises:
         InputError: a chunk is missing or its checksum is wrong.
     """
-    return {name: read_array(path, name) for name in sorted(zarr.open_group(str(path), mode="r").keys())}
+    try:
+        names = sorted(zarr.open_group(str(path), mode="r").keys())
+    except Exception as error:  # of many types, Zarr's and those of what it calls
+        what = str(error).partition("\n")[0][:200]
+        raise InputError(f"{path}: these are no stored arrays ({what})") from None
+    return {name: read_array(path, name) for name in names}
 
 
 def array_digest(arrays: Mapping[str, NDArray[Any]]) -> str:
@@ -227,11 +233,20 @@ def read_facts(layout: Layout, fingerprint: str) -> DataFacts:
         InputError: the data are not committed, or the facts are not those that were.
     """
     folder = checked_block(layout, 0, fingerprint, FACTS)
-    values = read_json(folder / FACTS)
-    tuples: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
-    }
-    return DataFacts(**tuples)
+    try:
+        facts = TypeAdapter(DataFacts).validate_json((folder / FACTS).read_bytes(), strict=True)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"])) or "all of it"
+        said = f"{problem['msg'][:1].lower()}{problem['msg'][1:]}"
+        raise InputError(f"{folder / FACTS}: {where}: {said}") from None
+    columns = facts.dim + facts.context
+    if not facts.row_shift.shape == facts.row_scale.shape == (columns,):
+        raise InputError(f"{folder / FACTS}: {columns} columns need as many shifts and scales")
+    finite = np.isfinite(facts.row_shift).all() and np.isfinite(facts.row_scale).all()
+    if not (finite and all(facts.row_scale > 0)):
+        raise InputError(f"{folder / FACTS}: shifts must be finite, and scales positive and finite")
+    return facts
 
 
 def read_samples(

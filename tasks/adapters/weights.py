@@ -224,7 +224,8 @@ def chain_of(
 
 def read_curve(folder: Path) -> pd.DataFrame | None:
     """The training curve of a committed block, one row per validation; ``None`` where none was kept."""
-    columns = (read_json(folder / BLOCK) or {}).get("curve")
+    record = read_json(folder / BLOCK)
+    columns = record.get("curve") if isinstance(record, dict) else None
     if not columns:
         return None
     # a column of nulls alone (no iteration, so no loss) must be numbers, too

@@ -19,7 +19,7 @@ from jko.errors import InputError
 from jko.status import Status
 from tasks.adapters.commit import append_lines, file_digest, read_commit, write_bytes
 from tasks.adapters.damage import checked_block, damaged_in
-from tasks.adapters.evaluated import FIGURES, SAMPLE_ROWS, TEST_ROWS, evaluation_files
+from tasks.adapters.evaluated import FIGURES, SAMPLE_ROWS, TEST_ROWS, evaluation_figures, evaluation_files
 from tasks.adapters.events import events_of, times_of
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import (
@@ -139,6 +139,8 @@ def record_of_chain(layout: Layout) -> Record:
         measures.append(own)
     digest = chain_digest(layout, chain)
     facts = read_json(checked_block(layout, 0, chain[0], "data.json") / "data.json")
+    if not isinstance(facts, dict):
+        raise InputError(f"{layout.block(0, chain[0]) / 'data.json'}: this holds no facts of the data")
     about = {
         "state": "complete" if digest else "partial",
         "blocks": len(measures),
@@ -157,7 +159,7 @@ def record_of_chain(layout: Layout) -> Record:
     folder = evaluation_files(layout, evaluation_fingerprint(config, digest))
     return Record(
         about, measures,
-        figures=read_json(folder / FIGURES) if folder else None,
+        figures=evaluation_figures(layout, evaluation_fingerprint(config, digest)),
         certificate=read_sealed(layout.certificate, certificate_fingerprint(config, digest)),
         events=record.events,
         test_rows=read_table(folder / TEST_ROWS) if folder else None,

@@ -139,7 +139,7 @@ def _comments(text: str) -> list[str]:
 
 
 def _without(text: str, lines: int) -> str:
-    return text.split("\n", lines)[lines] if lines else text
+    return "".join(text.split("\n", lines)[lines:]) if lines else text
 
 
 def _declared(text: str) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,40 +13,20 @@ from prefect import task
 from jko.config import Config
 from jko.display import figure, finite, pair_of
 from jko.schedule import shown
-from tasks.adapters.commit import committing, stored_commit
+from tasks.adapters.commit import committing
 from tasks.adapters.damage import is_whole
 from tasks.adapters.layout import Layout
-from tasks.adapters.plan import stored_figures
-from tasks.adapters.sealed import digest_of, read_sealed
 from tasks.options import DURABLE, skipped
-from tasks.report import REPORT, pictures
+from tasks.report import pictures
 from tasks.report.claims import panel_of
 from tasks.report.content import Content, read_content
 from tasks.report.drawing import STYLE, data_uri, page, png
 from tasks.report.guarantee import guarantee
+from tasks.report.identity import report_fingerprint, settings_of
 from tasks.report.labels import LEGEND, best_label, number
 
 PAGE = "report.html"
 SHOWN_VERSIONS = ("torch", "numpy", "prefect", "mlflow", "dvc", "zarr")
-
-
-def report_fingerprint(config: Config, layout: Layout, chain: tuple[str, ...]) -> str:
-    """Identity of a report: what it reads, the settings it lists, and how it is drawn."""
-    evaluation = stored_commit(layout.evaluation)
-    measures = [stored_figures(config, layout, chain, k) for k in range(1, len(chain))]
-    digest = evaluation.digest if evaluation else ""
-    certificate = read_sealed(layout.certificate)
-    return digest_of(
-        {
-            "evaluation": digest, "measures": measures, "certificate": certificate,
-            "settings": settings_of(config), "version": REPORT,
-        }
-    )  # fmt: skip
-
-
-def settings_of(config: Config) -> str:
-    """All settings as the page lists them."""
-    return json.dumps(config.model_dump(mode="json"), indent=1)
 
 
 @task(name="report", **DURABLE)

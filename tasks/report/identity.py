@@ -1,0 +1,41 @@
+"""What makes a report the one of a chain; loads nothing that draws."""
+
+from __future__ import annotations
+
+import json
+
+from jko.config import Config, parse_config
+from tasks.adapters.commit import stored_commit
+from tasks.adapters.damage import is_whole
+from tasks.adapters.layout import Layout
+from tasks.adapters.manifest import known_manifest
+from tasks.adapters.plan import stored_figures
+from tasks.adapters.sealed import digest_of, read_sealed
+from tasks.report import REPORT
+
+
+def report_fingerprint(config: Config, layout: Layout, chain: tuple[str, ...]) -> str:
+    """Identity of a report: what it reads, the settings it lists, and how it is drawn."""
+    evaluation = stored_commit(layout.evaluation)
+    measures = [stored_figures(config, layout, chain, k) for k in range(1, len(chain))]
+    digest = evaluation.digest if evaluation else ""
+    certificate = read_sealed(layout.certificate)
+    return digest_of(
+        {
+            "evaluation": digest, "measures": measures, "certificate": certificate,
+            "settings": settings_of(config), "version": REPORT,
+        }
+    )  # fmt: skip
+
+
+def settings_of(config: Config) -> str:
+    """All settings as the page lists them."""
+    return json.dumps(config.model_dump(mode="json"), indent=1)
+
+
+def has_own_report(layout: Layout, chain: tuple[str, ...]) -> bool:
+    """Whether the report is whole and shows this chain, with the settings that ``chain.json`` holds."""
+    manifest = known_manifest(layout)
+    if manifest is None:
+        return False
+    return is_whole(layout.report, report_fingerprint(parse_config(manifest["config"]), layout, chain))

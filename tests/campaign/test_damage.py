@@ -1,0 +1,76 @@
+"""Damaged files of finished chains: named before they are used, healed by the command that made them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.campaign.chains import KINDS
+from tests.campaign.damage import FILE_WAYS, FOLDER_WAYS, Bench, Case, carry_out, draw_case, told
+from tests.campaign.mutations import MUTATIONS, noticed_by
+
+#: cases of ``make test`` for each chain of it, and of ``make test-all`` for all
+FAST, WHOLE = 75, 2000
+
+
+@pytest.fixture(scope="module", params=["moons", "corrected"])
+def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    return Bench(KINDS[request.param], tmp_path_factory.mktemp(request.param))
+
+
+@pytest.fixture(scope="module")
+def moons(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    return Bench(KINDS["moons"], tmp_path_factory.mktemp("mutated"))
+
+
+def test_no_damage_gives_a_wrong_number_and_all_is_healed(bench: Bench) -> None:
+    outcomes = [bench.carry_out(draw_case(bench, number)) for number in range(WHOLE, WHOLE + FAST)]
+    assert [line for one in outcomes for line in told(one)] == []
+    assert {one.case.way for one in outcomes} == {*FILE_WAYS, *FOLDER_WAYS}
+    assert sum(one.noticed for one in outcomes) > FAST / 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_two_thousand_damages_of_every_kind_of_chain(kind: str, tmp_path: Path) -> None:
+    outcomes = list(carry_out(WHOLE, tmp_path, 0, (kind,)))
+    assert len(outcomes) >= WHOLE // len(KINDS)
+    assert [line for one in outcomes for line in told(one)] == []
+
+
+def some(bench: Bench, wanted: Callable[[Case], bool]) -> range:
+    """The first case that is wanted, as a range."""
+    number = next(number for number in range(5000) if wanted(draw_case(bench, number)))
+    return range(number, number + 1)
+
+
+#: mutations by number, with a part of the place and the way of a case that notices each
+NOTICED = (
+    (1, "certificate.json", "swapped"),
+    (2, "weights.safetensors", "flipped"),
+    (0, "chain/measures", "garbled"),
+    (3, "weights.safetensors", "deleted"),
+    (4, "chain.evaluation/COMMIT.json", "garbled"),
+    (6, "chain/blocks/2", "folder swapped"),
+    (9, "figures.json", "garbled"),
+)
+
+
+def notices(bench: Bench, number: int, part: str, way: str) -> bool:
+    """Whether the first such case is clean, and fails where the check is gone."""
+    numbers = some(bench, lambda case: part in case.place and case.way == way)
+    assert not bench.carry_out(draw_case(bench, numbers[0])).faults
+    return bool(noticed_by(MUTATIONS[number], bench, numbers))
+
+
+@pytest.mark.parametrize(("number", "part", "way"), NOTICED[:2])
+def test_the_campaign_sees_a_check_that_is_gone(moons: Bench, number: int, part: str, way: str) -> None:
+    assert notices(moons, number, part, way)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "part", "way"), NOTICED[2:])
+def test_the_campaign_sees_every_check_that_is_gone(moons: Bench, number: int, part: str, way: str) -> None:
+    assert notices(moons, number, part, way)

@@ -201,7 +201,7 @@ class Disk:
         unsure = [
             path for path, what in found.items()
             if isinstance(what, File) and len(what.versions) > 1
-            and not any(hidden(part) for part in PurePosixPath(path).parts)
+            and not any(map(hidden, path.split("/")))
         ]  # fmt: skip
         whole: Tree = {path: what.now if isinstance(what, File) else None for path, what in found.items()}
         yield whole

@@ -11,14 +11,14 @@ committed, and the next start ends as the undisturbed run did.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import shutil
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from jko.config import Config
@@ -209,16 +209,13 @@ class Tally:
 def seen(operation: Operation) -> bool:
     """Whether a start would see that an operation was done."""
     paths = [path for path in (operation.path, operation.other) if path]
-    return any(not any(map(hidden, PurePosixPath(path).parts)) for path in paths)
+    return not all(map(unseen, paths))
 
 
-def digest_of_tree(tree: Tree) -> str:
-    """Digest of what a start would read of a state."""
-    total = hashlib.sha256()
-    for path, content in sorted(tree.items()):
-        if not any(map(hidden, PurePosixPath(path).parts)):
-            total.update(f"{path}\0{None if content is None else hashlib.sha256(content).hexdigest()}\0".encode())
-    return total.hexdigest()
+@cache
+def unseen(path: str) -> bool:
+    """Whether a start removes what is there, or never reads it."""
+    return any(map(hidden, path.split("/")))
 
 
 @dataclass(frozen=True)
@@ -248,7 +245,8 @@ def states(recording: Recording, tally: Tally, name: str) -> list[State]:
         sure = recording.sure_at(count)
         where = f"{name}, cut after operation {count}, {operation.kind} {operation.path} {operation.other}"
         for tree in disk.trees():
-            key = (digest_of_tree(tree), tuple(sorted(sure.items())))
+            read = frozenset((path, content) for path, content in tree.items() if not unseen(path))
+            key = (read, frozenset(sure.items()))
             if key not in known:
                 known.add(key)
                 found.append(State(where, tree, sure))

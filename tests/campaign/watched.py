@@ -1,8 +1,8 @@
 """Every operation on files below one folder passes a function, which may record it or let it fail.
 
 Python's own ways to the file system are replaced while :func:`watching` lasts: the functions of ``os``, and
-``open``. Nothing below them (C, Rust) is seen; safetensors, whose writer is one function in Rust, writes by
-Python meanwhile. That nothing is missed is tested: the recorded operations alone make the folder again, byte
+``open``. Nothing below them (C, Rust) is seen; safetensors and Parquet, whose writers are single functions there, write
+by Python meanwhile. That nothing is missed is tested: the recorded operations alone make the folder again, byte
 for byte (``test_disk.py``).
 """
 
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 from unittest import mock
 
+import pandas as pd
 import safetensors
 import safetensors.torch
 
@@ -47,6 +48,7 @@ class Operation:
     data: bytes = b""
 
 
+TO_PARQUET: Any = pd.DataFrame.to_parquet
 #: gets an operation and what carries it out; for ``write``, that takes the bytes to write
 Watcher = Callable[[Operation, Callable[..., Any]], Any]
 
@@ -216,6 +218,12 @@ def write_tensors(tensors: Any, path: Any, metadata: Any = None) -> None:
         stream.write(safetensors.serialize(tensors, metadata))
 
 
+def write_rows(frame: pd.DataFrame, path: Any, **named: Any) -> None:
+    """What pandas' ``to_parquet`` does in C++."""
+    with io.open(path, "wb") as stream:  # noqa: UP020 (the replaced one)
+        stream.write(TO_PARQUET(frame, None, **named))
+
+
 @contextmanager
 def watching(root: Path, watcher: Watcher) -> Iterator[None]:
     """Let the operations below a folder pass a function while the body runs."""
@@ -235,4 +243,5 @@ def watching(root: Path, watcher: Watcher) -> Iterator[None]:
         # copies pass Python's files, too, and trees are removed by the functions above
         stack.enter_context(mock.patch.object(shutil, "_USE_CP_SENDFILE", False))
         stack.enter_context(mock.patch.object(safetensors.torch, "serialize_file", write_tensors))
+        stack.enter_context(mock.patch.object(pd.DataFrame, "to_parquet", write_rows))
         yield

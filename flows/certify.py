@@ -7,11 +7,12 @@ from typing import Any
 
 from jko.config import Config
 from jko.errors import ChainInUseError, InputError
-from tasks.adapters.commit import SAMPLES, read_commit, write_json
+from tasks.adapters.commit import SAMPLES
+from tasks.adapters.damage import damaged_in
 from tasks.adapters.layout import Layout
 from tasks.adapters.lock import chain_lock
 from tasks.adapters.plan import read_manifest, stored_config
-from tasks.certify import certificate, stored_certificate
+from tasks.certify import certificate, keep_certificate, stored_certificate
 
 
 def certificate_of(layout: Layout, pairing: str | None = None) -> dict[str, Any]:
@@ -24,7 +25,7 @@ def certificate_of(layout: Layout, pairing: str | None = None) -> dict[str, Any]
         pairing: of ε, other than the chain's own setting.
 
     Raises:
-        InputError: no chain there, or no block of it is committed.
+        InputError: no chain there, a block of it is damaged, or none is committed.
         ChainInUseError: samples were dropped, and another process works on the chain.
     """
     config = stored_config(layout)
@@ -44,18 +45,30 @@ def certificate_of(layout: Layout, pairing: str | None = None) -> dict[str, Any]
     if chain == planned and pairing is None:
         # a chain in use: whoever works on it writes it
         with suppress(ChainInUseError), chain_lock(layout, "jko certify"):
-            write_json(layout.certificate, found)
+            keep_certificate(config, layout, chain, found)
     return found
 
 
 def committed(layout: Layout, chain: tuple[str, ...]) -> tuple[str, ...]:
-    """The leading blocks that are committed and undamaged."""
-    kept = []
+    """The leading blocks that are committed; of an unfinished chain these are not all.
+
+    Raises:
+        InputError: a block is damaged, or one is missing before others: no figure is made of the rest.
+    """
+    there = [layout.block(k, fingerprint).exists() for k, fingerprint in enumerate(chain)]
+    count = there.index(False) if False in there else len(chain)
     for k, fingerprint in enumerate(chain):
-        if read_commit(layout.block(k, fingerprint), verify=True) is None:
-            break
-        kept.append(fingerprint)
-    return tuple(kept)
+        for path in damaged_in(layout.block(k, fingerprint), fingerprint):
+            raise InputError(
+                f"{path}: this file of block {k} is damaged or missing, so nothing is certified; "
+                f"run jko resume {layout.chain}"
+            )
+    if any(there[count:]):
+        raise InputError(
+            f"{layout.block(count, chain[count])}: block {count} is missing, and later ones are there; "
+            f"run jko resume {layout.chain}"
+        )
+    return chain[:count]
 
 
 def _with_pairing(config: Config, pairing: str) -> Config:

@@ -14,13 +14,13 @@ from jko.config import Config
 from jko.errors import InputError
 from jko.seeds import counter_seed
 from jko.smoothing import ornstein_uhlenbeck
-from tasks.adapters.commit import read_json
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import read_manifest
 from tasks.adapters.store import DataFacts, read_samples
 from tasks.datasets.prepare import PARTS
 from tasks.datasets.sources import SOURCES
 from tasks.datasets.table import Array
+from tasks.headline import stored_headline
 
 #: rows that are scored at most
 LARGEST = 10_000
@@ -65,7 +65,7 @@ def drift(layout: Layout, config: Config) -> dict[str, float]:
         standard = (rows - np.array(facts.shift)) / np.array(facts.scale)  # a smoothed chain has no context
         rows = ornstein_uhlenbeck(standard, facts.smoothing, draw) * np.array(facts.scale) + facts.shift
     values = -chain.log_prob(torch.from_numpy(rows), seed=old.seed)[0].double().cpu().numpy()
-    tested = read_json(layout.metrics)
+    tested = stored_headline(old, layout, (read_manifest(layout) or {})["fingerprints"])
     if tested is None:
         raise InputError(f"{layout.chain}: it has no test NLL to compare with; run jko resume {layout.chain}")
     return compared(values, tested["test/nll"], tested["test/nll_se"])

@@ -7,8 +7,10 @@ from typing import Any
 
 from jko.config import Config
 from jko.schedule import shown, stored
-from tasks.adapters.commit import SAMPLES, read_commit, read_json
+from tasks.adapters.commit import SAMPLES
+from tasks.adapters.damage import damaged_in, is_whole
 from tasks.adapters.layout import Layout
+from tasks.adapters.manifest import known_manifest
 from tasks.adapters.plan import (
     BlockPlan,
     certificate_fingerprint,
@@ -17,9 +19,9 @@ from tasks.adapters.plan import (
     evaluation_fingerprint,
     make_plan,
     planned,
-    read_manifest,
     stored_figures,
 )  # fmt: skip
+from tasks.adapters.sealed import is_damaged, read_sealed
 
 
 def planned_work(config: Config, layout: Layout, root: Path) -> dict[str, Any]:
@@ -38,7 +40,7 @@ def planned_work(config: Config, layout: Layout, root: Path) -> dict[str, Any]:
         and report as ``{"stage", "action": "done" | "make", "reason"}``.
     """
     plan = make_plan(config, layout, verify=True)
-    before = read_manifest(layout) or {"fingerprints": []}
+    before = known_manifest(layout) or {"fingerprints": []}
     chain: tuple[str, ...] = ()
     if plan.data_digest is not None:
         chain, _ = planned(config, layout, plan.data_digest)
@@ -88,22 +90,27 @@ def later_stages(config: Config, layout: Layout, digest: str | None) -> list[dic
             {"stage": stage, "action": "make", "reason": "follows the last block"}
             for stage in ("certificate", "evaluation", "report")
         ]
-    certificate = read_json(layout.certificate) or {}
-    evaluation, report = read_commit(layout.evaluation), read_commit(layout.report)
-    current = {
-        "certificate": certificate.get("identity") == certificate_fingerprint(config, digest),
-        "evaluation": evaluation is not None
-        and evaluation.fingerprint == evaluation_fingerprint(config, digest),
+    damaged = {
+        "certificate": is_damaged(layout.certificate),
+        "evaluation": any(damaged_in(layout.evaluation)),
+        "report": any(damaged_in(layout.report)),
     }
-    current["report"] = report is not None and all(current.values())
-    missing = {"certificate": not certificate, "evaluation": evaluation is None, "report": report is None}
+    known = read_sealed(layout.certificate, certificate_fingerprint(config, digest))
+    current = {
+        "certificate": known is not None,
+        "evaluation": is_whole(layout.evaluation, evaluation_fingerprint(config, digest)),
+    }
+    current["report"] = layout.report.is_dir() and not damaged["report"] and all(current.values())
+    places = {"certificate": layout.certificate, "evaluation": layout.evaluation, "report": layout.report}
+    reasons = {
+        stage: "its stored files are damaged" if damaged[stage]
+        else "made for other blocks or settings" if place.exists() else "not made yet"
+        for stage, place in places.items()
+    }  # fmt: skip
     return [
-        {"stage": stage, "action": "done", "reason": ""}
-        if holds
-        else {"stage": stage, "action": "make",
-              "reason": "not made yet" if missing[stage] else "made for other blocks or settings"}
+        {"stage": stage, "action": "done" if holds else "make", "reason": "" if holds else reasons[stage]}
         for stage, holds in current.items()
-    ]  # fmt: skip
+    ]
 
 
 ACTIONS = {"done": "done", "train": "will train", "retrain": "will re-train", "make": "will be made"}

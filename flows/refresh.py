@@ -12,12 +12,11 @@ from flows.schedule_state import ScheduleState, Seen, look, now
 from flows.session import Finished, Job, check_input, nothing_to_do, run_job
 from jko.config import Config
 from jko.errors import ChainInUseError, InputError
-from tasks.adapters.commit import read_json
 from tasks.adapters.environment import platform_environment
 from tasks.adapters.layout import Layout
+from tasks.adapters.manifest import known_manifest
 from tasks.adapters.plan import (
     Plan,
-    chain_digest,
     find_data,
     fingerprints,
     make_plan,
@@ -34,6 +33,7 @@ from tasks.adapters.start import (
     started_from,
     write_origin,
 )
+from tasks.headline import stored_headline
 
 OnChange = Literal["retrain", "warm", "score"]
 log = logging.getLogger("jko.refresh")
@@ -93,9 +93,11 @@ def refresh(name: str, config: Config, root: Path, on_change: OnChange = "retrai
 def last_chain(root: Path, name: str, state: ScheduleState) -> Layout | None:
     """The last complete chain of a schedule."""
     layout = chain_called(root, state.last or name)
-    chain = (read_manifest(layout) or {}).get("fingerprints", [])
-    receipt = read_json(layout.run / "finished.json") or {}
-    return layout if chain and receipt.get("digest") == chain_digest(layout, chain) else None
+    known = known_manifest(layout)
+    if known is None:
+        return None
+    tested = stored_headline(stored_config(layout), layout, known["fingerprints"])
+    return None if tested is None else layout
 
 
 def chain_at_work(root: Path, name: str) -> Layout:

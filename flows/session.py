@@ -12,20 +12,24 @@ from typing import TYPE_CHECKING, Any
 
 from jko.config import Config, parse_config
 from jko.errors import InputError, JkoError, was_interrupted
-from tasks.adapters.commit import TEMPORARY, read_commit, read_json, remove_temporary
+from tasks.adapters.commit import remove_temporary
+from tasks.adapters.damage import damaged_in
+from tasks.adapters.durable import TEMPORARY
 from tasks.adapters.environment import platform_environment
 from tasks.adapters.layout import Layout
+from tasks.adapters.manifest import known_manifest
 from tasks.adapters.plan import (
     Plan,
     certificate_fingerprint,
     chain_digest,
-    evaluation_fingerprint,
     make_plan,
     planned,
     stored_figures,
 )
+from tasks.adapters.sealed import read_json, read_sealed
 from tasks.adapters.start import adopt_start
 from tasks.adapters.starved import end_when_starved, limit_in_words, ran_out_of_memory
+from tasks.headline import stored_headline
 from tasks.report import REPORT
 
 #: no space on the disk, over a quota, over a limit on the size of a file
@@ -102,8 +106,8 @@ def nothing_to_do(job: Job, plan: Plan) -> Finished | None:
         return None
     chain, _ = planned(job.config, job.layout, plan.data_digest)
     digest = chain_digest(job.layout, chain) or ""
-    metrics = read_json(job.layout.metrics)
-    if metrics is None or not is_current(job, chain, digest):
+    metrics = stored_headline(job.config, job.layout, chain)
+    if metrics is None or not is_current(job, chain, digest, metrics):
         return None
     if job.layout.owned_by_dvc and not inside_stage() and not is_recorded(job.layout, job.root, digest):
         return None
@@ -117,7 +121,7 @@ def nothing_to_do(job: Job, plan: Plan) -> Finished | None:
 def stopped_already(job: Job, plan: Plan, block: int) -> Finished | None:
     """What is there, if all blocks up to the one to stop after are."""
     chain, _ = planned(job.config, job.layout, plan.data_digest or "")
-    manifest = read_json(job.layout.manifest) or {}
+    manifest = known_manifest(job.layout) or {}
     if any(own.index <= block for own in plan.missing) or not planned_so(job, manifest, chain):
         return None
     from tasks.adapters.versions import inside_stage, is_partially_recorded
@@ -131,19 +135,24 @@ def stopped_already(job: Job, plan: Plan, block: int) -> Finished | None:
     return Finished({}, "", "", f"blocks 1..{done} of {len(chain) - 1} are committed under these settings")
 
 
-def is_current(job: Job, chain: tuple[str, ...], digest: str) -> bool:
-    """Whether measures, certificate, evaluation and report on disk belong to these blocks."""
+def is_current(job: Job, chain: tuple[str, ...], digest: str, metrics: Mapping[str, float]) -> bool:
+    """Whether measures, certificate, metrics and report on disk are whole and belong to these blocks.
+
+    Args:
+        job: the chain and its settings.
+        chain: fingerprints of blocks 0..N.
+        digest: of the chain's content.
+        metrics: the headline figures of its evaluation, which is whole.
+    """
     layout = job.layout
-    manifest, evaluation = read_json(layout.manifest) or {}, read_commit(layout.evaluation)
-    certificate = read_json(layout.certificate) or {}
     return (
-        read_commit(layout.report) is not None
+        layout.report.is_dir()
+        and not any(damaged_in(layout.report))
         and read_json(layout.run / "finished.json") == finished_receipt(job, digest)
-        and planned_so(job, manifest, chain)
+        and planned_so(job, known_manifest(layout) or {}, chain)
         and all(stored_figures(job.config, layout, chain, k) for k in range(1, len(chain)))
-        and certificate.get("identity") == certificate_fingerprint(job.config, digest)
-        and evaluation is not None
-        and evaluation.fingerprint == evaluation_fingerprint(job.config, digest)
+        and read_sealed(layout.certificate, certificate_fingerprint(job.config, digest)) is not None
+        and read_json(layout.metrics) == metrics
     )
 
 

@@ -10,9 +10,12 @@ import click
 
 from jko.figures import epsilon
 from jko.schedule import shown, stored
-from tasks.adapters.commit import read_commit, read_json
+from tasks.adapters.commit import read_commit
+from tasks.adapters.damage import damaged_places
 from tasks.adapters.layout import Layout, name_of
-from tasks.adapters.plan import chain_digest, stored_config
+from tasks.adapters.plan import block_figures, chain_digest, read_manifest, stored_config
+from tasks.adapters.sealed import read_json
+from tasks.headline import stored_headline
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,9 +29,9 @@ def chain_status(layout: Layout) -> dict[str, Any]:
 
     Returns:
         ``{"state", "digest", "blocks": [{"index", "state", "step_size", "weights_digest",
-        "metrics"}], "metrics"}``; states are those of the design: ``complete``, ``partial``,
+        "metrics"}], "metrics", "damaged"}``; states are those of the design: ``complete``, ``partial``,
         ``running`` or ``broken`` for the chain, ``done``, ``missing`` or ``training`` for a
-        block.
+        block. ``damaged`` lists the files that are not what was committed; no figure is read from them.
 
     Raises:
         InputError: no chain there, or one of another format.
@@ -36,12 +39,12 @@ def chain_status(layout: Layout) -> dict[str, Any]:
     from tasks.adapters.lock import is_held
 
     config = stored_config(layout)
-    manifest = read_json(layout.manifest)
-    chain = manifest["fingerprints"]
+    chain = (read_manifest(layout) or {})["fingerprints"]
     held = is_held(layout)
     blocks = [block_status(layout, k, chain[k], config.step_sizes[k - 1]) for k in range(1, len(chain))]
     missing = [block for block in blocks if block["state"] == "missing"]
-    damaged = any(layout.block(block["index"], chain[block["index"]]).exists() for block in missing)
+    metrics = stored_headline(config, layout, chain) or {}
+    damaged = damaged_files_of(layout, chain, metrics)
     if held and missing:
         missing[0]["state"] = "training"
     state = "running" if held else "broken" if damaged else "partial" if missing else "complete"
@@ -49,14 +52,23 @@ def chain_status(layout: Layout) -> dict[str, Any]:
         "state": state,
         "digest": chain_digest(layout, chain),
         "blocks": blocks,
-        "metrics": chain_metrics(layout, chain),
+        "metrics": metrics,
+        "damaged": damaged,
     }
+
+
+def damaged_files_of(layout: Layout, chain: list[str], metrics: Mapping[str, float]) -> list[str]:
+    """Paths of all files that are not what was committed; ``metrics.json`` must repeat the evaluation."""
+    found = [str(path) for path in damaged_places(layout, chain)]
+    if metrics and read_json(layout.metrics) != metrics:
+        found.append(str(layout.metrics))
+    return found
 
 
 def block_status(layout: Layout, k: int, fingerprint: str, step_size: float) -> dict[str, Any]:
     """One block's entry."""
     commit = read_commit(layout.block(k, fingerprint), verify=True)
-    metrics = read_json(layout.measures(k, fingerprint)) or {}
+    metrics = block_figures(layout, k, fingerprint) or {}
     return {
         "index": k,
         "state": "done" if commit else "missing",
@@ -65,14 +77,6 @@ def block_status(layout: Layout, k: int, fingerprint: str, step_size: float) -> 
         "weights_digest": commit.files["weights.safetensors"] if commit else None,
         "metrics": {key: value for key, value in metrics.items() if key not in ("settings", "reasons")},
     }
-
-
-def chain_metrics(layout: Layout, chain: list[str]) -> dict[str, float]:
-    """The headline figures, if they belong to the chain as it is now."""
-    digest = chain_digest(layout, chain)
-    receipt = read_json(layout.run / "finished.json") or {}
-    known = digest is not None and receipt.get("digest") in (digest, None)
-    return (read_json(layout.metrics) or {}) if known else {}
 
 
 def status_table(layout: Layout, found: dict[str, Any]) -> None:
@@ -109,6 +113,11 @@ def status_table(layout: Layout, found: dict[str, Any]) -> None:
         console.print(f"{key:28s} {value:.6g}")
     if found["digest"]:
         console.print(f"{'digest':28s} {found['digest'][:16]}")
+    for path in found["damaged"]:
+        console.print(f"damaged: {path}", markup=False, soft_wrap=True)
+    if found["damaged"]:
+        way = f"jko resume {shlex.quote(str(layout.chain))}"
+        console.print(f"no figure is read from these files; {way} makes them again", markup=False)
 
 
 def _short(value: float | None) -> str:

@@ -13,9 +13,9 @@ from threadpoolctl import threadpool_limits
 
 from jko.config import Config
 from jko.rows import at_most, drawn
-from tasks.adapters.commit import digest_of, read_json, write_json
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import MEASURES
+from tasks.adapters.sealed import digest_of, read_sealed, write_sealed
 from tasks.adapters.store import read_facts, read_samples
 from tasks.conditional_mixture import ConditionalMixture
 
@@ -63,17 +63,18 @@ def mixture_log_density(config: Config, layout: Layout, chain: tuple[str, ...]) 
     """Log-densities of the validation rows under a Gaussian mixture of the data, nats, data units.
 
     Its settings are chosen within the training rows, so that the validation rows stay held out.
-    They are kept in the run folder: the same for every block.
+    They are kept in the run folder, sealed: the same for every block.
     """
     facts = read_facts(layout, chain[0])
     settings = {
         "data": chain[0], "components": config.evaluation.mixture_components, "seed": config.seed,
         "version": MEASURES,
     }  # fmt: skip
-    path = layout.run / "mixture" / f"{digest_of(settings)[:12]}.json"
-    known = read_json(path)
+    identity = digest_of(settings)
+    path = layout.run / "mixture" / f"{identity[:12]}.json"
+    known = read_sealed(path, identity)
     if known is not None:
-        return np.array(known)
+        return np.array(known["log_density"])
     train = read_samples(layout, 0, chain[0], "train", facts.rows["source"])
     train = drawn(train, FITTED_ROWS + CHOOSING_ROWS).astype(float)
     first = len(train) // 5  # those before are held out, if there are enough
@@ -82,7 +83,7 @@ def mixture_log_density(config: Config, layout: Layout, chain: tuple[str, ...]) 
     best = _best(rows, usable, config.seed, dim=facts.dim)
     validation = read_samples(layout, 0, chain[0], "validation").astype(float)
     values = _scores(best, validation) - np.log(facts.scale).sum()
-    write_json(path, values.tolist())
+    write_sealed(path, {"log_density": values.tolist()}, identity)
     return values
 
 

@@ -21,9 +21,9 @@ from jko.rows import at_most
 from jko.seeds import counter_seed, generator
 from jko.stop import stop_reason
 from jko.two_sample import energy_test
-from tasks.adapters.commit import read_json, write_json
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import certificate_fingerprint, chain_digest
+from tasks.adapters.sealed import read_sealed, write_sealed
 from tasks.adapters.store import DataFacts, read_facts, read_particles
 from tasks.adapters.weights import load_block
 from tasks.datasets.context import asked_columns
@@ -38,16 +38,23 @@ def certify_chain(config: Config, layout: Layout, chain: tuple[str, ...]) -> Any
     known = stored_certificate(config, layout, chain)
     if known is not None:
         return skipped("the certificate matches the chain", known)
-    found = certificate(config, layout, chain)
-    write_json(layout.certificate, found)
+    return keep_certificate(config, layout, chain, certificate(config, layout, chain))
+
+
+def keep_certificate(
+    config: Config, layout: Layout, chain: tuple[str, ...], found: dict[str, Any]
+) -> dict[str, Any]:
+    """Write a certificate beside the chain; returns it."""
+    write_sealed(
+        layout.certificate, found, certificate_fingerprint(config, chain_digest(layout, chain) or "")
+    )
     return found
 
 
 def stored_certificate(config: Config, layout: Layout, chain: tuple[str, ...]) -> dict[str, Any] | None:
     """The certificate on disk, if it belongs to these blocks and settings."""
-    known = read_json(layout.certificate)
     wanted = certificate_fingerprint(config, chain_digest(layout, chain) or "")
-    return known if known is not None and known.get("identity") == wanted else None
+    return read_sealed(layout.certificate, wanted)
 
 
 def certificate(config: Config, layout: Layout, chain: tuple[str, ...]) -> dict[str, Any]:
@@ -105,8 +112,7 @@ def _certificate(config: Config, layout: Layout, chain: tuple[str, ...]) -> dict
         {"index": k, **{name: value for name, value in own.items() if name != "settings"}}
         for k, own in enumerate(figures, start=1)
     ]
-    fingerprint = certificate_fingerprint(config, chain_digest(layout, chain) or "")
-    return {"identity": fingerprint, "blocks": blocks, "chain": whole}
+    return {"blocks": blocks, "chain": whole}
 
 
 #: why a corrected chain has no distance between its model and computed samples

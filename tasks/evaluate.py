@@ -23,9 +23,11 @@ from jko.measures import chain_inversion_error, standard_error
 from jko.rows import at_most
 from jko.sampling import draw, mass_error, target_figures
 from jko.seeds import counter_seed, generator
-from tasks.adapters.commit import committing, read_commit, read_json, write_json
+from tasks.adapters.commit import committing
+from tasks.adapters.evaluated import FIGURES, SAMPLE_ROWS, TEST_ROWS, evaluation_figures
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import chain_digest, evaluation_fingerprint
+from tasks.adapters.sealed import write_json
 from tasks.adapters.store import DataFacts, array_digest, read_facts, read_samples, write_arrays
 from tasks.adapters.weights import load_chain
 from tasks.baselines import baseline_log_densities
@@ -33,9 +35,6 @@ from tasks.datasets.laws import start_of
 from tasks.headline import headline
 from tasks.options import DURABLE, skipped, threads_of
 
-FIGURES = "figures.json"
-TEST_ROWS = "test_rows.parquet"
-SAMPLE_ROWS = "sample_rows.parquet"
 PATH_ROWS = 512
 #: array of the contexts of the generated samples
 CONTEXT = "generated_context"
@@ -47,9 +46,8 @@ SHOWN_ROWS = 1000
 def evaluate_chain(config: Config, layout: Layout, chain: tuple[str, ...]) -> Any:
     """Commit the evaluation folder and write the metrics file; returns the figures."""
     fingerprint = evaluation_fingerprint(config, chain_digest(layout, chain) or "")
-    commit = read_commit(layout.evaluation, verify=True)
-    if commit is not None and commit.fingerprint == fingerprint:
-        figures = read_json(layout.evaluation / FIGURES)
+    figures = evaluation_figures(layout, fingerprint)
+    if figures is not None:
         write_json(layout.metrics, headline(figures))
         return skipped("the evaluation matches the chain", figures)
     with threads_of(config):

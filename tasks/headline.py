@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jko.config import Config
 from jko.figures import epsilon
+from tasks.adapters.evaluated import evaluation_figures
+from tasks.adapters.layout import Layout
+from tasks.adapters.plan import chain_digest, evaluation_fingerprint
 
 #: figures of a block that are tracked at its step; all others are in the record's measures.json
 STEP = (
@@ -60,3 +64,21 @@ def headline(figures: Mapping[str, Any]) -> dict[str, float]:
     }
     flat |= {f"target/{name}": value for name, value in figures.get("target", {}).items()}
     return {key: value for key, value in flat.items() if value is not None}
+
+
+def stored_headline(config: Config, layout: Layout, chain: Sequence[str]) -> dict[str, float] | None:
+    """The headline figures of a chain's evaluation, which ``metrics.json`` repeats for DVC.
+
+    Args:
+        config: the chain's settings.
+        layout: the chain.
+        chain: fingerprints of blocks 0..N.
+
+    Returns:
+        ``None`` where the evaluation is missing, damaged, or of other blocks or settings.
+    """
+    digest = chain_digest(layout, chain) if chain else None
+    if digest is None:
+        return None
+    figures = evaluation_figures(layout, evaluation_fingerprint(config, digest))
+    return None if figures is None else headline(figures)

@@ -22,10 +22,10 @@ from jko.measures import measure_block as block_figures
 from jko.rows import drawn
 from jko.schedule import stored
 from jko.score import score_after
-from tasks.adapters.commit import read_json, write_json
 from tasks.adapters.device import readable_here
 from tasks.adapters.layout import Layout, name_of
-from tasks.adapters.plan import MEASURES, measured_with, stored_figures
+from tasks.adapters.plan import MEASURES, keep_figures, measured_content, measured_with, stored_figures
+from tasks.adapters.sealed import digest_of, read_sealed, write_sealed
 from tasks.adapters.store import DataFacts, read_facts, read_particles, read_samples
 from tasks.adapters.weights import load_block
 from tasks.baselines import mixture_log_density
@@ -44,7 +44,7 @@ def measure_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int
         return skipped(f"block {k} is already measured", figures)
     with threads_of(config):
         figures = measured(config, layout, chain, k)[-1]
-    write_json(layout.measures(k, chain[k]), figures)
+    keep_figures(layout, k, chain[k], figures)
     check_inversion(config, k, figures)
     return figures
 
@@ -115,7 +115,7 @@ def measure(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> d
 def exact_scores(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> torch.Tensor | None:
     """∇log p_k at the first rows that are measured, where the density of the data is known.
 
-    Each block takes the scores before it one step on; they are kept in the run folder, so that a
+    Each block takes the scores before it one step on; they are kept in the run folder, sealed, so that a
     chain of any length costs the same for every block.
     """
     score = score_of(config, read_facts(layout, chain[0]))
@@ -123,9 +123,11 @@ def exact_scores(config: Config, layout: Layout, chain: tuple[str, ...], k: int)
         return None
     rows = min(config.measure.rows, EXACT_ROWS)
     path = layout.run / "scores" / f"{name_of(k, chain[k])}-{rows}-{MEASURES}.json"
-    known = read_json(path)
+    of = {"content": measured_content(layout, k, chain[k]), "rows": rows, "version": MEASURES}
+    identity = digest_of({**of, "data": config.data.model_dump(mode="json")})
+    known = read_sealed(path, identity)
     if known is not None:
-        return torch.tensor(known, dtype=torch.float64)
+        return torch.tensor(known["scores"], dtype=torch.float64)
     restore_samples(config, layout, chain, k)
     y = drawn(read_particles(layout, config, k, chain[k], "validation"), rows)
     if k == 0:
@@ -135,7 +137,7 @@ def exact_scores(config: Config, layout: Layout, chain: tuple[str, ...], k: int)
         assert before is not None  # the law is known
         block = load_block(layout, config, k, chain[k], y.shape[1])
         found = score_after([block], y, before.to)
-    write_json(path, found.tolist())
+    write_sealed(path, {"scores": found.tolist()}, identity)
     return found.cpu()
 
 

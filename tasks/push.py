@@ -23,7 +23,6 @@ from jko.invertible import InvertibleBlock
 from jko.seeds import generator
 from tasks.adapters.commit import (
     SAMPLES,
-    TEMPORARY,
     Commit,
     committing,
     file_digest,
@@ -32,6 +31,7 @@ from tasks.adapters.commit import (
 )  # fmt: skip
 from tasks.adapters.corrections import write_correction
 from tasks.adapters.device import readable_here, require_device
+from tasks.adapters.durable import TEMPORARY, move, sync_tree
 from tasks.adapters.layout import Layout, name_of
 from tasks.adapters.rows import Pieces
 from tasks.adapters.store import read_facts, read_particles, read_rows, read_samples, write_arrays
@@ -152,7 +152,8 @@ def push_again(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -
                 "come out here (another processor, device, thread count or library version); "
                 f"train it again with jko resume {layout.chain} --from-block {k}"
             )
-        samples.rename(folder / SAMPLES)
+        sync_tree(samples)
+        move(samples, folder / SAMPLES)
 
 
 def same_files(samples: Path, commit: Commit) -> bool:

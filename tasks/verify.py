@@ -11,7 +11,8 @@ import torch
 
 from jko.config import Config
 from jko.seeds import generator
-from tasks.adapters.commit import SAMPLES, read_commit, read_json
+from tasks.adapters.commit import SAMPLES, read_commit
+from tasks.adapters.damage import is_whole
 from tasks.adapters.layout import Layout, name_of
 from tasks.adapters.plan import (
     certificate_fingerprint,
@@ -20,6 +21,7 @@ from tasks.adapters.plan import (
     planned,
     stored_figures,
 )  # fmt: skip
+from tasks.adapters.sealed import read_json, read_sealed
 from tasks.adapters.store import (
     array_digest,
     data_digest,
@@ -29,6 +31,7 @@ from tasks.adapters.store import (
     read_samples,
 )
 from tasks.adapters.weights import load_block
+from tasks.headline import stored_headline
 from tasks.options import threads_of
 
 #: rows pushed again per block
@@ -155,15 +158,18 @@ def after_checks(config: Config, layout: Layout, chain: tuple[str, ...]) -> Iter
     digest = chain_digest(layout, chain)
     if digest is None:
         return
-    certificate = read_json(layout.certificate)
     if layout.certificate.exists():
-        same = (certificate or {}).get("identity") == certificate_fingerprint(config, digest)
-        yield Check("certificate", same, "of these blocks" if same else "damaged or of other blocks")
-    for name, folder, identity in (
-        ("evaluation", layout.evaluation, evaluation_fingerprint(config, digest)),
-        ("report", layout.report, None),
-    ):
-        if folder.exists():
-            commit = read_commit(folder, verify=True)
-            same = commit is not None and identity in (None, commit.fingerprint)
-            yield Check(name, same, "undamaged" if same else f"{folder}: damaged or of other blocks")
+        same = read_sealed(layout.certificate, certificate_fingerprint(config, digest)) is not None
+        how = "of these blocks" if same else f"{layout.certificate}: damaged or of other blocks"
+        yield Check("certificate", same, how)
+    if layout.evaluation.exists():
+        same = is_whole(layout.evaluation, evaluation_fingerprint(config, digest))
+        how = "undamaged" if same else f"{layout.evaluation}: damaged or of other blocks"
+        yield Check("evaluation", same, how)
+    if layout.metrics.exists():
+        same = read_json(layout.metrics) == stored_headline(config, layout, chain)
+        how = "those of the evaluation" if same else f"{layout.metrics}: not those of the evaluation"
+        yield Check("metrics", same, how)
+    if layout.report.exists():
+        same = read_commit(layout.report, verify=True) is not None
+        yield Check("report", same, "undamaged" if same else f"{layout.report}: damaged")

@@ -19,7 +19,8 @@ from flows.settings import Request, build_request, extended, project_root, with_
 from jko.config import Config
 from jko.errors import InputError
 from tasks.adapters.layout import Layout
-from tasks.adapters.plan import Plan, make_plan, read_manifest, stored_config
+from tasks.adapters.manifest import known_manifest, resumed_config
+from tasks.adapters.plan import Plan, make_plan, stored_config
 from tasks.adapters.start import started_from
 from tasks.adapters.starved import ran_out_of_memory
 
@@ -144,7 +145,7 @@ def resume(
     """Continue the chain in DIR with its next unfinished block, or extend it."""
     root = project_root()
     layout = Layout.of(shown(chain), root)
-    config = with_assignments(stored_config(layout), assignments)
+    config = with_assignments(resumed_config(layout), assignments)
     if extend is not None:
         stopped = make_plan(config, layout).stopped
         if stopped:
@@ -264,7 +265,7 @@ def execute(job: Job, upto: Any) -> Finished:
 
 def explain(job: Job, plan: Plan) -> None:
     """Say what is kept and what will be trained, and why."""
-    before = read_manifest(job.layout)
+    before = known_manifest(job.layout)
     threads = before and before["config"].get("runtime", {}).get("threads")
     if threads and threads != job.config.runtime.threads:
         now = job.config.runtime.threads

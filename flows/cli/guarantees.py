@@ -11,6 +11,7 @@ import click
 from flows.settings import project_root
 from jko.schedule import shown
 from tasks.adapters.layout import Layout
+from tasks.adapters.manifest import read_manifest
 
 COLUMNS = (
     "block", "γ", "ε² ± SE", "by", "κ", "sym ∇T ≻ 0", "movement", "KL drop", "KL ≤ (A)", "(B)", "(C)",
@@ -39,7 +40,9 @@ def show(layout: Layout, found: dict[str, Any]) -> None:
     from rich.table import Table
 
     console, whole = Console(highlight=False), found["chain"]
-    blocks = Table(title=f"{layout.chain}: {whole['steps']} blocks", title_justify="left")
+    count = len((read_manifest(layout) or {})["fingerprints"]) - 1
+    part = "" if whole["steps"] == count else f" of {count}"
+    blocks = Table(title=f"{layout.chain}: {whole['steps']}{part} blocks", title_justify="left")
     for name in COLUMNS:
         blocks.add_column(name, justify="right")
     for block in found["blocks"]:

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.adapters.durable import (
+    TEMPORARY,
+    append_lines,
+    link_tree,
+    make_folder,
+    put_in_place,
+    sync_tree,
+    write_bytes,
+    write_text,
+)
+from tasks.adapters.sealed import SEAL, digest_of, read_json, write_json
+
+__all__ = ["append_lines", "link_tree", "read_json", "write_bytes", "write_json", "write_text"]
+
 COMMIT = "COMMIT.json"
-TEMPORARY = ".tmp-"
 #: the part of a block that its weights and the block before it can make again
 SAMPLES = "samples.zarr"
-
-
-def digest_of(value: Any) -> str:
-    """SHA-256 of a JSON value written in one canonical way."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+#: what a commit file holds beside its seal
+BODY = {"fingerprint", "files", "record"}
 
 
 def file_digest(path: Path) -> str:
@@ -67,19 +75,50 @@ def read_commit(folder: Path, *, verify: bool = False) -> Commit | None:
         folder: the folder.
         verify: hash every file again; otherwise only their presence is checked.
     """
-    try:
-        values = json.loads((folder / COMMIT).read_text())
-        commit = Commit(values["fingerprint"], values["files"], values["record"])
-    except (OSError, ValueError, KeyError, TypeError):
+    commit = stored_commit(folder)
+    return None if commit is None or any(damaged_files(folder, commit, verify=verify)) else commit
+
+
+def stored_commit(folder: Path) -> Commit | None:
+    """What the commit file of a folder says; ``None`` where it is missing or damaged.
+
+    A commit file without a seal was written before commit files had one.
+    """
+    values = read_json(folder / COMMIT)
+    if not isinstance(values, dict):
         return None
+    seal = values.pop(SEAL, None)
+    if values.keys() != BODY or (seal is not None and seal != digest_of(values)):
+        return None
+    fingerprint, files, record = values["fingerprint"], values["files"], values["record"]
+    if not (isinstance(fingerprint, str) and isinstance(files, dict) and isinstance(record, dict)):
+        return None
+    if not all(isinstance(digest, str) and _inside(name) for name, digest in files.items()):
+        return None
+    return Commit(fingerprint, files, record)
+
+
+def _inside(name: str) -> bool:
+    """Whether a relative path stays in its folder."""
+    path = Path(name)
+    return not path.is_absolute() and ".." not in path.parts
+
+
+def damaged_files(folder: Path, commit: Commit, start: str = "", *, verify: bool = True) -> Iterator[Path]:
+    """Files of a committed folder that are missing, or whose bytes are not those of the commit.
+
+    Args:
+        folder: the folder.
+        commit: what it must hold.
+        start: only files whose relative paths begin so.
+        verify: hash them; otherwise only their presence is checked.
+    """
     dropped = frozenset() if (folder / SAMPLES).exists() else commit.recomputable
     for name, expected in commit.files.items():
-        if name in dropped:
-            continue
-        path = folder / name
-        if not path.is_file() or (verify and file_digest(path) != expected):
-            return None
-    return commit
+        if name.startswith(start) and name not in dropped:
+            path = folder / name
+            if not path.is_file() or (verify and file_digest(path) != expected):
+                yield path
 
 
 @contextmanager
@@ -91,7 +130,7 @@ def committing(final: Path, fingerprint: str, record: Mapping[str, Any]) -> Iter
         fingerprint: stored in the commit file.
         record: stored in the commit file; may be filled while the body runs.
     """
-    final.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(final.parent)
     temporary = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{final.name}-", dir=final.parent))
     try:
         temporary.chmod(0o755)
@@ -110,72 +149,10 @@ def publish(temporary: Path, final: Path, fingerprint: str, record: Mapping[str,
     }
     commit = Commit(fingerprint, files, dict(record))
     body = {"fingerprint": fingerprint, "files": files, "record": dict(record)}
-    (temporary / COMMIT).write_text(json.dumps(body, indent=1, sort_keys=True))
-    for path in [*temporary.rglob("*"), temporary]:
-        _sync(path)
-    if final.exists():
-        shutil.rmtree(final)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    os.rename(temporary, final)
-    _sync(final.parent)
+    (temporary / COMMIT).write_text(json.dumps({**body, SEAL: digest_of(body)}, indent=1, sort_keys=True))
+    sync_tree(temporary)
+    put_in_place(temporary, final)
     return commit
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name and rename it: readers see all of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f"{TEMPORARY}{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file of text (UTF-8) as :func:`write_bytes` does."""
-    write_bytes(path, text.encode())
-
-
-def append_lines(path: Path, lines: Iterable[str]) -> None:
-    """Append lines to a file; one that a kill cut off is ended first, so that it spoils no other."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab+") as stream:
-        if stream.tell():
-            stream.seek(-1, os.SEEK_END)
-            cut = stream.read(1) != b"\n"
-        else:
-            cut = False
-        stream.write(("\n" * cut + "".join(f"{line}\n" for line in lines)).encode())
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically, readable by people; nan and infinity are refused."""
-    write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """The JSON value of a file, or ``None`` if it is absent or damaged."""
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-
-
-def link_tree(source: Path, target: Path) -> None:
-    """Copy a tree by hard links where the file system allows, by bytes where not."""
-
-    def link(one: str, other: str) -> None:
-        try:
-            os.link(one, other)
-        except OSError:
-            shutil.copy2(one, other)
-
-    shutil.copytree(source, target, copy_function=link, dirs_exist_ok=True)
 
 
 def remove_temporary(*places: Path) -> None:
@@ -187,11 +164,3 @@ def remove_temporary(*places: Path) -> None:
         inside = place.rglob(f"{TEMPORARY}*") if place.is_dir() else []
         for path in [*inside, *place.parent.glob(f"{TEMPORARY}{place.name}-*")]:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

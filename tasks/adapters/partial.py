@@ -10,15 +10,18 @@ from pathlib import Path
 
 from jko.config import Config
 from jko.errors import InputError
-from tasks.adapters.commit import TEMPORARY, link_tree, read_commit, read_json, write_json
+from tasks.adapters.commit import read_commit
+from tasks.adapters.durable import TEMPORARY, link_tree, make_folder, move, put_in_place, sync_tree
 from tasks.adapters.layout import Layout, name_of
 from tasks.adapters.plan import (
     find_data,
     fingerprints,
+    keep_figures,
     source_key,
     stored_figures,
     stored_source_key,
 )  # fmt: skip
+from tasks.adapters.sealed import read_json, write_json
 
 #: a block that is trained again although it was committed waits under its name and this
 ASIDE = ".aside"
@@ -62,7 +65,7 @@ def take_blocks(config: Config, layout: Layout, source: Layout) -> list[int]:
         take_measures(config, layout, source, chain, k)
         taken.append(k)
     if taken:
-        known = read_json(taken_record(layout)) or {}
+        known = taken_from(layout)
         new = {name_of(k, chain[k]): str(source.chain) for k in taken}
         write_json(taken_record(layout), known | new)
     return taken
@@ -71,6 +74,12 @@ def take_blocks(config: Config, layout: Layout, source: Layout) -> list[int]:
 def taken_record(layout: Layout) -> Path:
     """Says which blocks were not trained here and where they came from: ``{name: chain}``."""
     return layout.run / "taken.json"
+
+
+def taken_from(layout: Layout) -> dict[str, str]:
+    """Which blocks were taken and from where; empty where that is not known."""
+    known = read_json(taken_record(layout))
+    return known if isinstance(known, dict) else {}
 
 
 def committed_copy(source: Layout, k: int, fingerprint: str) -> Path | None:
@@ -87,19 +96,20 @@ def committed_copy(source: Layout, k: int, fingerprint: str) -> Path | None:
 
 def link_folder(folder: Path, target: Path) -> None:
     """A committed folder at a second place, whole or not at all."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     temporary = target.with_name(f"{TEMPORARY}{target.name}-taken")
     shutil.rmtree(temporary, ignore_errors=True)
     link_tree(folder, temporary)
-    shutil.rmtree(target, ignore_errors=True)
-    temporary.rename(target)
+    sync_tree(temporary)
+    put_in_place(temporary, target)
+    shutil.rmtree(temporary, ignore_errors=True)
 
 
 def take_measures(config: Config, layout: Layout, source: Layout, chain: tuple[str, ...], k: int) -> None:
     """Take what was measured of a block under these settings."""
     figures = stored_figures(config, source, chain, k) if k else None
     if figures is not None:
-        write_json(layout.measures(k, chain[k]), figures)
+        keep_figures(layout, k, chain[k], figures)
 
 
 def set_aside(layout: Layout, first: int) -> list[str]:
@@ -113,11 +123,9 @@ def set_aside(layout: Layout, first: int) -> list[str]:
     names: list[str] = []
     for folder in sorted(_from(layout.chain / "blocks", first), key=index_of, reverse=True):
         target = layout.superseded / f"{folder.name}{ASIDE}"
-        target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists():  # the bits to compare with are the first ones
             target = layout.superseded / folder.name
-            shutil.rmtree(target, ignore_errors=True)
-        folder.rename(target)
+        move(folder, target)
         names.insert(0, folder.name)
     for name in names:  # an equal one that waits there would come back
         shutil.rmtree(layout.superseded / name, ignore_errors=True)

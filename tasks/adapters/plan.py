@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import shutil
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from jko.config import NUMERICS, Config, flattened, parse_config
+from jko.config import Config, flattened, parse_config
 from jko.errors import InputError
-from jko.schedule import stored
-from jko.sections import Section
 from jko.stop import stop_reason
 from tasks.adapters.checkpoint import read_checkpoint
-from tasks.adapters.commit import digest_of, file_digest, read_commit, read_json, write_json
+from tasks.adapters.commit import read_commit, stored_commit
+from tasks.adapters.durable import move
+from tasks.adapters.identity import (
+    LATER_DATA,
+    MEASURES,
+    block_settings,
+    certificate_fingerprint,
+    data_fingerprint,
+    evaluation_fingerprint,
+    fingerprints,
+    measured_with,
+    source_key,
+)
 from tasks.adapters.layout import Layout, name_of
+from tasks.adapters.manifest import keep_manifest, known_manifest, read_manifest, stored_config
+from tasks.adapters.sealed import digest_of, read_sealed, write_sealed
 
-FORMAT = 1
-#: raised when a change alters what the evaluation computes
-EVALUATION = 4
-#: raised when a change alters what is measured of a block
-MEASURES = 5
-#: raised when a change alters what a certificate says
-CERTIFICATE = 2
-#: keys of the network that came after chains were trained (see :func:`without_defaults`)
-LATER_NETWORK = ("kind", "lipschitz")
-#: and those of the data
-LATER_DATA = ("context",)
-#: and those of the target
-LATER_TARGET = ("correction", "power")
+__all__ = [
+    "MEASURES", "block_settings", "certificate_fingerprint", "evaluation_fingerprint", "measured_with",
+    "read_manifest", "stored_config",
+]  # fmt: skip
+
 BlockState = Literal["done", "missing"]
 
 
@@ -80,24 +82,6 @@ class Plan:
         return not self.missing
 
 
-def source_key(config: Config, content: str | None = None) -> str:
-    """Identity of the data before they are loaded: settings, seed, and the file's bytes.
-
-    Args:
-        config: the settings.
-        content: SHA-256 of the file, where it is known already.
-    """
-    data = without_defaults(config.data, LATER_DATA)
-    if config.data.file is not None:
-        path = Path(config.data.file)
-        if not path.is_file():
-            raise InputError(f"data.file = {str(path)!r}: no such file")
-        data["file"] = content or file_digest(path)
-    if config.data.source in ("digits", "breast_cancer"):
-        data["version"] = importlib.metadata.version("scikit-learn")
-    return digest_of({"data": data, "seed": config.seed, "numerics": NUMERICS})
-
-
 def stored_source_key(config: Config, layout: Layout) -> str | None:
     """The source key of a chain's own data, where the file they came from is gone.
 
@@ -106,7 +90,7 @@ def stored_source_key(config: Config, layout: Layout) -> str | None:
     file = config.data.file
     if file is None or Path(file).is_file():
         return None
-    manifest = read_json(layout.manifest) or {}
+    manifest = known_manifest(layout) or {}
     known = {**dict.fromkeys(LATER_DATA), **manifest.get("config", {}).get("data", {})}
     if known != config.data.model_dump(mode="json"):
         return None
@@ -114,66 +98,32 @@ def stored_source_key(config: Config, layout: Layout) -> str | None:
     return commit.record.get("source_key") if commit else None
 
 
-def data_fingerprint(data_digest: str) -> str:
-    """Fingerprint of block 0."""
-    return digest_of({"data": data_digest})
-
-
-def without_defaults(section: Section, later: Collection[str]) -> dict[str, Any]:
-    """A section as JSON, without those of some optional keys that have their defaults.
-
-    A key that a section gets after chains were trained belongs there: chains that never heard of it keep
-    their identity, and one that sets it gets its own.
-
-    Args:
-        section: the settings.
-        later: names of the keys.
-    """
-    fields = type(section).model_fields
-    same = {name for name in later if getattr(section, name) == fields[name].get_default()}
-    return section.model_dump(mode="json", exclude=same)
-
-
-def block_settings(config: Config, k: int) -> dict[str, Any]:
-    """The settings that affect block k, and so belong to its identity."""
-    start = config.start_of(k)
-    return {
-        "step_size": stored(config.step_sizes[k - 1]),
-        "network": without_defaults(config.network_of(k), LATER_NETWORK),
-        "solver": config.solver.model_dump(mode="json"),
-        "training": config.training_of(k).model_dump(mode="json"),
-        "seed": config.seed,
-        "dtype": config.runtime.dtype,
-        "device": config.runtime.device.partition(":")[0],  # not which of several equal ones
-        **({} if start is None else {"start": start}),
-        **({} if config.target.standard else {"target": without_defaults(config.target, LATER_TARGET)}),
-        **({} if config.scheme == "backward_euler" else {"scheme": config.scheme}),
-    }
-
-
-def fingerprints(config: Config, data_digest: str) -> tuple[str, ...]:
-    """Fingerprints of blocks 0..N, each hashing the one before it."""
-    chain = [data_fingerprint(data_digest)]
-    for k in range(1, len(config.step_sizes) + 1):
-        own = {"parent": chain[-1], "block": k, "settings": block_settings(config, k)}
-        chain.append(digest_of({**own, "numerics": NUMERICS}))
-    return tuple(chain)
-
-
-def measured_with(config: Config) -> dict[str, Any]:
-    """The settings that change what is measured."""
-    return {
-        **config.measure.model_dump(mode="json", exclude={"inversion_limit"}),
-        "mixture_components": list(config.evaluation.mixture_components),
-        "version": MEASURES,
-        "certificate": CERTIFICATE,
-    }
-
-
 def stored_figures(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> dict[str, Any] | None:
     """The figures of block k, if they were measured under these settings."""
-    figures = read_json(layout.measures(k, chain[k]))
+    figures = block_figures(layout, k, chain[k])
     return figures if figures is not None and figures.get("settings") == measured_with(config) else None
+
+
+def block_figures(layout: Layout, k: int, fingerprint: str) -> dict[str, Any] | None:
+    """The figures of block k under any settings, if they were measured of the bytes that are there."""
+    identity = measured_content(layout, k, fingerprint)
+    return None if identity is None else read_sealed(layout.measures(k, fingerprint), identity)
+
+
+def keep_figures(layout: Layout, k: int, fingerprint: str, figures: dict[str, Any]) -> None:
+    """Write the figures of a committed block k."""
+    identity = measured_content(layout, k, fingerprint)
+    if identity is None:
+        raise InputError(f"{layout.block(k, fingerprint)}: not committed, so nothing can be measured of it")
+    write_sealed(layout.measures(k, fingerprint), figures, identity)
+
+
+def measured_content(layout: Layout, k: int, fingerprint: str) -> str | None:
+    """What figures of block k belong to: its settings and its content; ``None`` if it is not committed."""
+    commit = stored_commit(layout.block(k, fingerprint))
+    if commit is None or commit.fingerprint != fingerprint:
+        return None
+    return digest_of({"fingerprint": fingerprint, "content": commit.digest})
 
 
 def planned(config: Config, layout: Layout, data_digest: str) -> tuple[tuple[str, ...], str]:
@@ -216,7 +166,7 @@ def make_plan(config: Config, layout: Layout, *, verify: bool = False, key: str 
     key = key or stored_source_key(config, layout) or source_key(config)
     digest = find_data(layout, key)
     sizes = (0.0, *config.step_sizes)
-    before = None if read_json(layout.manifest) is None else read_manifest(layout)
+    before = known_manifest(layout)
     if digest is None:
         why = "the data are not prepared yet" if before is None else "the data or their settings changed"
         return Plan(key, None, tuple(BlockPlan(k, None, g, "missing", why) for k, g in enumerate(sizes)))
@@ -288,47 +238,10 @@ def _all_settings(config: Config, k: int) -> dict[str, Any]:
     return settings | ({} if config.target.standard else {"target": config.target.model_dump(mode="json")})
 
 
-def read_manifest(layout: Layout) -> dict[str, Any] | None:
-    """``chain.json``, or ``None`` if there is no chain.
-
-    Raises:
-        InputError: it is a chain of another format.
-    """
-    manifest = read_json(layout.manifest)
-    if not layout.manifest.exists():
-        return None
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        found = manifest.get("format") if isinstance(manifest, dict) else "no JSON object"
-        raise InputError(
-            f"{layout.manifest}: this is a chain of format {found}; this version reads format {FORMAT}"
-        )
-    return manifest
-
-
-def stored_config(layout: Layout) -> Config:
-    """The settings of an existing chain.
-
-    Raises:
-        InputError: there is no chain there.
-    """
-    manifest = read_manifest(layout)
-    if manifest is None:
-        raise InputError(f"{layout.chain}: no chain there (a chain folder holds a chain.json)")
-    return parse_config(manifest["config"], where=str(layout.manifest))
-
-
 def write_manifest(config: Config, layout: Layout, data_digest: str) -> tuple[str, ...]:
     """Write ``chain.json`` for a plan; returns the fingerprints of blocks 0..N."""
     chain, _ = planned(config, layout, data_digest)
-    write_json(
-        layout.manifest,
-        {
-            "format": FORMAT,
-            "config": config.model_dump(mode="json"),
-            "data_digest": data_digest,
-            "fingerprints": list(chain),
-        },
-    )
+    keep_manifest(layout, config, data_digest, chain)
     return chain
 
 
@@ -341,40 +254,22 @@ def arrange(layout: Layout, chain: tuple[str, ...]) -> None:
     wanted = {name_of(k, fingerprint) for k, fingerprint in enumerate(chain)}
     for folder in sorted((layout.chain / "blocks").glob("*")):
         if folder.name not in wanted or read_commit(folder, verify=True) is None:
-            _move(folder, layout.superseded / folder.name)
+            move(folder, layout.superseded / folder.name)
     for name in sorted(wanted):
         stored, place = layout.superseded / name, layout.chain / "blocks" / name
         if not place.exists() and read_commit(stored, verify=True) is not None:
-            _move(stored, place)
+            move(stored, place)
     for path in sorted((layout.chain / "measures").glob("*.json")):
         if path.stem not in wanted:
             path.unlink()
-    start = (read_json(layout.manifest) or {}).get("config", {}).get("start", {}).get("weights") or ()
+    start = (known_manifest(layout) or {}).get("config", {}).get("start", {}).get("weights") or ()
     starts = {layout.start(k, digest).name for k, digest in enumerate(start, start=1)}
     for path in sorted((layout.chain / "start").glob("*")):
         if path.name not in starts:
             path.unlink()
 
 
-def evaluation_fingerprint(config: Config, digest: str) -> str:
-    """Identity of an evaluation: the chain's content and what is drawn."""
-    settings = config.evaluation.model_dump(mode="json")
-    return digest_of({"chain": digest, "evaluation": settings, "version": EVALUATION})
-
-
-def certificate_fingerprint(config: Config, digest: str) -> str:
-    """Identity of a certificate: the chain's content and how it is measured."""
-    stop = config.stop.model_dump(mode="json")  # a chain that its rule ended says so
-    return digest_of({"chain": digest, "measure": measured_with(config), "stop": stop})
-
-
-def _move(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(target, ignore_errors=True)
-    source.rename(target)
-
-
-def chain_digest(layout: Layout, chain: tuple[str, ...] | list[str]) -> str | None:
+def chain_digest(layout: Layout, chain: Sequence[str]) -> str | None:
     """Digest of the content of all blocks; ``None`` until every one is committed."""
     digests = []
     for k, fingerprint in enumerate(chain):

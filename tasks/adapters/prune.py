@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jko.errors import InputError
-from tasks.adapters.commit import SAMPLES, read_commit, read_json
+from tasks.adapters.commit import SAMPLES, read_commit
 from tasks.adapters.layout import Layout, name_of
+from tasks.adapters.manifest import known_manifest
 
 #: folders of the run folder with one entry a block, named after it
 LEFTOVERS = ("staging", "checkpoints", "scores")
@@ -54,7 +55,7 @@ def removals(layout: Layout, *, samples: bool) -> list[Removal]:
 
 def leftovers(layout: Layout) -> Iterator[Path]:
     """Entries of the run folder that belong to blocks the chain does not have."""
-    chain = (read_json(layout.manifest) or {}).get("fingerprints", [])
+    chain = (known_manifest(layout) or {}).get("fingerprints", [])
     wanted = tuple(name_of(k, fingerprint) for k, fingerprint in enumerate(chain))
     for folder in LEFTOVERS:
         for path in sorted((layout.run / folder).glob("*")):
@@ -64,7 +65,7 @@ def leftovers(layout: Layout) -> Iterator[Path]:
 
 def sample_folders(layout: Layout) -> Iterator[Path]:
     """Samples of blocks 1.. but the last committed one: the next block starts from that."""
-    chain = (read_json(layout.manifest) or {}).get("fingerprints", [])
+    chain = (known_manifest(layout) or {}).get("fingerprints", [])
     committed = []
     for k, fingerprint in enumerate(chain):
         if read_commit(layout.block(k, fingerprint)) is None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +10,11 @@ from typing import Any
 from jko.config import Config
 from jko.errors import InputError
 from jko.sections import Start
-from tasks.adapters.commit import TEMPORARY, Commit, file_digest, read_commit, read_json, write_json
+from tasks.adapters.commit import Commit, file_digest, read_commit
+from tasks.adapters.durable import TEMPORARY, link_file, make_folder, move, sync
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import fingerprints, read_manifest, stored_config
+from tasks.adapters.sealed import digest_of, read_json, read_sealed, write_sealed
 
 #: what weights depend on beside the dimension, which the weights themselves tell
 ARCHITECTURE = ("kind", "hidden", "activation", "fourier")
@@ -93,15 +93,14 @@ def parent_tags(parent: Layout, root: Path) -> dict[str, str]:
 
 def write_origin(config: Config, layout: Layout, origin: Origin) -> None:
     """Remember what a chain descends from; the run that trains it is told."""
-    write_json(_origin(layout), {"start": _start(config), "tags": origin.tags, "figures": origin.figures})
+    values = {"tags": origin.tags, "figures": origin.figures}
+    write_sealed(_origin(layout), values, identity=_start_identity(config))
 
 
 def read_origin(config: Config, layout: Layout) -> Origin:
     """What :func:`write_origin` wrote for these settings; empty for a chain without parent."""
-    found = read_json(_origin(layout))
-    if not isinstance(found, dict) or found.get("start") != _start(config):
-        return Origin({}, {})
-    return Origin(found["tags"], found["figures"])
+    found = read_sealed(_origin(layout), _start_identity(config))
+    return Origin({}, {}) if found is None else Origin(found["tags"], found["figures"])
 
 
 def tracked_run(layout: Layout) -> str | None:
@@ -112,8 +111,8 @@ def tracked_run(layout: Layout) -> str | None:
     return record.get("run_id") if isinstance(record, dict) else None
 
 
-def _start(config: Config) -> list[str]:
-    return list(config.start.weights or ())
+def _start_identity(config: Config) -> str:
+    return digest_of({"start": list(config.start.weights or ())})
 
 
 def _origin(layout: Layout) -> Path:
@@ -134,14 +133,12 @@ def _committed(layout: Layout) -> list[tuple[Commit, Path]]:
 
 def _link(source: Path, final: Path) -> None:
     """A hard link where the file system allows, a copy where not; all of it or nothing."""
-    final.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(final.parent)
     with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=final.parent) as folder:
         temporary = Path(folder) / final.name
-        try:
-            os.link(source, temporary)
-        except OSError:
-            shutil.copy2(source, temporary)
-        os.replace(temporary, final)
+        link_file(source, temporary)
+        sync(temporary)
+        move(temporary, final)
 
 
 def _network(config: Config) -> dict[str, Any]:

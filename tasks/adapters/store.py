@@ -18,12 +18,15 @@ from zarr.codecs import Crc32cCodec
 from jko.build import torch_dtype
 from jko.config import Config
 from jko.errors import InputError
-from tasks.adapters.commit import SAMPLES, digest_of, read_commit, read_json, write_json
+from tasks.adapters.commit import SAMPLES, digest_of, read_json, write_json
+from tasks.adapters.damage import checked_block
 from tasks.adapters.device import readable_here
 from tasks.adapters.layout import Layout
 from tasks.adapters.rows import Pieces, StoredRows
 
 CHUNK_BYTES = 8_000_000
+#: of the data's units, columns and rows
+FACTS = "data.json"
 #: particles that take more are not read whole
 STREAMED_BYTES = 64_000_000
 
@@ -176,15 +179,17 @@ def write_facts(folder: Path, facts: DataFacts) -> None:
     """Store the facts beside the arrays; those of a context only where there is one."""
     values = asdict(facts)
     kept = {name: value for name, value in values.items() if facts.context or not name.startswith("context")}
-    write_json(folder / "data.json", kept)
+    write_json(folder / FACTS, kept)
 
 
 def read_facts(layout: Layout, fingerprint: str) -> DataFacts:
-    """The facts of a chain's data."""
-    folder = layout.block(0, fingerprint)
-    if read_commit(folder) is None:
-        raise InputError(f"{folder}: the data are missing or damaged; run jko resume {layout.chain}")
-    values = read_json(folder / "data.json")
+    """The facts of a chain's data.
+
+    Raises:
+        InputError: the data are not committed, or the facts are not those that were.
+    """
+    folder = checked_block(layout, 0, fingerprint, FACTS)
+    values = read_json(folder / FACTS)
     tuples: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
     }
@@ -194,8 +199,18 @@ def read_facts(layout: Layout, fingerprint: str) -> DataFacts:
 def read_samples(
     layout: Layout, k: int, fingerprint: str, name: str, most: int | None = None
 ) -> NDArray[Any]:
-    """An array of block k's samples, or its first ``most`` rows; row i is particle i."""
-    return read_array(layout.block(k, fingerprint) / SAMPLES, name, most)
+    """An array of block k's samples, or its first ``most`` rows; row i is particle i.
+
+    Raises:
+        InputError: the array is missing, or is not the one that was committed.
+    """
+    return read_array(checked_samples(layout, k, fingerprint, name), name, most)
+
+
+def checked_samples(layout: Layout, k: int, fingerprint: str, name: str) -> Path:
+    """The group of block k's samples, after the files of one array were hashed."""
+    files = (f"{SAMPLES}/zarr.json", f"{SAMPLES}/{name}/")
+    return checked_block(layout, k, fingerprint, *files) / SAMPLES
 
 
 def read_particles(layout: Layout, config: Config, k: int, fingerprint: str, name: str) -> Tensor:
@@ -208,36 +223,20 @@ def read_rows(layout: Layout, config: Config, k: int, fingerprint: str, name: st
     """Samples of block k to be drawn or gone through, read whole only where they are not too many.
 
     Raises:
-        InputError: a chunk is missing or its checksum is wrong.
+        InputError: the array is missing, or is not the one that was committed.
     """
-    path = layout.block(k, fingerprint) / SAMPLES
+    path = checked_samples(layout, k, fingerprint, name)
     array: Any = zarr.open_group(str(path), mode="r")[name]
     if array.nbytes <= STREAMED_BYTES:
         return read_particles(layout, config, k, fingerprint, name)
-    check_chunks(array, f"{path}/{name}")
     return StoredRows(
         path / name / "c", array.shape, np.dtype(array.dtype), array.chunks[0],
         torch_dtype(config), torch.device(readable_here(config).runtime.device),
     )  # fmt: skip
 
 
-def check_chunks(array: Any, place: str) -> None:
-    """Read a stored array chunk by chunk and keep nothing.
-
-    Raises:
-        InputError: a chunk is missing or its checksum is wrong.
-    """
-    if array.nchunks_initialized != array.nchunks:
-        raise InputError(f"{place}: {array.nchunks - array.nchunks_initialized} chunks are missing")
-    try:
-        for start in range(0, array.shape[0], array.chunks[0]):
-            array[start : start + array.chunks[0]]
-    except ValueError as error:
-        raise InputError(f"{place}: the stored values are damaged ({error})") from None
-
-
 def read_some(layout: Layout, k: int, fingerprint: str, name: str, rows: slice) -> NDArray[Any]:
     """Some consecutive rows of an array of block k's samples."""
-    array: Any = zarr.open_group(str(layout.block(k, fingerprint) / SAMPLES), mode="r")[name]
+    array: Any = zarr.open_group(str(checked_samples(layout, k, fingerprint, name)), mode="r")[name]
     found: NDArray[Any] = array[rows]
     return found

@@ -18,8 +18,9 @@ from jko.config import Config
 from jko.correction import Correction
 from jko.errors import InputError
 from jko.invertible import InvertibleBlock
-from tasks.adapters.commit import file_digest, read_commit, read_json
-from tasks.adapters.corrections import read_correction
+from tasks.adapters.commit import file_digest, read_json
+from tasks.adapters.corrections import CORRECTION, read_correction
+from tasks.adapters.damage import checked_block
 from tasks.adapters.device import readable_here
 from tasks.adapters.layout import Layout
 from tasks.adapters.store import DataFacts, read_facts
@@ -100,11 +101,9 @@ def load_block(
     """A committed block, ready to push; on the CPU where the run's device is not there.
 
     Raises:
-        InputError: it is not committed.
+        InputError: it is not committed, or its weights are not those that were.
     """
-    folder = layout.block(k, fingerprint)
-    if read_commit(folder, verify=True) is None:
-        raise InputError(f"{folder}: block {k} is missing or damaged; run jko resume {layout.chain}")
+    folder = checked_block(layout, k, fingerprint, WEIGHTS)
     return load_weights(folder, new_block(readable_here(config), k, dim, context=context)).eval()
 
 
@@ -136,7 +135,7 @@ def load_corrections(layout: Layout, chain: tuple[str, ...]) -> list[Correction]
     Raises:
         InputError: one is missing or damaged.
     """
-    return [read_correction(layout.block(k, chain[k])) for k in range(1, len(chain))]
+    return [read_correction(checked_block(layout, k, chain[k], CORRECTION)) for k in range(1, len(chain))]
 
 
 def chain_of(

@@ -15,16 +15,21 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from jko.config import flattened
-from tasks.adapters.commit import append_lines, read_commit, read_json, write_bytes, write_json
+from jko.errors import InputError
+from tasks.adapters.commit import append_lines, read_commit, write_bytes
+from tasks.adapters.damage import checked_block, damaged_in
+from tasks.adapters.evaluated import FIGURES, SAMPLE_ROWS, TEST_ROWS, evaluation_files
 from tasks.adapters.events import events_of, times_of
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import (
+    block_figures,
     certificate_fingerprint,
     chain_digest,
     evaluation_fingerprint,
     read_manifest,
     stored_config,
 )
+from tasks.adapters.sealed import read_json, read_sealed, write_json
 from tasks.headline import chain_headline, headline, step_headline
 
 if TYPE_CHECKING:
@@ -32,10 +37,7 @@ if TYPE_CHECKING:
 
 #: MLflow's folder of a run's record
 RECORD = "record"
-ABOUT, MEASURES, FIGURES, CERTIFICATE, EVENTS = (
-    "about.json", "measures.json", "figures.json", "certificate.json", "events.jsonl",
-)  # fmt: skip
-TEST_ROWS, SAMPLE_ROWS = "test_rows.parquet", "sample_rows.parquet"
+ABOUT, MEASURES, CERTIFICATE, EVENTS = "about.json", "measures.json", "certificate.json", "events.jsonl"
 
 
 @dataclass(frozen=True)
@@ -108,19 +110,24 @@ def record_of_chain(layout: Layout) -> Record:
     An evaluation or certificate of other blocks is left out.
 
     Raises:
-        InputError: no chain there.
+        InputError: no chain there, or its data or a block of it is damaged.
     """
     config = stored_config(layout)
     manifest: dict[str, Any] = read_manifest(layout) or {}
     chain = manifest["fingerprints"]
+    for k, fingerprint in enumerate(chain):
+        for path in damaged_in(layout.block(k, fingerprint), fingerprint):
+            raise InputError(
+                f"{path}: this file of block {k} is damaged or missing; run jko resume {layout.chain}"
+            )
     measures = []
     for k, fingerprint in enumerate(chain[1:], start=1):
-        own = read_json(layout.measures(k, fingerprint))
+        own = block_figures(layout, k, fingerprint)
         if own is None or read_commit(layout.block(k, fingerprint)) is None:
             break
         measures.append(own)
     digest = chain_digest(layout, chain)
-    facts = read_json(layout.block(0, chain[0]) / "data.json") or {}
+    facts = read_json(checked_block(layout, 0, chain[0], "data.json") / "data.json")
     about = {
         "state": "complete" if digest else "partial",
         "blocks": len(measures),
@@ -136,18 +143,14 @@ def record_of_chain(layout: Layout) -> Record:
     record = Record(about, measures, events=events_of(layout, chain))
     if digest is None:
         return record
-    certificate, evaluation = read_json(layout.certificate) or {}, read_commit(layout.evaluation)
-    if certificate.get("identity") != certificate_fingerprint(config, digest):
-        certificate = None
-    known = evaluation is not None and evaluation.fingerprint == evaluation_fingerprint(config, digest)
-    folder = layout.evaluation
+    folder = evaluation_files(layout, evaluation_fingerprint(config, digest))
     return Record(
         about, measures,
-        figures=read_json(folder / FIGURES) if known else None,
-        certificate=certificate,
+        figures=read_json(folder / FIGURES) if folder else None,
+        certificate=read_sealed(layout.certificate, certificate_fingerprint(config, digest)),
         events=record.events,
-        test_rows=read_table(folder / TEST_ROWS) if known else None,
-        sample_rows=read_table(folder / SAMPLE_ROWS) if known else None,
+        test_rows=read_table(folder / TEST_ROWS) if folder else None,
+        sample_rows=read_table(folder / SAMPLE_ROWS) if folder else None,
     )  # fmt: skip
 
 

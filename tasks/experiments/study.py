@@ -23,8 +23,8 @@ from jko.measures import HeldOut, measure_block, standard_error
 from jko.sections import Evaluation, Measure, Training
 from jko.seeds import generator
 from jko.velocity import VelocityField
-from tasks.adapters.commit import digest_of, read_json, write_json
 from tasks.adapters.plan import MEASURES
+from tasks.adapters.sealed import digest_of, read_sealed, write_sealed
 from tasks.baselines import baseline_log_densities
 
 #: raised when a change alters what a cell computes
@@ -224,11 +224,11 @@ def study(folder: Path, wanted: list[Cell], say: Callable[[str], None]) -> list[
     found = []
     for i, cell in enumerate(wanted, start=1):
         path = folder / f"{cell.name}-{cell.key[:12]}.json"
-        stored = read_json(path)
+        stored = read_sealed(path, cell.key)
         if stored is None:
             say(f"cell {i}/{len(wanted)}  {cell.name}: training {cell.sizes.blocks} blocks")
-            write_json(path, measure(cell))
-            stored = read_json(path)
+            stored = measure(cell)
+            write_sealed(path, stored, cell.key)
         kls = "  ".join(f"{block['kl']:.3g}" for block in stored["blocks"])
         say(f"cell {i}/{len(wanted)}  {cell.name}: KL after each block {kls} nats")
         found.append(stored)

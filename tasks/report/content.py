@@ -11,13 +11,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jko.config import Config
+from jko.errors import InputError
 from jko.rows import at_most
-from tasks.adapters.commit import read_json
+from tasks.adapters.damage import checked_block
+from tasks.adapters.evaluated import evaluation_figures
 from tasks.adapters.layout import Layout
-from tasks.adapters.plan import chain_digest
+from tasks.adapters.plan import (
+    certificate_fingerprint,
+    chain_digest,
+    evaluation_fingerprint,
+    stored_figures,
+)  # fmt: skip
+from tasks.adapters.sealed import read_sealed
 from tasks.adapters.store import DataFacts, read_array, read_facts, read_samples
-from tasks.adapters.weights import read_curve
-from tasks.evaluate import CONTEXT, FIGURES
+from tasks.adapters.weights import BLOCK, read_curve
+from tasks.evaluate import CONTEXT
 
 Array = NDArray[np.float64]
 
@@ -72,11 +80,24 @@ class Content:
 
 
 def read_content(config: Config, layout: Layout, chain: tuple[str, ...]) -> Content:
-    """Read what a report shows of a complete, evaluated chain."""
+    """Read what a report shows of a complete, evaluated chain.
+
+    Raises:
+        InputError: something of it is missing or damaged.
+    """
     facts = read_facts(layout, chain[0])
+    digest = chain_digest(layout, chain) or ""
+    figures = evaluation_figures(layout, evaluation_fingerprint(config, digest))
+    certificate = read_sealed(layout.certificate, certificate_fingerprint(config, digest))
+    steps = [stored_figures(config, layout, chain, k) for k in range(1, len(chain))]
+    places = (*(layout.measures(k, own) for k, own in enumerate(chain[1:], start=1)),
+              layout.certificate, layout.evaluation)  # fmt: skip
+    for place, found in zip(places, (*steps, certificate, figures), strict=True):
+        if found is None:
+            raise InputError(f"{place}: missing or damaged; run jko resume {layout.chain}")
     store = layout.evaluation / "samples.zarr"
     indices = range(1, len(chain))
-    curves = {k: read_curve(layout.block(k, chain[k])) for k in indices}
+    curves = {k: read_curve(checked_block(layout, k, chain[k], BLOCK)) for k in indices}
     rows = some_rows(layout, chain[0], facts)
     contexts = (rows[:, facts.dim :], read_array(store, CONTEXT)) if facts.context else None
     # a chain that leads to another target is shown beside draws of that
@@ -84,10 +105,10 @@ def read_content(config: Config, layout: Layout, chain: tuple[str, ...]) -> Cont
     return Content(
         config=config,
         facts=facts,
-        digest=chain_digest(layout, chain) or "",
-        steps=tuple(read_json(layout.measures(k, chain[k])) for k in indices),
-        certificate=read_json(layout.certificate),
-        figures=read_json(layout.evaluation / FIGURES),
+        digest=digest,
+        steps=tuple(own for own in steps if own is not None),
+        certificate=certificate or {},
+        figures=figures or {},
         data=rows[:, : facts.dim] if exact is None else exact,
         generated=read_array(store, "generated"),
         forward_path=read_array(store, "forward_path"),

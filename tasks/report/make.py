@@ -13,8 +13,11 @@ from prefect import task
 
 from jko.config import Config
 from jko.schedule import shown
-from tasks.adapters.commit import committing, digest_of, read_commit, read_json
+from tasks.adapters.commit import committing, stored_commit
+from tasks.adapters.damage import is_whole
 from tasks.adapters.layout import Layout
+from tasks.adapters.plan import stored_figures
+from tasks.adapters.sealed import digest_of, read_sealed
 from tasks.options import DURABLE, skipped
 from tasks.report import REPORT, pictures
 from tasks.report.claims import panel_of
@@ -29,10 +32,10 @@ SHOWN_VERSIONS = ("torch", "numpy", "prefect", "mlflow", "dvc", "zarr")
 
 def report_fingerprint(config: Config, layout: Layout, chain: tuple[str, ...]) -> str:
     """Identity of a report: what it reads, the settings it lists, and how it is drawn."""
-    evaluation = read_commit(layout.evaluation)
-    measures = [read_json(layout.measures(k, chain[k])) for k in range(1, len(chain))]
+    evaluation = stored_commit(layout.evaluation)
+    measures = [stored_figures(config, layout, chain, k) for k in range(1, len(chain))]
     digest = evaluation.digest if evaluation else ""
-    certificate = read_json(layout.certificate)
+    certificate = read_sealed(layout.certificate)
     return digest_of(
         {
             "evaluation": digest, "measures": measures, "certificate": certificate,
@@ -50,8 +53,7 @@ def settings_of(config: Config) -> str:
 def make_report(config: Config, layout: Layout, chain: tuple[str, ...]) -> Any:
     """Commit the report folder; returns the page's path."""
     fingerprint = report_fingerprint(config, layout, chain)
-    commit = read_commit(layout.report)
-    if commit is not None and commit.fingerprint == fingerprint:
+    if is_whole(layout.report, fingerprint):
         return skipped("the report matches the evaluation", str(layout.report / PAGE))
     content = read_content(config, layout, chain)
     with committing(layout.report, fingerprint, {}) as folder:

@@ -11,10 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from jko.figures import epsilon
 from jko.paired import paired_difference
-from tasks.adapters.commit import TEMPORARY, read_commit, read_json, write_text
+from tasks.adapters.commit import TEMPORARY, read_commit, write_text
+from tasks.adapters.damage import damaged_in
+from tasks.adapters.evaluated import FIGURES, TEST_ROWS
 from tasks.adapters.layout import Layout, name_of
-from tasks.adapters.partial import taken_record
-from tasks.adapters.plan import chain_digest, stored_figures
+from tasks.adapters.manifest import known_manifest
+from tasks.adapters.partial import taken_from
+from tasks.adapters.plan import certificate_fingerprint, chain_digest, stored_figures
+from tasks.adapters.sealed import read_json, read_sealed
+from tasks.headline import stored_headline
 from tasks.sweep.cells import Cell, Sweep
 
 if TYPE_CHECKING:
@@ -60,13 +65,13 @@ def row_of(sweep: Sweep, cell: Cell, state: str, why: str) -> dict[str, Any]:
     """One cell's row; figures only of a complete cell."""
     layout = sweep.layout(cell.name)
     figures = figures_of(cell, layout) if state == "complete" else {}
-    chain = (read_json(layout.manifest) or {}).get("fingerprints", [])
+    chain = (known_manifest(layout) or {}).get("fingerprints", [])
     blocks = [
         name_of(k, fingerprint)
         for k, fingerprint in enumerate(chain)
         if k and read_commit(layout.block(k, fingerprint)) is not None
     ]
-    taken = read_json(taken_record(layout)) or {}
+    taken = taken_from(layout)
     return {
         "cell": cell.name,
         **sweep.varied(cell),
@@ -88,13 +93,14 @@ def row_of(sweep: Sweep, cell: Cell, state: str, why: str) -> dict[str, Any]:
 
 def figures_of(cell: Cell, layout: Layout) -> dict[str, float | None]:
     """The figures of a complete chain by which cells are compared."""
-    chain = tuple((read_json(layout.manifest) or {}).get("fingerprints", []))
+    chain = tuple((known_manifest(layout) or {}).get("fingerprints", []))
+    digest = chain_digest(layout, chain) or ""
     last = stored_figures(cell.config, layout, chain, len(chain) - 1) or {} if chain else {}
-    certificate = (read_json(layout.certificate) or {}).get("chain", {})
+    certificate = read_sealed(layout.certificate, certificate_fingerprint(cell.config, digest)) or {}
     return {
-        **(read_json(layout.metrics) or {}),
+        **(stored_headline(cell.config, layout, chain) or {}),
         "epsilon": epsilon(last),
-        "kl_bound": certificate.get("kl_bound"),
+        "kl_bound": certificate.get("chain", {}).get("kl_bound"),
         "cpu_s": cpu_seconds(layout),
     }
 
@@ -163,14 +169,13 @@ def same_rows(one: Layout, other: Layout) -> tuple[pd.DataFrame, pd.DataFrame] |
     """The log-densities of two chains, if they were evaluated on the very same test rows."""
     import pandas as pd
 
-    digests = [
-        (read_json(layout.evaluation / "figures.json") or {}).get("test_digest") for layout in (one, other)
-    ]
+    folders = [layout.evaluation for layout in (one, other)]
+    if not all(folder.is_dir() and not any(damaged_in(folder)) for folder in folders):
+        return None
+    digests = [read_json(folder / FIGURES).get("test_digest") for folder in folders]
     if digests[0] is None or digests[0] != digests[1]:
         return None
-    paths = [layout.evaluation / "test_rows.parquet" for layout in (one, other)]
-    if not all(path.is_file() for path in paths):
-        return None
+    paths = [folder / TEST_ROWS for folder in folders]
     first, second = (pd.read_parquet(path, columns=["row", "log_density"]) for path in paths)
     return (first, second) if first.row.equals(second.row) else None
 

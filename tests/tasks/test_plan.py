@@ -9,19 +9,11 @@ import pytest
 
 from jko.config import Config, parse_config
 from jko.errors import InputError
-from tasks.adapters.commit import committing, write_json
+from tasks.adapters.commit import committing, read_json, write_json
+from tasks.adapters.identity import data_fingerprint, fingerprints, source_key, without_defaults
 from tasks.adapters.layout import Layout
-from tasks.adapters.plan import (
-    arrange,
-    chain_digest,
-    data_fingerprint,
-    fingerprints,
-    make_plan,
-    read_manifest,
-    source_key,
-    without_defaults,
-    write_manifest,
-)
+from tasks.adapters.manifest import read_manifest, resumed_config, stored_config
+from tasks.adapters.plan import arrange, chain_digest, make_plan, write_manifest
 
 DIGEST = "d" * 64
 
@@ -135,7 +127,7 @@ def test_other_data_change_everything() -> None:
 
 def test_the_numerics_number_changes_every_block(monkeypatch: pytest.MonkeyPatch) -> None:
     before = fingerprints(config(), DIGEST)
-    monkeypatch.setattr("tasks.adapters.plan.NUMERICS", 999)
+    monkeypatch.setattr("tasks.adapters.identity.NUMERICS", 999)
     assert not set(before[1:]) & set(fingerprints(config(), DIGEST)[1:])
 
 
@@ -197,12 +189,61 @@ def test_measures_of_blocks_outside_the_plan_are_removed(layout: Layout) -> None
     assert list((layout.chain / "measures").iterdir()) == [layout.measures(1, chain[1])]
 
 
-@pytest.mark.parametrize("text", ['{"format": 99}', '{"config": {}}', "[1]", "not json"])
-def test_a_chain_of_another_format_is_refused_in_one_sentence(layout: Layout, text: str) -> None:
+def test_a_chain_of_another_format_is_refused_in_one_sentence(layout: Layout) -> None:
     layout.chain.mkdir()
-    layout.manifest.write_text(text)
-    with pytest.raises(InputError, match=r"this version reads format 1"):
+    layout.manifest.write_text('{"format": 99}')
+    with pytest.raises(InputError, match=r"a chain of format 99; this version reads format 1"):
         read_manifest(layout)
+
+
+DAMAGE = {
+    "no settings": '{"config": {}}',
+    "another type": "[1]",
+    "null": "null",
+    "no JSON": "not json",
+    "nested deeply": "[" * 100_000,
+    "empty": "",
+}
+
+
+@pytest.mark.parametrize("text", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_manifest_is_named_and_written_again(layout: Layout, text: str) -> None:
+    chain = commit_chain(layout, config())
+    layout.manifest.write_text(text)
+    with pytest.raises(InputError, match=rf"{layout.manifest}: this file is damaged .* jko resume"):
+        stored_config(layout)
+    assert make_plan(config(), layout).complete  # the command that made it needs no hand
+    assert resumed_config(layout) == config()  # from the copy in the run folder
+    assert write_manifest(config(), layout, DIGEST) == chain == tuple(read_manifest(layout)["fingerprints"])
+
+
+def test_a_lost_manifest_is_told_from_no_chain(layout: Layout) -> None:
+    with pytest.raises(InputError, match="no chain there"):
+        stored_config(layout)
+    commit_chain(layout, config())
+    layout.manifest.unlink()
+    with pytest.raises(InputError, match=r"missing, and the chain's blocks are there; jko resume"):
+        stored_config(layout)
+    assert resumed_config(layout) == config()
+    (layout.run / "chain.json").write_text("{}")
+    with pytest.raises(InputError, match="give the command that made the chain again"):
+        resumed_config(layout)
+
+
+def test_settings_that_are_not_those_of_the_blocks_are_refused(layout: Layout) -> None:
+    """Also where nothing is sealed, as in chains of older versions."""
+    commit_chain(layout, config())
+    manifest = read_json(layout.manifest)
+    for seal in (True, False):
+        changed = {**manifest, "config": {**manifest["config"], "solver": {"method": "euler", "steps": 8}}}
+        if not seal:
+            changed = {name: changed[name] for name in ("format", "config", "data_digest", "fingerprints")}
+        write_json(layout.manifest, changed)
+        with pytest.raises(InputError, match="damaged or was changed by hand"):
+            stored_config(layout)
+    unsealed = {name: manifest[name] for name in ("format", "config", "data_digest", "fingerprints")}
+    write_json(layout.manifest, unsealed)
+    assert stored_config(layout) == config()
 
 
 def test_the_source_key_follows_the_file_content_and_not_its_path(tmp_path: Path) -> None:

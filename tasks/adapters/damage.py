@@ -1,0 +1,74 @@
+"""Damage to a chain's files: refused where they are read, listed for the status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from jko.errors import InputError
+from tasks.adapters.commit import COMMIT, damaged_files, read_commit, stored_commit
+from tasks.adapters.layout import Layout
+from tasks.adapters.sealed import is_damaged
+
+
+def checked_block(layout: Layout, k: int, fingerprint: str, *starts: str) -> Path:
+    """The folder of a committed block, after the files that are about to be read were hashed.
+
+    Args:
+        layout: the chain.
+        k: the block; 0 is the data.
+        fingerprint: its identity.
+        starts: what the relative paths of these files begin with.
+
+    Raises:
+        InputError: the block is not committed, is another one, or one of these files is missing or changed.
+    """
+    folder = layout.block(k, fingerprint)
+    name = f"block {k}" if k else "the data"
+    commit = stored_commit(folder)
+    if commit is None or commit.fingerprint != fingerprint:
+        why = "not committed" if not folder.exists() else f"damaged ({COMMIT})"
+        raise InputError(f"{folder}: {name} is {why}; run jko resume {layout.chain}")
+    for start in starts:
+        if not any(file.startswith(start) for file in commit.files):
+            raise InputError(f"{folder / start}: {name} was committed without it")
+        for path in damaged_files(folder, commit, start):
+            what = "changed" if path.exists() else "missing"
+            raise InputError(f"{path}: this file of {name} is {what}; run jko resume {layout.chain}")
+    return folder
+
+
+def damaged_places(layout: Layout, fingerprints: Sequence[str]) -> Iterator[Path]:
+    """Files and folders of a chain that are there and are not what was committed.
+
+    Those of other settings, or of an older version, are whole.
+
+    Args:
+        layout: the chain.
+        fingerprints: of blocks 0..N.
+    """
+    for k, fingerprint in enumerate(fingerprints):
+        yield from damaged_in(layout.block(k, fingerprint), fingerprint)
+        if k and is_damaged(layout.measures(k, fingerprint)):
+            yield layout.measures(k, fingerprint)
+    for folder in (layout.evaluation, layout.report):
+        yield from damaged_in(folder)
+    if is_damaged(layout.certificate):
+        yield layout.certificate
+
+
+def damaged_in(folder: Path, fingerprint: str | None = None) -> Iterator[Path]:
+    """Damaged files of a committed folder, the commit file among them; none where there is no folder."""
+    if not folder.exists() and not folder.is_symlink():
+        return
+    commit = stored_commit(folder)
+    if commit is None or (fingerprint is not None and commit.fingerprint != fingerprint):
+        yield folder / COMMIT
+        return
+    yield from damaged_files(folder, commit)
+
+
+def is_whole(folder: Path, identity: str) -> bool:
+    """Whether a folder was committed under this identity and no byte of it changed."""
+    commit = read_commit(folder, verify=True)
+    return commit is not None and commit.fingerprint == identity

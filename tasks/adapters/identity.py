@@ -1,0 +1,120 @@
+"""What makes a chain's data, blocks, certificate and evaluation the ones they are."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from jko.config import NUMERICS, Config
+from jko.errors import InputError
+from jko.schedule import stored
+from jko.sections import Section
+from tasks.adapters.commit import file_digest
+from tasks.adapters.sealed import digest_of
+
+#: raised when a change alters what the evaluation computes
+EVALUATION = 4
+#: raised when a change alters what is measured of a block
+MEASURES = 5
+#: raised when a change alters what a certificate says
+CERTIFICATE = 2
+#: keys of the network that came after chains were trained (see :func:`without_defaults`)
+LATER_NETWORK = ("kind", "lipschitz")
+#: and those of the data
+LATER_DATA = ("context",)
+#: and those of the target
+LATER_TARGET = ("correction", "power")
+
+
+def source_key(config: Config, content: str | None = None) -> str:
+    """Identity of the data before they are loaded: settings, seed, and the file's bytes.
+
+    Args:
+        config: the settings.
+        content: SHA-256 of the file, where it is known already.
+    """
+    data = without_defaults(config.data, LATER_DATA)
+    if config.data.file is not None:
+        path = Path(config.data.file)
+        if not path.is_file():
+            raise InputError(f"data.file = {str(path)!r}: no such file")
+        data["file"] = content or file_digest(path)
+    if config.data.source in ("digits", "breast_cancer"):
+        data["version"] = importlib.metadata.version("scikit-learn")
+    return digest_of({"data": data, "seed": config.seed, "numerics": NUMERICS})
+
+
+def data_fingerprint(data_digest: str) -> str:
+    """Fingerprint of block 0."""
+    return digest_of({"data": data_digest})
+
+
+def without_defaults(section: Section, later: Collection[str]) -> dict[str, Any]:
+    """A section as JSON, without those of some optional keys that have their defaults.
+
+    A key that a section gets after chains were trained belongs there: chains that never heard of it keep
+    their identity, and one that sets it gets its own.
+
+    Args:
+        section: the settings.
+        later: names of the keys.
+    """
+    fields = type(section).model_fields
+    same = {name for name in later if getattr(section, name) == fields[name].get_default()}
+    return section.model_dump(mode="json", exclude=same)
+
+
+def block_settings(config: Config, k: int) -> dict[str, Any]:
+    """The settings that affect block k, and so belong to its identity."""
+    start = config.start_of(k)
+    return {
+        "step_size": stored(config.step_sizes[k - 1]),
+        "network": without_defaults(config.network_of(k), LATER_NETWORK),
+        "solver": config.solver.model_dump(mode="json"),
+        "training": config.training_of(k).model_dump(mode="json"),
+        "seed": config.seed,
+        "dtype": config.runtime.dtype,
+        "device": config.runtime.device.partition(":")[0],  # not which of several equal ones
+        **({} if start is None else {"start": start}),
+        **({} if config.target.standard else {"target": without_defaults(config.target, LATER_TARGET)}),
+        **({} if config.scheme == "backward_euler" else {"scheme": config.scheme}),
+    }
+
+
+def fingerprints(config: Config, data_digest: str, numerics: int | None = None) -> tuple[str, ...]:
+    """Fingerprints of blocks 0..N, each hashing the one before it.
+
+    Args:
+        config: the settings.
+        data_digest: digest of the prepared data.
+        numerics: version of what training computes; of a chain that is there already, its own.
+    """
+    chain = [data_fingerprint(data_digest)]
+    for k in range(1, len(config.step_sizes) + 1):
+        own = {"parent": chain[-1], "block": k, "settings": block_settings(config, k)}
+        chain.append(digest_of({**own, "numerics": NUMERICS if numerics is None else numerics}))
+    return tuple(chain)
+
+
+def measured_with(config: Config) -> dict[str, Any]:
+    """The settings that change what is measured."""
+    return {
+        **config.measure.model_dump(mode="json", exclude={"inversion_limit"}),
+        "mixture_components": list(config.evaluation.mixture_components),
+        "version": MEASURES,
+        "certificate": CERTIFICATE,
+    }
+
+
+def evaluation_fingerprint(config: Config, digest: str) -> str:
+    """Identity of an evaluation: the chain's content and what is drawn."""
+    settings = config.evaluation.model_dump(mode="json")
+    return digest_of({"chain": digest, "evaluation": settings, "version": EVALUATION})
+
+
+def certificate_fingerprint(config: Config, digest: str) -> str:
+    """Identity of a certificate: the chain's content and how it is measured."""
+    stop = config.stop.model_dump(mode="json")  # a chain that its rule ended says so
+    return digest_of({"chain": digest, "measure": measured_with(config), "stop": stop})

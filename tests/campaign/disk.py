@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from tasks.adapters.commit import TEMPORARY
+from tasks.adapters.durable import TEMPORARY
 from tests.campaign.trees import UNREAD
 from tests.campaign.watched import Operation
 
@@ -159,6 +159,12 @@ class Disk:
         source, old = self.place(operation.path)
         target, new = self.place(operation.other)
         self._change(target, (source, old, None), (target, new, source.names[old]))
+
+    def _exchange(self, operation: Operation) -> None:
+        source, old = self.place(operation.path)
+        target, new = self.place(operation.other)
+        one, other = source.names[old], target.names[new]
+        self._change(target, (source, old, other), (target, new, one))
 
     def _link(self, operation: Operation) -> None:
         target, new = self.place(operation.other)

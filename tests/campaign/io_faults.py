@@ -32,7 +32,7 @@ from tests.campaign.watched import Operation, watching
 #: cases that one process tries before a new one is taken
 BATCH = 60
 #: operations that need room on the disk
-TAKES_ROOM = frozenset({"create", "write", "fsync", "rename", "link", "mkdir"})
+TAKES_ROOM = frozenset({"create", "write", "fsync", "rename", "exchange", "link", "mkdir"})
 ERRORS = {"EIO": errno.EIO, "ENOSPC": errno.ENOSPC}
 WAYS = ("exit", "EIO once", "EIO for good", "ENOSPC once", "ENOSPC for good")
 

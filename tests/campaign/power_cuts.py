@@ -162,7 +162,8 @@ def record(root: Path, start: Path, name: str) -> Recording:
 
     def watcher(operation: Operation, act: Callable[..., Any]) -> Any:
         value = act()
-        log.append(operation)
+        if operation.kind != "exchange" or value:  # without it, other operations follow
+            log.append(operation)
         return value
 
     def done() -> None:

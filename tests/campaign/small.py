@@ -7,10 +7,11 @@ MLflow), and the report, one more committed folder, whose pictures take longer t
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ from flows import pipeline
 from flows.planned import planned_work
 from flows.session import Job, check_input, finish, nothing_to_do, rearrange
 from jko.config import Config, parse_config
-from tasks.adapters.commit import TEMPORARY, file_digest, read_commit, remove_temporary
+from tasks.adapters.commit import file_digest, read_commit, remove_temporary
+from tasks.adapters.durable import TEMPORARY
 from tasks.adapters.layout import Layout
 from tasks.adapters.lock import chain_lock
 from tasks.adapters.plan import arrange, chain_digest, make_plan, read_manifest, stored_config, write_manifest
@@ -134,7 +136,7 @@ def bring_up(
     if found is not None:
         return Made(found.digest, (), found.reason)
     check_input(job, plan)
-    with chain_lock(layout, job.command, wait):
+    with chain_lock(layout, job.command, wait), alone(root):
         remove_temporary(*layout.places)
         if job.parent is not None:
             adopt_start(settings, layout, job.parent, root)
@@ -151,6 +153,17 @@ def bring_up(
         after = committed(layout)
         trained = (k for k, name in after.items() if k and before.get(k) != name)
         return Made(finished.digest, tuple(sorted(trained)))
+
+
+@contextmanager
+def alone(root: Path) -> Iterator[None]:
+    """See that no other process works on a project: a lock that has nothing to do with the chain's own."""
+    with root.with_name(f"{root.name}.writer").open("w") as witness:
+        try:
+            fcntl.flock(witness, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AssertionError(f"two writers work on {root}") from None
+        yield
 
 
 def _flow(job: Job) -> dict[str, Any]:
@@ -171,7 +184,7 @@ def committed(layout: Layout) -> dict[int, str]:
 def prune(root: Path) -> None:
     """``jko prune --samples --yes``."""
     layout = layout_of(root)
-    with chain_lock(layout, "jko prune"):
+    with chain_lock(layout, "jko prune"), alone(root):
         remove(layout, removals(layout, samples=True))
 
 

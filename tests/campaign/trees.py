@@ -6,7 +6,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from tasks.adapters.commit import TEMPORARY
+from tasks.adapters.durable import TEMPORARY
 
 #: holds times, or says who works there now; nothing is computed from them
 UNREAD = frozenset({"events.jsonl", "holder.json", "lock"})

@@ -24,8 +24,11 @@ import pandas as pd
 import safetensors
 import safetensors.torch
 
+from tasks.adapters import durable
+
 Kind = Literal[
-    "open", "create", "truncate", "write", "fsync", "rename", "link", "unlink", "mkdir", "rmdir", "chmod", "read"
+    "open", "create", "truncate", "write", "fsync", "rename", "link", "unlink", "mkdir", "rmdir", "chmod", "read",
+    "exchange",
 ]
 
 
@@ -36,7 +39,7 @@ class Operation:
     Args:
         kind: what is done.
         path: relative to the watched folder.
-        other: the new name, for ``rename`` and ``link``.
+        other: the new name, for ``rename`` and ``link``; the other one for ``exchange``.
         offset: where ``write`` writes, bytes; the new length for ``truncate``.
         data: what ``write`` writes.
     """
@@ -49,6 +52,7 @@ class Operation:
 
 
 TO_PARQUET: Any = pd.DataFrame.to_parquet
+EXCHANGE = durable._exchange
 #: gets an operation and what carries it out; for ``write``, that takes the bytes to write
 Watcher = Callable[[Operation, Callable[..., Any]], Any]
 
@@ -159,6 +163,16 @@ class Watched:
 
         return call
 
+    def exchange(self, one: Path, other: Path) -> bool:
+        """Two names swapped by the system; a failure is told by ``False``, as the system does."""
+        first, second = self.inside(one), self.inside(other)
+        assert first is not None
+        assert second is not None
+        try:
+            return self.do(Operation("exchange", first, second), lambda: EXCHANGE(one, other))
+        except OSError:
+            return False
+
     def open_file(
         self, file: Any, mode: str = "r", buffering: int = -1, encoding: str | None = None,
         errors: str | None = None, newline: str | None = None, closefd: bool = True, opener: Any = None,
@@ -243,5 +257,6 @@ def watching(root: Path, watcher: Watcher) -> Iterator[None]:
         # copies pass Python's files, too, and trees are removed by the functions above
         stack.enter_context(mock.patch.object(shutil, "_USE_CP_SENDFILE", False))
         stack.enter_context(mock.patch.object(safetensors.torch, "serialize_file", write_tensors))
+        stack.enter_context(mock.patch.object(durable, "_exchange", watched.exchange))
         stack.enter_context(mock.patch.object(pd.DataFrame, "to_parquet", write_rows))
         yield

@@ -184,8 +184,8 @@ class Tally:
 
     Args:
         moments: moments of power cuts, by history.
-        legal: states that may be left at them; equal ones of one history count once.
-        started: of these, folders that were built and started again.
+        legal: different folders that may be left at them.
+        started: of these, those that were built and started again.
         seconds: for all of it.
         failures: in words.
     """
@@ -226,17 +226,17 @@ class State:
     Args:
         where: the moment, in words.
         tree: the folder.
-        sure: digests of what must stand in it.
+        sure: digests of what must stand in it; more than once where more moments may leave it.
     """
 
     where: str
     tree: Tree
-    sure: dict[str, str]
+    sure: list[dict[str, str]]
 
 
 def states(recording: Recording, tally: Tally, name: str) -> list[State]:
-    """All legal states of a history, each once for all that must stand in it."""
-    disk, found, known = Disk(recording.start), [], set()
+    """All legal states of a history, each once."""
+    disk, found = Disk(recording.start), dict[frozenset[Any], State]()
     acknowledged = {moment.operations for moment in recording.moments}
     for count, operation in enumerate(recording.operations, start=1):
         disk.apply(operation)
@@ -247,12 +247,11 @@ def states(recording: Recording, tally: Tally, name: str) -> list[State]:
         where = f"{name}, cut after operation {count}, {operation.kind} {operation.path} {operation.other}"
         for tree in disk.trees():
             read = frozenset((path, content) for path, content in tree.items() if not unseen(path))
-            key = (read, frozenset(sure.items()))
-            if key not in known:
-                known.add(key)
-                found.append(State(where, tree, sure))
+            state = found.setdefault(read, State(where, tree, []))
+            if sure not in state.sure:
+                state.sure.append(sure)
     tally.legal[name] += len(found)
-    return found
+    return list(found.values())
 
 
 def campaign(folder: Path, names: tuple[str, ...] = tuple(HISTORIES), every: int = 1) -> Tally:
@@ -281,10 +280,10 @@ def started_again(root: Path, name: str, kept: list[State], end: dict[str, str])
     return failures
 
 
-def judged(root: Path, name: str, sure: dict[str, str], end: dict[str, str]) -> list[str]:
+def judged(root: Path, name: str, sure: list[dict[str, str]], end: dict[str, str]) -> list[str]:
     """What is wrong with one folder."""
     found, wrong = small.standing(root), small.taken_for_whole(root)
-    failures = [f"lost: {what}" for what, digest in sure.items() if found.get(what) != digest]
+    failures = [f"lost: {what}" for one in sure for what, digest in one.items() if found.get(what) != digest]
     try:
         made = HISTORIES[name].again(root)
     except Exception as error:  # the next start has no reason for any

@@ -3,8 +3,8 @@
 The model is of those that "All File Systems Are Not Created Equal" (Pillai et al., OSDI 2014) tells about,
 and weaker than any one of them:
 
-* What is written to a file is sure when the file was synced. Before that the file may be empty, hold its first
-  half, or all of it.
+* What is written to a file is sure when the file was synced. Before that the file may be empty, hold its
+  first half, or all of it.
 * A name in a folder (made, renamed, linked, removed) is sure when that folder was synced; syncing the file
   itself does not do. A rename happens as a whole or not at all, and is sure by the folder of the new name.
 * Names that are not sure may be lost from some moment on, folder by folder, or any of them alone.
@@ -39,7 +39,9 @@ class File:
     def versions(self) -> tuple[bytes, ...]:
         """What a power cut may leave of it, the present bytes first."""
         half = self.now[: len(self.now) // 2]
-        return tuple(dict.fromkeys((self.now, b"", half, self.sure))) if self.now != self.sure else (self.now,)
+        return (
+            tuple(dict.fromkeys((self.now, b"", half, self.sure))) if self.now != self.sure else (self.now,)
+        )
 
 
 @dataclass

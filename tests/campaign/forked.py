@@ -59,7 +59,7 @@ class Started:
             self.process.kill()
             raise AssertionError(f"{self.process} did not end in {seconds:g} s")
         with suppress(EOFError):  # it was killed
-            value, error = pickle.loads(self.receiver.recv_bytes())  # noqa: S301 (our own process)
+            value, error = pickle.loads(self.receiver.recv_bytes())
         self.process.join()
         return Outcome(int(self.process.exitcode or 0), value, error)
 

@@ -1,7 +1,7 @@
-"""Random lives of a chain: trained, killed, resumed, extended, changed, pruned, verified, copied, by two at once.
+"""Random lives of a chain: trained, killed, resumed, extended, pruned, verified, copied, by two at once.
 
-A state machine of hypothesis, whose steps are real processes on a real folder; a kill is a SIGKILL at a random
-operation on files. After every step it holds that
+A state machine of hypothesis, whose steps are real processes on a real folder; a kill is a SIGKILL at a
+random operation on files. After every step it holds that
 
 * no acknowledged block is lost: it is in the chain or set aside, whole, until it is pruned;
 * there are never two writers (``small.alone``);
@@ -28,13 +28,20 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from hypothesis.strategies import integers, sampled_from
 
 from jko.config import Config
 from jko.errors import ChainInUseError
 from tests.campaign import small
 from tests.campaign.forked import Started, forked
+from tests.campaign.trees import fast_place
 from tests.campaign.watched import Operation, watching
 
 PLANS: dict[str, Config] = {
@@ -94,7 +101,7 @@ class Lives(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp(dir=small.fast_place()))
+        self.folder = Path(tempfile.mkdtemp(dir=fast_place()))
         self.root, self.notes = self.folder / "project", self.folder / "notes"
         self.root.mkdir()
         self.acknowledged: dict[str, str] = {}
@@ -250,7 +257,9 @@ def main() -> None:
     begun = time.monotonic()
     steps = live(words.lives, words.steps)
     kinds = ", ".join(f"{count} {step}" for step, count in steps.most_common())
-    print(f"{words.lives} lives, {steps.total()} steps ({kinds}); {time.monotonic() - begun:.0f} s; 0 failures")
+    print(
+        f"{words.lives} lives, {steps.total()} steps ({kinds}); {time.monotonic() - begun:.0f} s; 0 failures"
+    )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """The n-th operation on files fails, for every n; the next start must end as if nothing had happened.
 
 In the manner of SQLite's tests: a small chain is made once and its operations are counted; then the n-th
-fails, for n = 1, 2, …, once or with all that follow, with an error or with the end of the process. A write that
-fails has written its first half. Operations between two results (a task that returned) are tried from
-a copy of the folder as the first of them left it, since a start brings every run there without doing it again.
+fails, for n = 1, 2, …, once or with all that follow, with an error or with the end of the process. A write
+that fails has written its first half. Operations between two results (a task that returned) are tried from
+a copy of the folder as the first of them left it: a start brings every run there without doing it again.
 
 The end of a process is played: after it nothing that the process still tries has an effect. That a real end
 leaves the same files is tested. ``python -m tests.campaign.io_faults [--every N] [--way WAY]`` prints counts.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import itertools
 import os
 import shutil
 import tempfile
@@ -26,7 +27,7 @@ from typing import Any
 from jko.errors import JkoError
 from tests.campaign import small
 from tests.campaign.forked import forked
-from tests.campaign.trees import copied, state_of
+from tests.campaign.trees import copied, fast_place, state_of
 from tests.campaign.watched import Operation, watching
 
 #: cases that one process tries before a new one is taken
@@ -123,7 +124,7 @@ def record(root: Path, copies: Path) -> tuple[list[Segment], dict[str, str], str
         made = small.bring_up(root, small.config(), done=lambda: quietly(done, log))
     segments = [
         Segment(start, number, both(before, after), tuple(log[first:last]))
-        for number, ((start, before, first), (_, after, last)) in enumerate(zip(whole, whole[1:], strict=False))
+        for number, ((start, before, first), (_, after, last)) in enumerate(itertools.pairwise(whole))
     ]
     return segments, whole[-1][1], made.digest
 
@@ -261,7 +262,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--way", choices=WAYS, action="append")
     words = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=small.fast_place()) as folder:
+    with tempfile.TemporaryDirectory(dir=fast_place()) as folder:
         tally = campaign(Path(folder), tuple(words.way or WAYS), words.every)
     print(tally)
     print(*tally.failures, sep="\n")

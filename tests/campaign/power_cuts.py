@@ -1,8 +1,8 @@
 """A power cut at every moment of a run, with every legal loss of what was not synced.
 
 What the store does to its files is recorded once for each of some histories of a chain; the model of
-``disk.py`` says which folders a power cut may leave at any moment. Each is built and held to three things: what
-was acknowledged (a task or the run had returned) is there and whole, nothing damaged passes for
+``disk.py`` says which folders a power cut may leave at any moment. Each is built and held to three things:
+what was acknowledged (a task or the run had returned) is there and whole, nothing damaged passes for
 committed, and the next start ends as the undisturbed run did.
 
 ``python -m tests.campaign.power_cuts [--every N] [--history NAME]`` prints the counts.
@@ -16,17 +16,21 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from jko.config import Config
+from tasks import push
+from tasks.adapters import commit, durable, partial
 from tasks.adapters.start import started_from
 from tests.campaign import small
 from tests.campaign.disk import Disk, Tree, build, hidden
 from tests.campaign.forked import forked
-from tests.campaign.trees import copied
+from tests.campaign.trees import copied, fast_place
 from tests.campaign.watched import Operation, watching
 
 Done = Callable[[], None]
@@ -142,7 +146,7 @@ class Recording:
     moments: list[Moment]
 
     def sure_at(self, count: int) -> dict[str, str]:
-        """What must stand after so many operations: what stood when it was acknowledged and was not changed since.
+        """What must stand after so many operations: what was acknowledged and not changed since.
 
         What a step takes away on purpose (weights that waited for their samples) may go while it lasts.
         """
@@ -154,8 +158,15 @@ class Recording:
         return dict(standing.items() & after[0].standing.items())
 
 
-def record(root: Path, start: Path, name: str) -> Recording:
-    """Carry out a history, undisturbed."""
+def record(root: Path, start: Path, name: str, careless: bool = False) -> Recording:
+    """Carry out a history, undisturbed.
+
+    Args:
+        root: an empty folder.
+        start: gets a copy of the folder before the history.
+        name: one of :data:`HISTORIES`.
+        careless: let the store sync nothing by its own ``sync``, to see that the campaign finds it.
+    """
     history, log, moments = HISTORIES[name], [], []
     history.before(root)
     copied(root, start)
@@ -172,7 +183,10 @@ def record(root: Path, start: Path, name: str) -> Recording:
         del log[length:]
 
     done()
-    with watching(root, watcher):
+    with watching(root, watcher), ExitStack() as stack:
+        for module in (commit, durable, partial, push) if careless else ():
+            for function in {"sync", "sync_tree"} & vars(module).keys():
+                stack.enter_context(mock.patch.object(module, function))
         history.run(root, done)
         done()
     return Recording(start, log, moments)
@@ -254,13 +268,15 @@ def states(recording: Recording, tally: Tally, name: str) -> list[State]:
     return list(found.values())
 
 
-def campaign(folder: Path, names: tuple[str, ...] = tuple(HISTORIES), every: int = 1) -> Tally:
+def campaign(
+    folder: Path, names: tuple[str, ...] = tuple(HISTORIES), every: int = 1, *, careless: bool = False
+) -> Tally:
     """Cut the power in these histories; of the states, start every so many again."""
     begun, tally = time.monotonic(), Tally()
     for number, name in enumerate(names):
         root = folder / f"project-{number}"
         root.mkdir()
-        recording = forked(record, root, folder / f"start-{number}", name).got()
+        recording = forked(record, root, folder / f"start-{number}", name, careless).got()
         kept = states(recording, tally, name)[::every]
         end = recording.moments[-1].standing
         for first in range(0, len(kept), BATCH):
@@ -291,7 +307,7 @@ def judged(root: Path, name: str, sure: list[dict[str, str]], end: dict[str, str
     healed = small.looked_at(root, made)
     return [
         *failures, *(f"taken for whole: {what}" for what in wrong),
-        *(f"not as undisturbed: {what}" for what, digest in end.items() if healed.standing.get(what) != digest),
+        *(f"not as undisturbed: {what}" for what, own in end.items() if healed.standing.get(what) != own),
         *healed.failed,
     ]  # fmt: skip
 
@@ -302,7 +318,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--history", choices=HISTORIES, action="append")
     words = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=small.fast_place()) as folder:
+    with tempfile.TemporaryDirectory(dir=fast_place()) as folder:
         tally = campaign(Path(folder), tuple(words.history or HISTORIES), words.every)
     print(tally)
     print(*dict.fromkeys(tally.failures), sep="\n")

@@ -172,7 +172,9 @@ def _flow(job: Job) -> dict[str, Any]:
     chain = write_manifest(job.config, job.layout, digest)
     arrange(job.layout, chain)
     silent: Any = Silent()
-    return pipeline.run_stages(pipeline.Run(job.config, job.layout, digest, chain, silent, silent), "evaluate")
+    return pipeline.run_stages(
+        pipeline.Run(job.config, job.layout, digest, chain, silent, silent), "evaluate"
+    )
 
 
 def committed(layout: Layout) -> dict[int, str]:
@@ -272,12 +274,6 @@ def looked_at(root: Path, made: Made, settings: Config | None = None) -> Healed:
     return Healed(made, standing(root), (*failed, *verified(root)))
 
 
-def fast_place() -> str | None:
-    """A folder in memory for very many small files, where there is one."""
-    place = Path("/dev/shm")  # noqa: S108 (a private folder is made in it)
-    return str(place) if os.access(place, os.W_OK) else None
-
-
 def note(path: Path, value: Any) -> None:
     """Append a line that survives the death of this process."""
     with path.open("a") as stream:
@@ -287,5 +283,3 @@ def note(path: Path, value: Any) -> None:
 def noted(path: Path) -> list[Any]:
     """The lines of :func:`note`."""
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-

@@ -1,9 +1,9 @@
 """Every operation on files below one folder passes a function, which may record it or let it fail.
 
 Python's own ways to the file system are replaced while :func:`watching` lasts: the functions of ``os``, and
-``open``. Nothing below them (C, Rust) is seen; safetensors and Parquet, whose writers are single functions there, write
-by Python meanwhile. That nothing is missed is tested: the recorded operations alone make the folder again, byte
-for byte (``test_disk.py``).
+``open``. Nothing below them (C, Rust) is seen; safetensors and Parquet, whose writers are single functions
+there, write by Python meanwhile. That nothing is missed is tested: the recorded operations alone make the
+folder again, byte for byte (``test_disk.py``).
 """
 
 from __future__ import annotations
@@ -27,7 +27,18 @@ import safetensors.torch
 from tasks.adapters import durable
 
 Kind = Literal[
-    "open", "create", "truncate", "write", "fsync", "rename", "link", "unlink", "mkdir", "rmdir", "chmod", "read",
+    "open",
+    "create",
+    "truncate",
+    "write",
+    "fsync",
+    "rename",
+    "link",
+    "unlink",
+    "mkdir",
+    "rmdir",
+    "chmod",
+    "read",
     "exchange",
 ]
 

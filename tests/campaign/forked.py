@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 import pickle
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from typing import Any
 
 SECONDS = 600.0
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.campaign.small"])
+# the second is what the first step of an optimizer loads
+_context.set_forkserver_preload(["tests.campaign.small", "torch._dynamo"])
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,20 @@ def forked(function: Callable[..., Any], *args: Any) -> Outcome:
     return Started(function, *args).outcome()
 
 
+def quiet_and_in_order() -> None:
+    """Say nothing of failures that are waited for, and write files in the same order every time."""
+    import torch
+    import zarr
+
+    logging.disable()
+    warnings.simplefilter("ignore")
+    zarr.config.set({"async.concurrency": 1})
+    torch.set_num_threads(1)
+
+
 def _call(sender: Connection, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
     value, error = None, None
-    logging.disable()  # failures that are waited for
+    quiet_and_in_order()
     try:
         value = function(*args)
     except Exception as problem:  # what it is is judged by the caller

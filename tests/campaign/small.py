@@ -9,16 +9,12 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
-
-import torch
-import torch._dynamo  # what the first step of an optimizer loads, here once for all forks
 
 from flows import pipeline
 from flows.planned import planned_work
@@ -34,8 +30,6 @@ from tasks.adapters.start import adopt_start
 from tasks.options import value_of
 from tasks.verify import checks
 
-os.environ["ZARR_ASYNC__CONCURRENCY"] = "1"  # the same order of operations in every run
-torch.set_num_threads(1)
 TASKS = (
     "prepare_data", "train_block", "push_block", "measure_block", "certify_chain", "evaluate_chain"
 )  # fmt: skip

@@ -19,7 +19,7 @@ from benchmarks.figures import Row, published, rows, stored
 from benchmarks.plan import SECONDS, TRIAL, Lookup, budget, plan
 from benchmarks.problems import SETS
 from jko.errors import InputError
-from tasks.adapters.commit import write_json
+from tasks.adapters.commit import write_json, write_text
 
 README = ROOM / "README.md"
 #: what a table says while it has no figures
@@ -158,7 +158,7 @@ def between_marks(text: str, name: str, content: str) -> str:
 def keep(path: Path, figures: Mapping[str, Any], name: str, content: str, readme: Path = README) -> None:
     """Write figures to a file of their own, and their table between the marks of the README."""
     write_json(path, figures)
-    readme.write_text(between_marks(readme.read_text(), name, content))
+    write_text(readme, between_marks(readme.read_text(), name, content))
 
 
 def contents(lookup: Lookup) -> dict[str, str]:
@@ -198,7 +198,7 @@ def main(results: Path, readme: Path, data: Path | None) -> None:
     text = readme.read_text()
     for name, content in contents(lookup).items():
         text = between_marks(text, name, content)
-    readme.write_text(text)
+    write_text(readme, text)
     write_pictures(lookup, readme.parent / "pictures")
     old = outdated(data, results)
     if old:

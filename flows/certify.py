@@ -43,8 +43,8 @@ def certificate_of(layout: Layout, pairing: str | None = None) -> dict[str, Any]
     with chain_lock(layout, "jko certify") if dropped else nullcontext():
         found = certificate(config, layout, chain)
     if chain == planned and pairing is None:
-        # a chain in use: whoever works on it writes it
-        with suppress(ChainInUseError), chain_lock(layout, "jko certify"):
+        # a chain in use: whoever works on it writes it; one that may only be read is none the worse
+        with suppress(ChainInUseError, OSError), chain_lock(layout, "jko certify"):
             keep_certificate(config, layout, chain, found)
     return found
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from flows.places import chain_at
 from jko.errors import InputError, JkoError
 from tasks.adapters.environment import platform_environment
 from tasks.adapters.layout import Layout
@@ -117,10 +119,24 @@ def compare_runs(
 
 def check_folder(output: Path) -> None:
     """Refuse an output that is no folder, before any work is done."""
-    if output.exists() and not output.is_dir():
-        raise InputError(f"-o {output}: this is a file; name a folder")
-    if not output.absolute().parent.is_dir():
-        raise InputError(f"-o {output}: the folder {output.absolute().parent} does not exist")
+    folder = output.absolute().parent
+    try:
+        if output.exists() and not output.is_dir():
+            raise InputError(f"-o {output}: this is a file; name a folder")
+        if not folder.is_dir():
+            raise InputError(f"-o {output}: the folder {folder} does not exist")
+        if not os.access(output if output.exists() else folder, os.W_OK | os.X_OK):
+            raise InputError(f"-o {output}: this folder may not be written")
+    except OSError as error:
+        raise InputError(f"-o {output}: no folder can be made there ({error.strerror})") from None
+
+
+def is_folder(name: str) -> bool:
+    """Whether a name is that of a folder; one that no file system takes is not."""
+    try:
+        return Path(name).is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def subject(store: Store, name: str, copies: Path) -> Subject:
@@ -134,8 +150,8 @@ def subject(store: Store, name: str, copies: Path) -> Subject:
     Raises:
         InputError: there is no such run, or nothing is known of it.
     """
-    if Path(name).is_dir():
-        layout = Layout.of(Path(name), store.root)
+    if is_folder(name):
+        layout = chain_at(Path(name), store.root)
         record = record_of_chain(layout)
         return Subject(
             Path(name).resolve().name, f"chain {name}", record, data_version=_version(layout, record)
@@ -232,7 +248,7 @@ def tracked_run(store: Store, name: str) -> TrackedRun:
     Raises:
         InputError: there is none.
     """
-    if Path(name).is_dir():
+    if is_folder(name):
         run_id = tracked_by(store, name)
         if not run_id:
             raise InputError(f"{name}: no tracked run is of this chain")
@@ -277,5 +293,5 @@ def as_json(done: Compared) -> dict[str, Any]:
 
 def tracked_by(store: Store, chain: str) -> str:
     """The id of the run that tracks a chain; empty if it is not tracked."""
-    layout = Layout.of(Path(chain), store.root)
+    layout = chain_at(Path(chain), store.root)
     return (store.runs.of_chain(layout) or "") if (layout.run / "tracking").is_dir() else ""

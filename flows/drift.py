@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from flows.models import columns_of, open_chain, rows_of
 from jko.config import Config
+from jko.display import with_error
 from jko.errors import InputError
 from jko.seeds import counter_seed
 from jko.smoothing import ornstein_uhlenbeck
@@ -37,9 +39,10 @@ def drift(layout: Layout, config: Config) -> dict[str, float]:
     heart. So the new rows and the test rows are two independent samples, not paired ones, and the
     standard error is that of a difference of two means; it is right for the chain as it is, and says
     nothing of the chance in its training. If fewer than two rows are new, as in a file that only lost
-    rows, all of them count. Gridded columns are compared on their grid if hardly two rows are equal there,
-    else with their noise, which a row has by its place in the file. Rows of a smoothed chain
-    (``data.smoothing``) cannot be recognised, so all count, smoothed as the chain's own are.
+    rows, there is nothing to compare: only their number is told. Gridded columns are compared on their
+    grid if hardly two rows are equal there, else with their noise, which a row has by its place in the file.
+    Rows of a smoothed chain (``data.smoothing``) cannot be recognised, so all count, smoothed as the chain's
+    own are; ``drift/seen_left_out`` is 0 then.
 
     Args:
         layout: the last chain, complete and evaluated.
@@ -47,7 +50,8 @@ def drift(layout: Layout, config: Config) -> dict[str, float]:
 
     Returns:
         ``drift/nll``, ``drift/nll_se``, ``drift/test_nll``, ``drift/test_nll_se``, ``drift/change``,
-        ``drift/change_se``, nats in data units, and ``drift/rows``.
+        ``drift/change_se``, nats in data units, ``drift/seen_left_out``, and ``drift/rows``, the new rows;
+        with fewer than two of these nothing but the last two.
 
     Raises:
         InputError: the data cannot be scored under that chain.
@@ -55,8 +59,9 @@ def drift(layout: Layout, config: Config) -> dict[str, float]:
     old, chain, facts = open_chain(layout)
     table = SOURCES[config.data.source](columns_of(config.data, facts), old.seed + 1)
     rows = unseen(rows_of(table, facts, old.seed), layout, facts, table.rows[0])
+    recognised = {"drift/seen_left_out": 0.0 if facts.smoothing else 1.0}
     if len(rows) < 2:
-        raise InputError(f"{table.name}: {len(rows)} row; at least 2 are needed to compare")
+        return {"drift/rows": float(len(rows)), **recognised}
     if len(rows) > LARGEST:
         draw = np.random.default_rng(counter_seed(old.seed, "drift"))
         rows = rows[np.sort(draw.choice(len(rows), LARGEST, replace=False))]
@@ -68,7 +73,28 @@ def drift(layout: Layout, config: Config) -> dict[str, float]:
     tested = stored_headline(old, layout, (read_manifest(layout) or {})["fingerprints"])
     if tested is None:
         raise InputError(f"{layout.chain}: it has no test NLL to compare with; run jko resume {layout.chain}")
-    return compared(values, tested["test/nll"], tested["test/nll_se"])
+    bad = int((~np.isfinite(values)).sum())
+    if bad:
+        raise InputError(f"{table.name}: {bad} of {len(values)} rows have no finite density under the chain")
+    return compared(values, tested["test/nll"], tested["test/nll_se"]) | recognised
+
+
+def words(figures: Mapping[str, float]) -> str:
+    """What :func:`drift` found, as part of a sentence; of no figures, that the data cannot be scored."""
+    if not figures:
+        return "they cannot be scored under the last chain"
+    if "drift/change" not in figures:
+        count = int(figures["drift/rows"])
+        return (
+            f"no drift is known: {count or 'none'} of their rows is new to the last chain, and at least "
+            "2 are needed"
+        )
+    change = with_error(figures["drift/change"], figures["drift/change_se"], "+.3g", ".2g")
+    all_count = "" if figures["drift/seen_left_out"] else "; rows it has seen count, too: it is smoothed"
+    return (
+        f"NLL {with_error(figures['drift/nll'], figures['drift/nll_se'], '.4g', '.2g')} nats under the last "
+        f"chain, {change} against its own test rows{all_count}"
+    )
 
 
 def compared(values: NDArray[Any], test_nll: float, test_nll_se: float) -> dict[str, float]:
@@ -86,7 +112,7 @@ def compared(values: NDArray[Any], test_nll: float, test_nll_se: float) -> dict[
 
 
 def unseen(rows: Array, layout: Layout, facts: DataFacts, origin: Array) -> Array:
-    """The rows that are in no part of a chain's data, or all if fewer than two are not.
+    """The rows that are in no part of a chain's data.
 
     Args:
         rows: dequantised, data units, shape (rows, d + c).
@@ -102,7 +128,7 @@ def unseen(rows: Array, layout: Layout, facts: DataFacts, origin: Array) -> Arra
         new = ~np.isin(points, known)
     else:
         new = ~np.isin(_as_bytes(standard), _as_bytes(seen))
-    return rows[new] if new.sum() >= 2 else rows
+    return rows[new]
 
 
 def _on_grid(

@@ -1,7 +1,8 @@
-"""Use of a trained chain: draw samples, score files."""
+"""Use of a trained chain: draw samples; what rows it takes and where tables are written."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,14 +14,15 @@ from jko.chain import Chain
 from jko.config import Config
 from jko.data_section import Data
 from jko.errors import InputError
-from jko.sampling import draw, log_density
+from jko.sampling import draw
 from jko.seeds import counter_seed
+from tasks.adapters.durable import replacing
 from tasks.adapters.layout import Layout
+from tasks.adapters.output import csv_text
 from tasks.adapters.plan import read_manifest, stored_config
 from tasks.adapters.store import DataFacts, read_facts, read_some
 from tasks.adapters.weights import load_chain
 from tasks.datasets.context import asked_columns, context_of, context_table, given_context
-from tasks.datasets.files import load_file
 from tasks.datasets.laws import start_of
 from tasks.datasets.prepare import dequantise
 from tasks.datasets.table import Array, Table
@@ -88,33 +90,6 @@ def sampled_contexts(
     return stored[chosen] * np.array(facts.context_scale) + np.array(facts.context_shift)
 
 
-def score_file(layout: Layout, file: Path, output: Path) -> tuple[int, float]:
-    """Write the log-density of every row of a file; under a conditional chain, given the row's context.
-
-    Columns that were dequantised for training get noise of the same width, fixed per row by
-    the chain's seed, so that the values compare with the chain's test NLL.
-
-    Returns:
-        Number of rows and their mean log-density, nats, data units.
-    """
-    check_output(output)
-    if output.resolve() == file.resolve():
-        raise InputError(f"-o {output}: this is the file to score; name another one")
-    config, chain, facts = open_chain(layout)
-    settings = columns_of(config.data.model_copy(update={"source": "file", "file": str(file)}), facts)
-    rows = rows_of(load_file(settings), facts, config.seed)
-    law = start_of(config)
-    if law is None:
-        values, errors = chain.log_prob(torch.from_numpy(rows), seed=config.seed)
-    else:
-        values, errors = log_density(chain, law, torch.from_numpy(rows), seed=config.seed)
-    frame = pd.DataFrame({"log_density": values.double().cpu().numpy()})
-    if bool((errors != 0).any()):
-        frame["log_density_se"] = errors.double().cpu().numpy()
-    write_table(frame, output)
-    return len(frame), float(frame["log_density"].mean())
-
-
 def columns_of(settings: Data, facts: DataFacts) -> Data:
     """The settings of other data with the columns that a chain was trained on, where they have names.
 
@@ -130,7 +105,21 @@ def columns_of(settings: Data, facts: DataFacts) -> Data:
 
 
 def rows_of(table: Table, facts: DataFacts, seed: int) -> Array:
-    """The rows of a table as a chain takes them, dequantised as its own, data units.
+    """The rows of a table as a chain takes them, dequantised as its own by their place, data units.
+
+    Returns:
+        Shape (rows, d + c), with the context where the chain has one.
+
+    Raises:
+        InputError: the table has another number of columns, or a class that the chain has not.
+    """
+    rows = plain_rows(table, facts)
+    rows[:, : facts.dim] = dequantise(rows[:, : facts.dim], np.array(facts.grid), seed)
+    return rows
+
+
+def plain_rows(table: Table, facts: DataFacts) -> Array:
+    """The rows of a table as they stand there, checked against what a chain takes, data units.
 
     Returns:
         Shape (rows, d + c), with the context where the chain has one.
@@ -146,8 +135,7 @@ def rows_of(table: Table, facts: DataFacts, seed: int) -> Array:
             f"{table.name}: a context of {context.shape[1]} columns; the chain has {facts.context} "
             f"({', '.join(asked_columns(facts.context_columns)) or 'it is not conditional'})"
         )
-    rows = dequantise(table.rows, np.array(facts.grid), seed)
-    return np.concatenate([rows, context], axis=1) if facts.context else rows
+    return np.concatenate([table.rows, context], axis=1)
 
 
 def check_output(path: Path) -> None:
@@ -156,25 +144,40 @@ def check_output(path: Path) -> None:
         raise InputError(
             f"-o {path}: files of kind {path.suffix!r} are not written; allowed: {', '.join(WRITERS)}"
         )
+    try:
+        check_place(path)
+    except OSError as error:
+        raise InputError(f"-o {path}: cannot be written ({error.strerror})") from None
+
+
+def check_place(path: Path) -> None:
+    """Refuse a place where no file can be made.
+
+    Raises:
+        InputError: a folder or a device is there, or there is no folder to write in.
+        OSError: the path is none for the file system.
+    """
+    folder = path.absolute().parent
     if path.is_dir():
         raise InputError(f"-o {path}: this is a folder; name a file")
-    if not path.absolute().parent.is_dir():
-        raise InputError(f"-o {path}: the folder {path.absolute().parent} does not exist")
+    if path.exists() and not path.is_file():
+        raise InputError(f"-o {path}: this is no ordinary file; name another one")
+    if not folder.is_dir():
+        raise InputError(f"-o {path}: the folder {folder} does not exist")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"-o {path}: the folder {folder} may not be written")
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table under a temporary name and rename it."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    """Write a table in one step; in a CSV no name begins as a formula of a spreadsheet does."""
+    kind = path.suffix.lower()
     try:
-        with temporary.open("wb") as stream:
-            if path.suffix.lower() == ".csv":
-                frame.to_csv(stream, index=False)
-            elif path.suffix.lower() == ".npy":
+        with replacing(path) as stream:
+            if kind == ".csv":
+                stream.write(csv_text(frame).encode())
+            elif kind == ".npy":
                 np.save(stream, frame.to_numpy(), allow_pickle=False)
             else:
                 frame.to_parquet(stream, index=False)
-        temporary.replace(path)
     except OSError as error:
         raise InputError(f"-o {path}: cannot be written ({error.strerror})") from None
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -20,7 +20,7 @@ from tasks.adapters.layout import Layout, name_of
 from tasks.adapters.lock import one_at_a_time
 from tasks.adapters.plan import arrange, chain_digest, fingerprints, planned, write_manifest
 from tasks.adapters.prefect_artifacts import Shown
-from tasks.adapters.prefect_loss import leave
+from tasks.adapters.prefect_loss import begin, leave
 from tasks.adapters.prefect_runs import open_run
 from tasks.adapters.start import read_origin
 from tasks.adapters.store import read_facts
@@ -32,7 +32,7 @@ from tasks.compare.record import track_record
 from tasks.evaluate import evaluate_chain
 from tasks.headline import chain_headline, headline, step_headline
 from tasks.measure import measure_block
-from tasks.options import value_of
+from tasks.options import done
 from tasks.prepare import prepare_data
 from tasks.progress import Progress
 from tasks.push import push_block
@@ -92,12 +92,13 @@ def jko_flow(
         The headline figures if the chain was evaluated, and the report's path. A failure ends the flow
         run with a sentence that says how to go on, and is raised.
     """
+    begin()
     layout = Layout.of(chain, Path(root))
     with Progress() as progress, open_run(layout) as flow_run:
         shown = Shown(config, layout)
         progress.listeners.append(shown)
         try:
-            digest = value_of(prepare_data(config, layout))
+            digest = done(prepare_data, config, layout)
             if upto == "prepare":
                 return {}
             chain_fingerprints = write_manifest(config, layout, digest)
@@ -140,19 +141,19 @@ def run_stages(run: Run, upto: Stage) -> dict[str, Any]:
     run.tracker.tag("jko.digest", chain_digest(run.layout, run.chain) or "")
     if upto in STAGES[STAGES.index("certify") :]:
         with timed(run.layout, "certify", of=run.chain[-1]):
-            certificate = value_of(certify_chain(run.config, run.layout, run.chain))
+            certificate = done(certify_chain, run.config, run.layout, run.chain)
         run.progress.say(certificate["chain"]["mixed"]["says"])
         run.tracker.final(chain_headline(certificate))
     if upto in ("evaluate", "report"):
         run.progress.say("evaluating on test rows …")
         with timed(run.layout, "evaluate", of=run.chain[-1]):
-            figures = value_of(evaluate_chain(run.config, run.layout, run.chain))
+            figures = done(evaluate_chain, run.config, run.layout, run.chain)
         result["metrics"] = headline(figures)
         run.tracker.final(result["metrics"])
         run.tracker.tag("jko.test_digest", figures["test_digest"])
     if upto == "report":
         with timed(run.layout, "report", of=run.chain[-1]):
-            result["report"] = value_of(make_report(run.config, run.layout, run.chain))
+            result["report"] = done(make_report, run.config, run.layout, run.chain)
         run.tracker.artefacts(run.layout.report, "report")
         for k in range(1, len(run.chain)):
             folder = run.layout.block(k, run.chain[k])
@@ -181,11 +182,11 @@ def train_chain(run: Run, last: int | None = None) -> Run:
     for k in range(1, min(count, last or count) + 1):
         committed = layout.block(k, chain[k]).exists()
         with timed(layout, "train", k, chain[k], skipped=committed):
-            value_of(train_block(config, layout, chain, k, progress=run.progress))
+            done(train_block, config, layout, chain, k, progress=run.progress)
         with timed(layout, "push", k, chain[k]):
-            value_of(push_block(config, layout, chain, k))
+            done(push_block, config, layout, chain, k)
         with timed(layout, "measure", k, chain[k]):
-            figures = value_of(measure_block(config, layout, chain, k))
+            figures = done(measure_block, config, layout, chain, k)
         run.progress.block_done(k, count, figures, trained=not committed)
         run.tracker.step(k, step_headline(figures, read_facts(layout, chain[0]).entropy))
         curve = read_curve(layout.block(k, chain[k]))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
+from flows.session import Job
 from jko.config import Config
 from jko.schedule import shown, stored
 from tasks.adapters.commit import SAMPLES
@@ -24,37 +24,58 @@ from tasks.adapters.plan import (
 from tasks.adapters.sealed import is_damaged, read_sealed
 
 
-def planned_work(config: Config, layout: Layout, root: Path) -> dict[str, Any]:
-    """What ``jko train`` would do under these settings; nothing is written or trained.
+def planned_work(job: Job) -> dict[str, Any]:
+    """What a job would do; nothing is written or trained.
 
     Args:
-        config: the settings wanted.
-        layout: the chain.
-        root: the project's folder.
+        job: the chain, its settings and the parts asked for.
 
     Returns:
         ``{"chain", "data_digest", "complete", "stopped", "digest", "blocks", "then"}``; a block is
-        ``{"index", "step_size", "fingerprint", "action": "done" | "train" | "retrain", "reason",
-        "measured", "samples", "checkpoint"}``, where index 0 is the data and ``checkpoint`` the iteration
-        training goes on from, and ``then`` lists certificate, evaluation
+        ``{"index", "step_size", "fingerprint", "action": "done" | "train" | "retrain" | "take" | "later",
+        "reason", "measured", "samples", "checkpoint"}``, where index 0 is the data and ``checkpoint`` the
+        iteration training goes on from, and ``then`` lists certificate, evaluation
         and report as ``{"stage", "action": "done" | "make", "reason"}``.
     """
+    config, layout = job.config, job.layout
     plan = make_plan(config, layout, verify=True)
     before = known_manifest(layout) or {"fingerprints": []}
     chain: tuple[str, ...] = ()
     if plan.data_digest is not None:
         chain, _ = planned(config, layout, plan.data_digest)
     blocks = [described(config, layout, chain, block, before["fingerprints"]) for block in plan.blocks]
-    digest = chain_digest(layout, chain) if chain else None
+    in_parts(job, blocks)
+    complete = all(block["action"] == "done" for block in blocks)
+    digest = chain_digest(layout, chain) if chain and complete else None
     return {
         "chain": str(layout.chain),
         "data_digest": plan.data_digest,
-        "complete": plan.complete,
+        "complete": complete,
         "stopped": plan.stopped,
-        "digest": digest if plan.complete else None,
+        "digest": digest,
         "blocks": blocks,
-        "then": later_stages(config, layout, digest if plan.complete else None),
+        "then": later_stages(config, layout, digest),
     }
+
+
+def in_parts(job: Job, blocks: list[dict[str, Any]]) -> None:
+    """Put into a plan's blocks what ``--from``, ``--from-block`` and ``--stop-after`` change of them."""
+    if job.source is not None:
+        from tasks.adapters.partial import blocks_to_take
+
+        chain, found = blocks_to_take(job.config, job.layout, job.source)
+        for block in blocks:
+            block["fingerprint"] = chain[block["index"]]
+            if block["index"] in found:
+                block.update(action="take", reason=f"as in {job.source.chain}", samples=True)
+            elif block["action"] == "train":
+                block["reason"] = "not trained yet"
+    for block in blocks:
+        k, done = block["index"], block["action"] in ("done", "take")
+        if job.from_block is not None and k >= job.from_block and done:
+            block.update(action="retrain", reason=f"asked for by --from-block {job.from_block}")
+        if job.stop_after is not None and k > job.stop_after and block["action"] != "done":
+            block.update(action="later", reason=f"follows --stop-after {job.stop_after}", checkpoint=None)
 
 
 def described(
@@ -113,15 +134,19 @@ def later_stages(config: Config, layout: Layout, digest: str | None) -> list[dic
     ]
 
 
-ACTIONS = {"done": "done", "train": "will train", "retrain": "will re-train", "make": "will be made"}
+ACTIONS = {
+    "done": "done", "train": "will train", "retrain": "will re-train", "take": "will be taken",
+    "later": "waits", "make": "will be made",
+}  # fmt: skip
 
 
 def show_plan(layout: Layout, found: dict[str, Any]) -> None:
     """Print a plan for people."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    from tasks.adapters.screen import screen
+
+    console = screen()
     table = Table(title=f"{layout.chain}", title_justify="left")
     for name, justify in (("block", "right"), ("γ", "right"), ("", "left"), ("because", "left"),
                           ("fingerprint", "left")):  # fmt: skip
@@ -129,7 +154,7 @@ def show_plan(layout: Layout, found: dict[str, Any]) -> None:
     for block in found["blocks"]:
         data = block["index"] == 0
         action = ACTIONS[block["action"]]
-        if data and block["action"] != "done":
+        if data and block["action"] == "train":
             action = "will be prepared"
         table.add_row(
             "data" if data else str(block["index"]),
@@ -139,12 +164,12 @@ def show_plan(layout: Layout, found: dict[str, Any]) -> None:
     for stage in found["then"]:
         table.add_row(stage["stage"], "", ACTIONS[stage["action"]], stage["reason"], "")
     console.print(table)
-    train = [block for block in found["blocks"] if block["index"] and block["action"] != "done"]
+    train = [block for block in found["blocks"] if block["index"] and block["action"] in ("train", "retrain")]
     if found["stopped"]:
         console.print(f"the chain ends there: {found['stopped']}")
     if train:
         console.print(f"{len(train)} of {len(found['blocks']) - 1} blocks to train")
-    elif all(stage["action"] == "done" for stage in found["then"]):
+    elif found["digest"] and all(stage["action"] == "done" for stage in found["then"]):
         console.print(f"all blocks are done, digest {found['digest'][:16]}")
 
 

@@ -6,7 +6,7 @@ import logging
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from flows.schedule_state import ScheduleState, Seen, look, now
 from flows.session import Finished, Job, check_input, nothing_to_do, run_job
@@ -37,6 +37,8 @@ from tasks.headline import stored_headline
 
 OnChange = Literal["retrain", "warm", "score"]
 log = logging.getLogger("jko.refresh")
+#: tag of a run: what the new data did under the last chain, in words
+DRIFT = "jko.drift"
 
 
 @dataclass(frozen=True)
@@ -177,16 +179,19 @@ class _Work:
 
     def score(self, last: Layout) -> Outcome:
         """Score the new data under the last chain, and leave it at that."""
-        from flows.drift import drift
+        from flows.drift import drift, words
 
         figures = drift(last, self.job.config)
-        self._track(stored_config(last), last, figures)
+        _warn_without_drift(figures, words(figures))
+        self._track(stored_config(last), last, figures, words(figures))
         replace(self.state, scored=self.key).write(self.root, self.name)
-        reason = f"new data: {self.data}; {_words(figures)}"
+        reason = f"new data: {self.data}; {words(figures)}"
         return Outcome("scored", reason, _inside(last.chain, self.root), figures)
 
     def train_on_new(self, last: Layout, *, warm: bool) -> Outcome:
         """Score the new data under the last chain, then train a chain on them."""
+        from flows.drift import words
+
         config = self.job.config
         if warm and read_manifest(self.layout) is None:
             config = started_from(config, self.layout, last)
@@ -195,11 +200,11 @@ class _Work:
         check_input(self.job, self.plan)
         origin = self._origin(config, last)
         how = "every block started from the last chain's" if started else "trained from scratch"
-        return self.train(origin.figures, f"new data: {self.data}; {_words(origin.figures)}; {how}")
+        return self.train(origin.figures, f"new data: {self.data}; {words(origin.figures)}; {how}")
 
     def _origin(self, config: Config, last: Layout) -> Origin:
         """Drift and parent of a new chain; measured once, also if its training takes several runs."""
-        from flows.drift import drift
+        from flows.drift import drift, words
 
         known, tags = read_origin(config, self.layout), parent_tags(last, self.root)
         if known.figures and known.tags.get(PARENT_CHAIN) == tags[PARENT_CHAIN]:
@@ -209,6 +214,9 @@ class _Work:
         except InputError as error:  # other columns, say: a reason to train, not one to stop
             log.warning("the new data cannot be scored under %s: %s", last.chain, error)
             figures = {}
+        else:
+            _warn_without_drift(figures, words(figures))
+        tags |= {DRIFT: words(figures)}
         write_origin(config, self.layout, Origin(tags, figures))
         return Origin(tags, figures)
 
@@ -232,13 +240,14 @@ class _Work:
         nll = f"test NLL {finished.metrics['test/nll']:.4g} ± {finished.metrics['test/nll_se']:.2g} nats"
         return Outcome("trained", f"{said or begun}; {nll}", self.chain, {**figures, **finished.metrics})
 
-    def _track(self, config: Config, layout: Layout, figures: dict[str, float]) -> None:
+    def _track(self, config: Config, layout: Layout, figures: dict[str, float], said: str = "") -> None:
         """Tell a finished chain's MLflow run that it was looked at."""
         from tasks.adapters.tracking import Tracker
 
         digest = (read_manifest(layout) or {})["data_digest"]
         tracker = Tracker(layout, fingerprints(config, digest)[-1], self.root)
-        tracker.touch({"jko.last_checked": self.state.checked}, figures)
+        tags = {"jko.last_checked": self.state.checked, **({DRIFT: said} if said else {})}
+        tracker.touch(tags, figures)
 
 
 def _keeping_start(config: Config, layout: Layout) -> Config:
@@ -249,15 +258,10 @@ def _keeping_start(config: Config, layout: Layout) -> Config:
     return config.model_copy(update={"start": stored.start}) if same_network(config, stored) else config
 
 
+def _warn_without_drift(figures: dict[str, float], said: str) -> None:
+    if "drift/change" not in figures:
+        log.warning("%s", said)
+
+
 def _inside(chain: Path, root: Path) -> str:
     return str(chain.relative_to(root) if chain.is_relative_to(root) else chain)
-
-
-def _words(figures: dict[str, Any]) -> str:
-    if not figures:
-        return "they cannot be scored under the last chain"
-    change, error = figures["drift/change"], figures["drift/change_se"]
-    return (
-        f"NLL {figures['drift/nll']:.4g} ± {figures['drift/nll_se']:.2g} nats under the last chain, "
-        f"{change:+.3g} ± {error:.2g} against its own test rows"
-    )

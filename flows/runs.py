@@ -57,8 +57,9 @@ def runs_table(runs: Sequence[TrackedRun], choice: Choice) -> pd.DataFrame:
         [_row(run) for run in runs], columns=[*COLUMNS, "chain", "run_id", "preset", "opened"]
     )
     frame = frame.astype(dict.fromkeys(NUMBERS, float))
-    known = frame[frame.data_version != ""]
-    frame["best"] = frame.index.isin(known.groupby("data_version")[NLL].idxmin().dropna())
+    # a version without any finished run has no best one
+    known = frame[(frame.data_version != "") & frame[NLL].notna()]
+    frame["best"] = frame.index.isin(known.groupby("data_version")[NLL].idxmin())
     if choice.sort:
         frame = _sorted(frame, runs, choice.sort)
     if choice.preset:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import errno
-import logging
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jko.config import Config, parse_config
-from jko.errors import InputError, JkoError, was_interrupted
+from jko.errors import InputError, was_interrupted
 from tasks.adapters.commit import remove_temporary
 from tasks.adapters.damage import damaged_in
 from tasks.adapters.durable import TEMPORARY
-from tasks.adapters.environment import platform_environment
+from tasks.adapters.environment import check_settings, platform_environment
 from tasks.adapters.layout import Layout
 from tasks.adapters.manifest import known_manifest
 from tasks.adapters.plan import (
@@ -28,12 +25,10 @@ from tasks.adapters.plan import (
 )
 from tasks.adapters.sealed import read_json, read_sealed
 from tasks.adapters.start import adopt_start
-from tasks.adapters.starved import end_when_starved, limit_in_words, ran_out_of_memory
+from tasks.adapters.starved import end_when_starved
+from tasks.adapters.terminal import say, warn_on_stderr
 from tasks.headline import stored_headline
 from tasks.report import REPORT
-
-#: no space on the disk, over a quota, over a limit on the size of a file
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 if TYPE_CHECKING:
     from flows.pipeline import Stage
@@ -214,11 +209,12 @@ def run_job(job: Job, upto: Stage = "report") -> Finished:
         JkoError: bad input, numerical failure, or the chain is in use.
     """
     platform_environment(job.root)
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="warning: %(message)s")
+    warn_on_stderr()
     from tasks.adapters.lock import chain_lock
     from tasks.adapters.server import prefect_server, wait_until_healthy
 
     with chain_lock(job.layout, job.command, job.wait), prefect_server(job.root) as address:
+        check_settings()
         remove_temporary(*job.layout.places)
         if job.parent is not None:
             adopt_start(job.config, job.layout, job.parent, job.root)
@@ -229,19 +225,18 @@ def run_job(job: Job, upto: Stage = "report") -> Finished:
 
         wait_until_healthy(address, job.root)
         if crashed := close_crashed_run(job.layout):
-            print(f"took over the run {crashed}, whose process had ended", file=sys.stderr)
+            say(f"took over the run {crashed}, whose process had ended", err=True)
         rearrange(job)
         end_when_starved(job.command)
+        given: tuple[Any, ...] = (job.name, str(job.layout.chain), str(job.root), job.config)
+        words: dict[str, Any] = {"upto": upto, "stop_after": job.stop_after, "tags": dict(job.tags)}
         try:
             result = outlasting_server(
-                lambda: jko_flow(
-                    job.name, str(job.layout.chain), str(job.root), job.config,
-                    upto=upto, stop_after=job.stop_after, tags=dict(job.tags),
-                )
-            )  # fmt: skip
+                lambda: jko_flow(*given, **words), lambda: jko_flow.fn(*given, **words)
+            )
         except BaseException as error:
             if was_interrupted(error) and record_partial(job):
-                print("the committed blocks are known to DVC: dvc push shares them", file=sys.stderr)
+                say("the committed blocks are known to DVC: dvc push shares them", err=True)
             raise
         return finish(job, result, upto)
 
@@ -254,10 +249,10 @@ def rearrange(job: Job) -> None:
         taken = take_blocks(job.config, job.layout, job.source)
         blocks = [k for k in taken if k]
         said = f"blocks {blocks[0]}..{blocks[-1]}" if blocks else "the data" if taken else "nothing new"
-        print(f"taken from {job.source.chain}: {said}", file=sys.stderr)
+        say(f"taken from {job.source.chain}: {said}", err=True)
     if job.from_block is not None:
         names = set_aside(job.layout, job.from_block)
-        print(f"set aside, to be trained again: {', '.join(names) or 'nothing'}", file=sys.stderr)
+        say(f"set aside, to be trained again: {', '.join(names) or 'nothing'}", err=True)
 
 
 def finish(job: Job, result: dict[str, Any], upto: Stage) -> Finished:
@@ -271,7 +266,7 @@ def finish(job: Job, result: dict[str, Any], upto: Stage) -> Finished:
     digest = chain_digest(job.layout, chain) or ""
     for k, same in compare_aside(job.layout).items():
         what = "bit for bit as before" if same else "not as before (other hardware, threads or libraries?)"
-        print(f"block {k}, trained again, is {what}", file=sys.stderr)
+        say(f"block {k}, trained again, is {what}", err=True)
     if job.stop_after is not None:
         record_partial(job)
     elif upto == "report":
@@ -288,17 +283,3 @@ def record_partial(job: Job) -> bool:
     if not job.layout.owned_by_dvc or inside_stage() or not job.layout.manifest.is_file():
         return False
     return commit_partial(job.layout, job.root)
-
-
-def describe_failure(job: Job, error: BaseException) -> tuple[str, int]:
-    """The sentence and the exit code of a failure."""
-    if isinstance(error, JkoError):
-        return str(error), error.exit_code
-    if was_interrupted(error):
-        return "interrupted; committed blocks are kept", 130
-    if isinstance(error, OSError) and error.errno in FULL:
-        return f"nothing more can be written ({error.strerror}); make room, what is committed stays", 1
-    if ran_out_of_memory(error):
-        what = str(error).strip().partition("\n")[0] or type(error).__name__
-        return f"memory ran out: {what}{limit_in_words()}; what is committed stays", 1
-    return f"{type(error).__name__}: {error}", 1

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from jko.config import Config, parse_config
 from jko.errors import InputError
+from jko.plain import shortened
+from tasks.plain_yaml import plain_yaml
 
 PRESETS = Path(__file__).parent / "presets"
+#: letters of a key of --set
+LONGEST_KEY = 100
 
 
 @dataclass(frozen=True)
@@ -109,10 +110,9 @@ def preset_names() -> list[str]:
 
 def read_preset(name: str) -> dict[str, Any]:
     """The settings of a preset."""
-    path = PRESETS / f"{name}.yaml"
-    if not path.is_file():
-        raise InputError(f"unknown preset {name!r}; allowed: {', '.join(preset_names())}")
-    return read_yaml(path)
+    if name not in preset_names():
+        raise InputError(f"unknown preset {shortened(name)}; allowed: {', '.join(preset_names())}")
+    return read_yaml(PRESETS / f"{name}.yaml")
 
 
 def read_params(root: Path) -> dict[str, Any]:
@@ -124,9 +124,11 @@ def read_params(root: Path) -> dict[str, Any]:
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file that holds a mapping."""
     try:
-        values = YAML(typ="safe").load(path.read_text())
-    except YAMLError as error:
-        raise InputError(f"{path}: not readable as YAML ({' '.join(str(error).split())[:200]})") from None
+        values = plain_yaml(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not readable as YAML ({error})") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: a mapping of settings is expected")
     return values
@@ -136,11 +138,13 @@ def parse_assignment(text: str) -> dict[str, Any]:
     """``a.b.c=value`` as nested settings."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise InputError(f"--set {text!r}: the form is key=value, as in steps.count=12")
+        raise InputError(f"--set {shortened(text)}: the form is key=value, as in steps.count=12")
+    if len(key) > LONGEST_KEY:
+        raise InputError(f"--set {shortened(text)}: no key is so long")
     try:
-        return nested(key, YAML(typ="safe").load(value))
-    except YAMLError:
-        raise InputError(f"--set {text!r}: the value is not readable") from None
+        return nested(key, plain_yaml(value))
+    except ValueError as error:
+        raise InputError(f"--set {shortened(text)}: the value is not readable: {error}") from None
 
 
 def nested(key: str, value: Any) -> dict[str, Any]:

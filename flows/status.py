@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from jko.figures import epsilon
+from jko.display import figure, pair_of
+from jko.figures import bound_of, epsilon
 from jko.schedule import shown, stored
 from tasks.adapters.commit import read_commit
 from tasks.adapters.damage import damaged_places
 from tasks.adapters.layout import Layout, name_of
 from tasks.adapters.plan import block_figures, chain_digest, read_manifest, stored_config
 from tasks.adapters.sealed import read_json
+from tasks.adapters.terminal import say
 from tasks.headline import stored_headline
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
     from flows.session import Finished, Job
+    from tasks.adapters.screen import Screen
 
 
 def chain_status(layout: Layout) -> dict[str, Any]:
@@ -57,6 +57,10 @@ def chain_status(layout: Layout) -> dict[str, Any]:
     }
 
 
+#: what stored measures hold beside figures
+WORDS = ("settings", "reasons", "causes", "statuses")
+
+
 def damaged_files_of(layout: Layout, chain: list[str], metrics: Mapping[str, float]) -> list[str]:
     """Paths of all files that are not what was committed; ``metrics.json`` must repeat the evaluation."""
     found = [str(path) for path in damaged_places(layout, chain)]
@@ -75,16 +79,17 @@ def block_status(layout: Layout, k: int, fingerprint: str, step_size: float) -> 
         "step_size": stored(step_size),
         "name": name_of(k, fingerprint),
         "weights_digest": commit.files["weights.safetensors"] if commit else None,
-        "metrics": {key: value for key, value in metrics.items() if key not in ("settings", "reasons")},
+        "metrics": {key: value for key, value in metrics.items() if key not in WORDS},
     }
 
 
 def status_table(layout: Layout, found: dict[str, Any]) -> None:
     """Print a chain's status for people."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    from tasks.adapters.screen import screen
+
+    console = screen()
     table = Table(title=f"{layout.chain}: {found['state']}", title_justify="left")
     for name in (
         "block",
@@ -103,14 +108,16 @@ def status_table(layout: Layout, found: dict[str, Any]) -> None:
         cells = [str(block["index"]), block["state"], shown(block["step_size"])]
         if figures:
             cells += [
-                f"{figures['kl_drop']:.3f}", f"{figures['nll']:.3f} ± {figures['nll_se']:.3f}",
-                f"{figures['movement']:.3f}", f"{figures['inversion_error']:.1e}",
-                _short(epsilon(figures)), _short(figures.get("kl_bound")),
+                figure(figures["kl_drop"], ".3f"), pair_of(figures, "nll"),
+                figure(figures["movement"], ".3f"), figure(figures["inversion_error"], ".1e"),
+                figure(epsilon(figures)), bound_of(figures),
             ]  # fmt: skip
         table.add_row(*cells)
     console.print(table)
+    for why in why_missing(found["blocks"]):
+        console.print(why, soft_wrap=True, markup=False)
     for key, value in found["metrics"].items():
-        console.print(f"{key:28s} {value:.6g}")
+        console.print(f"{key:28s} {figure(value, '.6g')}")
     if found["digest"]:
         console.print(f"{'digest':28s} {found['digest'][:16]}")
     for path in found["damaged"]:
@@ -120,17 +127,28 @@ def status_table(layout: Layout, found: dict[str, Any]) -> None:
         console.print(f"no figure is read from these files; {way} makes them again", markup=False)
 
 
-def _short(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g}"
+def why_missing(blocks: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Sentences on the dashes of a table: why blocks have no ε and no bound, every reason once."""
+    found: dict[str, list[str]] = {}
+    for block in blocks:
+        figures = block["metrics"]
+        if not figures:
+            continue
+        if epsilon(figures) is None and figures.get("epsilon_reason"):
+            found.setdefault(f"no ε: {figures['epsilon_reason']}", []).append(str(block["index"]))
+        elif figures.get("kl_bound") is None and figures.get("kl_bound_reason"):
+            found.setdefault(f"no bound: {figures['kl_bound_reason']}", []).append(str(block["index"]))
+    return [f"block {', '.join(which)}: {why}" for why, which in found.items()]
 
 
 def result_table(job: Job, finished: Finished) -> None:
     """Print the short table that ends a run, the report and the next commands."""
-    from rich.console import Console
     from rich.table import Table
 
+    from tasks.adapters.screen import screen
+
     figures = finished.metrics
-    console = Console(highlight=False)
+    console = screen()
     if "target/log_z" in figures:
         console.print(target_table(figures))
         _show_next(console, job, finished)
@@ -138,12 +156,12 @@ def result_table(job: Job, finished: Finished) -> None:
     table = Table(show_header=True, title=None)
     table.add_column("on held-out test rows")
     table.add_column("nats (± one SE)", justify="right")
-    table.add_row("NLL of the chain", f"{figures['test/nll']:.3f} ± {figures['test/nll_se']:.3f}")
+    table.add_row("NLL of the chain", pair_of(figures, "test/nll"))
     if "test/gap_to_entropy" in figures:
-        gap = f"{figures['test/gap_to_entropy']:.3f} ± {figures['test/gap_to_entropy_se']:.3f}"
+        gap = pair_of(figures, "test/gap_to_entropy")
         table.add_row("gap to the data entropy", gap)
-    table.add_row("NLL of a Gaussian mixture", f"{figures['test/nll_mixture']:.3f}")
-    table.add_row("NLL of one Gaussian", f"{figures['test/nll_gaussian']:.3f}")
+    table.add_row("NLL of a Gaussian mixture", figure(figures.get("test/nll_mixture"), ".3f"))
+    table.add_row("NLL of one Gaussian", figure(figures.get("test/nll_gaussian"), ".3f"))
     console.print(table)
     _show_next(console, job, finished)
 
@@ -154,9 +172,11 @@ def target_table(figures: Mapping[str, Any]) -> Table:
 
     table = Table("samples against the target", show_header=True)
     table.add_column("± one SE", justify="right")
-    known = f"; known: {figures['target/log_z_known']:.3f}" if "target/log_z_known" in figures else ""
+    known = (
+        f"; known: {figure(figures['target/log_z_known'], '.3f')}" if "target/log_z_known" in figures else ""
+    )
     table.add_row(f"log Z, nats{known}", _with_se(figures, "log_z", ".3f"))
-    table.add_row("effective sample size, share", f"{figures['target/effective_share']:.3f}")
+    table.add_row("effective sample size, share", figure(figures["target/effective_share"], ".3f"))
     for label, name in (
         ("squared energy distance to exact samples", "energy_distance"),
         ("  after drawing again by weight", "corrected"),
@@ -165,25 +185,26 @@ def target_table(figures: Mapping[str, Any]) -> Table:
         if f"target/{name}" in figures:
             table.add_row(label, _with_se(figures, name, ".2e"))
     if known:
-        gap = f"{figures['test/gap_to_entropy']:.3f} ± {figures['test/gap_to_entropy_se']:.3f}"
+        gap = pair_of(figures, "test/gap_to_entropy")
         table.add_row("KL(samples ‖ target), nats, on test rows", gap)
     return table
 
 
 def _with_se(figures: Mapping[str, Any], name: str, form: str) -> str:
-    return f"{figures[f'target/{name}']:{form}} ± {figures[f'target/{name}_se']:.1g}"
+    return pair_of(figures, f"target/{name}", form, ".1g")
 
 
-def _show_next(console: Console, job: Job, finished: Finished) -> None:
+def _show_next(console: Screen, job: Job, finished: Finished) -> None:
     """Round trip, digest, report and the commands to try."""
     figures = finished.metrics
     console.print(
-        f"round trip of the whole chain {figures['inversion_error_chain']:.1e} (standardised units)"
+        f"round trip of the whole chain {figure(figures['inversion_error_chain'], '.1e')} "
+        "(standardised units)"
     )
     console.print(f"digest {finished.digest[:16]}")
     console.print(f"report {finished.report}")
     chain = shlex.quote(str(job.layout.chain))
-    click.echo("\ntry next:")
-    click.echo(f"  jko status {chain}")
-    click.echo(f"  jko sample {chain} -n 1000 -o samples.csv")
-    click.echo(f"  jko score {chain} FILE.csv -o scores.csv")
+    say("\ntry next:")
+    say(f"  jko status {chain}")
+    say(f"  jko sample {chain} -n 1000 -o samples.csv")
+    say(f"  jko score {chain} FILE.csv -o scores.csv")

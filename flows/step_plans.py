@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from flows.places import new_chain_at
 from jko.config import Config, parse_config
 from jko.errors import ChainInUseError, InputError
 from jko.sections import SMALLEST_STEP
@@ -249,7 +250,7 @@ def place_of(chain: Path, root: Path) -> Layout:
     Raises:
         InputError: it is the chain that DVC owns, whose settings are those of params.yaml.
     """
-    layout = Layout.of(chain, root)
+    layout = new_chain_at(chain, root)
     if layout.owned_by_dvc:
         raise InputError(f"{chain} is the chain of params.yaml; give the new one another folder by --chain")
     return layout

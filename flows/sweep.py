@@ -9,7 +9,6 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-import click
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
@@ -18,7 +17,9 @@ from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTa
 
 from flows.sweep_cells import STOPPING, Outcome, begin_worker, own_process, run_step, stop_all
 from flows.sweep_plan import Standing, steps_of, survey
+from jko.display import figure, finite
 from jko.errors import NumericalError
+from tasks.adapters.terminal import say
 from tasks.sweep.cells import Sweep, known_failure, remember_failure, stored_sweep
 from tasks.sweep.prefixes import Step
 from tasks.sweep.results import figures_of
@@ -123,7 +124,7 @@ class Board:
                 self.done += 1
                 self._improve(name)
         if self.done:
-            click.echo(f"{self.done} of {len(self.standings)} cells were finished earlier", err=True)
+            say(f"{self.done} of {len(self.standings)} cells were finished earlier", err=True)
 
     def ready(self) -> list[Step]:
         """Steps that can start; those that would only repeat a failure end here."""
@@ -154,16 +155,16 @@ class Board:
             remember_failure(self.sweep, cell, self.standings[step.cell].source_key, outcome.sentence)
         if step.stop_after is not None:
             if outcome.code == 0:
-                click.echo(f"trained once for several cells: {step.name}", err=True)
+                say(f"trained once for several cells: {step.name}", err=True)
             return
         self.done += 1
         head = f"cell {self.done}/{len(self.standings)}  {self.sweep.label(cell)}"
-        click.echo(f"{head}: {outcome.sentence or self._figures(step.cell)}", err=True)
+        say(f"{head}: {outcome.sentence or self._figures(step.cell)}", err=True)
 
     def _figures(self, name: str) -> str:
         value = self._improve(name)
         best = "" if self.best is None else f"; best so far {self.best[0]:.4g}"
-        return f"{self.sweep.by} {'unknown' if value is None else f'{value:.4g}'}{best}"
+        return f"{self.sweep.by} {figure(value, '.4g') if finite(value) else 'unknown'}{best}"
 
     def _improve(self, name: str) -> float | None:
         value = figures_of(self.sweep.cell(name), self.sweep.layout(name)).get(self.sweep.by)

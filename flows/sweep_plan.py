@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from flows.session import Job, check_input, nothing_to_do
 from flows.settings import build_request, merged, nested
 from jko.config import Config, parse_config
 from jko.errors import InputError
+from jko.plain import shortened
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import find_data, make_plan, source_key
 from tasks.sweep.axes import Range, Values, combinations, draws, grid_axis, random_axis
@@ -19,6 +21,9 @@ from tasks.sweep.cells import Cell, Sweep, described, joined, known_failure, rea
 from tasks.sweep.prefixes import Chain, Step, parts_of, plan_steps
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+MOST_CELLS = 100_000
+#: letters of a name that leave room for what is put behind it
+LONGEST = 100
 #: what cells can be compared by; less is better in all of them
 FIGURES = ("test/nll", "test/gap_to_entropy", "epsilon", "kl_bound", "inversion_error_chain", "cpu_s")
 
@@ -89,8 +94,10 @@ def sweep_folder(root: Path, name: str) -> Path:
     Raises:
         InputError: the name is no name of a folder.
     """
-    if not NAME.fullmatch(name):
-        raise InputError(f"{name!r} cannot name a sweep; use letters, digits, dots, dashes, underscores")
+    if not NAME.fullmatch(name) or len(name) > LONGEST:
+        raise InputError(
+            f"{shortened(name)} cannot name a sweep; use letters, digits, dots, dashes, underscores"
+        )
     return root / ".jko" / "sweeps" / name
 
 
@@ -132,6 +139,10 @@ def define(root: Path, folder: Path, name: str, wanted: Wanted) -> Sweep:
         root, preset=wanted.preset, file=wanted.file, assignments=wanted.assignments
     )  # fmt: skip
     axes, base = wanted.axes(), request.config
+    sizes = [len(axis.values) for axis in axes if isinstance(axis, Values)]
+    count = (wanted.draws or 0 if wanted.random else math.prod(sizes)) * max(1, len(wanted.seeds))
+    if count > MOST_CELLS:  # counted before any is made
+        raise InputError(f"sweep {name}: {count} combinations; give values for at most {MOST_CELLS}")
     cells = [
         Cell.of(combined(base, {**settings, "seed": seed}))
         for settings in wanted.settings()

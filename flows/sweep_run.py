@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import click
 import filelock
 
 from flows.sweep_cells import await_leftovers, own_process
@@ -16,6 +13,7 @@ from flows.sweep_plan import check_cells, steps_of, survey
 from jko.errors import ChainInUseError
 from tasks.adapters.commit import read_json, remove_temporary, write_json
 from tasks.adapters.environment import named_server, platform_environment
+from tasks.adapters.terminal import say, warn_on_stderr
 from tasks.sweep.cells import Sweep, write_sweep
 
 
@@ -39,14 +37,12 @@ def run_sweep(sweep: Sweep, root: Path, *, runner: str, jobs: int, retry: bool) 
     standings = survey(sweep, root, retry=retry)
     if not steps_of(standings, jobs):
         write_sweep(sweep)
-        click.echo(
-            f"nothing to do: all {len(sweep.cells)} cells of sweep {sweep.name} are finished", err=True
-        )
+        say(f"nothing to do: all {len(sweep.cells)} cells of sweep {sweep.name} are finished", err=True)
         return {own.cell.name: own.failure for own in standings if own.failure}
     check_cells(sweep, root, standings)
     server = named_server()
     platform_environment(root)
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="warning: %(message)s")
+    warn_on_stderr()
     from tasks.adapters.server import prefect_server, wait_until_healthy
 
     with sweep_lock(sweep), prefect_server(root) as address:
@@ -55,7 +51,7 @@ def run_sweep(sweep: Sweep, root: Path, *, runner: str, jobs: int, retry: bool) 
         from flows.sweep import RUNNERS, sweep_flow  # heavy imports run while the server comes up
 
         if count := await_leftovers(sweep):
-            click.echo(f"{count} processes of an earlier start have ended", err=True)
+            say(f"{count} processes of an earlier start have ended", err=True)
         wait_until_healthy(address, root)
         crew = RUNNERS[runner](jobs, own_process())
         return sweep_flow.with_options(task_runner=crew)(

@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import click
-
 from flows.sweep_plan import survey
+from jko.display import figure, finite, with_error
+from tasks.adapters.terminal import say
 from tasks.sweep.cells import Sweep
 from tasks.sweep.results import Results, results, several_seeds, write_tables
 
@@ -33,14 +33,12 @@ def show_sweep(sweep: Sweep, root: Path, failures: Mapping[str, str], *, as_json
     paths = [*write_tables(sweep, found), write_picture(sweep, found)]
     if as_json:
         files = [str(path) for path in paths]
-        click.echo(
-            json.dumps({"name": sweep.name, "by": sweep.by, **asdict(found), "files": files}, indent=1)
-        )
+        say(json.dumps({"name": sweep.name, "by": sweep.by, **asdict(found), "files": files}, indent=1))
         return
     print_cells(sweep, found)
     if several_seeds(sweep) and found.settings:
         print_settings(sweep, found)
-    click.echo("\n".join(str(path) for path in paths))
+    say("\n".join(str(path) for path in paths))
 
 
 def states(sweep: Sweep, root: Path, failures: Mapping[str, str]) -> dict[str, tuple[str, str]]:
@@ -64,8 +62,8 @@ def print_cells(sweep: Sweep, found: Results) -> None:
         table.add_row(
             row["cell"], *(word(row[key]) for key in sweep.keys), str(row["seed"]),
             with_error(row["test/nll"], row["test/nll_se"]),
-            *[number(row["test/gap_to_entropy"])] * gap,
-            difference(row, found), number(row["epsilon"]), number(row["kl_bound"]),
+            *[figure(row["test/gap_to_entropy"])] * gap,
+            difference(row, found), figure(row["epsilon"]), figure(row["kl_bound"]),
             f"{row['trained']}+{row['taken']}", f"{row['cpu_s']:.0f}", *[row["state"]] * state,
         )  # fmt: skip
     console().print(table)
@@ -73,7 +71,7 @@ def print_cells(sweep: Sweep, found: Results) -> None:
     for row in found.cells:
         whys.setdefault(row["why"], []).append(row["cell"])
     for why in [why for why in whys if why]:
-        click.echo(f"{', '.join(whys[why])}: {why}")
+        say(f"{', '.join(whys[why])}: {why}")
 
 
 def print_settings(sweep: Sweep, found: Results) -> None:
@@ -91,10 +89,9 @@ def print_settings(sweep: Sweep, found: Results) -> None:
 
 def console() -> Any:
     """Where tables go; wide where nobody's terminal sets the width."""
-    from rich.console import Console
+    from tasks.adapters.screen import screen
 
-    found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=WIDTH)
+    return screen(width=WIDTH)
 
 
 def plain_table(title: str, names: list[str]) -> Any:
@@ -119,21 +116,9 @@ def word(value: Any) -> str:
     return "–" if value is None else str(value).replace(" ", "")
 
 
-def number(value: float | None) -> str:
-    """A figure in a table."""
-    return "–" if value is None else f"{value:.3g}"
-
-
-def with_error(value: float | None, error: float | None) -> str:
-    """A figure and its error."""
-    if value is None:
-        return "–"
-    return f"{value:.3f}" if error is None else f"{value:.3f} ± {error:.3f}"
-
-
 def difference(row: Mapping[str, Any], found: Results) -> str:
     """The paired difference to the best cell; a star where two standard errors tell them apart."""
-    if row["difference"] is None:
+    if not finite(row["difference"]):
         return "best" if found.settings and row["cell"] in found.settings[0]["cells"] else "–"
     star = " " if row["verdict"] == "not distinguishable" else "*"
-    return f"{row['difference']:+.3f} ± {row['difference_se']:.3f}{star}"
+    return with_error(row["difference"], row["difference_se"], "+.3f", ".3f") + star

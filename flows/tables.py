@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from jko.display import figure, with_error
+from tasks.adapters.screen import Screen, screen
 from tasks.compare.comparison import CURVES, RULE, Comparison
 from tasks.compare.page import metric_rows
 
@@ -25,10 +25,9 @@ DROPPED = ("ε", "KL ≤", "gap", "seed", "time", "blocks", "data", "started")
 WIDE = 180
 
 
-def terminal() -> Console:
+def terminal() -> Screen:
     """Standard output; wide where it is no terminal, so that nothing is cut in files and pipes."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=WIDE)
+    return screen(width=WIDE)
 
 
 def show_runs(frame: pd.DataFrame, *, ranked: bool) -> None:
@@ -41,7 +40,7 @@ def show_runs(frame: pd.DataFrame, *, ranked: bool) -> None:
     console, left_out = terminal(), []
     table = _runs_table(frame, HEADINGS, ranked)
     for name in DROPPED:
-        if Console(width=10 * WIDE).measure(table).maximum <= console.width:
+        if Screen(width=10 * WIDE, markup=False).measure(table).maximum <= console.width:
             break
         left_out.append(name)
         table = _runs_table(frame, [one for one in HEADINGS if one not in left_out], ranked)
@@ -73,7 +72,7 @@ def _runs_table(frame: pd.DataFrame, headings: Sequence[str], ranked: bool) -> T
             "KL ≤": _short(row["chain/kl_bound"]), "seed": row["seed"],
             "time": _duration(row["time/wall_s"]), "started": f"{row['started']:%Y-%m-%d %H:%M}",
         }  # fmt: skip
-        table.add_row(*(escape(cells[name]) for name in headings))
+        table.add_row(*(cells[name] for name in headings))
     return table
 
 
@@ -102,8 +101,8 @@ def show_comparison(comparison: Comparison) -> None:
     if rows:
         console.print(_table("block by block", ["k", *labels], rows, right=True))
     for pair in comparison.pairs:
-        console.print(pair.says, soft_wrap=True, markup=False)
-    console.print(f"rule: {RULE}", soft_wrap=True, markup=False)
+        console.print(pair.says, soft_wrap=True)
+    console.print(f"rule: {RULE}", soft_wrap=True)
 
 
 def _rows(frame: pd.DataFrame) -> list[tuple[Any, list[Any]]]:
@@ -114,21 +113,19 @@ def _table(title: str, columns: list[str], rows: list[Any], *, right: bool = Fal
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("", no_wrap=True)
     for name in columns:
-        table.add_column(escape(name), justify="right" if right else "left")
+        table.add_column(name, justify="right" if right else "left")
     for row in rows:
-        table.add_row(*(escape(str(cell)) for cell in row))
+        table.add_row(*(str(cell) for cell in row))
     return table
 
 
 def _with_error(row: Mapping[Any, Any], name: str) -> str:
     value, se = row[name], row[f"{name}_se"]
-    if pd.isna(value):
-        return "–"
-    return f"{value:.3f}" if pd.isna(se) else f"{value:.3f} ± {se:.3f}"
+    return with_error(value, se)
 
 
 def _short(value: float) -> str:
-    return "–" if pd.isna(value) else f"{value:.3g}"
+    return figure(value)
 
 
 def _duration(seconds: float) -> str:

@@ -27,9 +27,9 @@ def verified(layout: Layout) -> list[dict[str, Any]]:
 
 def show_checks(layout: Layout, found: list[dict[str, Any]]) -> None:
     """Print the checks for people."""
-    from rich.console import Console
+    from tasks.adapters.screen import screen
 
-    console = Console(highlight=False)
+    console = screen()
     for check in found:
         console.print(f"  {'✓' if check['holds'] else '✗'} {check['name']}: {check['how']}", soft_wrap=True)
     held = sum(check["holds"] for check in found)

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from jko.context import joined, state_of
 from jko.correction import Correction
-from jko.errors import InputError
+from jko.errors import InputError, NumericalError
 from jko.invertible import InvertibleBlock, Pushed
 from jko.objective import potential
-from jko.seeds import generator
+from jko.row_seeds import ProbeSource, RowSeeds, probe_source
 
 #: log-density of the law at the end of a chain, nats, (rows, d) to (rows,); up to log Z where that is unknown
 Reference = Callable[[Tensor], Tensor]
@@ -106,13 +106,13 @@ class Chain(nn.Module):
         return next((parameter.dtype for parameter in self.parameters()), self.shift.dtype)
 
     @torch.no_grad()
-    def forward(self, x: Tensor, *, batch: int = 4096, seed: int = 0) -> Pushed:
+    def forward(self, x: Tensor, *, batch: int = 4096, seed: int | RowSeeds = 0) -> Pushed:
         """Data → reference; ``log_det`` includes the standardisation's.
 
         Args:
             x: rows in data units, shape (rows, d + c).
             batch: rows pushed at a time.
-            seed: seed of the probes, where blocks use them.
+            seed: seed of the probes, where blocks use them, or one for every row.
 
         Returns:
             x_N in standardised units, log|det| in nats and its standard error, all rows.
@@ -121,24 +121,35 @@ class Chain(nn.Module):
         log_det = self.log_det_of_scale.expand(len(y))
         variance = torch.zeros_like(log_det)
         for k, block in enumerate(self, start=1):
-            pushed = push_in_batches(block, y, batch, generator(seed, k, "probes"))
+            pushed = push_in_batches(block, y, batch, probe_source(seed, k))
             y, log_det = pushed.x, log_det + pushed.log_det
             variance = variance + pushed.log_det_se**2
         return Pushed(y, log_det, variance.sqrt())
 
     @torch.no_grad()
-    def inverse(self, z: Tensor, *, batch: int = 4096) -> Tensor:
-        """Reference → data, deterministic: x in data units for z, shapes (rows, d + c)."""
+    def inverse(self, z: Tensor, *, batch: int = 4096, finite: bool = True) -> Tensor:
+        """Reference → data, deterministic: x in data units for z, shapes (rows, d + c).
+
+        Args:
+            z: rows of the reference.
+            batch: rows at a time.
+            finite: whether rows that get values that are not finite are an error, or are left so.
+
+        Raises:
+            NumericalError: some do; with the block.
+        """
         parts = []
         for rows in z.to(device=self.shift.device, dtype=self.dtype).split(batch):
             y = rows
-            for block in reversed(list(self)):
+            for k, block in reversed(list(enumerate(self, start=1))):
                 y = block.pull_back(y)
+                if finite:
+                    _check_rows(y, k)
             parts.append(y * self.scale + self.shift)
         return torch.cat(parts)
 
     def log_prob(
-        self, x: Tensor, *, context: Tensor | None = None, batch: int = 4096, seed: int = 0
+        self, x: Tensor, *, context: Tensor | None = None, batch: int = 4096, seed: int | RowSeeds = 0
     ) -> tuple[Tensor, Tensor]:
         """Log-density of rows under the model q_0, given their context.
 
@@ -146,7 +157,7 @@ class Chain(nn.Module):
             x: rows in data units, shape (rows, d), or (rows, d + c) with the context in them.
             context: the context in data units, where it is given apart: shape (c,) or (rows, c).
             batch: rows at a time.
-            seed: seed of the probes, where blocks use them.
+            seed: seed of the probes, where blocks use them, or one for every row.
 
         Returns:
             log q_0(x) in nats with respect to Lebesgue measure in data units, shape (rows,), and
@@ -199,8 +210,18 @@ class Chain(nn.Module):
         return found
 
 
+def _check_rows(y: Tensor, k: int) -> None:
+    bad = int((~y.isfinite()).any(1).sum())
+    if bad:
+        raise NumericalError(
+            f"pulling rows back through it gives values that are not finite in {bad} of {len(y)} rows",
+            block=k,
+            remedy="train it again with a smaller step size or more solver.steps",
+        )
+
+
 @torch.no_grad()
-def push_in_batches(block: InvertibleBlock, x: Tensor, batch: int, draw: torch.Generator) -> Pushed:
+def push_in_batches(block: InvertibleBlock, x: Tensor, batch: int, draw: ProbeSource) -> Pushed:
     """Push rows through one block, some at a time; the result does not depend on how many.
 
     Args:
@@ -209,7 +230,7 @@ def push_in_batches(block: InvertibleBlock, x: Tensor, batch: int, draw: torch.G
         batch: rows at a time.
         draw: source of the probes, drawn for all rows at once.
     """
-    probes = block.draw_probes(x, draw)
+    probes = block.draw_probes(x, draw) if isinstance(draw, torch.Generator) else draw(block, x)
     parts = []
     for start in range(0, max(len(x), 1), batch):
         rows = slice(start, start + batch)

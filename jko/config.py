@@ -14,6 +14,7 @@ from pydantic import Field, Strict, ValidationError, model_validator
 
 from jko.data_section import Data
 from jko.errors import InputError
+from jko.plain import SHOWN, check_plain, shortened
 from jko.schedule import shown
 from jko.sections import (
     NOT_TRAINING,
@@ -156,9 +157,12 @@ def parse_config(values: Mapping[str, Any], *, where: str = "settings") -> Confi
         InputError: unknown key, wrong type or impossible value, in one sentence.
     """
     try:
+        check_plain(values)
         return Config.model_validate(values)
     except ValidationError as error:
         raise InputError(f"{where}: {_sentence(error)}") from None
+    except (ValueError, OverflowError) as error:
+        raise InputError(f"{where}: {error}") from None
 
 
 def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -173,13 +177,13 @@ def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _sentence(error: ValidationError) -> str:
     """The first problem of a validation error as: key, value, what is allowed."""
     problem = error.errors()[0]
-    key = ".".join(str(part) for part in problem["loc"]) or "settings"
+    key = ".".join(str(part) for part in problem["loc"])[:SHOWN] or "settings"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
         return f"unknown key {key}; allowed there: {', '.join(_siblings(problem['loc']))}"
     if problem["type"] == "value_error":
         return message
-    return f"{key} = {problem['input']!r} is not allowed: {message[:1].lower()}{message[1:]}"
+    return f"{key} = {shortened(problem['input'])} is not allowed: {message[:1].lower()}{message[1:]}"
 
 
 def _siblings(location: tuple[int | str, ...]) -> list[str]:
@@ -188,6 +192,6 @@ def _siblings(location: tuple[int | str, ...]) -> list[str]:
     for part in location[:-1]:
         if model is Config and part == "blocks":
             model = BlockOverride
-        elif isinstance(part, str) and part in model.model_fields:
+        elif isinstance(part, str) and part in getattr(model, "model_fields", {}):
             model = model.model_fields[part].annotation
-    return sorted(model.model_fields)
+    return sorted(getattr(model, "model_fields", {}))

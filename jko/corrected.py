@@ -22,6 +22,7 @@ from torch import Tensor
 from jko.chain import Chain, push_in_batches
 from jko.correction import Correction
 from jko.densities import Density
+from jko.row_seeds import RowSeeds, probe_source
 from jko.seeds import counter_seed, generator
 
 
@@ -64,7 +65,9 @@ def started(chain: Chain, start: Density, x: Tensor) -> Particles:
     return Particles.known(y, before - chain.log_det_of_scale.double())
 
 
-def pushed(chain: Chain, k: int, rows: Particles, *, seed: int = 0, batch: int = 4096) -> Particles:
+def pushed(
+    chain: Chain, k: int, rows: Particles, *, seed: int | RowSeeds = 0, batch: int = 4096
+) -> Particles:
     """The images of rows under block k (1..N), with the log-density of p_k before its correction.
 
     Args:
@@ -75,7 +78,7 @@ def pushed(chain: Chain, k: int, rows: Particles, *, seed: int = 0, batch: int =
         batch: rows at a time.
     """
     block = list(chain)[k - 1]
-    found = push_in_batches(block, rows.y, batch, generator(seed, k, "probes"))
+    found = push_in_batches(block, rows.y, batch, probe_source(seed, k))
     error = (rows.log_density_se**2 + found.log_det_se.double() ** 2).sqrt()
     kept = torch.zeros_like(rows.redrawn)
     return Particles(found.x, rows.log_density - found.log_det.double(), error, kept)
@@ -111,14 +114,14 @@ def reweighed(chain: Chain, correction: Correction, rows: Particles) -> Particle
     return Particles(rows.y, log_density, rows.log_density_se, rows.redrawn)
 
 
-def followed(chain: Chain, start: Density, x: Tensor, *, seed: int = 0) -> Particles:
+def followed(chain: Chain, start: Density, x: Tensor, *, seed: int | RowSeeds = 0) -> Particles:
     """The images of rows under all blocks, none drawn again, with log p_N at them.
 
     Args:
         chain: the chain.
         start: p_0.
         x: rows, data units, shape (rows, d); of any law.
-        seed: of the probes, where blocks use some.
+        seed: of the probes, where blocks use some, or one for every row.
     """
     now = started(chain, start, x)
     for k, correction in enumerate(chain.corrections, start=1):

@@ -21,6 +21,30 @@ def _context(value: Any) -> Any:
     return value
 
 
+def _words(**known: str) -> BeforeValidator:
+    """Characters and switches turned into the words that a setting allows."""
+    spoken = {mark: word for word, mark in known.items()}
+
+    def turned(value: Any) -> Any:
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        return spoken.get(value, value) if isinstance(value, str) else value
+
+    return BeforeValidator(turned)
+
+
+Header = Annotated[Literal["auto", "yes", "no"], _words()]
+Separator = Annotated[
+    Literal["auto", "comma", "semicolon", "tab", "pipe", "space"],
+    _words(comma=",", semicolon=";", tab="\t", pipe="|", space=" "),
+]
+Decimal = Annotated[Literal["auto", "point", "comma"], _words(point=".", comma=",")]
+Thousands = Annotated[
+    Literal["auto", "none", "comma", "point", "space", "apostrophe"],
+    _words(none="", comma=",", point=".", space=" ", apostrophe="'"),
+]
+
+
 class Split(Section):
     """Fractions of the rows held out, chosen by seed; the rest is for training."""
 
@@ -37,7 +61,7 @@ class Augment(Section):
     """
 
     copies: Annotated[int, Strict(), Field(ge=1, le=10_000)] = 1
-    most_rows: Annotated[int, Strict(), Field(ge=1)] = 100_000_000
+    most_rows: Annotated[int, Strict(), Field(ge=1, le=1_000_000_000)] = 100_000_000
     width: Annotated[float, Field(ge=0, le=10)] = 0.0
     neighbours: Annotated[int, Strict(), Field(ge=1, le=1000)] = 10
 
@@ -53,6 +77,10 @@ class Data(Section):
     e^{-δ}X + √(1 − e^{-2δ}) Z, so that the chain models a law with a density where the data have
     none (see :func:`jko.smoothing.ornstein_uhlenbeck`); 0 leaves the rows as they are.
 
+    ``missing_values`` are numbers that stand for an empty cell, such as −999; ``missing`` says what is then
+    done. ``header``, ``separator``, ``decimal`` and ``thousands`` say how a CSV is written, where that is not
+    seen from the file itself.
+
     ``context`` makes the flow conditional: names of columns of a table (covariates, standardised, never
     dequantised), or ``class`` for the class of the rows of digits or breast_cancer.
     """
@@ -63,6 +91,11 @@ class Data(Section):
     file: str | None = None
     columns: tuple[str, ...] | None = None
     missing: Literal["refuse", "drop"] = "refuse"
+    missing_values: tuple[Finite, ...] = ()
+    header: Header = "auto"
+    separator: Separator = "auto"
+    decimal: Decimal = "auto"
+    thousands: Thousands = "auto"
     dequantise: Annotated[Literal["auto", "off"], BeforeValidator(switch)] = "auto"
     standardise: Switch = "on"
     rows: Annotated[int, Strict(), Field(ge=2, le=100_000_000)] = 20_000
@@ -100,6 +133,11 @@ class Data(Section):
     def _consistent(self) -> Data:
         if (self.source == "file") != (self.file is not None):
             raise ValueError("data.file names a file exactly when data.source is 'file'")
+        if self.decimal == self.thousands != "auto":
+            raise ValueError(
+                f"data.decimal and data.thousands are both {self.decimal}; a mark can stand for one of "
+                "them only"
+            )
         if len(self.mean) != len(self.std) or not self.mean:
             raise ValueError("data.mean and data.std need the same number of entries, at least one")
         return self

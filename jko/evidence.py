@@ -33,6 +33,9 @@ class Evidence:
         epsilon_squared_ot: ε², OT pairing, where it was asked for.
         moved_lower: lower bound of W2(p_{k−1}, p_k), for OT pairing.
         distance_lower: lower bound of W2(p_k, q), for OT pairing.
+        exact_epsilon: whether ε² is an average of the exact score, not a critic's estimate.
+        exact_fisher: whether the Fisher information is.
+        missing: why ε and the Fisher information could not be estimated; empty where they could.
     """
 
     step_size: float
@@ -50,6 +53,9 @@ class Evidence:
     epsilon_squared_ot: Estimate | None = None
     moved_lower: float = 0.0
     distance_lower: float = 0.0
+    exact_epsilon: bool = False
+    exact_fisher: bool = False
+    missing: str = ""
 
     @classmethod
     def of(cls, figures: Mapping[str, Any], *, entropy: Estimate | None = None) -> Evidence:
@@ -87,6 +93,9 @@ class Evidence:
             epsilon_squared_ot=estimate("epsilon_ot_squared"),
             moved_lower=figures["moved_lower"] or 0.0,
             distance_lower=figures["distance_lower"] or 0.0,
+            exact_epsilon=estimate("epsilon_exact_squared") is not None,
+            exact_fisher=estimate("fisher_exact") is not None,
+            missing=figures.get("epsilon_reason") or "",
         )
 
 

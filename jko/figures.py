@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from jko.display import DASH, figure, finite
+from jko.status import Status
+
 
 @dataclass(frozen=True)
 class BlockFigures:
@@ -23,10 +26,12 @@ class BlockFigures:
             adaptive solve, standardised units.
         log_det_se: mean over rows of the standard error of log|det ∇T_k| over Hutchinson
             probes, nats; 0 where the divergence is exact.
-        epsilon: √max(ε̂², 0), block pairing (see :mod:`jko.residual`); null with too few rows.
+        epsilon: √max(ε̂², 0), block pairing (see :mod:`jko.residual`); null where it is infinite or no critic
+            can be fitted.
         epsilon_squared: ε̂² unclipped.
         epsilon_squared_se: its standard error.
-        epsilon_class: the class of critics it was maximised over.
+        epsilon_class: the class of critics it was maximised over; ``none`` without an estimate.
+        epsilon_reason: why there is no estimate of ε and of the Fisher information; empty where there is.
         epsilon_exact: ε from the known density of p_0, block pairing; null where that is unknown.
         epsilon_exact_squared: its square, an average over rows.
         epsilon_exact_squared_se: standard error of the square.
@@ -73,6 +78,7 @@ class BlockFigures:
     epsilon_squared: float
     epsilon_squared_se: float
     epsilon_class: str
+    epsilon_reason: str
     epsilon_exact: float
     epsilon_exact_squared: float
     epsilon_exact_squared_se: float
@@ -103,6 +109,15 @@ class BlockFigures:
     loss_transport: float
     potential_before: float
     potential_before_se: float
+
+
+def bound_of(figures: Mapping[str, Any]) -> str:
+    """The KL bound after a block as text; ≲ marks one whose inputs a critic estimated from below."""
+    bound = figures.get("kl_bound")
+    if not finite(bound):
+        return DASH
+    status = (figures.get("statuses") or {}).get("kl_bound", figures.get("kl_bound_status"))
+    return f"{'≲ ' if status == Status.ESTIMATED else ''}{figure(bound)}"
 
 
 def epsilon(figures: Mapping[str, Any]) -> float | None:

@@ -11,24 +11,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from jko.certificate import (
-    Bound,
-    entropy_interval,
-    hwi_bound,
-    log_sobolev_bound,
-    propagated_bound,
-    sharp_bound,
-    sharp_bound_block,
-    sharp_steps,
-    theorem_bound,
-    theorem_bound_block,
-    theorem_steps,
-    total_variation_bound,
+from jko.certificate import Bound, hwi_bound, total_variation_bound
+from jko.certificate_rules import (
+    contradiction,
+    entropy_bracket,
+    log_sobolev,
+    propagated,
+    recursion,
+    steps_asked,
+    triangle_bound,
 )
-from jko.densities import Estimate
-from jko.evidence import MARGIN, Evidence, upper
+from jko.evidence import MARGIN, Evidence
 from jko.functional import Functional
+from jko.status import Cause, Reason, Status, weakest
 
 
 @dataclass(frozen=True)
@@ -56,6 +53,9 @@ class Guarantee:
         entropy_interval: bracket of the data's entropy, nats, data units.
         pairing: of ε and movement in (A) and (B): ``block`` or ``ot``.
         reasons: for every name that is ``None``, why.
+        causes: the same for scripts, a :class:`jko.status.Cause`.
+        statuses: for every bound, how it is known, a :class:`jko.status.Status`; of one that is ``None``
+            whether it fails or is unknown.
     """
 
     certificate_a: float | None
@@ -77,6 +77,26 @@ class Guarantee:
     entropy_interval: tuple[float | None, float]
     pairing: str
     reasons: dict[str, str] = field(default_factory=dict)
+    causes: dict[str, str] = field(default_factory=dict)
+    statuses: dict[str, str] = field(default_factory=dict)
+
+
+CERTIFICATES = (
+    "certificate_a", "certificate_b", "certificate_c", "certificate_c_hwi", "certificate_c_propagated",
+    "certificate_c_triangle",
+)  # fmt: skip
+#: what follows from the certificates
+DERIVED = ("kl_bound", "tv", "w2_bound")
+#: what is said of the number of steps
+COUNTS = ("theorem_steps", "sharp_steps", "epsilon_largest")
+NOTHING = Reason("no certificate holds", Cause.CONDITION)
+OTHER = Reason("it starts from a distance to N(0, I), and the target is another", Cause.ELSEWHERE)
+NO_DIVERGENCE = Reason("the functional is no KL divergence", Cause.ELSEWHERE)
+#: what a chain with another target cannot have
+OF_THE_REFERENCE = (
+    "certificate_a", "certificate_b", "certificate_c_hwi", "certificate_c_triangle", *COUNTS,
+    "kl_lower_bound", "kl_lower_bound_se",
+)  # fmt: skip
 
 
 def certify(blocks: Sequence[Evidence], dim: int, *, unfit: str = "") -> Guarantee:
@@ -90,48 +110,41 @@ def certify(blocks: Sequence[Evidence], dim: int, *, unfit: str = "") -> Guarant
 
     Source: (A) arXiv:2310.17582, the others derived, see theory.md.
     """
-    last = blocks[-1]
+    last, never = blocks[-1], Reason(unfit, Cause.UNFIT) if unfit else None
     ot = all(block.epsilon_squared_ot is not None for block in blocks)
-    reasons: dict[str, str] = {}
-    steps = {
-        name: unfit or _recursion(blocks, dim, name, ot=ot) for name in ("certificate_a", "certificate_b")
-    }
-    fishers = [unfit or _log_sobolev(blocks[k:]) for k in range(len(blocks))]
-    # the same critic at the same particles: it falls with (C)
-    triangle = fishers[-1] if isinstance(fishers[-1], str) else _triangle(last)
-    found: dict[str, float | None] = {}
+    steps = {name: never or recursion(blocks, dim, name, ot=ot) for name in CERTIFICATES[:2]}
+    fishers = [never or log_sobolev(blocks[k:]) for k in range(len(blocks))]
+    given: dict[str, float | Reason] = {}
 
-    def keep(name: str, value: float | str) -> None:
-        why = value if isinstance(value, str) else _contradiction(value, last)
-        found[name] = None if why else float(value)
-        if why:
-            reasons[name] = why
+    def keep(name: str, value: float | Reason) -> None:
+        given[name] = value if isinstance(value, Reason) else contradiction(value, last) or float(value)
 
     for name, bound in steps.items():
-        keep(name, bound if isinstance(bound, str) else bound.kl)
+        keep(name, bound if isinstance(bound, Reason) else bound.kl)
     keep("certificate_c", fishers[-1])
-    w2s = [bound.w2 for name, bound in steps.items() if isinstance(bound, Bound) and found[name] is not None]
-    if found["certificate_c"] is None:
-        reasons["certificate_c_hwi"] = reasons["certificate_c"]
+    w2s = [b.w2 for name, b in steps.items() if isinstance(b, Bound) and isinstance(given[name], float)]
+    slope = given["certificate_c"]
+    if isinstance(slope, Reason):
+        given["certificate_c_hwi"] = slope
     else:
-        fisher = 2 * found["certificate_c"]
-        w2s.append(math.sqrt(fisher))
-        keep("certificate_c_hwi", hwi_bound(fisher, min(w2s)))
-    keep("certificate_c_propagated", _propagated(blocks, fishers))
-    keep("certificate_c_triangle", triangle)
-    bounds = [value for value in found.values() if value is not None]
-    best = min(bounds) if bounds else None
-    for name in ("kl_bound", "tv", "w2_bound"):
-        if best is None:
-            reasons[name] = "no certificate holds"
-    counts = unfit or _steps(blocks, dim, ot=ot)
-    if isinstance(counts, str):
-        reasons |= dict.fromkeys(("theorem_steps", "sharp_steps", "epsilon_largest"), counts)
+        w2s.append(math.sqrt(2 * slope))
+        keep("certificate_c_hwi", hwi_bound(2 * slope, min(w2s)))
+    keep("certificate_c_propagated", propagated(blocks, fishers))
+    # the same critic at the same particles: it falls with (C)
+    keep("certificate_c_triangle", fishers[-1] if isinstance(fishers[-1], Reason) else triangle_bound(last))
+    counts = never or steps_asked(blocks, dim, ot=ot)
+    interval, open_end = entropy_bracket(blocks, fishers)
     lowers = [found for found in (last.kl_lower, last.kl_lower_mixture) if found is not None]
     lower = max(lowers, key=lambda bound: bound.value - MARGIN * bound.se, default=None)
-    theorem, sharp, largest = (None, None, None) if isinstance(counts, str) else counts
+    best = _least(given)
+    why = _reasons(given) | ({} if best is not None else dict.fromkeys(DERIVED, NOTHING))
+    why |= dict.fromkeys(COUNTS, counts) if isinstance(counts, Reason) else {}
+    why |= {} if open_end is None else {"entropy_interval": open_end}
+    words = _words(given, why, _known(blocks, ot=ot))
+    figures: dict[str, Any] = {name: _figure(given[name]) for name in CERTIFICATES}
+    theorem, sharp, largest = (None, None, None) if isinstance(counts, Reason) else counts
     return Guarantee(
-        **{name: found.get(name) for name in CERTIFICATES},
+        **figures,
         certificate_c_estimate=None if last.fisher is None else last.fisher.value / 2,
         certificate_c_se=None if last.fisher is None else last.fisher.se / 2,
         kl_lower_bound=None if lower is None else lower.value,
@@ -139,13 +152,11 @@ def certify(blocks: Sequence[Evidence], dim: int, *, unfit: str = "") -> Guarant
         kl_bound=best,
         w2_bound=min(w2s) if w2s and best is not None else None,
         tv=None if best is None else total_variation_bound(best),
-        theorem_steps=theorem,
-        sharp_steps=sharp,
-        epsilon_largest=largest,
-        entropy_interval=_entropy(blocks, fishers, reasons),
+        theorem_steps=theorem, sharp_steps=sharp, epsilon_largest=largest,
+        entropy_interval=interval,
         pairing="ot" if ot else "block",
-        reasons=reasons,
-    )
+        reasons=words[0], causes=words[1], statuses=words[2],
+    )  # fmt: skip
 
 
 def certify_functional(blocks: Sequence[Evidence], functional: Functional) -> Guarantee:
@@ -161,168 +172,84 @@ def certify_functional(blocks: Sequence[Evidence], functional: Functional) -> Gu
 
     Source: derived, see theory.md, sections 3 and 4.
     """
-    last, lam = blocks[-1], functional.convexity
-    unfit = functional.unfit or ("" if lam and lam > 0 else "no functional with λ > 0: (C) needs one")
-    bounds = [unfit or _log_sobolev(blocks[k:], convexity=lam or 1.0) for k in range(len(blocks))]
-    found = {"certificate_c": bounds[-1], "certificate_c_propagated": _propagated(blocks, bounds)}
-    reasons = {name: value for name, value in found.items() if isinstance(value, str)}
-    values = {name: value for name, value in found.items() if not isinstance(value, str)}
-    best = min(values.values(), default=None)
-    reasons |= dict.fromkeys(OF_THE_REFERENCE, ELSEWHERE)
-    is_kl = functional.is_divergence
+    last, lam, unfit = blocks[-1], functional.convexity or 0.0, functional.unfit
+    if not unfit and lam <= 0:
+        unfit = "no functional with λ > 0: (C) needs one"
+    never = Reason(unfit, Cause.CONDITION) if unfit else None
+    bounds = [never or log_sobolev(blocks[k:], convexity=lam) for k in range(len(blocks))]
+    given: dict[str, float | Reason] = dict.fromkeys(CERTIFICATES, OTHER)
+    given |= {"certificate_c": bounds[-1], "certificate_c_propagated": propagated(blocks, bounds)}
+    best, is_kl = _least(given), functional.is_divergence
+    why = _reasons(given) | dict.fromkeys(OF_THE_REFERENCE, OTHER)
     if best is None:
-        reasons |= dict.fromkeys(("kl_bound", "tv", "w2_bound"), "no certificate holds")
+        why |= dict.fromkeys(DERIVED, NOTHING)
     elif not is_kl:
-        reasons["tv"] = "the functional is no KL divergence"
-    scale = None if unfit or last.fisher is None or lam is None else 2 * lam
+        why["tv"] = NO_DIVERGENCE
+    slope = None if unfit else last.fisher
+    words = _words(given, why, _known(blocks, ot=False))
+    figures: dict[str, Any] = {name: _figure(given[name]) for name in CERTIFICATES}
     return Guarantee(
-        **{name: values.get(name) for name in CERTIFICATES},
-        certificate_c_estimate=last.fisher.value / scale if last.fisher and scale else None,
-        certificate_c_se=last.fisher.se / scale if last.fisher and scale else None,
+        **figures,
+        certificate_c_estimate=None if slope is None else slope.value / (2 * lam),
+        certificate_c_se=None if slope is None else slope.se / (2 * lam),
         kl_lower_bound=None, kl_lower_bound_se=None,
         kl_bound=best,
-        w2_bound=None if best is None or not lam else math.sqrt(2 * best / lam),
+        w2_bound=None if best is None else math.sqrt(2 * best / lam),
         tv=total_variation_bound(best) if best is not None and is_kl else None,
         theorem_steps=None, sharp_steps=None, epsilon_largest=None,
         entropy_interval=(None, min(block.nll.value + MARGIN * block.nll.se for block in blocks)),
-        pairing="block", reasons=reasons,
+        pairing="block",
+        reasons=words[0], causes=words[1], statuses=words[2],
     )  # fmt: skip
 
 
-ELSEWHERE = "it starts from a distance to N(0, I), and the target is another"
-#: what a chain with another target cannot have
-OF_THE_REFERENCE = (
-    "certificate_a", "certificate_b", "certificate_c_hwi", "certificate_c_triangle", "theorem_steps",
-    "sharp_steps", "epsilon_largest", "kl_lower_bound", "kl_lower_bound_se",
-)  # fmt: skip
-CERTIFICATES = (
-    "certificate_a", "certificate_b", "certificate_c", "certificate_c_hwi", "certificate_c_propagated",
-    "certificate_c_triangle",
-)  # fmt: skip
+def _figure(value: float | Reason) -> float | None:
+    return None if isinstance(value, Reason) else value
 
 
-FREE = "a free block has no transport term; its law is certified by (C)"
+def _least(given: dict[str, float | Reason]) -> float | None:
+    """The smallest certificate; ``None`` where none holds."""
+    return min((value for value in given.values() if not isinstance(value, Reason)), default=None)
 
 
-def _recursion(blocks: Sequence[Evidence], dim: int, name: str, *, ot: bool) -> Bound | str:
-    """(A) or (B) over all blocks; a block whose conditions fail restarts it from the coupling bound."""
-    w2 = _independent(blocks[0].potential_before, dim)
-    result: Bound | str = "no block"
-    for block in blocks:
-        result = _step(block, w2, name, ot=ot)
-        free = _independent(block.potential, dim)
-        w2 = free if isinstance(result, str) else min(free, result.w2)
-        if isinstance(result, Bound):
-            result = Bound(w2, result.kl)
-    return result
+def _reasons(given: dict[str, float | Reason]) -> dict[str, Reason]:
+    return {name: value for name, value in given.items() if isinstance(value, Reason)}
 
 
-def _independent(potential: Estimate, dim: int) -> float:
-    """W2(P, N(0, I)) ≤ √(E|x|² + d), by independent draws."""
-    return math.sqrt(2 * upper(potential) + dim)
+def _known(blocks: Sequence[Evidence], *, ot: bool) -> dict[str, Status]:
+    """How the inputs of every certificate are known: the weakest of them decides."""
+
+    def of(exact: bool) -> Status:
+        return Status.MEASURED if exact else Status.ESTIMATED
+
+    steps = of(not ot and all(block.exact_epsilon for block in blocks))
+    fisher = of(blocks[-1].exact_fisher)
+    return {
+        "certificate_a": steps,
+        "certificate_b": steps,
+        "certificate_c": fisher,
+        "certificate_c_hwi": weakest(steps, fisher),
+        "certificate_c_propagated": of(all(block.exact_fisher for block in blocks)),
+        "certificate_c_triangle": of(blocks[-1].exact_epsilon),
+    }
 
 
-def _step(block: Evidence, w2: float, name: str, *, ot: bool) -> Bound | str:
-    if math.isinf(block.step_size):
-        return FREE
-    if ot:
-        assert block.epsilon_squared_ot is not None  # asked for in every block
-        epsilon = math.sqrt(upper(block.epsilon_squared_ot))
-        if name == "certificate_a":
-            bound = theorem_bound(w2, block.step_size, epsilon)
-        else:
-            bound = sharp_bound(
-                w2, block.step_size, epsilon, moved=block.moved_lower, distance=block.distance_lower
-            )
-    elif block.epsilon_squared is None:
-        return "ε could not be estimated: too few held-out rows for a critic in this dimension"
-    elif block.kappa is None:
-        return "the symmetric part of ∇T is not positive definite at every sampled particle"
-    else:
-        rule = theorem_bound_block if name == "certificate_a" else sharp_bound_block
-        bound = rule(
-            w2, block.step_size, math.sqrt(upper(block.epsilon_squared)),
-            movement=max(block.movement.value - MARGIN * block.movement.se, 0.0), kappa=upper(block.kappa),
-        )  # fmt: skip
-    if bound.kl < 0:
-        return "its inputs contradict each other (a negative bound): ε is underestimated"
-    return bound
-
-
-def _log_sobolev(blocks: Sequence[Evidence], *, convexity: float = 1.0) -> float | str:
-    """(C) after the first block; what is left of it after the KL drops of the others must hold, too."""
-    block = blocks[0]
-    if block.fisher is None:
-        return "the Fisher information could not be estimated: too few held-out rows in this dimension"
-    bound = log_sobolev_bound(upper(block.fisher), convexity=convexity)
-    rest = bound
-    for later in blocks[1:]:
-        rest -= _sure_drop(later)
-        if _contradiction(rest, later):
-            return "withdrawn: a later block contradicts it"
-    return _contradiction(bound, block) or bound
-
-
-def _sure_drop(block: Evidence) -> float:
-    return block.kl_drop.value - MARGIN * block.kl_drop.se
-
-
-def _contradiction(bound: float, block: Evidence) -> str:
-    """Why a bound on KL(p_k‖q) cannot hold; empty if nothing measured contradicts it."""
-    for what, estimate in (
-        ("a classifier shows", block.kl_lower),
-        ("a Gaussian mixture's NLL shows", block.kl_lower_mixture),
-        ("NLL minus the known entropy shows", block.kl_measured),
-    ):
-        if estimate is not None and estimate.value - MARGIN * estimate.se > bound:
-            return (
-                f"withdrawn ({bound:.3g} nats): the critic's class is too small, since {what} "
-                f"KL ≥ {estimate.value:.3g} ± {estimate.se:.2g} nats"
-            )
-    return ""
-
-
-def _triangle(block: Evidence) -> float | str:
-    if math.isinf(block.step_size):
-        return FREE
-    if block.epsilon_squared is None:
-        return "ε could not be estimated: too few held-out rows for a critic in this dimension"
-    moved = block.movement.value + MARGIN * block.movement.se
-    return 0.5 * (math.sqrt(upper(block.epsilon_squared)) + moved / block.step_size) ** 2
-
-
-def _propagated(blocks: Sequence[Evidence], fishers: Sequence[float | str]) -> float | str:
-    """The error of a sum of drops is at most the sum of theirs, however they correlate."""
-    bounds = [math.inf if isinstance(bound, str) else bound for bound in fishers]
-    if all(bound == math.inf for bound in bounds):
-        return str(fishers[-1])
-    bound = propagated_bound(bounds, [_sure_drop(block) for block in blocks])
+def _words(
+    given: dict[str, float | Reason], why: dict[str, Reason], known: dict[str, Status]
+) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+    """Reasons, causes and statuses: how every figure is known, or why it is not there."""
+    held = {name: value for name, value in given.items() if not isinstance(value, Reason)}
+    statuses = {**known, **dict.fromkeys(COUNTS, known["certificate_a"]), "kl_lower_bound": Status.MEASURED}
+    statuses["entropy_interval"] = known["certificate_c_propagated"]
+    if held:
+        best = known[min(held, key=lambda name: held[name])]
+        statuses |= {"kl_bound": best, "tv": best}
+        statuses["w2_bound"] = weakest(known["certificate_a"], known["certificate_c"])
+    statuses |= {name: reason.cause.status for name, reason in why.items()}
+    if "entropy_interval" in why:  # its upper end is there, a plain average
+        statuses["entropy_interval"] = Status.MEASURED
     return (
-        "the KL drops exceed an earlier bound: the critic's class is too small there" if bound < 0 else bound
+        {name: reason.text for name, reason in why.items()},
+        {name: reason.cause.value for name, reason in why.items()},
+        {name: status.value for name, status in statuses.items()},
     )
-
-
-def _steps(blocks: Sequence[Evidence], dim: int, *, ot: bool) -> tuple[int, int, float] | str:
-    if any(math.isinf(block.step_size) for block in blocks):
-        return FREE
-    squares = [block.epsilon_squared_ot if ot else block.epsilon_squared for block in blocks]
-    known = [math.sqrt(upper(square)) for square in squares if square is not None]
-    if len(known) < len(blocks):
-        return "ε could not be estimated: too few held-out rows for a critic in this dimension"
-    epsilon, gamma = max(known), min(block.step_size for block in blocks)
-    if epsilon == 0:
-        return "ε is zero, and the number of steps is finite for a positive one only"
-    start = _independent(blocks[0].potential_before, dim)
-    return theorem_steps(start, gamma, epsilon), sharp_steps(start, gamma, epsilon), epsilon
-
-
-def _entropy(
-    blocks: Sequence[Evidence], fishers: Sequence[float | str], reasons: dict[str, str]
-) -> tuple[float | None, float]:
-    bounds = [math.inf if isinstance(bound, str) else bound for bound in fishers]
-    low = entropy_interval(bounds, [block.nll.value - MARGIN * block.nll.se for block in blocks])[0]
-    high = min(block.nll.value + MARGIN * block.nll.se for block in blocks)
-    if low == -math.inf:
-        reasons["entropy_interval"] = f"no lower end: {fishers[-1]}"
-        return None, high
-    return low, high

@@ -26,6 +26,8 @@ class Asymmetry:
             Lipschitz constant of T⁻¹.
         lipschitz_inverse_q99: the 99 % quantile of the same.
         rows: number of particles.
+
+    All but the rows are nan where a Jacobian is not finite.
     """
 
     kappa: float
@@ -44,6 +46,8 @@ def asymmetry(block: InvertibleBlock, x: Tensor) -> Asymmetry:
         x: held-out samples of the law that enters it, shape (rows, d).
     """
     jacobians = jacobian(block, x).double().cpu()
+    if not jacobians.isfinite().all():
+        return Asymmetry(math.nan, math.nan, math.nan, math.nan, math.nan, rows=len(x))
     eigenvalues = torch.linalg.eigvalsh((jacobians + jacobians.mT) / 2)
     smallest = float(eigenvalues.min())
     stretch = 1 / torch.linalg.svdvals(jacobians)[:, -1]

@@ -11,29 +11,33 @@ import torch
 from torch import Tensor
 
 from jko.chain import Chain, reference_log_prob
-from jko.context import state_of
 from jko.densities import Estimate
+from jko.epsilon import at_first, measure_epsilon
 from jko.figures import BlockFigures
 from jko.functional import Functional, gaussian_reference
 from jko.inversion import block_inversion_error
 from jko.invertible import InvertibleBlock
 from jko.jacobian import asymmetry
-from jko.residual import EpsilonSquared, LinearCritic, residual_data
+from jko.residual import EpsilonSquared, residual_data
 from jko.score import Score, mean_square, score_after
 from jko.sections import Measure
 from jko.transport import gelbrich_lower, optimal_back
 from jko.two_sample import kl_lower_bound
 
+__all__ = [
+    "HeldOut",
+    "chain_inversion_error",
+    "measure_block",
+    "measure_epsilon",
+    "root_mean_square",
+    "standard_error",
+]
+
 #: Jacobian entries per coordinate that are affordable: rows · d
 JACOBIAN_BUDGET = 4096
 #: rows at which the exact score is taken back through the chain
 EXACT_ROWS = 1000
-#: numbers that a critic's features may take: rows · features · d
-CRITIC_BUDGET = 40_000_000
 FEWEST_ROWS = 40
-#: widths of the bumps that are tried, see :class:`jko.residual.LinearCritic`; 0 for its own
-WIDTHS = (0.0, 0.5, 0.25)
-TOO_FEW = EpsilonSquared(math.nan, math.nan, "too few rows")
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,7 @@ def measure_block(
     seed: int = 0,
     functional: Functional | None = None,
     index: int | None = None,
+    unfit: str = "",
 ) -> BlockFigures:
     """Measure the last of some blocks on held-out particles.
 
@@ -89,6 +94,8 @@ def measure_block(
         seed: of the draws of the reference.
         functional: G; ``None`` for KL to N(0, I).
         index: k, for errors; the number of blocks by default.
+        unfit: why ε and the Fisher information are infinite, such as jumps of the density; empty where they
+            are not. What is infinite is not estimated.
     """
     block, x, y = blocks[-1], rows.x, rows.y
     energy = functional or gaussian_reference()
@@ -111,8 +118,8 @@ def measure_block(
         inversion_error=root_mean_square(back - x),
         inversion_error_reference=block_inversion_error(block, few, index=index or len(blocks)),
         log_det_se=float(rows.log_det_se.mean()),
-        **_residuals(block, x, y, settings, energy, log_density=rows.log_density),
-        **_exact(blocks, x, y, score, energy, log_density=rows.log_density),
+        **_residuals(block, x, y, settings, energy, log_density=rows.log_density, unfit=unfit),
+        **_exact(blocks, x, y, None if unfit else score, energy, log_density=rows.log_density),
         **_identities(start.double(), end.double(), block.step_size if functional is None else math.nan),
         **_shape(block, x),
         **_classified(y if functional is None else y[:0], start.shape[1], seed),
@@ -142,11 +149,6 @@ def _energies(energy: Functional, x: Tensor, y: Tensor, rows: HeldOut) -> tuple[
     return before, behind, before - behind + energy.pressure_ratio(zero) * rows.log_det.double()
 
 
-def _at(log_density: Tensor | None, y: Tensor) -> Tensor:
-    """The log-density at the first rows, or 0 where a constant makes no difference; like y, (rows,)."""
-    return y.new_zeros(len(y)) if log_density is None else log_density[: len(y)].to(y)
-
-
 def _residuals(
     block: InvertibleBlock,
     x: Tensor,
@@ -155,13 +157,17 @@ def _residuals(
     energy: Functional,
     *,
     log_density: Tensor | None,
+    unfit: str,
 ) -> dict[str, Any]:
     """ε² in the pairings wanted and the Fisher information, by critics of one class."""
     x, y = x.cpu().double(), y.cpu().double()
     known: dict[str, Any] = {"energy": energy, "log_density": log_density}
-    error, fisher = measure_epsilon(block.state_of(x), y, block.step_size, settings.critic_centres, **known)
-    ot = TOO_FEW
-    if settings.pairing != "block" and error is not TOO_FEW:
+    error = fisher = ot = EpsilonSquared.missing(unfit)
+    if not unfit:
+        error, fisher = measure_epsilon(
+            block.state_of(x), y, block.step_size, settings.critic_centres, **known
+        )
+    if settings.pairing != "block" and not error.reason:
         end, back = optimal_back(x, y, settings.pairing)
         ot = measure_epsilon(back, end, block.step_size, settings.critic_centres, **known)[0]
     return {
@@ -169,55 +175,13 @@ def _residuals(
         "epsilon_squared": error.value,
         "epsilon_squared_se": error.se,
         "epsilon_class": error.critic,
+        "epsilon_reason": error.reason,
         "epsilon_ot": ot.epsilon,
         "epsilon_ot_squared": ot.value,
         "epsilon_ot_squared_se": ot.se,
         "fisher": fisher.value,
         "fisher_se": fisher.se,
     }
-
-
-def measure_epsilon(
-    x: Tensor,
-    y: Tensor,
-    step_size: float,
-    centres: int,
-    *,
-    energy: Functional | None = None,
-    log_density: Tensor | None = None,
-) -> tuple[EpsilonSquared, EpsilonSquared]:
-    """ε̂² and the relative Fisher information on held-out rows; nan where they are too few for a critic.
-
-    There are as many bumps as wanted, but no more features than a twentieth of the rows. Of several
-    widths each figure takes the one that shows most for sure: the largest ε̂² − 2 SE.
-
-    Args:
-        x: back(y), shape (rows, d).
-        y: samples of p_k, shape (rows, d), or (rows, d + c) with the context that the critics may look at.
-        step_size: γ_k.
-        centres: number of Gaussian bumps wanted.
-        energy: the functional; KL to N(0, I) by default.
-        log_density: log p_k(y), nats, shape (rows,), where it needs that.
-    """
-    energy = energy or gaussian_reference()
-    dim = x.shape[1]
-    features = y.shape[1] + 1
-    bumps = max(0, min(centres, len(y) // 20 - features))
-    rows = min(len(y), CRITIC_BUDGET // ((features + bumps) * dim))
-    if rows < 2 * features:
-        return TOO_FEW, TOO_FEW
-    x, y = x[:rows], y[:rows]
-    critics = [
-        LinearCritic(y, dim=dim, centres=bumps, width=width) for width in (WIDTHS if bumps else WIDTHS[:1])
-    ]
-    y = state_of(y, dim)
-    drift, weight = energy.drift(y), energy.pressure_ratio(_at(log_density, y))
-    return _surest(critics, residual_data(x, y, step_size, drift), weight), _surest(critics, drift, weight)
-
-
-def _surest(critics: Sequence[LinearCritic], u: Tensor, weight: Tensor) -> EpsilonSquared:
-    found = [critic.estimate(u, weight) for critic in critics]
-    return max(found, key=lambda estimate: estimate.value - 2 * estimate.se)
 
 
 def _exact(
@@ -235,7 +199,7 @@ def _exact(
             [*(f"epsilon_exact{end}" for end in names), "fisher_exact", "fisher_exact_se"], math.nan
         )
     x, y = x[:EXACT_ROWS].double(), y[:EXACT_ROWS].double()
-    slope = score_after(blocks, y, score) * energy.score_weight(_at(log_density, y))[:, None]
+    slope = score_after(blocks, y, score) * energy.score_weight(at_first(log_density, y))[:, None]
     drift = energy.drift(y)
     error = mean_square(residual_data(x, y, blocks[-1].step_size, drift) + slope)
     fisher = mean_square(drift + slope)

@@ -18,7 +18,9 @@ from torch import Tensor
 from jko.chain import Chain
 from jko.corrected import corrected, drawn_before, followed
 from jko.densities import Density, Estimate
+from jko.errors import NumericalError
 from jko.importance import ImportanceReport, energy_distance, importance_report, systematic_resample
+from jko.row_seeds import RowSeeds
 from jko.seeds import counter_seed, generator
 from jko.targets import Target
 
@@ -76,11 +78,27 @@ def draw(chain: Chain, start: Density, rows: int, *, seed: int = 0) -> Drawn:
     if chain.corrected:
         last = len(chain.blocks)
         end = corrected(chain, last, drawn_before(chain, last, start, rows, seed=seed), start, seed=seed)
+        check_finite(end.y, last)
         return Drawn(end.y.double(), end.log_density, mass_error(chain))
     x = start.sample(rows, np.random.default_rng(counter_seed(seed, "start")))
     pushed = chain(torch.from_numpy(x), seed=seed)
+    check_finite(pushed.x, len(chain.blocks))
     before = torch.from_numpy(start.log_prob(x)).to(pushed.x.device)
     return Drawn(pushed.x.double(), before - pushed.log_det.double())
+
+
+def check_finite(y: Tensor, blocks: int) -> None:
+    """Refuse samples that are none.
+
+    Raises:
+        NumericalError: some values are not finite.
+    """
+    bad = int((~y.isfinite()).any(1).sum())
+    if bad:
+        raise NumericalError(
+            f"{bad} of {len(y)} samples behind it have values that are not finite", block=blocks,
+            remedy="train the chain again with smaller steps or more solver.steps",
+        )  # fmt: skip
 
 
 def mass_error(chain: Chain) -> float:
@@ -94,12 +112,14 @@ def mass_error(chain: Chain) -> float:
     return math.hypot(*(one.acceptance_se for one in chain.corrections if one))
 
 
-def log_density(chain: Chain, start: Density, y: Tensor, *, seed: int = 0) -> tuple[Tensor, Tensor]:
+def log_density(
+    chain: Chain, start: Density, y: Tensor, *, seed: int | RowSeeds = 0
+) -> tuple[Tensor, Tensor]:
     """The log-density log p_N at given rows, nats, and its standard error; shape (rows, d) to (rows,).
 
     Back through all blocks, and forward again with the factors of the corrections.
     """
-    x = chain.inverse(y)
+    x = chain.inverse(y, finite=False)
     if chain.corrected:
         end = followed(chain, start, x, seed=seed)
         return end.log_density, end.log_density_se

@@ -11,6 +11,8 @@ from jko.schedule import step_sizes
 
 #: a smaller step moves float32 particles by less than their rounding
 SMALLEST_STEP = 1e-6
+#: beyond, the transport term is nothing beside rounding: that is a free block
+LARGEST_STEP = 1e9
 
 
 def switch(value: Any) -> Any:
@@ -44,7 +46,7 @@ class Steps(Section):
     first: Positive = 0.5
     ratio: Positive = 1.2
     max: Positive = 5.0
-    sizes: tuple[Positive, ...] | None = None
+    sizes: Annotated[tuple[Positive, ...], Field(max_length=1000)] | None = None
     free: Switch = "off"
 
     @model_validator(mode="after")
@@ -52,12 +54,25 @@ class Steps(Section):
         if self.count is None and not self.sizes:
             raise ValueError("give steps.count or a list steps.sizes with at least one step size")
         sizes = self.resolve()
-        if min(sizes) < SMALLEST_STEP:
+        given = [size for size in sizes if not math.isinf(size)]
+        bad = [size for size in given if not SMALLEST_STEP <= size <= LARGEST_STEP]
+        if bad:
             raise ValueError(
-                f"steps.first = {self.first:g} and steps.ratio = {self.ratio:g} give a step size of "
-                f"{min(sizes):.3g}; every step size must be at least {SMALLEST_STEP:g}"
+                f"{self._source_of(bad[0])} a step size of {bad[0]:.3g}; every step size must be at least "
+                f"{SMALLEST_STEP:g} and at most {LARGEST_STEP:g}; steps.free=on adds a block without "
+                "transport term"
             )
         return self
+
+    def _source_of(self, size: float) -> str:
+        """The settings that a step size comes from, with a verb."""
+        if self.sizes is not None:
+            return "steps.sizes holds"
+        if size == self.max:
+            return f"steps.max = {self.max:g} gives"
+        if size == self.first:
+            return f"steps.first = {self.first:g} gives"
+        return f"steps.first = {self.first:g} and steps.ratio = {self.ratio:g} give"
 
     def resolve(self) -> tuple[float, ...]:
         """The N step sizes, and infinity for a free block."""
@@ -65,7 +80,7 @@ class Steps(Section):
         return (*sizes, math.inf) if self.free == "on" else sizes
 
 
-Scales = Positive | Annotated[tuple[Positive, ...], Field(min_length=1)]
+Scales = Positive | Annotated[tuple[Positive, ...], Field(min_length=1, max_length=4096)]
 
 
 class Network(Section):
@@ -81,7 +96,7 @@ class Network(Section):
     unit: one number, or several that the frequencies take in turn, for structure of several widths.
     """
 
-    hidden: Annotated[tuple[Width, ...], Field(min_length=1)] = (128, 128)
+    hidden: Annotated[tuple[Width, ...], Field(min_length=1, max_length=100)] = (128, 128)
     activation: Literal["silu", "softplus", "tanh"] = "silu"
     fourier: Annotated[int, Strict(), Field(ge=0, le=4096)] = 0
     fourier_scale: Scales = 3.0
@@ -134,8 +149,8 @@ class Training(Section):
     weight_decay: NonNegative = 0.0
     clip: Positive = 5.0
     jitter: NonNegative = 0.0
-    validate_every: Annotated[int, Strict(), Field(ge=1)] = 100
-    validation_rows: Annotated[int, Strict(), Field(ge=2)] = 4000
+    validate_every: Annotated[int, Strict(), Field(ge=1, le=100_000_000)] = 100
+    validation_rows: Annotated[int, Strict(), Field(ge=2, le=100_000_000)] = 4000
     solver_steps: Annotated[int, Strict(), Field(ge=1, le=1000)] | None = None
 
 
@@ -146,7 +161,7 @@ class BlockOverride(Section):
     time t about 1/√(1 − e^{-2t}). A block with other frequencies than the one before it has no warm start.
     """
 
-    step_size: Annotated[float, Field(ge=SMALLEST_STEP, allow_inf_nan=False)] | None = None
+    step_size: Annotated[float, Field(ge=SMALLEST_STEP, le=LARGEST_STEP, allow_inf_nan=False)] | None = None
     fourier_scale: Scales | None = None
     warm_start: bool | None = None
     flow_matching_iterations: Count | None = None
@@ -157,8 +172,8 @@ class BlockOverride(Section):
     weight_decay: NonNegative | None = None
     clip: Positive | None = None
     jitter: NonNegative | None = None
-    validate_every: Annotated[int, Strict(), Field(ge=1)] | None = None
-    validation_rows: Annotated[int, Strict(), Field(ge=2)] | None = None
+    validate_every: Annotated[int, Strict(), Field(ge=1, le=100_000_000)] | None = None
+    validation_rows: Annotated[int, Strict(), Field(ge=2, le=100_000_000)] | None = None
     solver_steps: Annotated[int, Strict(), Field(ge=1, le=1000)] | None = None
 
 
@@ -221,10 +236,10 @@ class Measure(Section):
     """
 
     inversion_limit: Positive = 0.05
-    rows: Annotated[int, Strict(), Field(ge=2)] = 5000
+    rows: Annotated[int, Strict(), Field(ge=2, le=100_000_000)] = 5000
     critic_centres: Annotated[int, Strict(), Field(ge=0, le=1000)] = 30
     pairing: Literal["block", "emd", "affine"] = "block"
-    reference_rows: Annotated[int, Strict(), Field(ge=2)] = 500
+    reference_rows: Annotated[int, Strict(), Field(ge=2, le=100_000_000)] = 500
     density: Annotated[Literal["auto", "off"], BeforeValidator(switch)] = "auto"
 
 
@@ -247,14 +262,18 @@ class Start(Section):
     identity. Blocks beyond the list start as ``training.warm_start`` says.
     """
 
-    weights: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...] | None = None
+    weights: (
+        Annotated[tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...], Field(max_length=1000)] | None
+    ) = None
 
 
 class Evaluation(Section):
     """What is drawn and compared once the chain is complete."""
 
     samples: Annotated[int, Strict(), Field(ge=10, le=10_000_000)] = 1000
-    mixture_components: tuple[Annotated[int, Strict(), Field(ge=1)], ...] = (1, 2, 5, 10, 20)
+    mixture_components: Annotated[
+        tuple[Annotated[int, Strict(), Field(ge=1, le=1000)], ...], Field(max_length=100)
+    ] = (1, 2, 5, 10, 20)
 
 
 class Runtime(Section):
@@ -265,6 +284,6 @@ class Runtime(Section):
     """
 
     threads: Annotated[int, Strict(), Field(ge=1, le=1024)] = 1
-    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")] = "cpu"
+    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d{1,3})?)$")] = "cpu"
     dtype: Literal["float32", "float64"] = "float32"
     checkpoint_seconds: NonNegative = 30.0

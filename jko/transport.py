@@ -56,7 +56,7 @@ def affine_transport(y: Tensor, x: Tensor) -> Tensor:
         x: samples of the law to map to, shape (rows, d).
     """
     half = _power(torch.cov(y.T).reshape(y.shape[1], -1), 0.5)
-    inverse = torch.linalg.inv(half)
+    inverse = torch.linalg.pinv(half, hermitian=True)  # a law on a plane is moved within it
     middle = _power(half @ torch.cov(x.T).reshape(half.shape) @ half, 0.5)
     return x.mean(0) + (y - y.mean(0)) @ (inverse @ middle @ inverse)
 

@@ -111,9 +111,13 @@ def kl_lower_bound(y: Tensor, *, dim: int | None = None, seed: int = 0) -> Estim
         seed: of the draws of q.
 
     Returns:
-        The bound with its standard error; it may be negative, which says nothing.
+        The bound with its standard error; it may be negative, which says nothing. Both are nan where there is
+        a single row, or squares leave the range of numbers.
     """
     rows = y.double().cpu().numpy()
+    with np.errstate(over="ignore", invalid="ignore"):
+        if len(rows) < 2 or not np.isfinite(rows**2).all():
+            return Estimate(math.nan, math.nan)
     dim = rows.shape[1] if dim is None else dim
     draw = np.random.default_rng(counter_seed(seed, "lower bound"))
     fit, held_out = rows[::2], rows[1::2]
@@ -144,7 +148,7 @@ def _classifier(p: Array, q: Array, draw: np.random.Generator, dim: int) -> Call
 
     pooled = np.concatenate([p, q])
     middle = pooled[draw.choice(len(pooled), size=min(BUMPS, len(pooled)), replace=False)]
-    width = 0.5 * np.median(pdist(middle))
+    width = 0.5 * np.median(pdist(middle)) or 1.0  # most rows are equal
     splines = SplineTransformer(n_knots=KNOTS, knots="quantile", extrapolation="constant").fit(
         pooled[:, :dim]
     )

@@ -12,6 +12,7 @@ from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
 from jko.config import Config
+from jko.errors import InputError
 from jko.rows import at_most, drawn
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import MEASURES
@@ -118,4 +119,9 @@ def _best(
                 except ValueError:
                     continue  # too few rows for this covariance without more regularisation
                 fitted.append((mixture.score(rows["validation"]), -count, -ridge, mixture))
+    if not fitted:
+        raise InputError(
+            "no Gaussian mixture can be fitted to the training rows: they are too few or too far apart; "
+            "set evaluation.mixture_components to fewer, such as [1]"
+        )
     return max(fitted, key=lambda entry: entry[:3])[3]

@@ -19,6 +19,7 @@ from jko.guarantee import Guarantee
 from jko.inversion import product_bound, reverse_error
 from jko.rows import at_most
 from jko.seeds import counter_seed, generator
+from jko.status import Status, condition
 from jko.stop import stop_reason
 from jko.two_sample import energy_test
 from tasks.adapters.layout import Layout
@@ -81,6 +82,7 @@ def _certificate(config: Config, layout: Layout, chain: tuple[str, ...]) -> dict
         reasons["kl_measured"] = "the entropy of the data is not known"
     whole |= {
         "steps": len(figures),
+        "epsilon_class": figures[-1]["epsilon_class"],
         "stopped": stop_reason(config.stop, figures),
         "nll": figures[-1]["nll"],
         "nll_se": figures[-1]["nll_se"],
@@ -98,6 +100,10 @@ def _certificate(config: Config, layout: Layout, chain: tuple[str, ...]) -> dict
     if config.target.correction:
         whole |= of_corrections(figures)
         reasons |= dict.fromkeys(("inversion_w2_product", "inversion_w2_coupled"), FORWARD)
+    whole["statuses"] = after["statuses"] | {
+        "kl_measured": Status.MEASURED.value, "smoothing_w2": Status.MEASURED.value,
+        "inversion_w2_coupled": Status.MEASURED.value, "inversion_w2_product": Status.ESTIMATED.value,
+    }  # fmt: skip
     whole["mixed"] = {
         "kl": whole["kl_bound"],
         "w2_smoothing": whole["smoothing_w2"],
@@ -183,80 +189,119 @@ def by_exact_score(config: Config, figures: Sequence[dict[str, Any]]) -> bool:
     return known and config.measure.pairing == "block"
 
 
-def assumptions(config: Config, facts: DataFacts, figures: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What the certificates rest on: each with whether it was proved, checked, estimated or assumed."""
+def assumptions(config: Config, facts: DataFacts, figures: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+    """What the certificates rest on: each with its :class:`jko.status.Status` and how that was found."""
     why = unfit(config, facts)
-    known = all(own["epsilon_exact"] is not None for own in figures)
-    exact = by_exact_score(config, figures)
-    positive = [own["symmetric_part_positive"] for own in figures]
-    smallest = min(own["symmetric_part_smallest"] for own in figures)
-    at_once = never_more = ""
-    if config.network.kind == "residual":
-        floor = 1 - config.network.lipschitz
-        at_once = f"proved for residual blocks, at least {floor:.3g}; "
-        never_more = f"; proved to be at most {1 / floor:.3g} for residual blocks"
-    density = "proved" if facts.smoothing else "known law" if known else "assumed"
     return [
         convexity_of(config, facts.dim),
-        {"name": "p_0 has a density with finite Fisher information", "holds": not why,
-         "how": why or density},
-        {"name": "the symmetric part of ∇T is positive definite", "holds": all(positive),
-         "how": f"{at_once}checked at sampled particles, smallest eigenvalue {smallest:.3g}"},
-        {"name": "ε and the Fisher information", "holds": not why and figures[-1]["fisher"] is not None,
-         "how": "averages of the exact score (the law is known): only Monte-Carlo error"
-         if exact else "ε in OT pairing by a critic, from below; the Fisher information by the exact score"
-         if known else f"estimated from below by a linear critic ({figures[-1]['epsilon_class']})"},
-        {"name": "held-out particles", "holds": True,
-         "how": "validation rows; they also chose which weights of a block were kept"},
-        {"name": "log-determinants", "holds": True,
-         "how": log_det_words(config, facts.dim)},
+        density_of(facts, figures, why),
+        symmetry_of(config, figures),
+        error_of(config, figures, why),
+        condition("held-out particles", Status.ESTIMATED,
+                  "validation rows; they also chose which weights of a block were kept"),
+        condition("log-determinants", *log_det_words(config, facts.dim)),
         *corrections_of(config, figures),
-        {"name": "Lipschitz constants of the inverses (product bound)", "holds": True,
-         "how": "estimated from below as the largest among sampled particles" + never_more},
+        condition("Lipschitz constants of the inverses (product bound)", Status.ESTIMATED,
+                  "estimated from below as the largest among sampled particles" + _never_more(config)),
         *averaged(facts),
     ]  # fmt: skip
 
 
-def corrections_of(config: Config, figures: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def density_of(facts: DataFacts, figures: Sequence[dict[str, Any]], why: str) -> dict[str, str]:
+    """Whether p_0 has a density with finite Fisher information."""
+    name = "p_0 has a density with finite Fisher information"
+    if why:
+        return condition(name, Status.FAILS, why)
+    if facts.smoothing:
+        return condition(name, Status.PROVED, "proved")
+    known = all(own["epsilon_exact"] is not None for own in figures)
+    return condition(name, *(Status.PROVED, "known law") if known else (Status.ASSUMED, "assumed"))
+
+
+def symmetry_of(config: Config, figures: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Whether sym ∇T is positive definite: proved of residual blocks, else looked at."""
+    found = f"checked at sampled particles, smallest eigenvalue {_least(figures, 'symmetric_part_smallest')}"
+    status = Status.ESTIMATED
+    if config.network.kind == "residual":
+        status = Status.PROVED
+        found = f"proved for residual blocks, at least {1 - config.network.lipschitz:.3g}; {found}"
+    if not all(own["symmetric_part_positive"] for own in figures):
+        status = Status.FAILS
+    return condition("the symmetric part of ∇T is positive definite", status, found)
+
+
+def _least(figures: Sequence[dict[str, Any]], name: str) -> str:
+    """The smallest of a figure over the blocks, as text; a dash where one has none."""
+    values = [own[name] for own in figures]
+    return "–" if None in values else f"{min(values):.3g}"
+
+
+def _never_more(config: Config) -> str:
+    if config.network.kind != "residual":
+        return ""
+    return f"; proved to be at most {1 / (1 - config.network.lipschitz):.3g} for residual blocks"
+
+
+def error_of(config: Config, figures: Sequence[dict[str, Any]], why: str) -> dict[str, str]:
+    """How ε and the Fisher information are known: the weaker of the two decides."""
+    name, last = "ε and the Fisher information", figures[-1]
+    if why:
+        return condition(name, Status.FAILS, why)
+    if by_exact_score(config, figures):
+        how = "averages of the exact score (the law is known): only Monte-Carlo error"
+        return condition(name, Status.MEASURED, how)
+    missing = next((own["epsilon_reason"] for own in figures if own["epsilon_reason"]), "")
+    if missing:
+        return condition(name, Status.UNKNOWN, f"not estimated: {missing}")
+    known = all(own["epsilon_exact"] is not None for own in figures)
+    how = (
+        "ε in OT pairing by a critic, from below; the Fisher information by the exact score"
+        if known
+        else f"estimated from below by a linear critic ({last['epsilon_class']})"
+    )
+    return condition(name, Status.ESTIMATED, how)
+
+
+def corrections_of(config: Config, figures: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
     """What the certificates take of the corrections: their inputs are of the law before a block's own."""
     if not config.target.correction:
         return []
     error = math.hypot(*(own["acceptance_se"] for own in figures))
-    return [
-        {"name": "a bound on KL before a correction holds behind it", "holds": True,
-         "how": f"proved for the exact acceptances ᾱ; the mass of the law is known to ± {error:.2g}"}
-    ]  # fmt: skip
+    how = f"proved for the exact acceptances ᾱ; the mass of the law is known to ± {error:.2g}"
+    return [condition("a bound on KL before a correction holds behind it", Status.PROVED, how)]
 
 
-def averaged(facts: DataFacts) -> list[dict[str, Any]]:
+def averaged(facts: DataFacts) -> list[dict[str, str]]:
     """What a conditional chain's certificates are of."""
     if not facts.context:
         return []
     columns = ", ".join(asked_columns(facts.context_columns))
-    return [
-        {"name": f"the laws given the context ({columns})", "holds": True,
-         "how": "proved: every bound holds for each context, and so for the averages over contexts of KL, "
-         "W2², ε² and the Fisher information, which is what is measured and bounded"}
-    ]  # fmt: skip
+    how = (
+        "proved: every bound holds for each context, and so for the averages over contexts of KL, "
+        "W2², ε² and the Fisher information, which is what is measured and bounded"
+    )
+    return [condition(f"the laws given the context ({columns})", Status.PROVED, how)]
 
 
-def convexity_of(config: Config, dim: int) -> dict[str, Any]:
+def convexity_of(config: Config, dim: int) -> dict[str, str]:
     """What is known of the convexity of the functional."""
     functional = functional_of(config, dim)
     if functional is None:
-        return {"name": "the potential |x|²/2 is 1-convex", "holds": True, "how": "proved"}
+        return condition("the potential |x|²/2 is 1-convex", Status.PROVED, "proved")
     lam = functional.convexity or 0.0
     how = f"proved, λ = {lam:.3g}" if lam > 0 else functional.unfit or "λ = 0"
-    return {"name": f"{functional.name}: λ-convex with λ > 0", "holds": lam > 0, "how": how}
+    status = Status.PROVED if lam > 0 else Status.FAILS
+    return condition(f"{functional.name}: λ-convex with λ > 0", status, how)
 
 
-def log_det_words(config: Config, dim: int) -> str:
-    """How the log-determinants of a chain's blocks were computed."""
+def log_det_words(config: Config, dim: int) -> tuple[Status, str]:
+    """How the log-determinants of a chain's blocks were computed, and how well they are known for that."""
     if config.network.kind == "ode":
-        return f"integrated with {config.solver.steps} steps of {config.solver.method}"
+        how = f"integrated with {config.solver.steps} steps of {config.solver.method}"
+        return Status.ASSUMED, how
     if residual_probes(config, dim) == 0:
-        return "exact for the maps as they are computed"
-    return "estimated without bias by a power series of random length"
+        return Status.PROVED, "exact for the maps as they are computed"
+    return Status.MEASURED, "estimated without bias by a power series of random length"
 
 
 def says(whole: dict[str, Any], *, towards: str = "", divergence: bool = True) -> str:
@@ -276,8 +321,8 @@ def says(whole: dict[str, Any], *, towards: str = "", divergence: bool = True) -
     else:
         how = (
             "by the exact score of the known law"
-            if whole["basis"] == "exact score"
-            else f"as far as a critic of the class {whole['basis'].removeprefix('critic: ')} can see, "
+            if whole["statuses"]["kl_bound"] == Status.MEASURED
+            else f"as far as a critic of the class {whole['epsilon_class']} can see, "
             "which is an estimate, not a proof"
         )
         gap = f"KL({law} ‖ {model.removeprefix('the ')})" if divergence else least

@@ -17,8 +17,10 @@ from jko.build import target_of
 from jko.chain import Chain, push_in_batches
 from jko.config import Config
 from jko.context import state_of, with_context
+from jko.copies import copies
 from jko.corrected import stages
 from jko.densities import Density
+from jko.errors import NumericalError
 from jko.measures import chain_inversion_error, standard_error
 from jko.rows import at_most
 from jko.sampling import draw, mass_error, target_figures
@@ -38,8 +40,12 @@ from tasks.options import DURABLE, skipped, threads_of
 PATH_ROWS = 512
 #: array of the contexts of the generated samples
 CONTEXT = "generated_context"
+#: a chain from a known law has no training rows
+NOT_COPIED = dict.fromkeys(("nearest_training_row", "copied_share", "copied_share_se", "copied_share_test"))
 #: rows kept of the generated and of the test rows, to be shown beside those of other chains
 SHOWN_ROWS = 1000
+#: numbers that float32 holds with room to spare
+LARGEST_SHOWN, SMALLEST_SHOWN = 1e30, 1e-30
 
 
 @task(name="evaluate", **DURABLE)
@@ -100,6 +106,8 @@ def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> E
     else:
         cuts, cuts_se = log_prob_of_cuts(chain, test, config.seed)
         found = paths(chain, parts["test"], config.seed)
+    for k, values in enumerate(cuts):
+        check_finite(values, k)
     components = config.evaluation.mixture_components
     baselines = baseline_log_densities(parts, components, config.seed, dim=facts.dim)
     states = {name: rows[:, : facts.dim] for name, rows in parts.items()}
@@ -119,7 +127,7 @@ def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> E
         "cuts": cut_figures(cuts, [one.acceptance_se if one else 0.0 for one in chain.corrections]),
         "baselines": {name: nll_figures(values, None, facts) for name, values in baselines.items()},
         "inversion_error_chain": chain_inversion_error(chain, torch.from_numpy(parts["validation"])),
-        "nearest_training_row": nearest_ratio(generated, states) if law is None else None,
+        **(copied_figures(generated, states) if law is None else NOT_COPIED),
         **({} if law is None else {"target": target}),
     }
     rows = {
@@ -185,10 +193,15 @@ def drawn_towards(config: Config, chain: Chain, law: Density) -> tuple[NDArray[A
 
 
 def shown_rows(parts: Mapping[str, NDArray[Any]]) -> pd.DataFrame:
-    """Some rows of each part as one table: ``part`` and float32 ``x0`` … in the order of columns."""
+    """Some rows of each part as one table: ``part`` and ``x0`` … in the order of columns.
+
+    In float32, where that holds the numbers.
+    """
+    largest = max(float(np.abs(rows).max(initial=0)) for rows in parts.values())
+    kind = np.float32 if SMALLEST_SHOWN < largest < LARGEST_SHOWN else np.float64
     frames = []
     for name, rows in parts.items():
-        frame = pd.DataFrame(at_most(rows, SHOWN_ROWS).astype(np.float32)).add_prefix("x")
+        frame = pd.DataFrame(at_most(rows, SHOWN_ROWS).astype(kind)).add_prefix("x")
         frames.append(frame.assign(part=name))
     return pd.concat(frames, ignore_index=True)
 
@@ -254,12 +267,15 @@ def nll_figures(
     all values together (see :func:`jko.sampling.mass_error`).
     """
     se = math.hypot(float(values.std(ddof=1) / math.sqrt(len(values))), mass_se)
-    figures: dict[str, float | None] = {"nll": float(-values.mean()), "nll_se": se}
+    mean = float(-values.mean())
+    if not math.isfinite(mean):  # a baseline that rows are too far from
+        return {"nll": None, "nll_se": None, "gap_to_entropy": None, "gap_to_entropy_se": None}
+    figures: dict[str, float | None] = {"nll": mean, "nll_se": se if math.isfinite(se) else None}
     if errors is not None:
-        mean = float(errors.mean())
-        figures["log_density_se"] = mean if math.isfinite(mean) else None
+        error = float(errors.mean())
+        figures["log_density_se"] = error if math.isfinite(error) else None
     if facts.entropy is not None:
-        figures["gap_to_entropy"] = float(-values.mean()) - facts.entropy["value"]
+        figures["gap_to_entropy"] = mean - facts.entropy["value"]
         figures["gap_to_entropy_se"] = math.hypot(se, facts.entropy["se"])
     return figures
 
@@ -285,21 +301,29 @@ def cut_figures(cuts: NDArray[Any], mass_se: Sequence[float]) -> list[dict[str, 
     return figures
 
 
-def nearest_ratio(generated: NDArray[Any], parts: Mapping[str, NDArray[Any]]) -> float | None:
-    """Median distance of generated rows to the nearest training row, over that of test rows.
+def copied_figures(generated: NDArray[Any], parts: Mapping[str, NDArray[Any]]) -> dict[str, float | None]:
+    """How near samples come to training rows, by :func:`jko.copies.copies`."""
+    found = copies(generated, parts["train"], parts["test"])
+    return {
+        "nearest_training_row": found.ratio,
+        "copied_share": found.share,
+        "copied_share_se": found.share_se,
+        "copied_share_test": found.usual,
+    }
 
-    Distances are Euclidean in data units; well below 1 means copying. ``None`` where most test rows
-    are equal to a training row.
+
+def check_finite(values: NDArray[Any], block: int) -> None:
+    """Refuse log-densities of test rows that are not finite.
+
+    Raises:
+        NumericalError: with their number.
     """
-    from sklearn.neighbors import NearestNeighbors
-
-    near = NearestNeighbors(n_neighbors=1).fit(parts["train"])
-
-    def median(rows: NDArray[Any]) -> float:
-        return float(np.median(near.kneighbors(at_most(rows, 2000))[0]))
-
-    usual = median(parts["test"])
-    return median(generated) / usual if usual else None
+    bad = int((~np.isfinite(values)).sum())
+    if bad:
+        raise NumericalError(
+            f"the log-densities of {bad} of {len(values)} test rows after it are not finite", block=block,
+            remedy="train it again with a smaller step size, or look for extreme rows in the data",
+        )  # fmt: skip
 
 
 @torch.no_grad()

@@ -59,6 +59,8 @@ def headline(figures: Mapping[str, Any]) -> dict[str, float]:
         "test/nll_gaussian": figures["baselines"]["gaussian"]["nll"],
         "test/nll_mixture": figures["baselines"]["mixture"]["nll"],
         "test/nearest_training_row": figures["nearest_training_row"],
+        "test/copied_share": figures.get("copied_share"),
+        "test/copied_share_se": figures.get("copied_share_se"),
         "inversion_error_chain": figures["inversion_error_chain"],
         "steps": figures["steps"],
     }

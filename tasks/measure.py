@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from prefect import task
@@ -16,7 +17,9 @@ from jko.config import Config
 from jko.densities import Estimate
 from jko.errors import NumericalError
 from jko.evidence import Evidence
+from jko.figures import BlockFigures
 from jko.guarantee import certify, certify_functional
+from jko.invertible import InvertibleBlock
 from jko.measures import EXACT_ROWS, HeldOut
 from jko.measures import measure_block as block_figures
 from jko.rows import drawn
@@ -105,9 +108,11 @@ def measure(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> d
             particles = replace(particles, log_density=log_p - particles.total_log_det)
     # the law that enters this block takes the place of p_0: its score is known at its particles
     score = None if before is None else before.to
-    figures = block_figures(
-        [block], particles, config.measure, score=score, seed=config.seed, functional=functional, index=k
-    )
+    figures = _computed(
+        [block], particles, config.measure, score=score, seed=config.seed, functional=functional, index=k,
+        unfit=unfit(config, facts),
+    )  # fmt: skip
+    check_finite(figures, k)
     found = {"step_size": stored(block.step_size), **nulled(asdict(figures))}
     return found | (correction_figures(config, layout, chain, k) if config.target.correction else {})
 
@@ -173,6 +178,40 @@ def nulled(figures: Mapping[str, Any]) -> dict[str, Any]:
         key: None if isinstance(value, float) and not math.isfinite(value) else value
         for key, value in figures.items()
     }
+
+
+def _computed(blocks: Sequence[InvertibleBlock], *rows: Any, index: int, **known: Any) -> BlockFigures:
+    """:func:`jko.measures.measure_block`, with a failure of linear algebra as a sentence.
+
+    Raises:
+        NumericalError: a matrix of the particles cannot be factorised.
+    """
+    try:
+        return block_figures(blocks, *rows, index=index, **known)
+    except (torch.linalg.LinAlgError, np.linalg.LinAlgError) as error:
+        raise NumericalError(
+            f"the figures of its held-out particles cannot be computed ({str(error).splitlines()[0]})",
+            block=index, remedy="lower the step size, or look for extreme or equal rows in the data",
+        ) from None  # fmt: skip
+
+
+#: figures that every block has; where one is not finite, its map is no map of the particles
+ALWAYS = ("kl_drop", "nll", "movement", "loss_potential", "loss_log_det", "potential_before")
+
+
+def check_finite(figures: BlockFigures, k: int) -> None:
+    """Stop where a block gives its held-out particles no finite figures.
+
+    Raises:
+        NumericalError: with the name of the figure.
+    """
+    for name in ALWAYS:
+        value = getattr(figures, name)
+        if not math.isfinite(value):
+            raise NumericalError(
+                f"the figure {name} of its held-out particles is not finite", block=k, value=value,
+                remedy="lower the step size or training.learning_rate, or look for extreme rows in the data",
+            )  # fmt: skip
 
 
 def check_inversion(config: Config, k: int, figures: Mapping[str, Any]) -> None:

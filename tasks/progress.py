@@ -7,14 +7,16 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
 from jko.config import Config
+from jko.display import figure, pair_of
 from jko.figures import epsilon
 from jko.fit import FitRecord, Phase
 from jko.schedule import shown
+from jko.status import Status
+from tasks.adapters.screen import Screen, screen
 
 #: how many flow-matching iterations one JKO iteration is taken to cost before it is measured
 ASSUMED_COST = 10.0
@@ -76,12 +78,13 @@ class Progress:
         quiet: show nothing.
     """
 
-    def __init__(self, console: Console | None = None, *, quiet: bool = False) -> None:
-        self.console = console or Console(stderr=True, quiet=quiet, highlight=False)
+    def __init__(self, console: Screen | None = None, *, quiet: bool = False) -> None:
+        self.console = console or screen(err=True, quiet=quiet)
         self.live = self.console.is_terminal and not quiet
         self.bars = Bars(
-            TextColumn("[bold]block {task.fields[block]}"), BarColumn(bar_width=24), MofNCompleteColumn(),
-            TextColumn("{task.fields[said]}"), console=self.console, transient=True,
+            TextColumn("block {task.fields[block]}", style="bold", markup=False),
+            BarColumn(bar_width=24), MofNCompleteColumn(),
+            TextColumn("{task.fields[said]}", markup=False), console=self.console, transient=True,
         )  # fmt: skip
         self.pace = Pace()
         self.listeners: list[Listener] = []
@@ -104,7 +107,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         """One line that stays."""
-        self.console.print(text, soft_wrap=True)
+        self.console.print(text, soft_wrap=True, markup=False)
 
     def start_chain(self, potential: float, constant: float) -> None:
         """The chain begins: NLL of the standardised data under the reference, nats.
@@ -156,8 +159,8 @@ class Progress:
         phase = "flow matching" if record.phase == "flow_matching" else "JKO objective"
         parts = [
             phase if record.iteration else "at the start",
-            f"KL drop {drop:.3f}",
-            f"NLL {self.nll - drop:.3f}" if self.nll is not None else "",
+            f"KL drop {figure(drop, '.3f')}",
+            f"NLL {figure(self.nll - drop, '.3f')}" if self.nll is not None else "",
             f"{1 / speed:.0f} it/s" if speed else "",
             f"{_clock(self.seconds_left())} left",
         ]
@@ -190,16 +193,19 @@ class Progress:
             self.bars.remove_task(self.bar)
             self.bar = None
         again = figures.get("kl_drop_correction")
-        corrected = "" if again is None else f"correction {again:.3f} nats  "
+        corrected = "" if again is None else f"correction {figure(again, '.3f')} nats  "
         found = epsilon(figures)
-        error = "" if found is None else f"  ε {found:.2f}"
+        error = "" if found is None else f"  ε {figure(found, '.2f')}"
         if figures["kl_bound"] is not None:
-            sign = "≲" if figures["epsilon_exact"] is None else "≤"  # a critic estimates from below
-            error += f"  KL {sign} {figures['kl_bound']:.3g} nats"
+            status = figures.get("statuses", {}).get("kl_bound")
+            sign = "≲" if status == Status.ESTIMATED else "≤"  # a critic estimates from below
+            error += f"  KL {sign} {figure(figures['kl_bound'])} nats"
         self.say(
-            f"block {k}/{count}  γ {shown(figures['step_size'])}  KL drop {figures['kl_drop']:.3f} nats  "
-            f"{corrected}NLL {figures['nll']:.3f} ± {figures['nll_se']:.3f} nats  "
-            f"movement {figures['movement']:.3f}  round trip {figures['inversion_error']:.1e}"
+            f"block {k}/{count}  γ {shown(figures['step_size'])}  "
+            f"KL drop {figure(figures['kl_drop'], '.3f')} nats  "
+            f"{corrected}NLL {pair_of(figures, 'nll')} nats  "
+            f"movement {figure(figures['movement'], '.3f')}  "
+            f"round trip {figure(figures['inversion_error'], '.1e')}"
             + error
             + ("" if trained else "  (committed earlier)")
         )

@@ -46,6 +46,15 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="session")
+def smoke_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a complete chain ``c`` of two small blocks; to be copied, not changed."""
+    from tests.projects import trained_project
+
+    folder = tmp_path_factory.mktemp("smoke")
+    return trained_project(folder, ("train", "--preset", "smoke", "--chain", "c", "--set", "steps.count=2"))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A test that needs an outside program: not run where it is absent, failed in ``make test-all``."""
     marker = item.get_closest_marker("outside")

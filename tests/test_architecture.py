@@ -81,6 +81,20 @@ def test_every_outside_system_has_one_adapter(system: str) -> None:
     assert users == OWNERS[system]
 
 
+def test_one_place_prints_and_one_makes_consoles() -> None:
+    """What a terminal gets has passed :func:`tasks.adapters.terminal.printable`; servers' logs are files."""
+    own = {"tasks.adapters.terminal", "tasks.adapters.screen"}
+    logs = {"tasks.adapters.worker", "tasks.adapters.supervisor"}
+    found = [
+        name
+        for name, tree in modules().items()
+        if name.split(".")[0] in ("flows", "tasks") and name not in own | logs
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("print", "click.echo", "Console")
+    ]
+    assert found == []
+
+
 def test_imports_have_no_cycle() -> None:
     """At any depth: an import inside a function is an arrow too."""
     trees = modules()

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from flows.cli.kinds import ENTRIES, PLACE
 from flows.settings import project_root
 from jko.errors import InputError
+from tasks.adapters.terminal import say
 
 if TYPE_CHECKING:
     from flows.compare import Compared
@@ -24,8 +26,8 @@ TRIPPED = 5
 @click.option("--preset", default="", help="Only runs of this preset.")
 @click.option("--data", default="", metavar="NAME|VERSION", help="Only runs on these data.")
 @click.option("--tag", default="", metavar="NAME", help="Only the run with this tag.")
-@click.option("--best", type=click.IntRange(1), metavar="N", help="The N best of each data version.")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="At most N runs.")
+@click.option("--best", type=ENTRIES, metavar="N", help="The N best of each data version.")
+@click.option("--limit", type=ENTRIES, metavar="N", help="At most N runs.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def runs(
     *, sort: str, preset: str, data: str, tag: str, best: int | None, limit: int | None, as_json: bool
@@ -39,9 +41,9 @@ def runs(
     choice = Choice(preset, data, tag, best or 0, sort, limit or 0)
     frame = runs_table(found, choice)
     if as_json:
-        click.echo(json.dumps(json_of(frame), indent=1))
+        say(json.dumps(json_of(frame), indent=1))
     elif frame.empty:
-        click.echo("no tracked run fits" if found else "there are no tracked runs here; jko train makes one")
+        say("no tracked run fits" if found else "there are no tracked runs here; jko train makes one")
     else:
         from flows.tables import show_runs
 
@@ -62,13 +64,13 @@ def tag(words: tuple[str, ...], remove: str | None) -> None:
     if remove is not None:
         if words:
             raise InputError("jko tag --remove NAME takes nothing else")
-        click.echo(f"{remove} taken from {store.runs.untag(remove).short}")
+        say(f"{remove} taken from {store.runs.untag(remove).short}")
         return
     if len(words) != 2:
         raise InputError("jko tag needs RUN and NAME, or --remove NAME")
     run = tracked_run(store, words[0])
     before = store.runs.tag(run, words[1])
-    click.echo(f"{words[1]} is {run.short} ({run.name})" + (f", no longer {before.short}" if before else ""))
+    say(f"{words[1]} is {run.short} ({run.name})" + (f", no longer {before.short}" if before else ""))
 
 
 @click.command()
@@ -79,9 +81,7 @@ def tag(words: tuple[str, ...], remove: str | None) -> None:
     help='Exit with 5 if it holds of RUN − baseline: "test/nll > +0.02", "test/nll > +2se", '
     '"time/train_cpu_s > +10%".',
 )  # fmt: skip
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Write page and tables here."
-)
+@click.option("-o", "--output", type=PLACE, metavar="DIR", help="Write page and tables here.")
 @click.option("--track/--no-track", default=True, help="Keep what -o writes with the runs in MLflow.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def compare(
@@ -99,13 +99,13 @@ def compare(
     if as_json:
         from flows.compare import as_json as json_of
 
-        click.echo(json.dumps(json_of(done), indent=1))
+        say(json.dumps(json_of(done), indent=1))
     else:
         show(done)
     for own in done.repeated:
-        click.echo(f"warning: {own} is the baseline itself", err=True)
+        say(f"warning: {own} is the baseline itself", err=True)
     if done.kept:
-        click.echo(done.kept, err=True)
+        say(done.kept, err=True)
     if done.tripped:
         sys.exit(TRIPPED)
 
@@ -117,6 +117,6 @@ def show(done: Compared) -> None:
     show_comparison(done.comparison)
     for outcome in done.outcomes:
         verdict = "gate failed" if outcome.tripped else "gate passed"
-        click.echo(f"{verdict}: {outcome.condition.text}\n  {outcome.says}")
+        say(f"{verdict}: {outcome.condition.text}\n  {outcome.says}")
     if done.page:
-        click.echo(f"page {done.page}")
+        say(f"page {done.page}")

@@ -10,8 +10,10 @@ from typing import Any
 
 import click
 
-from flows.cli.chains import shown
+from flows.cli.kinds import FOLDER, PLACE, SEED
+from flows.places import shown
 from flows.settings import project_root
+from tasks.adapters.terminal import printable, say
 
 
 @click.group()
@@ -21,14 +23,12 @@ def experiment() -> None:
 
 @experiment.command()
 @click.option(
-    "--snapshots", "file", type=click.Path(path_type=Path), metavar="FILE",
+    "--snapshots", "file", type=PLACE, metavar="FILE",
     help="An NPZ file with p0 and its images during somebody's training, to be measured too.",
 )  # fmt: skip
-@click.option("--seed", type=click.IntRange(0, 2**53 - 1), default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder of the results."
-)
+@click.option("-o", "--output", type=FOLDER, help="Folder of the results.")
 def cltx(*, file: Path | None, seed: int, as_json: bool, output: Path | None) -> None:
     """ε² of one block while it trains from N((3,3), I): the experiment of arXiv:2310.17582."""
     import torch
@@ -46,17 +46,15 @@ def cltx(*, file: Path | None, seed: int, as_json: bool, output: Path | None) ->
         trained = work.training(seed, moments=work.MOMENTS, rows=work.HELD_OUT, tell=tell)
     paths = write_results(folder, measured, trained)
     if as_json:
-        click.echo(json.dumps({"snapshots": measured, "training": trained.moments}, indent=1))
+        say(json.dumps({"snapshots": measured, "training": trained.moments}, indent=1))
     else:
         tables({"the snapshots": measured, "our training": trained.moments})
-        click.echo("\n".join(str(path) for path in paths))
+        say("\n".join(str(path) for path in paths))
 
 
 @experiment.command()
 @click.option("--quick", is_flag=True, help="Two tiny chains instead of twelve, in seconds.")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder of the results."
-)
+@click.option("-o", "--output", type=FOLDER, help="Folder of the results.")
 def study(*, quick: bool, output: Path | None) -> None:
     """How loose every certificate is, on three laws with a known density (some minutes; can be resumed)."""
     import torch
@@ -72,13 +70,13 @@ def study(*, quick: bool, output: Path | None) -> None:
     folder = shown(output or default_folder(root, "study", plain=not quick))
     prepare_folder(folder)
     wanted = work.cells(quick=quick)
-    stored = work.study(root / ".jko" / "study", wanted, lambda text: click.echo(text, err=True))
+    stored = work.study(root / ".jko" / "study", wanted, lambda text: say(text, err=True))
     rows = table(stored)
     paths = write_results(folder, scaling_table(STEP_SIZES, EPSILONS), rows)
-    click.echo("certificate / measured KL: median, largest, medians by target; what became of all")
-    click.echo(f"{summary(rows).to_string(float_format='%.3g')}\n")
-    click.echo(f"the critic's certificates by guard\n{guards(stored).to_string()}\n")
-    click.echo("\n".join(str(path) for path in paths))
+    say("certificate / measured KL: median, largest, medians by target; what became of all")
+    say(f"{summary(rows).to_string(float_format='%.3g')}\n")
+    say(f"the critic's certificates by guard\n{guards(stored).to_string()}\n")
+    say("\n".join(str(path) for path in paths))
 
 
 def default_folder(root: Path, name: str = "cltx", *, plain: bool) -> Path:
@@ -97,13 +95,15 @@ def default_folder(root: Path, name: str = "cltx", *, plain: bool) -> Path:
 @contextmanager
 def telling(what: str, count: int) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Progress on standard error: a bar in a terminal, plain lines elsewhere."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    console = Console(stderr=True, highlight=False)
+    from tasks.adapters.screen import screen
+
+    console = screen(err=True)
     columns = (
-        TextColumn("[bold]{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
-        TextColumn("{task.fields[said]}"),
+        TextColumn("{task.description}", style="bold", markup=False),
+        BarColumn(bar_width=24), MofNCompleteColumn(),
+        TextColumn("{task.fields[said]}", markup=False),
     )  # fmt: skip
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         bar = bars.add_task(what, total=count, said="", visible=count > 0)
@@ -119,16 +119,17 @@ def telling(what: str, count: int) -> Iterator[Callable[[dict[str, Any]], None]]
 
 def label(figures: dict[str, Any]) -> str:
     """The name of a snapshot, or the iteration of a training."""
-    return figures["name"] if "name" in figures else f"step {figures['iteration']}"
+    return printable(figures["name"]) if "name" in figures else f"step {figures['iteration']}"
 
 
 def tables(parts: dict[str, list[dict[str, Any]]]) -> None:
     """One table of ε² by every estimator for each part that has entries."""
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    from tasks.adapters.screen import screen
+
+    console = screen()
     for title, entries in parts.items():
         if not entries:
             continue

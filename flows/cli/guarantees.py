@@ -8,10 +8,15 @@ from typing import Any
 
 import click
 
+from flows.cli.kinds import PLACE
+from flows.places import chain_at
 from flows.settings import project_root
+from jko.display import figure, pair_of
 from jko.schedule import shown
+from jko.status import LEGEND, Status
 from tasks.adapters.layout import Layout
 from tasks.adapters.manifest import read_manifest
+from tasks.adapters.terminal import say
 
 COLUMNS = (
     "block", "γ", "ε² ± SE", "by", "κ", "sym ∇T ≻ 0", "movement", "KL drop", "KL ≤ (A)", "(B)", "(C)",
@@ -20,7 +25,7 @@ COLUMNS = (
 
 
 @click.command()
-@click.argument("chain", type=click.Path(path_type=Path), metavar="DIR")
+@click.argument("chain", type=PLACE, metavar="DIR")
 @click.option(
     "--pairing", type=click.Choice(["block", "emd", "affine"]), help="Of ε; default: the chain's setting."
 )
@@ -29,17 +34,18 @@ def certify(chain: Path, pairing: str | None, as_json: bool) -> None:
     """Show what the chain in DIR guarantees, under which assumptions, and what was only estimated."""
     from flows.certify import certificate_of
 
-    layout = Layout.of(chain, project_root())
+    layout = chain_at(chain, project_root())
     found = certificate_of(layout, pairing)
-    click.echo(json.dumps(found, indent=1)) if as_json else show(layout, found)
+    say(json.dumps(found, indent=1)) if as_json else show(layout, found)
 
 
 def show(layout: Layout, found: dict[str, Any]) -> None:
     """Print a certificate for people."""
-    from rich.console import Console
     from rich.table import Table
 
-    console, whole = Console(highlight=False), found["chain"]
+    from tasks.adapters.screen import screen
+
+    console, whole = screen(), found["chain"]
     count = len((read_manifest(layout) or {})["fingerprints"]) - 1
     part = "" if whole["steps"] == count else f" of {count}"
     blocks = Table(title=f"{layout.chain}: {whole['steps']}{part} blocks", title_justify="left")
@@ -51,28 +57,34 @@ def show(layout: Layout, found: dict[str, Any]) -> None:
                  "inversion_error_reference")  # fmt: skip
         blocks.add_row(
             str(block["index"]), shown(block["step_size"]), *epsilon_squared(block),
-            number(block["kappa"]), positive, *(number(block[name]) for name in names),
+            figure(block["kappa"]), positive, *(figure(block[name]) for name in names),
         )  # fmt: skip
     console.print(blocks)
-    chain = Table(title="the chain", title_justify="left", show_header=False)
+    chain = Table("the chain", "", "known how", "why not", title_justify="left")
     said: set[str] = set()
     for label, name in ROWS:
         reason = whole["reasons"].get(name, "")
-        chain.add_row(label, number(whole[name]), "for the same reason" if reason in said else reason)
+        status = whole["statuses"].get(name, "") if whole[name] is not None else ""
+        why = "for the same reason" if reason in said else reason
+        chain.add_row(label, figure(whole[name]), status, why)
         said |= {reason} - {""}
     test, interval = whole["two_sample"], whole["entropy_interval"]
     if test:
         chain.add_row(
-            "two-sample test of p_N against the law it leads to", f"p = {test['p']:.3g}",
-            f"energy distance {test['statistic']:.3g}, 95 % null quantile {test['null_quantile']:.3g}, "
-            f"{test['rows']} rows",
+            "two-sample test of p_N against the law it leads to", f"p = {figure(test['p'])}", Status.MEASURED,
+            f"energy distance {figure(test['statistic'])}, 95 % null quantile "
+            f"{figure(test['null_quantile'])}, {test['rows']} rows",
         )  # fmt: skip
-    chain.add_row("entropy of the data, nats", f"{number(interval[0])} … {number(interval[1])}",
+    chain.add_row("entropy of the data, nats", f"{figure(interval[0])} … {figure(interval[1])}",
+                  whole["statuses"].get("entropy_interval", ""),
                   whole["reasons"].get("entropy_interval", ""))  # fmt: skip
     console.print(chain)
     console.print("rests on:")
     for item in whole["assumptions"]:
-        console.print(f"  {'✓' if item['holds'] else '✗'} {item['name']}: {item['how']}", soft_wrap=True)
+        status = Status(item["status"])
+        how = "" if item["how"] == status else f": {item['how']}"
+        console.print(f"  {status.mark} {item['name']} ({status}){how}", soft_wrap=True)
+    console.print(f"  {LEGEND}", soft_wrap=True)
     if whole["stopped"]:
         console.print(f"the chain ended by its stop rule: {whole['stopped']}")
     console.print(whole["mixed"]["says"], soft_wrap=True)
@@ -83,7 +95,7 @@ def epsilon_squared(block: dict[str, Any]) -> tuple[str, str]:
     from tasks.report.labels import epsilon_of
 
     name, how, _ = epsilon_of(block)
-    return f"{number(block[name])} ± {number(block[f'{name}_se'])}", how
+    return pair_of(block, name, ".3g"), how
 
 
 ROWS = (
@@ -103,8 +115,3 @@ ROWS = (
     ("W2 of model and computed samples ≤, coupled", "inversion_w2_coupled"),
     ("  ≤ about, product of Lipschitz constants", "inversion_w2_product"),
 )
-
-
-def number(value: float | None) -> str:
-    """Three significant digits, a dash for nothing."""
-    return "–" if value is None else f"{value:.3g}"

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import io
+import shlex
 import sys
+from typing import Any
 
 import click
 
 from flows.cli import chains, compare, experiments, guarantees, models, schedules, step_plans, sweeps, upkeep
+from flows.failures import INTERRUPTED, end, reader_is_gone
+from flows.limits import allow_files
 from jko.errors import JkoError
+from tasks.adapters.terminal import say, write_anything
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class LostReader(Exception):
+    """A pipe broke; click would end the process without asking which."""
+
+
+class Commands(click.Group):
+    """The group of all commands, which leaves errors to :func:`main`."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise LostReader(str(error)) from error
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="jko-flow", prog_name="jko")
 def cli() -> None:
     """Normalizing flows trained block by block as JKO steps: resumable, tracked, measured."""
@@ -26,17 +47,33 @@ for command in (
 
 
 def main() -> None:
-    """Run the command line; a known error is one sentence and its exit code."""
+    """Run the command line; every error ends as one sentence and an exit code."""
+    write_anything()
     try:
-        cli(standalone_mode=False)
-    except click.exceptions.Abort:
-        sys.exit(130)
+        allow_files()
+        try:
+            cli(standalone_mode=False)
+        finally:
+            sys.stdout.flush()  # what cannot be written is an error of the command, not of its end
+    except click.exceptions.Abort as error:
+        asked = isinstance(error.__cause__, KeyboardInterrupt)
+        sys.exit(end(error.__cause__ or error, again()) if asked else INTERRUPTED)
     except click.ClickException as error:
-        error.show()
+        usage = io.StringIO()
+        error.show(file=usage)
+        say(usage.getvalue().rstrip("\n"), err=True)
         sys.exit(2)
+    except SystemExit:
+        raise
     except JkoError as error:
-        click.echo(f"jko: {error}", err=True)
-        sys.exit(error.exit_code)
+        sys.exit(end(error, ""))
+    except BaseException as error:
+        sys.exit(1 if reader_is_gone() else end(error, again()))
+
+
+def again() -> str:
+    """The command of this process, as a shell takes it."""
+    return shlex.join(["jko", *sys.argv[1:]])
 
 
 if __name__ == "__main__":

@@ -6,41 +6,43 @@ from pathlib import Path
 
 import click
 
+from flows.cli.kinds import PLACE, SEED
+from flows.places import chain_at
 from flows.settings import project_root
-from tasks.adapters.layout import Layout
+from tasks.adapters.terminal import say
 
 
 @click.command()
-@click.argument("chain", type=click.Path(path_type=Path), metavar="DIR")
+@click.argument("chain", type=PLACE, metavar="DIR")
 @click.option("-n", "rows", type=click.IntRange(1, 100_000_000), required=True, help="Number of samples.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option(
     "--given", multiple=True, metavar="COLUMN=VALUE",
     help="What samples of a conditional chain are given, as class=3; contexts of training rows by default.",
 )  # fmt: skip
-@click.option(
-    "-o", "output", type=click.Path(path_type=Path), required=True, help="A .csv, .npy or .parquet."
-)
+@click.option("-o", "output", type=PLACE, required=True, help="A .csv, .npy or .parquet.")
 def sample(*, chain: Path, rows: int, seed: int, given: tuple[str, ...], output: Path) -> None:
     """Draw samples, in the data's units, from the complete chain in DIR."""
     from flows.models import draw_samples
 
-    draw_samples(Layout.of(chain, project_root()), rows, seed, output, given=given)
-    click.echo(f"{rows} samples in {output}", err=True)
+    draw_samples(chain_at(chain, project_root()), rows, seed, output, given=given)
+    say(f"{rows} samples in {output}", err=True)
 
 
 @click.command()
-@click.argument("chain", type=click.Path(path_type=Path), metavar="DIR")
-@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@click.argument("chain", type=PLACE, metavar="DIR")
+@click.argument("file", type=PLACE, metavar="FILE")
+@click.option("-o", "output", type=PLACE, required=True, help="A .csv, .npy or .parquet.")
 @click.option(
-    "-o", "output", type=click.Path(path_type=Path), required=True, help="A .csv, .npy or .parquet."
-)
-def score(chain: Path, file: Path, output: Path) -> None:
-    """Log-density of every row of FILE under the chain in DIR, nats in the data's units.
+    "--missing", type=click.Choice(["drop", "refuse"]), default="drop", show_default=True,
+    help="Rows with empty or infinite cells: an empty line for each, or none is scored.",
+)  # fmt: skip
+def score(chain: Path, file: Path, output: Path, missing: str) -> None:
+    """Log-density of every row of FILE under the chain in DIR, nats in the data's units, a line for each row.
 
     Under a conditional chain FILE holds the columns of the context, too (class for classes).
     """
-    from flows.models import score_file
+    from flows.scoring import score_file
 
-    rows, mean = score_file(Layout.of(chain, project_root()), file, output)
-    click.echo(f"{rows} rows scored in {output}, mean log-density {mean:.4f} nats", err=True)
+    scored = score_file(chain_at(chain, project_root()), file, output, missing=missing)
+    say(f"{output}: {scored}", err=True)

@@ -10,11 +10,14 @@ from typing import Any
 
 import click
 
+from flows.cli.kinds import PLACE
 from flows.settings import build_request, project_root
 from jko.config import Config
 from jko.errors import InputError
-from tasks.adapters.environment import named_server, platform_environment
+from tasks.adapters.credential import credential, credential_file
+from tasks.adapters.environment import check_settings, first_line, named_server, platform_environment
 from tasks.adapters.layout import Layout
+from tasks.adapters.terminal import say
 from tasks.adapters.up import bring_up, take_down
 from tasks.adapters.up_state import state_of
 
@@ -30,19 +33,24 @@ RUNS_PAGE = "/?workflowType=machine_learning"
 @click.option("--json", "as_json", is_flag=True, help="Print the addresses as JSON.")
 def up(port: int | None, mlflow_port: int | None, as_json: bool) -> None:
     """Start what schedules need: Prefect's server, MLflow's, and the runner of what is due."""
-    root = project_root()
-    platform_environment(root)
+    root = ready()
     if state_of(root) is None:
-        click.echo("starting (about half a minute the first time) …", err=True)
+        say("starting (about half a minute the first time) …", err=True)
     record, before = bring_up(root, port, mlflow_port)
     pages = {"prefect": record["prefect"], "mlflow": record["mlflow"]}
+    own = record["prefect_own"]
     if as_json:
-        click.echo(json.dumps({**pages, "pid": record["pid"], "already_up": before}, indent=1))
+        # what a script prints is kept somewhere: the file and not what is in it
+        kept = str(credential_file(root)) if own else None
+        known = {**pages, "credential_file": kept, "pid": record["pid"], "already_up": before}
+        say(json.dumps(known, indent=1))
         return
-    click.echo("up already" if before else "up")
-    click.echo(f"  Prefect  {pages['prefect']}")
-    click.echo(f"  MLflow   {pages['mlflow']}{RUNS_PAGE}")
-    click.echo("to stop: jko down")
+    say("up already" if before else "up")
+    say(f"  Prefect  {pages['prefect']}")
+    if own:
+        say(f"           its page asks for this project's password: {credential(root)}")
+    say(f"  MLflow   {pages['mlflow']}{RUNS_PAGE}")
+    say("to stop: jko down")
 
 
 @click.command()
@@ -51,14 +59,12 @@ def down() -> None:
     root = project_root()
     platform_environment(root)
     stopped = take_down(root)
-    click.echo(f"stopped: {', '.join(stopped)}" if stopped else "nothing was up")
+    say(f"stopped: {', '.join(stopped)}" if stopped else "nothing was up")
 
 
 @click.group(invoke_without_command=True)
 @click.option("--preset", help="Named settings, as for jko train.")
-@click.option(
-    "--data", "file", type=click.Path(path_type=Path), help="A CSV or NPY table, or a grey picture."
-)
+@click.option("--data", "file", type=PLACE, help="A CSV or NPY table, or a grey picture.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override one setting.")
 @click.option(
     "--name", help="Of the schedule and its chain .jko/chains/NAME; default: of the preset or file."
@@ -94,7 +100,7 @@ def create(
     """Validate everything, then create the schedule or replace the one of that name."""
     root = project_root()
     request = build_request(root, preset=preset, file=str(file) if file else None, assignments=assignments)
-    platform_environment(root)
+    ready()
     from tasks.adapters.schedules import parse_name, parse_when, register
 
     when = parse_when(cron, interval, timezone or "UTC")
@@ -107,24 +113,24 @@ def create(
         parameters = {"config": config.model_dump(mode="json"), "on_change": on_change or "retrain"}
         made = register(jko_scheduled, name, when, root, parameters)
     coming = "paused" if made["paused"] else f"next {clock(made['next_run'])}"
-    click.echo(f"scheduled {name}: {made['when']} ({made['timezone']}), {coming}")
+    say(f"scheduled {name}: {made['when']} ({made['timezone']}), {coming}")
     if state_of(root) is None:
-        click.echo("nothing runs it yet: run `jko up` so that it fires")
+        say("nothing runs it yet: run `jko up` so that it fires")
 
 
 @schedule.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def list_schedules(as_json: bool) -> None:
     """Show the schedules of this project."""
+    root = ready()
     from tasks.adapters.schedules import listed
 
-    root = project_root()
     with prefect(root):
         found = listed(root)
     if as_json:
-        click.echo(json.dumps(found, indent=1))
+        say(json.dumps(found, indent=1))
     elif not found:
-        click.echo('no schedules here; as in: jko schedule --preset digits --cron "0 3 * * *"')
+        say('no schedules here; as in: jko schedule --preset digits --cron "0 3 * * *"')
     else:
         show(found)
 
@@ -133,52 +139,65 @@ def list_schedules(as_json: bool) -> None:
 @click.argument("name")
 def pause(name: str) -> None:
     """Let the schedule NAME rest."""
+    root = ready()
     from tasks.adapters.schedules import set_paused
 
-    root = project_root()
     with prefect(root):
         set_paused(root, name, paused=True)
-    click.echo(f"paused {name}; to go on: jko schedule resume {name}")
+    say(f"paused {name}; to go on: jko schedule resume {name}")
 
 
 @schedule.command()
 @click.argument("name")
 def resume(name: str) -> None:
     """Wake the paused schedule NAME."""
+    root = ready()
     from tasks.adapters.schedules import set_paused
 
-    root = project_root()
     with prefect(root):
         set_paused(root, name, paused=False)
-    click.echo(f"resumed {name}")
+    say(f"resumed {name}")
 
 
 @schedule.command()
 @click.argument("name")
 def remove(name: str) -> None:
     """Forget the schedule NAME; its chain stays."""
+    root = ready()
     from tasks.adapters import schedules
 
-    root = project_root()
     with prefect(root):
         schedules.remove(root, name)
-    click.echo(f"removed {name}; its chain stays")
+    say(f"removed {name}; its chain stays")
+
+
+def ready() -> Path:
+    """The project's folder, with the environment set and found good before Prefect's modules are loaded."""
+    root = project_root()
+    platform_environment(root)
+    check_settings()
+    return root
 
 
 @contextmanager
 def prefect(root: Path) -> Iterator[None]:
     """A Prefect server that answers: the named one, the one that is up, or one for the moment."""
-    platform_environment(root)
-    from tasks.adapters.server import prefect_server, wait_until_healthy
+    from tasks.adapters.server import ServerError, prefect_server, wait_until_healthy
 
     if state_of(root) is None and named_server() is None:
-        click.echo("starting Prefect's server for the moment …", err=True)
+        say("starting Prefect's server for the moment …", err=True)
     with prefect_server(root) as address:
-        from prefect.settings import PREFECT_API_URL, temporary_settings
+        import httpx
+        from prefect.settings import temporary_settings
+
+        from tasks.adapters.worker import settings_of
 
         wait_until_healthy(address, root)
-        with temporary_settings({PREFECT_API_URL: address}):  # Prefect may have been imported before
-            yield
+        try:
+            with temporary_settings(settings_of(address, root)):  # Prefect may have been imported before
+                yield
+        except httpx.HTTPError as error:
+            raise ServerError(f"Prefect's server did not do what it was asked: {first_line(error)}") from None
 
 
 def with_absolute_file(config: Config) -> Config:
@@ -205,8 +224,9 @@ def clock(moment: str | None) -> str:
 
 def show(found: list[dict[str, Any]]) -> None:
     """Print the schedules as a table."""
-    from rich.console import Console
     from rich.table import Table
+
+    from tasks.adapters.screen import screen
 
     table = Table()
     for column in ("name", "when", "timezone", "on change", "data", "next run", "last run"):
@@ -217,4 +237,4 @@ def show(found: list[dict[str, Any]]) -> None:
         coming = "paused" if entry["paused"] else clock(entry["next_run"])
         table.add_row(entry["name"], entry["when"], entry["timezone"], entry["on_change"], entry["data"],
                       coming, said)  # fmt: skip
-    Console(highlight=False).print(table)
+    screen().print(table)

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flows.cli.chains import execute, explain, requested, resuming, settings_options, shown
+from flows.cli.chains import execute, explain
+from flows.cli.jobs import requested, resuming, settings_options
+from flows.cli.kinds import BLOCKS, PLACE, POSITIVE, RATIO
+from flows.places import chain_at
 from flows.session import Job, check_input, nothing_to_do
 from flows.settings import project_root
 from jko.errors import InputError
-from tasks.adapters.layout import Layout
 from tasks.adapters.plan import make_plan, stored_config
+from tasks.adapters.terminal import say
 
 if TYPE_CHECKING:
     from flows.step_plans import Change, Changed
@@ -26,7 +29,6 @@ WANTED = ("count", "ratio", "maximum", "tolerance", "shape")
 
 def plan_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that say what is wanted of fitted steps."""
-    positive = click.FloatRange(0, min_open=True)
     for name, kind, default, said in (
         (
             "--shape",
@@ -34,10 +36,10 @@ def plan_options(command: Callable[..., None]) -> Callable[..., None]:
             "any",
             "Whose KL is left: any law's, or a Gaussian's.",
         ),
-        ("--tolerance", positive, 1e-3, "KL that may be left at the end, nats."),
-        ("--maximum", positive, 5.0, "Largest step where the number is chosen, and largest first one."),
-        ("--ratio", click.FloatRange(1, min_open=True), 3.0, "Largest growth from step to step, likewise."),
-        ("--count", click.IntRange(1, 1000), None, "Number of steps; chosen by default."),
+        ("--tolerance", POSITIVE, 1e-3, "KL that may be left at the end, nats."),
+        ("--maximum", POSITIVE, 5.0, "Largest step where the number is chosen, and largest first one."),
+        ("--ratio", RATIO, 3.0, "Largest growth from step to step, likewise."),
+        ("--count", BLOCKS, None, "Number of steps; chosen by default."),
     ):
         option = click.option(name, type=kind, default=default, show_default=default is not None, help=said)
         command = option(command)
@@ -62,17 +64,18 @@ def steps(*, chain: Path | None, file: Path | None, as_json: bool, **words: Any)
     elif file or any(value not in (None, ()) for value in words.values()):
         raise InputError(f"jko steps --chain {chain}: a chain has its own data; leave one out")
     else:
-        config = stored_config(Layout.of(shown(chain), root))
+        config = stored_config(chain_at(chain, root))
     found = fitted_plan(config, **wanted)
-    click.echo(json.dumps(found, indent=1)) if as_json else show_steps(found)
+    say(json.dumps(found, indent=1)) if as_json else show_steps(found)
 
 
 def show_steps(found: dict[str, Any]) -> None:
     """Print fitted steps for people."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    from tasks.adapters.screen import screen
+
+    console = screen()
     table = Table(title=f"{len(found['steps'])} steps for {found['rows']} rows", title_justify="left")
     for name in ("block", "γ", "time so far", "blurs up to"):
         table.add_column(name, justify="right")
@@ -87,7 +90,7 @@ def show_steps(found: dict[str, Any]) -> None:
         soft_wrap=True,
     )
     console.print(f"left after Ornstein–Uhlenbeck time {found['time']:.3g}: {found['remainder']:.2g} nats")
-    click.echo(found["set"])
+    say(found["set"])
 
 
 def changing(command: Callable[..., None]) -> Callable[..., None]:
@@ -95,10 +98,10 @@ def changing(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
         click.option(
-            "--chain", "new", type=click.Path(path_type=Path), required=True, metavar="NEW",
+            "--chain", "new", type=PLACE, required=True, metavar="NEW",
             help="Folder of the new chain.",
         ),
-        click.argument("old", type=click.Path(path_type=Path), metavar="CHAIN"),
+        click.argument("old", type=PLACE, metavar="CHAIN"),
     ):  # fmt: skip
         command = option(command)
     return command
@@ -124,13 +127,13 @@ def change(how: Change, old: Path, new: Path, as_json: bool) -> None:
     from flows.step_plans import changed_chain, compared_json, place_of
 
     root = project_root()
-    parent, layout = Layout.of(shown(old), root), place_of(shown(new), root)
+    parent, layout = chain_at(old, root), place_of(new, root)
     found = changed_chain(how, parent, layout)
     command = resuming(layout)
     bring_up(Job(layout.chain.name, found.config, layout, root, command, parent=parent, source=parent), found)
     done = compare_runs(root, [str(parent.chain), str(layout.chain)], ())
     if as_json:
-        click.echo(json.dumps(compared_json(done, parent, layout, found), indent=1))
+        say(json.dumps(compared_json(done, parent, layout, found), indent=1))
         return
     from flows.cli.compare import show
 
@@ -145,7 +148,7 @@ def bring_up(job: Job, found: Changed) -> None:
     plan = make_plan(job.config, job.layout, verify=True)
     finished = nothing_to_do(job, plan)
     if finished is not None:
-        click.echo(f"nothing to do: {finished.reason} ({job.layout.chain})", err=True)
+        say(f"nothing to do: {finished.reason} ({job.layout.chain})", err=True)
         return
     check_input(job, plan)
     explain(job, plan)
@@ -155,12 +158,13 @@ def bring_up(job: Job, found: Changed) -> None:
 
 def show_change(found: Changed) -> None:
     """Print the new steps beside those they came from."""
-    from rich.console import Console
     from rich.table import Table
+
+    from tasks.adapters.screen import screen
 
     table = Table(title="steps", title_justify="left")
     for name in ("block", "γ", "from block", "of γ"):
         table.add_column(name, justify="right")
     for k, (size, source) in enumerate(zip(found.config.step_sizes, found.sources, strict=True), start=1):
         table.add_row(str(k), f"{size:.4g}", str(source), f"{found.old[source - 1]:.4g}")
-    Console(highlight=False).print(table)
+    screen().print(table)

@@ -9,18 +9,20 @@ from typing import Any
 
 import click
 
-from flows.cli.chains import Interruption, execute, explain, shown
+from flows.cli.chains import Interruption, execute, explain
+from flows.cli.kinds import PLACE, SEED
+from flows.places import shown
 from flows.settings import project_root
 from flows.sweep_plan import FIGURES
 from jko.errors import InputError, NumericalError, was_interrupted
+from jko.plain import shortened
+from tasks.adapters.terminal import say
 
 
 @click.command()
 @click.argument("name")
 @click.option("--preset", help="Named settings that all cells start from, such as digits or rose.")
-@click.option(
-    "--data", "file", type=click.Path(path_type=Path), help="A CSV or NPY table, or a grey picture."
-)
+@click.option("--data", "file", type=PLACE, help="A CSV or NPY table, or a grey picture.")
 @click.option(
     "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Set one setting for all cells."
 )
@@ -33,7 +35,7 @@ from jko.errors import InputError, NumericalError, was_interrupted
     help="Draw a setting from a range, or from values as in --grid.",
 )  # fmt: skip
 @click.option("--draws", type=click.IntRange(1, 100_000), metavar="N", help="Number of random combinations.")
-@click.option("--sweep-seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the draws.")
+@click.option("--sweep-seed", type=SEED, default=0, show_default=True, help="Of the draws.")
 @click.option("--seeds", metavar="S1,S2,…", help="Train every combination with each of these seeds.")
 @click.option(
     "--runner", type=click.Choice(["threads", "processes"]), default="threads", show_default=True,
@@ -70,7 +72,7 @@ def sweep(
     wanted = Wanted(file=str(file) if file else None, seeds=seed_list(seeds), **words)
     found, said = find_sweep(root, folder, name, wanted)
     if said:
-        click.echo(said, err=True)
+        say(said, err=True)
     interruption = Interruption()
     signal.signal(signal.SIGTERM, interruption)
     signal.signal(signal.SIGINT, interruption)
@@ -79,11 +81,15 @@ def sweep(
     except (Exception, KeyboardInterrupt) as error:
         if not (interruption.asked or was_interrupted(error)):
             raise
-        click.echo("jko: interrupted; finished cells and committed blocks are kept", err=True)
-        click.echo(f"to continue: jko sweep {name}", err=True)
+        say("jko: interrupted; finished cells and committed blocks are kept", err=True)
+        say(f"to continue: jko sweep {name}", err=True)
         sys.exit(130)
     show_sweep(found, root, failures, as_json=as_json)
     sys.exit(NumericalError.exit_code if failures else 0)
+
+
+#: of the largest seed
+DIGITS = 16
 
 
 def seed_list(text: str | None) -> tuple[int, ...]:
@@ -93,13 +99,15 @@ def seed_list(text: str | None) -> tuple[int, ...]:
         InputError: something else than whole numbers.
     """
     parts = [part.strip() for part in text.split(",")] if text is not None else []
-    if not all(part.isascii() and part.isdigit() for part in parts):
-        raise InputError(f"--seeds {text!r}: whole numbers from 0 on with commas between, as in 0,1,2")
+    if not all(part.isascii() and part.isdigit() and len(part) <= DIGITS for part in parts):
+        raise InputError(
+            f"--seeds {shortened(text)}: whole numbers from 0 on with commas between, as in 0,1,2"
+        )
     return tuple(dict.fromkeys(int(part) for part in parts))
 
 
 @click.command(hidden=True)
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=PLACE)
 @click.argument("name")
 @click.option("--stop-after", type=int)
 @click.option("--from", "source")

@@ -9,46 +9,66 @@ from typing import Any
 
 import click
 
-from flows.cli.chains import requested, settings_options, shown
+from flows.cli.jobs import (
+    extend_option,
+    partial_options,
+    resume_job,
+    settings_options,
+    start_option,
+    train_job,
+)
+from flows.cli.kinds import PLACE
+from flows.places import chain_at
 from flows.settings import project_root
 from jko.errors import InputError
-from tasks.adapters.layout import Layout
 from tasks.adapters.plan import stored_config
+from tasks.adapters.terminal import say
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path), metavar="[DIR]", required=False)
+@click.argument("folder", type=PLACE, metavar="[DIR]", required=False)
 @settings_options
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def plan(*, folder: Path | None, chain: Path | None, file: Path | None, as_json: bool, **words: Any) -> None:
-    """Show what is done and what would be trained, and why, for the chain in DIR or for settings."""
+@partial_options
+@extend_option
+@start_option
+def plan(*, folder: Path | None, as_json: bool, extend: int | None, **words: Any) -> None:
+    """Show what is done and what would be trained, and why: by jko train, or with DIR by jko resume DIR.
+
+    It takes the options of that command.
+    """
     from flows.planned import planned_work, show_plan
 
     root = project_root()
-    if folder is not None:
-        if chain or file or any(words.values()):
+    if folder is None:
+        if extend is not None:
             raise InputError(
-                f"jko plan {folder}: a chain's folder is planned with its own settings; leave one out"
+                f"--extend {extend}: name the chain to extend, as in jko plan DIR --extend {extend}"
             )
-        layout = Layout.of(shown(folder), root)
-        config = stored_config(layout)
+        job = train_job(root, **words)
     else:
-        request, layout = requested(root, chain, file, **words)
-        config = request.config
-    found = planned_work(config, layout, root)
-    click.echo(json.dumps(found, indent=1)) if as_json else show_plan(layout, found)
+        others = {name: words.pop(name) for name in ("preset", "file", "chain", "seed", "start")}
+        given = [name for name, value in others.items() if value is not None]
+        if given:
+            option = {"file": "data", "start": "start-from"}.get(given[0], given[0])
+            raise InputError(
+                f"jko plan {folder}: a chain's folder is planned with its own settings, as by jko resume; "
+                f"leave --{option} out, or the folder"
+            )
+        job = resume_job(root, chain=folder, extend=extend, **words)
+    found = planned_work(job)
+    say(json.dumps(found, indent=1)) if as_json else show_plan(job.layout, found)
 
 
 @click.command()
-@click.argument("chain", type=click.Path(path_type=Path), metavar="DIR")
+@click.argument("chain", type=PLACE, metavar="DIR")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def verify(chain: Path, as_json: bool) -> None:
     """Hash every file of the chain in DIR again; check row identity and round trip of every block."""
     from flows.verify import show_checks, verified
 
-    layout = Layout.of(shown(chain), project_root())
+    layout = chain_at(chain, project_root())
     checks = verified(layout)
-    click.echo(json.dumps(checks, indent=1)) if as_json else show_checks(layout, checks)
+    say(json.dumps(checks, indent=1)) if as_json else show_checks(layout, checks)
     failed = [check for check in checks if not check["holds"]]
     if failed:
         first = failed[0]
@@ -59,7 +79,7 @@ def verify(chain: Path, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("chain", type=click.Path(path_type=Path), metavar="DIR")
+@click.argument("chain", type=PLACE, metavar="DIR")
 @click.option("--samples", is_flag=True, help="Also samples that resume can push again, bit for bit.")
 @click.option("--yes", is_flag=True, help="Remove without asking.")
 @click.option("--dry-run", is_flag=True, help="Only show what would go.")
@@ -68,15 +88,15 @@ def prune(chain: Path, samples: bool, yes: bool, dry_run: bool) -> None:
     from tasks.adapters.lock import chain_lock
     from tasks.adapters.prune import removals, remove
 
-    layout = Layout.of(shown(chain), project_root())
+    layout = chain_at(chain, project_root())
     stored_config(layout)  # refuses what is no chain
     with chain_lock(layout, f"jko prune {layout.chain}"):
         found = removals(layout, samples=samples)
         for kind in dict.fromkeys(removal.kind for removal in found):
             sizes = [removal.size for removal in found if removal.kind == kind]
-            click.echo(f"{size_text(sum(sizes)):>10}  {len(sizes):4d} × {kind}")
+            say(f"{size_text(sum(sizes)):>10}  {len(sizes):4d} × {kind}")
         if not found:
-            click.echo(f"nothing to remove in {layout.chain}")
+            say(f"nothing to remove in {layout.chain}")
         if not found or dry_run:
             return
         total = size_text(sum(removal.size for removal in found))
@@ -85,7 +105,7 @@ def prune(chain: Path, samples: bool, yes: bool, dry_run: bool) -> None:
                 raise InputError(f"{total} would be removed; say so with --yes")
             click.confirm(f"remove {total}?", abort=True)
         remove(layout, found)
-        click.echo(f"{total} removed")
+        say(f"{total} removed")
 
 
 def size_text(size: float) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from tasks.adapters.durable import (
     append_lines,
     link_tree,
     make_folder,
+    new_folder,
     put_in_place,
     sync_tree,
     write_bytes,
@@ -131,9 +132,8 @@ def committing(final: Path, fingerprint: str, record: Mapping[str, Any]) -> Iter
         record: stored in the commit file; may be filled while the body runs.
     """
     make_folder(final.parent)
-    temporary = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{final.name}-", dir=final.parent))
+    temporary = new_folder(final.parent, f"{TEMPORARY}{final.name}-")
     try:
-        temporary.chmod(0o755)
         yield temporary
         publish(temporary, final, fingerprint, record)
     finally:
@@ -162,5 +162,5 @@ def remove_temporary(*places: Path) -> None:
     """
     for place in places:
         inside = place.rglob(f"{TEMPORARY}*") if place.is_dir() else []
-        for path in [*inside, *place.parent.glob(f"{TEMPORARY}{place.name}-*")]:
+        for path in [*inside, *place.parent.glob(f"{TEMPORARY}{glob.escape(place.name)}-*")]:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)

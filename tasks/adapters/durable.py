@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import secrets
 import shutil
-import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 #: what a killed writer leaves behind begins so
 TEMPORARY = ".tmp-"
@@ -68,20 +70,50 @@ def move(source: Path, target: Path) -> None:
         sync(folder)
 
 
+def new_file(folder: Path, prefix: str = TEMPORARY) -> tuple[int, Path]:
+    """A new empty file under a name that nobody can guess; returns its open descriptor and its path.
+
+    So it is shared with no other process, and no symbolic link waits there; its mode is what umask leaves.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    path = folder / f"{prefix}{secrets.token_hex(8)}"
+    return os.open(path, flags, 0o666), path
+
+
+def new_folder(folder: Path, prefix: str = TEMPORARY) -> Path:
+    """A new empty folder under a name that nobody can guess, of the mode that umask leaves."""
+    path = folder / f"{prefix}{secrets.token_hex(8)}"
+    path.mkdir()
+    return path
+
+
+@contextmanager
+def replacing(path: Path, prefix: str = TEMPORARY) -> Iterator[IO[bytes]]:
+    """A stream whose content becomes the file ``path`` in one step, once the body ends well.
+
+    A symbolic link of that name is replaced, and what it leads to stays as it is.
+
+    Args:
+        path: the file; its folder is there.
+        prefix: of the temporary name.
+    """
+    handle, temporary = new_file(path.parent, prefix)
+    try:
+        with os.fdopen(handle, "w+b") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+        sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file under a temporary name and rename it: readers see all of it or nothing."""
     make_folder(path.parent)
-    handle, name = tempfile.mkstemp(prefix=f"{TEMPORARY}{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-        sync(path.parent)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with replacing(path, f"{TEMPORARY}{path.name}-") as stream:
+        stream.write(content)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from tasks.adapters.commit import append_lines
 from tasks.adapters.layout import Layout
+from tasks.adapters.sealed import read_lines, sealed_line
+
+NUMBER = (int, float)
 
 
 @contextmanager
@@ -39,7 +41,7 @@ def timed(layout: Layout, what: str, k: int = 0, of: str = "", *, skipped: bool 
             "wall_s": round(time.perf_counter() - wall, 3),
             "cpu_s": round(time.process_time() - cpu, 3),
         }
-        append_lines(layout.run / "events.jsonl", [json.dumps(event)])
+        append_lines(layout.run / "events.jsonl", [sealed_line(event)])
 
 
 def events_of(layout: Layout, chain: Collection[str]) -> list[dict[str, Any]]:
@@ -49,16 +51,23 @@ def events_of(layout: Layout, chain: Collection[str]) -> list[dict[str, Any]]:
         layout: the chain.
         chain: fingerprints of its blocks.
     """
-    known, events = {fingerprint[:12] for fingerprint in chain}, []
-    path = layout.run / "events.jsonl"
-    for line in path.read_text().splitlines() if path.is_file() else []:
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue  # the line a kill cut off
-        if event.get("of") in known:
-            events.append(event)
-    return events
+    known = {fingerprint[:12] for fingerprint in chain}
+    events = read_lines(layout.run / "events.jsonl")
+    return [event for event in events if _is_whole(event) and event["of"] in known]
+
+
+def _is_whole(event: Mapping[str, Any]) -> bool:
+    """Whether an event says what :func:`timed` writes."""
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "what": str,
+        "of": str,
+        "block": int,
+        "done": bool,
+        "skipped": bool,
+        "wall_s": NUMBER,
+        "cpu_s": NUMBER,
+    }
+    return all(isinstance(event.get(name), kind) for name, kind in kinds.items())
 
 
 def times_of(events: Sequence[dict[str, Any]], blocks: int) -> dict[str, float]:

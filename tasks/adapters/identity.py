@@ -15,15 +15,15 @@ from tasks.adapters.commit import file_digest
 from tasks.adapters.sealed import digest_of
 
 #: raised when a change alters what the evaluation computes
-EVALUATION = 4
+EVALUATION = 5
 #: raised when a change alters what is measured of a block
-MEASURES = 5
+MEASURES = 6
 #: raised when a change alters what a certificate says
-CERTIFICATE = 2
+CERTIFICATE = 3
 #: keys of the network that came after chains were trained (see :func:`without_defaults`)
 LATER_NETWORK = ("kind", "lipschitz")
 #: and those of the data
-LATER_DATA = ("context",)
+LATER_DATA = ("context", "missing_values", "header", "separator", "decimal", "thousands")
 #: and those of the target
 LATER_TARGET = ("correction", "power")
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tasks.adapters.commit import append_lines
+from tasks.adapters.sealed import read_lines, sealed_line
 
 
 @dataclass(frozen=True)
@@ -29,22 +30,30 @@ class Entry:
     timestamp: int
 
 
+#: what a line must hold
+KINDS: dict[str, type | tuple[type, ...]] = {"key": str, "value": (int, float), "step": int, "timestamp": int}
+
+
+def milliseconds() -> int:
+    """The time as MLflow takes it, in milliseconds since 1970; 0 where the clock stands before."""
+    return max(0, time.time_ns() // 1_000_000)
+
+
 class Journal:
     """Metrics of one run on disk; equal entries are kept once, with their first timestamp."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.entries: dict[tuple[str, int], Entry] = {}
-        for line in path.read_text().splitlines() if path.is_file() else []:
-            try:
-                entry = Entry(**json.loads(line))
-            except (ValueError, TypeError):
-                continue  # the line a kill cut off
-            self.entries[entry.key, entry.step] = entry
+        for values in read_lines(path):
+            with suppress(TypeError):
+                entry = Entry(**values)
+                if all(isinstance(getattr(entry, name), kind) for name, kind in KINDS.items()):
+                    self.entries[entry.key, entry.step] = entry
 
     def add(self, values: Mapping[str, float | None], step: int) -> list[Entry]:
         """Append new values; returns the entries to send."""
-        now = time.time_ns() // 1_000_000
+        now = milliseconds()
         new = []
         for key, value in values.items():
             known = self.entries.get((key, step))
@@ -52,5 +61,5 @@ class Journal:
                 continue
             self.entries[key, step] = entry = Entry(key, float(value), step, now)
             new.append(entry)
-        append_lines(self.path, [json.dumps(asdict(entry)) for entry in new])
+        append_lines(self.path, [sealed_line(asdict(entry)) for entry in new])
         return new

@@ -1,12 +1,14 @@
 """Keeps a Prefect server alive exactly as long as some command uses it.
 
-Run as ``python -m tasks.adapters.keeper HOME PORT``; started by ``tasks.adapters.server``.
+Run as ``python -m tasks.adapters.keeper HOME FD`` with a listening socket as that file descriptor;
+started by ``tasks.adapters.server``.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,28 +17,31 @@ from types import FrameType
 
 import filelock
 
+from tasks.adapters.credential import server_environment
+from tasks.adapters.loopback import page_at
 from tasks.adapters.server import STOP_SECONDS, live_users
 
 LOOK_SECONDS = 0.5
 
 
-def keep(home: Path, port: int) -> int:
+def keep(home: Path, listener: socket.socket) -> int:
     """Run the server until no user is left, or until asked to stop.
 
     Args:
         home: folder with the users' records.
-        port: free loopback port.
+        listener: the socket at which the server will answer; held here, too, so that the port stays ours.
 
     Returns:
         The server's exit code if it ended by itself, else 0.
     """
+    page, handle = page_at(listener), listener.fileno()
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
-    # its page would ask the default port
-    environment.setdefault("PREFECT_UI_API_URL", f"http://127.0.0.1:{port}/api")
-    words = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    # its page would ask the default port; relative, it also works through a tunnel from elsewhere
+    environment.setdefault("PREFECT_UI_API_URL", "/api")
+    environment |= server_environment(home.parent.parent, page)
     server = subprocess.Popen(
-        [sys.executable, "-P", "-m", *words],
-        stdin=subprocess.DEVNULL, env=environment,
+        [sys.executable, "-P", "-m", "tasks.adapters.guarded", str(handle)],
+        stdin=subprocess.DEVNULL, env=environment, pass_fds=(handle,),
     )  # fmt: skip
     asked_to_stop = False
 
@@ -74,4 +79,4 @@ def leave(home: Path) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(keep(Path(sys.argv[1]), int(sys.argv[2])))
+    sys.exit(keep(Path(sys.argv[1]), socket.socket(fileno=int(sys.argv[2]))))

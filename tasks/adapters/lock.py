@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,8 +15,11 @@ import psutil
 from jko.errors import ChainInUseError
 from tasks.adapters.commit import read_json, write_json
 from tasks.adapters.layout import Layout
+from tasks.adapters.terminal import say
 
 POLL_SECONDS = 0.2
+#: who only looks whether a chain is held shares its lock for a moment, and keeps nobody from taking it
+LOOK_SECONDS = 0.2
 
 
 @contextmanager
@@ -35,8 +38,8 @@ def chain_lock(layout: Layout, command: str, wait: float = 0.0) -> Iterator[None
     lock = filelock.FileLock(layout.run / "lock")
     try:
         if wait > 0 and is_held(layout):
-            print(f"waiting for {_holder(layout)}, which holds {layout.chain}", file=sys.stderr, flush=True)
-        lock.acquire(timeout=wait, poll_interval=POLL_SECONDS)
+            say(f"waiting for {_holder(layout)}, which holds {layout.chain}", err=True)
+        lock.acquire(timeout=max(wait, LOOK_SECONDS), poll_interval=min(POLL_SECONDS, LOOK_SECONDS / 4))
     except filelock.Timeout:
         raise ChainInUseError(f"{layout.chain} is in use by {_holder(layout)}; wait or stop it") from None
     try:
@@ -52,15 +55,18 @@ def chain_lock(layout: Layout, command: str, wait: float = 0.0) -> Iterator[None
 
 
 def is_held(layout: Layout) -> bool:
-    """Whether some process holds the chain now."""
-    if not (layout.run / "lock").exists():
-        return False
-    lock = filelock.FileLock(layout.run / "lock")
+    """Whether some process holds the chain now; writes nothing, so that readers need no permission to."""
     try:
-        with lock.acquire(timeout=0):
-            return False
-    except filelock.Timeout:
+        handle = os.open(layout.run / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
+    finally:
+        os.close(handle)  # which gives the lock back, too
+    return False
 
 
 @contextmanager

@@ -43,6 +43,26 @@ def take_blocks(config: Config, layout: Layout, source: Layout) -> list[int]:
     Raises:
         InputError: the other chain has other data, so that no block can be equal.
     """
+    chain, found = blocks_to_take(config, layout, source)
+    for k, folder in found.items():
+        link_folder(folder, layout.block(k, chain[k]))
+        take_measures(config, layout, source, chain, k)
+    if found:
+        known = taken_from(layout)
+        new = {name_of(k, chain[k]): str(source.chain) for k in found}
+        write_json(taken_record(layout), known | new)
+    return list(found)
+
+
+def blocks_to_take(config: Config, layout: Layout, source: Layout) -> tuple[tuple[str, ...], dict[int, Path]]:
+    """What :func:`take_blocks` would take; nothing is written.
+
+    Returns:
+        Fingerprints of blocks 0..N of this plan, and the folders of the blocks to take by index.
+
+    Raises:
+        InputError: the other chain has other data, so that no block can be equal.
+    """
     key = stored_source_key(config, layout) or source_key(config)
     digest = find_data(source, key)
     if digest is None:
@@ -50,7 +70,7 @@ def take_blocks(config: Config, layout: Layout, source: Layout) -> list[int]:
             f"--from {source.chain}: its data are not those of this chain (source, preparation and seed must "
             "be equal), so none of its blocks can be taken"
         )
-    chain, taken = fingerprints(config, digest), []
+    chain, found = fingerprints(config, digest), {}
     for k, fingerprint in enumerate(chain):
         folder = committed_copy(source, k, fingerprint)
         own = read_commit(layout.block(k, fingerprint))
@@ -61,14 +81,8 @@ def take_blocks(config: Config, layout: Layout, source: Layout) -> list[int]:
             continue
         if folder is None:
             break
-        link_folder(folder, layout.block(k, fingerprint))
-        take_measures(config, layout, source, chain, k)
-        taken.append(k)
-    if taken:
-        known = taken_from(layout)
-        new = {name_of(k, chain[k]): str(source.chain) for k in taken}
-        write_json(taken_record(layout), known | new)
-    return taken
+        found[k] = folder
+    return chain, found
 
 
 def taken_record(layout: Layout) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jko.config import Config, flattened, parse_config
+from jko.data_section import Data
 from jko.errors import InputError
 from jko.stop import stop_reason
 from tasks.adapters.checkpoint import read_checkpoint
@@ -91,7 +92,8 @@ def stored_source_key(config: Config, layout: Layout) -> str | None:
     if file is None or Path(file).is_file():
         return None
     manifest = known_manifest(layout) or {}
-    known = {**dict.fromkeys(LATER_DATA), **manifest.get("config", {}).get("data", {})}
+    later = Data().model_dump(mode="json", include=set(LATER_DATA))
+    known = {**later, **manifest.get("config", {}).get("data", {})}
     if known != config.data.model_dump(mode="json"):
         return None
     commit = read_commit(layout.block(0, data_fingerprint(manifest.get("data_digest", ""))))

@@ -22,8 +22,9 @@ from prefect.context import FlowRunContext
 from prefect.states import Failed
 
 from jko.config import Config
+from jko.display import figure, pair_of
 from jko.errors import NumericalError
-from jko.figures import epsilon
+from jko.figures import bound_of, epsilon
 from jko.schedule import shown
 from tasks.adapters.commit import digest_of
 from tasks.adapters.environment import first_line
@@ -188,18 +189,18 @@ def row_of(k: int, figures: Mapping[str, Any]) -> dict[str, str]:
     return {
         "block": str(k),
         "γ": shown(figures["step_size"]),
-        "KL drop, nats": f"{figures['kl_drop']:.3f}",
-        "NLL, nats": f"{figures['nll']:.3f} ± {figures['nll_se']:.3f}",
-        "movement": f"{figures['movement']:.3f}",
-        "round trip": f"{figures['inversion_error']:.1e}",
-        "ε": _short(epsilon(figures)),
-        "KL ≤, nats": _short(figures["kl_bound"]),
+        "KL drop, nats": figure(figures["kl_drop"], ".3f"),
+        "NLL, nats": pair_of(figures, "nll"),
+        "movement": figure(figures["movement"], ".3f"),
+        "round trip": figure(figures["inversion_error"], ".1e"),
+        "ε": figure(epsilon(figures)),
+        "KL ≤, nats": bound_of(figures),
     }
 
 
 def result_text(layout: Layout, metrics: Mapping[str, float], run_id: str | None) -> str:
     """The headline figures on test rows and where everything is, as Markdown."""
-    rows = "\n".join(f"| `{name}` | {value:.6g} |" for name, value in metrics.items())
+    rows = "\n".join(f"| `{name}` | {figure(value, '.6g')} |" for name, value in metrics.items())
     page, chain = (layout.report / "report.html").resolve(), shlex.quote(str(layout.chain))
     tracked = f"- MLflow run: `{run_id}`\n" if run_id else ""
     return (
@@ -208,7 +209,3 @@ def result_text(layout: Layout, metrics: Mapping[str, float], run_id: str | None
         f"- report: [{page}]({page.as_uri()})\n- chain: `{layout.chain}`\n{tracked}\n"
         f"```sh\njko status {chain}\njko sample {chain} -n 1000 -o samples.csv\n```\n"
     )
-
-
-def _short(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g}"

@@ -13,7 +13,16 @@ from jko.errors import InputError, JkoError
 from tasks.adapters.environment import first_line
 from tasks.adapters.layout import Layout
 from tasks.adapters.lock import is_held
-from tasks.adapters.tracking_store import EXPERIMENT, has_store, is_local, now, open_client
+from tasks.adapters.tracking_store import (
+    CALL_SECONDS,
+    EXPERIMENT,
+    FILES_SECONDS,
+    bounded,
+    has_store,
+    is_local,
+    now,
+    open_client,
+)
 
 #: tag NAME is kept as this and the name; its value is when it was given
 TAG = "jko.tag."
@@ -191,7 +200,7 @@ class Runs:
         client = self._need()
         if place not in {item.path for item in _asked(lambda: client.list_artifacts(run_id))}:
             return None
-        return Path(_asked(lambda: client.download_artifacts(run_id, place, str(into))))
+        return Path(_asked(lambda: client.download_artifacts(run_id, place, str(into)), FILES_SECONDS))
 
     def history(self, run_id: str, key: str) -> dict[int, float]:
         """The last value of a metric at every step."""
@@ -204,7 +213,7 @@ class Runs:
             self._log(run_id, path, place)
 
     def _log(self, run_id: str, path: Path, place: str) -> None:
-        _asked(lambda: self._need().log_artifact(run_id, str(path), place))
+        _asked(lambda: self._need().log_artifact(run_id, str(path), place), FILES_SECONDS)
 
     def of_chain(self, layout: Layout) -> str | None:
         """The id of the run that tracks a chain's present plan, if this store has it."""
@@ -243,10 +252,10 @@ def _tracked(run: Any, left_open: bool) -> TrackedRun:
     )
 
 
-def _asked(call: Any) -> Any:
+def _asked(call: Any, seconds: float = CALL_SECONDS) -> Any:
     """The answer of the store; whatever it raises is one sentence."""
     try:
-        return call()
+        return bounded(seconds, call)
     except JkoError:
         raise
     except Exception as error:  # MLflow, its HTTP client and SQLAlchemy raise their own

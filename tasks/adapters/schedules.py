@@ -22,7 +22,7 @@ from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule
 
 from jko.errors import InputError
 from tasks.adapters.scheduled_runs import GRACE_SECONDS
-from tasks.adapters.worker import POOL, ensure_pool
+from tasks.adapters.worker import COMMAND, POOL, ensure_pool, takes_commands
 
 FLOW = "jko-scheduled"
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -30,9 +30,6 @@ SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 LONGEST = 367 * SECONDS["d"]
 #: runs that began: a cancelled one, as overdue ones are, tells nothing
 WORKED = ["RUNNING", "COMPLETED", "FAILED", "CRASHED"]
-#: `python` is the one first on the worker's path, with the project installed; -P keeps the
-#: working directory from shadowing it
-COMMAND = "python -P -m prefect.engine"
 
 
 @dataclass(frozen=True)
@@ -157,12 +154,13 @@ def register(
         known = _read(client, name)
         if known is not None and (owner := known.parameters.get("root")) != str(root):
             raise InputError(f"the schedule {name!r} on this server belongs to {owner}; give another --name")
-        queue = ensure_pool(client, root)
+        pool, queue = ensure_pool(client, root)
+        variables = {"working_dir": str(root), **({"command": COMMAND} if takes_commands(pool) else {})}
         deployment = RunnerDeployment.from_flow(
             flow, name=name, entrypoint_type=EntrypointType.MODULE_PATH, schedule=schedule,
             parameters={**parameters, "name": name, "root": str(root)}, enforce_parameter_schema=True,
             work_pool_name=POOL, work_queue_name=queue,
-            job_variables={"command": COMMAND, "working_dir": str(root)},
+            job_variables=variables,
             concurrency_limit=ConcurrencyLimitConfig(
                 limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE,
                 grace_period_seconds=GRACE_SECONDS,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
+import os
+import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,11 @@ from tasks.adapters.durable import write_text
 
 #: key of the digest that a JSON file holds of all its other values
 SEAL = "sealed"
+#: bytes, levels and digits of an integer that no file of ours has
+LARGEST, DEEPEST, DIGITS = 256_000_000, 40, 20
+NESTED = (dict, list)
+#: what reading a file says where there is none, and where the disk lost it
+ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.EIO)
 
 
 def digest_of(value: Any) -> str:
@@ -27,11 +36,80 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The JSON value of a file, or ``None`` if it is absent or damaged; NaN and infinity are no JSON."""
+    """The JSON value of a file, or ``None`` if it is absent or damaged (see :func:`parse_json`).
+
+    Raises:
+        OSError: the file is there and cannot be read now: what cannot be read is not damaged.
+    """
     try:
-        return json.loads(path.read_text(), parse_constant=_finite, parse_float=_finite)
-    except (OSError, ValueError, RecursionError):
+        return parse_json(_content(path))
+    except ValueError:
         return None
+    except OSError as error:
+        if error.errno in ABSENT:
+            return None
+        raise
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The JSON objects of a file with one a line; a line that a kill cut off, or that is damaged, is none.
+
+    Lines without a seal were written before lines had one.
+    """
+    try:
+        lines = _content(path).decode(errors="replace").splitlines()
+    except ValueError:
+        return []
+    except OSError as error:
+        if error.errno in ABSENT:
+            return []
+        raise
+    found = []
+    for line in lines:
+        with suppress(ValueError):
+            found.append(parse_json(line))
+    objects = [value for value in found if isinstance(value, dict)]
+    return [body for body in objects if body.pop(SEAL, None) in (None, _seal_of(body))]
+
+
+def sealed_line(values: Mapping[str, Any]) -> str:
+    """A JSON object as one line that :func:`read_lines` takes only if it is what was written."""
+    return json.dumps({**values, SEAL: digest_of(values)})
+
+
+def parse_json(content: bytes | str) -> Any:
+    """A JSON value; NaN, infinity and numbers of more digits than any of ours are none.
+
+    Raises:
+        ValueError: it is no JSON, or nested more deeply than anything that is written here.
+    """
+    try:
+        value = json.loads(content, parse_constant=_finite, parse_float=_finite, parse_int=_whole)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > DEEPEST:
+            raise ValueError("it is nested too deeply")
+        nested = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, NESTED)]
+        level = [one for values in nested for one in values if isinstance(one, NESTED)]
+    return value
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a file; a pipe or a device is none, and neither is one larger than anything of ours."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+        found = os.fstat(stream.fileno())
+        if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST:
+            raise ValueError("this is no file of ours")
+        return stream.read(LARGEST + 1)
+
+
+def _whole(text: str) -> int:
+    if len(text) > DIGITS:
+        raise ValueError("no integer of ours is so long")
+    return int(text)
 
 
 def _finite(text: str) -> float:

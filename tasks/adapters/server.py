@@ -8,12 +8,9 @@ server and ends.
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,21 +19,23 @@ from urllib.parse import urlsplit
 
 import filelock
 
-from jko.errors import JkoError
+from jko.errors import InputError
 from tasks.adapters.commit import read_json, write_json
+from tasks.adapters.credential import authorization, client_environment
 from tasks.adapters.environment import named_server, without_password
+from tasks.adapters.loopback import ServerError, ask, listening, page_at, unreachable
 from tasks.adapters.processes import end_family, identity, lives
 
 START_SECONDS = 180.0
 STOP_SECONDS = 15.0
-
-
-class ServerError(JkoError):
-    """The embedded server did not start."""
+#: for a server that the user named and that should run
+NAMED_SECONDS = 10.0
+#: for one answer of our own
+HEALTH_SECONDS = 5.0
 
 
 @contextmanager
-def prefect_server(root: Path, port: int = 0) -> Iterator[str]:
+def prefect_server(root: Path, *ports: int) -> Iterator[str]:
     """Use a Prefect server while the body runs; start it in the background if there is none.
 
     The address is set in the environment at once; call :func:`wait_until_healthy` before the
@@ -44,9 +43,14 @@ def prefect_server(root: Path, port: int = 0) -> Iterator[str]:
 
     Args:
         root: the project's folder.
-        port: of a server that has to be started; 0 takes any free one.
+        ports: of a server that has to be started, the first that is free; 0, or none, takes any.
+
+    Raises:
+        InputError: the server that the user named cannot be reached.
+        ServerError: none of the ports is free.
     """
     if address := named_server():
+        require_named(address)
         yield address
         return
     home = root.resolve() / ".jko" / "server"
@@ -54,45 +58,91 @@ def prefect_server(root: Path, port: int = 0) -> Iterator[str]:
     user = home / f"user-{os.getpid()}.json"
     with filelock.FileLock(home / "lock", timeout=60):
         write_json(user, identity())
-        address = _running(home) or _start(home, port or free_port())
-    os.environ["PREFECT_API_URL"] = address
+        address = _running(home) or _start(home, *(ports or (0,)))
+    own = client_environment(root, address)
+    before = {name: os.environ.get(name) for name in own}
+    os.environ.update(own)
     try:
         yield address
     finally:
-        os.environ.pop("PREFECT_API_URL", None)
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
         user.unlink(missing_ok=True)
         with filelock.FileLock(home / "lock", timeout=60):
             if not live_users(home):
                 _await_stop(home)
 
 
-def wait_until_healthy(address: str, root: Path, seconds: float = START_SECONDS) -> None:
+def wait_until_healthy(address: str, root: Path, seconds: float | None = None) -> None:
     """Wait for the server to answer.
 
     Args:
         address: of its API.
         root: the project's folder, whose keeper is watched if the server is its own.
-        seconds: how long to wait.
+        seconds: how long to wait; by default long for a server that we started and has a database to
+            make, and :data:`NAMED_SECONDS` for one that the user named.
 
     Raises:
-        ServerError: it does not within ``seconds``, or its keeper has ended.
+        InputError: the server that the user named does not, or cannot be reached at all.
+        ServerError: our own does not within ``seconds``, its keeper has ended, or what answers there is
+            not this project's server.
     """
     home = root.resolve() / ".jko" / "server"
-    own = (_keeper(home) or {}).get("address") == address
-    deadline = time.monotonic() + seconds
+    if (_keeper(home) or {}).get("address") != address:
+        require_named(address, seconds or NAMED_SECONDS)
+        return
+    deadline = time.monotonic() + (seconds or START_SECONDS)
     while time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(f"{address}/health", timeout=2):
-                return
-        except urllib.error.HTTPError:
-            return  # it answers; what it refuses is Prefect's to tell
-        except (urllib.error.URLError, OSError):
-            if own and _keeper(home) is None:
-                raise ServerError(f"the Prefect server ended at once; see {home / 'keeper.log'}") from None
-            time.sleep(0.1)
+        if is_ours(address, root):
+            return
+        if _keeper(home) is None:
+            raise ServerError(f"the Prefect server ended at once; see {home / 'keeper.log'}")
+        time.sleep(0.1)
     raise ServerError(
-        f"the Prefect server at {without_password(address)} did not answer within {seconds:.0f} s"
+        f"the Prefect server at {address} did not answer within {seconds or START_SECONDS:.0f} s"
     )
+
+
+def is_ours(address: str, root: Path) -> bool:
+    """Whether the embedded server of this project answers at an address, by its credential.
+
+    Raises:
+        ServerError: another server answers.
+    """
+    try:
+        status = ask(f"{address}/version", HEALTH_SECONDS, Authorization=authorization(root))
+    except OSError:
+        return False
+    if status in (400, 401, 403, 404):
+        raise ServerError(
+            f"at {address} answers another server than that of {root}; run jko down, then jko up"
+        )
+    return status == 200
+
+
+def require_named(address: str, seconds: float = NAMED_SECONDS) -> None:
+    """Refuse a PREFECT_API_URL at which no server answers.
+
+    Raises:
+        InputError: why.
+    """
+    remedy = "unset PREFECT_API_URL to use the project's own"
+    shown = without_password(address)
+    if not is_address(address):
+        raise InputError(
+            f"PREFECT_API_URL = {shown!r} is no address, as http://127.0.0.1:4200/api is; {remedy}"
+        )
+    if why := unreachable(f"{address.rstrip('/')}/health", seconds):  # what it refuses is Prefect's to tell
+        raise InputError(f"the Prefect server at {shown} (PREFECT_API_URL) {why}; start it, or {remedy}")
+
+
+def is_address(text: str) -> bool:
+    """Whether a server can be asked at an address."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none
+        return False
 
 
 def revive(root: Path, address: str) -> bool:
@@ -102,12 +152,15 @@ def revive(root: Path, address: str) -> bool:
 
     Returns:
         Whether it had ended.
+
+    Raises:
+        ServerError: another program has taken its port meanwhile.
     """
     home = root.resolve() / ".jko" / "server"
     with filelock.FileLock(home / "lock", timeout=60):
         if _keeper(home) is not None:
             return False
-        _start(home, urlsplit(address).port or free_port())
+        _start(home, urlsplit(address).port or 0)
         return True
 
 
@@ -124,20 +177,6 @@ def stop_unused(root: Path) -> None:
 def running_server(root: Path) -> str | None:
     """The address of the embedded server, if it was started and its keeper lives."""
     return _running(root.resolve() / ".jko" / "server")
-
-
-def free_port(*wanted: int) -> int:
-    """The first of the wanted loopback ports that is free, or any free one."""
-    for port in (*wanted, 0):
-        with socket.socket() as probe:
-            # as servers do: a port that a closed connection still lingers on is free
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return probe.getsockname()[1]
-    raise ServerError("no loopback port is free")
 
 
 def live_users(home: Path) -> list[Path]:
@@ -161,15 +200,16 @@ def _running(home: Path) -> str | None:
     return record["address"] if record else None
 
 
-def _start(home: Path, port: int) -> str:
+def _start(home: Path, *ports: int) -> str:
     # a keeper that was killed leaves a server without one, on the same database
     end_family(read_json(home / "keeper.json"), STOP_SECONDS)
-    with (home / "keeper.log").open("a") as log:
+    with listening(*ports) as listener, (home / "keeper.log").open("a") as log:
+        handle = listener.fileno()
         keeper = subprocess.Popen(
-            [sys.executable, "-P", "-m", "tasks.adapters.keeper", str(home), str(port)],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            [sys.executable, "-P", "-m", "tasks.adapters.keeper", str(home), str(handle)],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, pass_fds=(handle,),
         )  # fmt: skip
-    address = f"http://127.0.0.1:{port}/api"
+        address = f"{page_at(listener)}/api"
     write_json(home / "keeper.json", {**identity(keeper.pid), "address": address})
     return address
 

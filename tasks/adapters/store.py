@@ -13,7 +13,7 @@ import torch
 import zarr
 from numpy.typing import NDArray
 from torch import Tensor
-from zarr.codecs import Crc32cCodec
+from zarr.codecs import BytesCodec, Crc32cCodec
 
 from jko.build import torch_dtype
 from jko.config import Config
@@ -58,13 +58,42 @@ def write_arrays(
             array[...] = values
 
 
+def open_array(path: Path, name: str) -> Any:
+    """One array of a group, as :func:`write_arrays` writes it; nothing of its size is allocated yet.
+
+    Raises:
+        InputError: it is none of ours, or says that it holds more than its files do.
+    """
+    place = f"{path}/{name}"
+    try:
+        array: Any = zarr.open_group(str(path), mode="r")[name]
+        kind, codecs = np.dtype(array.dtype).kind, (array.filters, array.compressors)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, FileNotFoundError) as error:
+        what = str(error).partition("\n")[0][:200]
+        raise InputError(f"{place}: this is no stored array ({what})") from None
+    plain = isinstance(array.serializer, BytesCodec) and codecs == ((), (Crc32cCodec(),))
+    if kind not in "fiu" or not plain:
+        raise InputError(f"{place}: an array of {array.dtype} in another coding is none of ours")
+    whole = 1 <= array.ndim <= 3 and array.chunks[1:] == array.shape[1:]
+    if not whole or not 1 <= array.chunks[0] <= max(1, array.shape[0]):
+        raise InputError(f"{place}: an array of shape {array.shape} in chunks {array.chunks} is none of ours")
+    # nothing is compressed: what it says it holds lies in its files
+    sizes = [file.stat().st_size for file in (path / name / "c").rglob("*") if file.is_file()]
+    stored = sum(sizes)
+    if array.nbytes > stored or array.nchunks > len(sizes):
+        raise InputError(
+            f"{place}: chunks are missing, {array.nbytes} bytes are expected and {stored} are there"
+        )
+    return array
+
+
 def read_array(path: Path, name: str, most: int | None = None) -> NDArray[Any]:
     """Read one array whole, or its first ``most`` rows.
 
     Raises:
         InputError: a chunk is missing or its checksum is wrong.
     """
-    array: Any = zarr.open_group(str(path), mode="r")[name]
+    array = open_array(path, name)
     if array.nchunks_initialized != array.nchunks:
         raise InputError(f"{path}/{name}: {array.nchunks - array.nchunks_initialized} chunks are missing")
     try:
@@ -171,8 +200,17 @@ def data_digest(arrays: Mapping[str, NDArray[Any]], shift: NDArray[Any], scale: 
             last bits of another processor are no other data.
         scale: the same of the scale.
     """
-    units = {"shift": shift.astype(np.float32), "scale": scale.astype(np.float32)}
+    units = {**_in_float32("shift", shift), **_in_float32("scale", scale)}
     return array_digest({**arrays, **units})
+
+
+def _in_float32(name: str, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Numbers in float32, and in float32 digits beside exponents where that cannot hold them."""
+    limits, size = np.finfo(np.float32), np.abs(values[values != 0])
+    if np.all((size <= limits.max) & (size >= limits.tiny)):
+        return {name: values.astype(np.float32)}
+    digits, exponents = np.frexp(values)
+    return {name: digits.astype(np.float32), f"{name}_exponents": exponents}
 
 
 def write_facts(folder: Path, facts: DataFacts) -> None:
@@ -226,7 +264,7 @@ def read_rows(layout: Layout, config: Config, k: int, fingerprint: str, name: st
         InputError: the array is missing, or is not the one that was committed.
     """
     path = checked_samples(layout, k, fingerprint, name)
-    array: Any = zarr.open_group(str(path), mode="r")[name]
+    array = open_array(path, name)
     if array.nbytes <= STREAMED_BYTES:
         return read_particles(layout, config, k, fingerprint, name)
     return StoredRows(
@@ -237,6 +275,6 @@ def read_rows(layout: Layout, config: Config, k: int, fingerprint: str, name: st
 
 def read_some(layout: Layout, k: int, fingerprint: str, name: str, rows: slice) -> NDArray[Any]:
     """Some consecutive rows of an array of block k's samples."""
-    array: Any = zarr.open_group(str(checked_samples(layout, k, fingerprint, name)), mode="r")[name]
+    array = open_array(checked_samples(layout, k, fingerprint, name), name)
     found: NDArray[Any] = array[rows]
     return found

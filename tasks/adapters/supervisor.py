@@ -1,28 +1,33 @@
 """Keeps a Prefect server, an MLflow server and the worker alive until it is asked to stop.
 
-Run as ``python -m tasks.adapters.supervisor ROOT PREFECT_PORT MLFLOW_PORT``; started by
-``tasks.adapters.up``.
+Run as ``python -m tasks.adapters.supervisor ROOT PREFECT_PORT MLFLOW_PORT``, 0 for a port that nobody
+asked for; started by ``tasks.adapters.up``.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import filelock
 
 from tasks.adapters.commit import read_json, write_json
 from tasks.adapters.environment import named_mlflow, named_server, platform_environment, without_password
+from tasks.adapters.loopback import ServerError, listening, page_at
 from tasks.adapters.processes import end_family, identity
 from tasks.adapters.server import prefect_server, revive, running_server
 from tasks.adapters.up_state import home_of, records_of_runs
 
+PREFECT_PORT, MLFLOW_PORT = 4200, 5000
+MLFLOW_NAMES = "127.0.0.1,127.0.0.1:*,localhost,localhost:*"
 LOOK_SECONDS = 0.5
 #: before a child that ended is started again: 1, 2, 4 … seconds
 LONGEST_PAUSE = 60.0
@@ -61,10 +66,20 @@ class Child:
         environment: added to ours.
         log: file that takes its output.
         patience: seconds it gets to stop.
+        listener: the socket that it finds as its standard input.
     """
 
-    def __init__(self, words: list[str], environment: Mapping[str, str], log: Path, patience: float) -> None:
+    def __init__(
+        self,
+        words: list[str],
+        environment: Mapping[str, str],
+        log: Path,
+        *,
+        patience: float,
+        listener: socket.socket | None = None,
+    ) -> None:
         self.words, self.environment, self.log, self.patience = words, dict(environment), log, patience
+        self.listener = listener
         self.process: subprocess.Popen[bytes] | None = None
         self.pause = Pause()
         self.record: dict[str, float] = {}
@@ -74,9 +89,10 @@ class Child:
         if (self.process is not None and self.process.poll() is None) or not self.pause.over():
             return False
         end_family(self.record, self.patience)  # what a dead one left, such as its hold on a port
+        source = subprocess.DEVNULL if self.listener is None else self.listener.fileno()
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
-                self.words, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                self.words, stdin=source, stdout=log, stderr=log,
                 env={**os.environ, **self.environment}, start_new_session=True,
             )  # fmt: skip
         self.record = {**identity(self.process.pid), "ended": self.pause.tries - 1}
@@ -89,8 +105,8 @@ class Child:
             self.process.wait()
 
 
-def children_of(root: Path, api: str, mlflow_port: int) -> dict[str, Child]:
-    """MLflow's server, unless the user named one, and the worker."""
+def children_of(root: Path, api: str, mlflow: socket.socket | None) -> dict[str, Child]:
+    """The worker, and MLflow's server where there is a socket for it to answer at."""
     python, home = [sys.executable, "-P", "-m"], home_of(root)
     worker = {
         "PREFECT_API_URL": api,
@@ -101,16 +117,24 @@ def children_of(root: Path, api: str, mlflow_port: int) -> dict[str, Child]:
         "PREFECT_LOGGING_LEVEL": "WARNING",
     }
     words = [*python, "tasks.adapters.worker", str(root)]
-    children = {"runner": Child(words, worker, home / "runner.log", WORKER_SECONDS)}
-    if named_mlflow() is None:
+    children = {"runner": Child(words, worker, home / "runner.log", patience=WORKER_SECONDS)}
+    if mlflow is not None:
         store = {
             # by the environment: a database's address may hold a password
             "MLFLOW_BACKEND_STORE_URI": os.environ["MLFLOW_TRACKING_URI"],
             "MLFLOW_DEFAULT_ARTIFACT_ROOT": (root / ".jko" / "mlartifacts").as_uri(),
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            # its own list has every name that begins as a private address does, as 10.evil.example
+            "MLFLOW_SERVER_ALLOWED_HOSTS": os.environ.get("MLFLOW_SERVER_ALLOWED_HOSTS", MLFLOW_NAMES),
         }
-        words = [*python, "mlflow", "server", "--host", "127.0.0.1", "--port", str(mlflow_port)]
-        children["mlflow"] = Child([*words, "--workers", "1"], store, home / "mlflow.log", MLFLOW_SECONDS)
+        # the socket is ours already, so that nobody can take its port: only MLflow's standard input
+        # reaches the program that serves
+        port = str(mlflow.getsockname()[1])
+        words = [*python, "mlflow", "server", "--host", "127.0.0.1", "--port", port, "--workers", "1"]
+        children["mlflow"] = Child(
+            [*words, "--uvicorn-opts", "--fd 0"], store, home / "mlflow.log",
+            patience=MLFLOW_SECONDS, listener=mlflow,
+        )  # fmt: skip
     return children
 
 
@@ -130,11 +154,15 @@ def supervise(root: Path, prefect_port: int, mlflow_port: int) -> int:
         print("another supervisor of this project is alive", file=sys.stderr)
         return 1
     own, server_pause = named_server() is None, Pause()
-    with only_one, prefect_server(root, prefect_port) as api:
-        children = children_of(root, api, mlflow_port)
+    with (
+        only_one,
+        own_listener(mlflow_port) as mlflow,
+        prefect_server(root, *(wanted(prefect_port, PREFECT_PORT))) as api,
+    ):
+        children = children_of(root, api, mlflow)
         about = {
             **identity(), "api": without_password(api), "prefect": page_of(api), "prefect_own": own,
-            "mlflow": without_password(named_mlflow() or f"http://127.0.0.1:{mlflow_port}"),
+            "mlflow": page_at(mlflow) if mlflow else without_password(named_mlflow() or ""),
         }  # fmt: skip
         try:
             while True:
@@ -156,10 +184,30 @@ def supervise(root: Path, prefect_port: int, mlflow_port: int) -> int:
             (home / "up.json").unlink(missing_ok=True)
 
 
+def wanted(port: int, usual: int) -> tuple[int, ...]:
+    """The ports to try: the one that was asked for, or the usual one and then any."""
+    return (port,) if port else (usual, 0)
+
+
+@contextmanager
+def own_listener(port: int) -> Iterator[socket.socket | None]:
+    """The socket of MLflow's server, as long as the body runs; none where the user named a server."""
+    if named_mlflow() is not None:
+        yield None
+        return
+    with listening(*wanted(port, MLFLOW_PORT)) as listener:
+        yield listener
+
+
 def keep_server(root: Path, api: str, pause: Pause) -> None:
     """Start the embedded Prefect server again if it has ended."""
-    if running_server(root) is None and pause.over() and revive(root, api):
-        print(f"Prefect's server had ended; started again at {api}", file=sys.stderr, flush=True)
+    if running_server(root) is not None or not pause.over():
+        return
+    try:
+        if revive(root, api):
+            print(f"Prefect's server had ended; started again at {api}", file=sys.stderr, flush=True)
+    except ServerError as error:  # tried again after a pause
+        print(f"Prefect's server had ended: {error}", file=sys.stderr, flush=True)
 
 
 def page_of(api: str) -> str:

@@ -11,7 +11,6 @@ import logging
 import math
 import platform
 import subprocess
-import time
 from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
@@ -20,9 +19,20 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 from tasks.adapters.commit import read_json, write_json
 from tasks.adapters.environment import first_line, without_password
-from tasks.adapters.journal import Entry, Journal
+from tasks.adapters.journal import Entry, Journal, milliseconds
 from tasks.adapters.layout import Layout
-from tasks.adapters.tracking_store import BLOCKS, EXPERIMENT, experiment, is_local, is_there, now, open_client
+from tasks.adapters.tracking_store import (
+    BLOCKS,
+    CALL_SECONDS,
+    EXPERIMENT,
+    FILES_SECONDS,
+    bounded,
+    experiment,
+    is_local,
+    is_there,
+    now,
+    open_client,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,20 +40,28 @@ if TYPE_CHECKING:
 CURVE_POINTS = 200
 #: how a run ended, for MLflow -> for us
 ENDED = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "interrupted"}
+#: these make or find the run that the others add to
+OPENING = ("open", "touch")
+SENDING = ("artefacts", "made")
 log = logging.getLogger("jko.tracking")
 P = ParamSpec("P")
 
 
 def guarded(call: Callable[P, None]) -> Callable[P, None]:
-    """Turn any failure of a tracking call into one warning, and stop calling."""
+    """Turn any failure of a tracking call into one warning, and stop calling.
+
+    A server's call that takes longer than :data:`CALL_SECONDS`, or :data:`FILES_SECONDS` for one that
+    sends files, counts as a failure. Where no run was opened there is nothing to tell.
+    """
 
     @wraps(call)
     def safely(*args: P.args, **kwargs: P.kwargs) -> None:
         tracker: Any = args[0]
-        if not tracker.working:
+        if not tracker.working or (call.__name__ not in OPENING and tracker.run_id is None):
             return
+        seconds = FILES_SECONDS if call.__name__ in SENDING else CALL_SECONDS
         try:
-            call(*args, **kwargs)
+            bounded(seconds, lambda: call(*args, **kwargs))
         except Exception as error:  # whatever MLflow raises must not reach training
             tracker.working = False
             log.warning(
@@ -192,21 +210,19 @@ class Tracker:
 
     @guarded
     def _track(self, entries: list[Entry]) -> None:
-        if entries and self._client is not None:
+        if entries:
             self._send(entries)
 
     @guarded
     def curve(self, k: int, name: str, frame: pd.DataFrame) -> None:
         """Keep a block's training curve, thinned, in a child run of its own."""
-        if self._client is None:
-            return
         known = read_json(self.record) or {}
         if name in known.get("curves", {}):
             return
         tags = {"mlflow.parentRunId": str(self.run_id), "jko.kind": "curve", "jko.block": str(k)}
         place = experiment(self._client, BLOCKS, self.root)
         child = self._client.create_run(place, run_name=f"block {k}", tags=tags)
-        now = time.time_ns() // 1_000_000
+        now = milliseconds()
         thin = frame.iloc[:: math.ceil(len(frame) / CURVE_POINTS)] if len(frame) else frame
         columns = [column for column in ("loss", "objective", "learning_rate") if column in thin]
         entries = [
@@ -254,9 +270,8 @@ class Tracker:
     @guarded
     def close(self, status: str) -> None:
         """End the run: ``FINISHED``, ``FAILED`` or ``KILLED``."""
-        if self._client is not None and self.run_id is not None:
-            self._client.set_tag(self.run_id, "jko.status", ENDED[status])
-            self._client.set_terminated(self.run_id, status)
+        self._client.set_tag(self.run_id, "jko.status", ENDED[status])
+        self._client.set_terminated(self.run_id, status)
 
 
 def git_commit(root: Path) -> str:

@@ -5,16 +5,27 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from tasks.adapters.environment import named_mlflow, without_password
+from tasks.adapters.loopback import unreachable, within
 
 #: of the runs of chains, one each
 EXPERIMENT = "jko"
 #: of the training curves, one run a block, kept out of the chains' table
 BLOCKS = "jko-blocks"
 ARTEFACTS = "/.jko/mlartifacts"
+#: in which a server must have answered in full, however slowly it sends single bytes
+CALL_SECONDS = 20.0
+#: in which one that the user named must have answered at all
+REACH_SECONDS = 10.0
+#: the same for a call that sends or fetches files
+FILES_SECONDS = 300.0
+T = TypeVar("T")
 
 
 def local_store(root: Path) -> Path:
@@ -38,7 +49,13 @@ def open_client(root: Path) -> Any:
 
     Args:
         root: the project's folder.
+
+    Raises:
+        OSError: the server that the user named cannot be reached; told at once, where MLflow would ask
+            again and again.
     """
+    if (named := named_mlflow()) and (why := unreachable(f"{named.rstrip('/')}/health", REACH_SECONDS)):
+        raise OSError(f"MLflow's server at {without_password(named)} {why}")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -50,6 +67,23 @@ def open_client(root: Path) -> Any:
     if is_local(client.tracking_uri, root):
         follow_move(root)
     return client
+
+
+def bounded(seconds: float, call: Callable[[], T]) -> T:
+    """A call of the store; one of a server must end in time.
+
+    Raises:
+        TimeoutError: it has not.
+    """
+    if named_mlflow() is None:
+        return call()
+    try:
+        return within(seconds, call)
+    except TimeoutError:
+        where = without_password(named_mlflow() or "")
+        raise TimeoutError(
+            f"MLflow's server at {where} has not answered in full within {seconds:.0f} s"
+        ) from None
 
 
 def experiment(client: Any, name: str, root: Path) -> str:

@@ -10,8 +10,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,12 +18,18 @@ import filelock
 
 from jko.errors import InputError, JkoError
 from tasks.adapters.commit import read_json
-from tasks.adapters.environment import named_mlflow, named_server
+from tasks.adapters.environment import named_mlflow, named_server, without_password
+from tasks.adapters.loopback import ask, is_free, unreachable
 from tasks.adapters.processes import end_family, identity, lives
-from tasks.adapters.server import free_port, running_server, stop_unused
+from tasks.adapters.server import (
+    NAMED_SECONDS,
+    is_ours,
+    require_named,
+    running_server,
+    stop_unused,
+)
 from tasks.adapters.up_state import home_of, records_of_runs, state_of
 
-PREFECT_PORT, MLFLOW_PORT = 4200, 5000
 #: until everything must answer: Prefect and MLflow first migrate their databases
 START_SECONDS = 240.0
 #: for the supervisor to stop its family; a running scheduled run ends between two iterations
@@ -51,10 +55,11 @@ def bring_up(root: Path, prefect_port: int | None, mlflow_port: int | None) -> t
         The supervisor's record, and whether it was up before.
 
     Raises:
-        InputError: a port is taken.
+        InputError: a port is taken, or a server that the user named cannot be reached.
         UpError: something does not answer; then all of it is stopped again.
     """
     home = home_of(root)
+    _require_named()
     home.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(home / "lock", timeout=START_SECONDS + STOP_SECONDS):
         known = state_of(root)
@@ -63,7 +68,8 @@ def bring_up(root: Path, prefect_port: int | None, mlflow_port: int | None) -> t
             supervisor: subprocess.Popen[bytes] | None = None
         else:
             clean(root)
-            supervisor = _start(root, *_ports(root, prefect_port, mlflow_port))
+            _refuse_taken(root, prefect_port, mlflow_port)
+            supervisor = _start(root, prefect_port or 0, mlflow_port or 0)
         try:
             return _await_answers(root, supervisor), known is not None
         except BaseException:
@@ -116,30 +122,39 @@ def clean(root: Path) -> list[str]:
 
 
 def answers(address: str) -> bool:
-    """Whether a server answers with success at an address."""
+    """Whether a server answers with success at an address, or asks who we are."""
     try:
-        with urllib.request.urlopen(address, timeout=2) as reply:
-            return 200 <= reply.status < 400
-    except urllib.error.HTTPError as error:
-        return error.code in (401, 403)  # it is there, and asks who we are
-    except (urllib.error.URLError, OSError):
+        status = ask(address, 2)
+    except OSError:
         return False
+    return 200 <= status < 400 or status in (401, 403)
 
 
-def _ports(root: Path, prefect_port: int | None, mlflow_port: int | None) -> tuple[int, int]:
-    """The ports to start at; one that was asked for must be free."""
+def _require_named() -> None:
+    """Refuse servers that the user named and that cannot be reached."""
+    if address := named_server():
+        require_named(address)
+    page = named_mlflow()
+    if page is not None and (why := unreachable(f"{page.rstrip('/')}/health", NAMED_SECONDS)):
+        shown = f"MLflow's server at {without_password(page)} (MLFLOW_TRACKING_URI)"
+        raise InputError(f"{shown} {why}; start it, or unset MLFLOW_TRACKING_URI to use the project's own")
+
+
+def _refuse_taken(root: Path, prefect_port: int | None, mlflow_port: int | None) -> None:
+    """A port that was asked for must be free, and of a server that is ours to start."""
     running = running_server(root)
     for name, wanted in (("--port", prefect_port), ("--mlflow-port", mlflow_port)):
         serving = name == "--port" and running is not None and urlsplit(running).port == wanted
-        if wanted is not None and not serving and free_port(wanted) != wanted:
+        if wanted is not None and not serving and not is_free(wanted):
             raise InputError(f"{name} {wanted}: another program listens there; give a free one, or none")
+    if prefect_port is not None and prefect_port == mlflow_port:
+        raise InputError(f"--port and --mlflow-port are both {prefect_port}; give two")
     if prefect_port is not None and named_server() is not None:
         raise InputError("--port is of the embedded server, but PREFECT_API_URL names another; unset one")
     if mlflow_port is not None and named_mlflow() is not None:
         raise InputError("--mlflow-port: MLFLOW_TRACKING_URI names a server already; unset one")
     if prefect_port is not None and running is not None and urlsplit(running).port != prefect_port:
         raise InputError(f"--port {prefect_port}: a command uses the server at {running}; wait until it ends")
-    return prefect_port or free_port(PREFECT_PORT), mlflow_port or free_port(MLFLOW_PORT)
 
 
 def _refuse_other_ports(known: dict[str, Any], prefect_port: int | None, mlflow_port: int | None) -> None:
@@ -182,11 +197,12 @@ def _await_answers(root: Path, supervisor: subprocess.Popen[bytes] | None) -> di
 def _missing(root: Path, record: dict[str, Any]) -> str:
     """What does not answer yet."""
     runner = record["children"].get("runner")
-    if not answers(f"{record['api']}/health"):
+    api, own = record["api"], record["prefect_own"]
+    if not (is_ours(api, root) if own else answers(f"{api}/health")):
         return "Prefect's server"
     if not answers(f"{record['mlflow']}/health"):
         return WHAT["mlflow"]
     from tasks.adapters.worker import answers_since
 
-    polling = runner is not None and lives(runner) and answers_since(record["api"], root, runner["started"])
+    polling = runner is not None and lives(runner) and answers_since(api, root, runner["started"])
     return "" if polling else WHAT["runner"]

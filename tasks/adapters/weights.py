@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pandas as pd
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, load_file, save, save_file
+from safetensors.torch import load, load_file, save
 from torch import Tensor
 
 from jko.build import new_block, reference_of
@@ -18,7 +19,7 @@ from jko.config import Config
 from jko.correction import Correction
 from jko.errors import InputError
 from jko.invertible import InvertibleBlock
-from tasks.adapters.commit import file_digest, read_json
+from tasks.adapters.commit import file_digest, read_json, write_bytes
 from tasks.adapters.corrections import CORRECTION, read_correction
 from tasks.adapters.damage import checked_block
 from tasks.adapters.device import readable_here
@@ -30,15 +31,82 @@ BLOCK = "block.json"
 
 
 def save_weights(folder: Path, block: InvertibleBlock) -> None:
-    """Write a block's weights; equal weights give equal bytes."""
+    """Write a block's weights; equal weights give equal bytes.
+
+    Raises:
+        InputError: they are not finite: nothing is written.
+    """
+    check_finite(block, folder)
     state = {name: value.detach().cpu().contiguous() for name, value in block.state_dict().items()}
-    save_file(state, folder / WEIGHTS)
+    write_bytes(folder / WEIGHTS, save(state))  # safetensors itself leaves files that only the owner reads
 
 
 def load_weights(folder: Path, block: InvertibleBlock) -> InvertibleBlock:
-    """Read a block's weights into it."""
-    block.load_state_dict(load_file(folder / WEIGHTS))
+    """Read a block's weights into it.
+
+    Raises:
+        InputError: the file is no file of weights, or these are of another network.
+    """
+    path = folder / WEIGHTS
+    return put_weights(path, read_weights(path), block)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file; no more memory is taken than the file is long.
+
+    Raises:
+        InputError: it is none: cut off, with a header that says what is not there, or two of one name.
+    """
+    try:
+        state: dict[str, Tensor] = load_file(path)
+        with path.open("rb") as stream:
+            json.loads(stream.read(int.from_bytes(stream.read(8), "little")), object_pairs_hook=_once)
+    except (SafetensorError, ValueError, KeyError, RecursionError) as error:
+        what = str(error).partition("\n")[0][:200]
+        raise InputError(f"{path}: these are no weights that can be read ({what})") from None
+    return state
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name comes twice")
+    return found
+
+
+def put_weights(path: Path, state: Mapping[str, Tensor], block: InvertibleBlock) -> InvertibleBlock:
+    """Take weights into a block, if they are of its network, in every name, shape and dtype.
+
+    Raises:
+        InputError: they are not, or some are not finite.
+    """
+    wanted = block.state_dict()
+    for name in sorted({*wanted, *state}):
+        there, here = _kind(state.get(name)), _kind(wanted.get(name))
+        if there != here:
+            raise InputError(f"{path}: {name} is {there}, and the network of this block has {here}")
+    block.load_state_dict(dict(state))
+    check_finite(block, path)
     return block
+
+
+def _kind(tensor: Tensor | None) -> str:
+    """Shape and dtype in words."""
+    return "missing" if tensor is None else f"{tuple(tensor.shape)} of {str(tensor.dtype).partition('.')[2]}"
+
+
+def check_finite(block: InvertibleBlock, where: Path) -> None:
+    """Refuse weights from which no figure can be computed.
+
+    Raises:
+        InputError: some are not finite.
+    """
+    bad = [name for name, value in block.state_dict().items() if not value.isfinite().all()]
+    if bad:
+        raise InputError(
+            f"{where}: weights of the block are not finite ({bad[0]}), so nothing can be computed from "
+            "them; remove this folder and run jko resume"
+        )
 
 
 def pack_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
@@ -54,7 +122,7 @@ def unpack_tensors(content: bytes) -> dict[str, Tensor]:
     """
     try:
         return load(content)
-    except SafetensorError as error:
+    except (SafetensorError, KeyError) as error:
         raise ValueError(str(error)) from None
 
 
@@ -70,15 +138,18 @@ def load_start(layout: Layout, k: int, digest: str, block: InvertibleBlock) -> I
             f"{path}: the weights that block {k} starts from are missing or damaged; "
             f"give --start-from again, the chain they came from"
         )
-    state = load_file(path)
+    state = read_weights(path)
+    if "field.linear.weight" not in state:
+        raise InputError(f"{path}: these are no weights of a block; give --start-from again")
     stored, wanted = architecture(state), architecture(block.state_dict())
     if stored != wanted:
         raise InputError(
             f"block {k} starts from weights of another network ({stored}), and this chain's is {wanted}; "
             "start from a chain of equal network and dimension, or from none"
         )
-    block.load_state_dict(state)
-    return block
+    kinds = {name: value.dtype for name, value in block.state_dict().items()}
+    same = {name: value.to(kinds.get(name, value.dtype)) for name, value in state.items()}
+    return put_weights(path, same, block)
 
 
 def architecture(state: Mapping[str, Tensor]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from jko.display import with_error
 from jko.paired import LEVEL, Paired, paired_difference
 from tasks.compare.record import Record
 
@@ -78,8 +79,9 @@ class Pair:
             return f"{self.label} against {self.baseline}: no verdict; {self.reason}."
         own = self.paired
         return (
-            f"{self.label} against {self.baseline}: {own.verdict}; test NLL {own.difference:+.4f} ± "
-            f"{own.se:.2g} nats, paired over the same {own.rows} test rows."
+            f"{self.label} against {self.baseline}: {own.verdict}; test NLL "
+            f"{with_error(own.difference, own.se, '+.4f', '.2g')} nats, "
+            f"paired over the same {own.rows} test rows."
         )
 
 

@@ -10,7 +10,9 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
+from jko.display import DASH, figure, finite, with_error
 from tasks.adapters.commit import write_bytes, write_text
+from tasks.adapters.output import csv_text
 from tasks.compare import pictures
 from tasks.compare.comparison import RULE, Comparison
 from tasks.compare.gate import Outcome
@@ -24,7 +26,7 @@ def write_results(comparison: Comparison, outcomes: Sequence[Outcome], folder: P
     table = comparison.long()
     stream = io.BytesIO()
     table.to_parquet(stream, index=False)
-    write_text(folder / CSV, table.to_csv(index=False))
+    write_text(folder / CSV, csv_text(table))
     write_bytes(folder / PARQUET, stream.getvalue())
     write_text(folder / PAGE, render(comparison, outcomes))
     return [folder / name for name in (PAGE, CSV, PARQUET)]
@@ -63,9 +65,9 @@ def metric_rows(comparison: Comparison) -> list[dict[str, Any]]:
         for label, pair in paired.items():
             change = comparison.difference(label, name)
             if name == "test/nll" and pair is not None:
-                changes.append(f"{pair.difference:+.4f} ± {pair.se:.2g}")
+                changes.append(with_error(pair.difference, pair.se, "+.4f", ".2g"))
             else:
-                changes.append("" if change is None else f"{change:+.4g}")
+                changes.append("" if change is None else figure(change, "+.4g"))
         cells = [cell(comparison, label, name) for label in comparison.labels]
         rows.append({"name": name, "cells": cells, "changes": changes})
     return rows
@@ -74,11 +76,11 @@ def metric_rows(comparison: Comparison) -> list[dict[str, Any]]:
 def cell(comparison: Comparison, label: str, name: str) -> str:
     """A figure with its standard error, a dash where the run has none."""
     value, se = comparison.metric(label, name), comparison.metric(label, f"{name}_se")
-    if value is None:
-        return "–"
-    if se is not None:
-        return f"{value:.4f} ± {se:.2g}"
-    return f"{value:.0f}" if name == "steps" else f"{value:.4g}"
+    if value is None or not finite(value):
+        return DASH
+    if finite(se):
+        return with_error(value, se, ".4f", ".2g")
+    return figure(value, ".0f" if name == "steps" else ".4g")
 
 
 def _uri(figure: Figure | None) -> str:

@@ -10,8 +10,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from jko.display import with_error
 from tasks.compare.comparison import CURVES, Comparison, Pair, Subject
-from tasks.report.drawing import ACCENT, DATA, GREY, MODEL, Array, principal_directions, tiles
+from tasks.report.drawing import (
+    ACCENT,
+    DATA,
+    GREY,
+    MODEL,
+    Array,
+    labelled,
+    principal_directions,
+    tiles,
+    unit_of,
+)
 
 #: one colour a run, in order; the baseline is the first
 COLOURS = (DATA, MODEL, ACCENT, "#e09f3e", "#7a5195", "#1b998b", "#a44a3f", GREY)
@@ -78,7 +89,7 @@ def _histogram(axes: Axes, pair: Pair, shade: str) -> None:
     mean, se = pair.paired.difference, pair.paired.se
     axes.axvline(mean, color=shade, lw=1.5)
     axes.axvspan(mean - 2 * se, mean + 2 * se, color=shade, alpha=0.25, lw=0)
-    axes.set_title(f"{pair.label}: {mean:+.4f} ± {se:.2g} nats", fontsize=9.5)
+    axes.set_title(f"{pair.label}: {with_error(mean, se, '+.4f', '.2g')} nats", fontsize=9.5)
     axes.set_xlabel(f"log p of {pair.baseline} − log p of {pair.label}, a test row each")
     axes.set_yticks([])
 
@@ -146,11 +157,15 @@ def _pictures(shown: list[tuple[int, Subject]], shape: tuple[int, int]) -> Figur
 def _densities(shown: list[tuple[int, Subject]], rows: dict[int, Array], test: Array) -> Figure:
     figure = Figure(figsize=(9.5, 3.2))
     axes = figure.add_subplot()
+    unit = unit_of(test)
+    test = test / unit
     low, high = np.quantile(test, [0.002, 0.998])
     bins = [float(edge) for edge in np.linspace(low, high, 41)]
     axes.hist(test[:, 0], bins, density=True, color=GREY, alpha=0.4, label="test rows")
     for i, subject in shown:
-        axes.hist(rows[i][:, 0], bins, density=True, histtype="step", color=colour(i), label=subject.label)
+        axes.hist(
+            rows[i][:, 0] / unit, bins, density=True, histtype="step", color=colour(i), label=subject.label
+        )
     axes.legend(fontsize=8)
     figure.tight_layout()
     return figure
@@ -163,10 +178,12 @@ def _planes(
     down = -(-(len(shown) + 1) // across)
     figure = Figure(figsize=(9.5, 9.5 / across * down))
     pooled = np.concatenate(list(test.values()))
+    units = np.array([unit_of(column) for column in pooled.T])
+    pooled, names = pooled / units, [labelled(name, unit) for name, unit in zip(names, units, strict=True)]
     low, high = np.quantile(pooled, [0.002, 0.998], axis=0)
     margin = 0.15 * (high - low)
     panels = [("test rows", pooled, GREY)]
-    panels += [(subject.label, rows[i], colour(i)) for i, subject in shown]
+    panels += [(subject.label, rows[i] / units, colour(i)) for i, subject in shown]
     for place, (title, points, shade) in enumerate(panels, start=1):
         axes = figure.add_subplot(down, across, place)
         frame = pd.DataFrame(points).drop_duplicates()  # runs on the same data pool the same rows

@@ -5,7 +5,6 @@ A run keeps its record, so that it can be compared after its chain was retrained
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from jko.config import flattened
+from jko.display import figure, pair_of
 from jko.errors import InputError
-from tasks.adapters.commit import append_lines, read_commit, write_bytes
+from jko.status import Status
+from tasks.adapters.commit import append_lines, file_digest, read_commit, write_bytes
 from tasks.adapters.damage import checked_block, damaged_in
 from tasks.adapters.evaluated import FIGURES, SAMPLE_ROWS, TEST_ROWS, evaluation_files
 from tasks.adapters.events import events_of, times_of
@@ -29,7 +30,15 @@ from tasks.adapters.plan import (
     read_manifest,
     stored_config,
 )
-from tasks.adapters.sealed import read_json, read_sealed, write_json
+from tasks.adapters.sealed import (
+    SEAL,
+    read_json,
+    read_lines,
+    read_sealed,
+    sealed_line,
+    write_json,
+    write_sealed,
+)
 from tasks.headline import chain_headline, headline, step_headline
 
 if TYPE_CHECKING:
@@ -38,6 +47,8 @@ if TYPE_CHECKING:
 #: MLflow's folder of a run's record
 RECORD = "record"
 ABOUT, MEASURES, CERTIFICATE, EVENTS = "about.json", "measures.json", "certificate.json", "events.jsonl"
+#: files of a record beside those of :data:`ABOUT` and the events
+PARTS = (MEASURES, FIGURES, CERTIFICATE, TEST_ROWS, SAMPLE_ROWS)
 
 
 @dataclass(frozen=True)
@@ -155,7 +166,7 @@ def record_of_chain(layout: Layout) -> Record:
 
 
 def save_record(record: Record, folder: Path) -> None:
-    """Write a record as files; :data:`ABOUT` names them, so that older ones beside them are not read."""
+    """Write a record as files; :data:`ABOUT` names them with their digests: no others are read."""
     values = {MEASURES: record.measures, FIGURES: record.figures, CERTIFICATE: record.certificate}
     tables = {TEST_ROWS: record.test_rows, SAMPLE_ROWS: record.sample_rows}
     held = [name for name, value in {**values, **tables}.items() if value is not None]
@@ -165,23 +176,30 @@ def save_record(record: Record, folder: Path) -> None:
     for name, table in tables.items():
         if table is not None:
             write_bytes(folder / name, table.to_parquet(index=False))
-    append_lines(folder / EVENTS, [json.dumps(event) for event in record.events])
-    write_json(folder / ABOUT, {**record.about, "holds": [*held, EVENTS]})
+    append_lines(folder / EVENTS, [sealed_line(event) for event in record.events])
+    digests = {name: file_digest(folder / name) for name in [*held, EVENTS]}
+    write_sealed(folder / ABOUT, {**record.about, "holds": digests}, identity=RECORD)
 
 
 def read_record(folder: Path) -> Record | None:
-    """A record from its files; ``None`` where there is none."""
+    """A record from its files; ``None`` where there is none, or where one of them was changed."""
     about = read_json(folder / ABOUT)
+    if isinstance(about, dict) and SEAL in about:
+        about = read_sealed(folder / ABOUT, RECORD)
     if not isinstance(about, dict):
         return None
-    held = {name: folder / name for name in about.pop("holds")}
-    events = held[EVENTS].read_text().splitlines() if EVENTS in held else []
+    holds = about.pop("holds", None)
+    held = {name: folder / name for name in (*PARTS, EVENTS) if name in (holds or ())}
+    if isinstance(holds, dict):  # older records are lists without digests
+        for name, path in held.items():
+            if not path.is_file() or file_digest(path) != holds[name]:
+                return None
     return Record(
         about,
         measures=read_json(held[MEASURES]) if MEASURES in held else [],
         figures=read_json(held[FIGURES]) if FIGURES in held else None,
         certificate=read_json(held[CERTIFICATE]) if CERTIFICATE in held else None,
-        events=[json.loads(line) for line in events],
+        events=read_lines(held[EVENTS]) if EVENTS in held else [],
         test_rows=read_table(held[TEST_ROWS]) if TEST_ROWS in held else None,
         sample_rows=read_table(held[SAMPLE_ROWS]) if SAMPLE_ROWS in held else None,
     )
@@ -202,7 +220,15 @@ def _save_chain(tracker: Tracker, layout: Layout, folder: Path) -> None:
     save_record(record, folder)
     tracker.final(times_of(record.events, len(record.measures)))
     tracker.tag("jko.blocks", f"{record.about['blocks']}/{record.about['planned']}")
+    if record.certificate:
+        tracker.tag("jko.kl_bound", _bound_status(record))
     tracker.tag("mlflow.note.content", _description(record))
+
+
+def _bound_status(record: Record) -> str:
+    """How the chain's KL bound is known, a word of :class:`jko.status.Status`."""
+    whole = (record.certificate or {}).get("chain", {})
+    return str(whole.get("statuses", {}).get("kl_bound", Status.UNKNOWN.value))
 
 
 def _description(record: Record) -> str:
@@ -210,8 +236,8 @@ def _description(record: Record) -> str:
     about, metrics = record.about, record.metrics
     parts = [f"{about['blocks']} of {about['planned']} JKO blocks on {about['data']}"]
     if "test/nll" in metrics:
-        parts.append(f"test NLL {metrics['test/nll']:.4f} ± {metrics['test/nll_se']:.2g} nats")
+        parts.append(f"test NLL {pair_of(metrics, 'test/nll', '.4f', '.2g')} nats")
     if "chain/kl_bound" in metrics:
-        parts.append(f"KL bound {metrics['chain/kl_bound']:.3g} nats")
+        parts.append(f"KL bound {figure(metrics['chain/kl_bound'])} nats ({_bound_status(record)})")
     files = f"`{RECORD}/` among the artifacts holds all figures by block and of every test row"
     return "; ".join(parts) + f".\n\n{files}" + (", `report/` the page." if record.figures else ".")

@@ -79,6 +79,14 @@ def one_hot(classes: Array | NDArray[np.int64], names: Sequence[str]) -> Array:
     return found.astype(float)
 
 
+def known_classes(table: Table, names: Sequence[str]) -> NDArray[np.bool_]:
+    """Which rows have a class that a chain with these context columns knows; all, without classes."""
+    if table.context is None or not by_class(names) or table.context_columns != (CLASS,):
+        return np.ones(len(table.rows), dtype=bool)
+    values = [int(name.partition("=")[2]) for name in names]
+    return np.isin(table.context[:, 0], values)
+
+
 def context_table(context: Array, names: Sequence[str]) -> pd.DataFrame:
     """A context as people write it: an integer column ``class``, or its own columns.
 

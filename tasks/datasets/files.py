@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from jko.data_section import Data
 from jko.errors import InputError
+from tasks.adapters.output import unguarded
 from tasks.datasets.context import with_columns
-from tasks.datasets.table import Table
+from tasks.datasets.csv_table import read_csv
+from tasks.datasets.dialect import refuse_other_kinds
+from tasks.datasets.names import listed, shown
+from tasks.datasets.npy import read_npy
+from tasks.datasets.table import Array, Table
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The numbers of a file as they stand there.
+
+    Args:
+        path: the file.
+        frame: columns of the state, then those of the context; NaN where a cell is empty or marked.
+        context: names of the columns of the context.
+        notes: sentences for the user.
+    """
+
+    path: Path
+    frame: pd.DataFrame
+    context: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def table(self, rows: Array, notes: Sequence[str] = ()) -> Table:
+        """Some of the rows as a table with its context apart."""
+        table = Table(self.path.stem, rows, tuple(self.frame.columns), (*self.notes, *notes))
+        return with_columns(table, self.context) if self.context else table
 
 
 def load_file(settings: Data) -> Table:
@@ -21,70 +49,50 @@ def load_file(settings: Data) -> Table:
     Raises:
         InputError: missing, empty, not numeric, not finite, too few rows.
     """
+    cells = read_cells(settings)
+    values, notes = finite_rows(cells.frame, settings.missing, cells.path)
+    return cells.table(values, notes)
+
+
+def read_cells(settings: Data) -> Cells:
+    """The chosen columns of ``settings.file``, all rows of it in their order.
+
+    Raises:
+        InputError: missing, empty, or not numeric.
+    """
     path = Path(settings.file or "")
-    frame = read_frame(path)
+    frame, notes = read_frame(path, settings)
     context = tuple(settings.context or ())
     choose_columns(frame, context, path)  # refuses unknown ones and text
     if context and set(frame.columns) == set(context):
         raise InputError(f"{path}: every column is in data.context, and none is left to model")
-    chosen, notes = choose_columns(frame.drop(columns=list(context)), settings.columns, path)
+    chosen, more = choose_columns(frame.drop(columns=list(context)), settings.columns, path)
     both = pd.concat([chosen, frame[list(context)]], axis=1) if context else chosen
-    values, more = finite_rows(both, settings.missing, path)
-    table = Table(path.stem, values, (*chosen.columns, *context), (*notes, *more))
-    return with_columns(table, context) if context else table
+    marked, marks = mark_missing(both.astype(float), settings.missing_values)
+    return Cells(path, marked, context, (*notes, *more, *marks))
 
 
-def read_frame(path: Path) -> pd.DataFrame:
-    """The file as a table of named columns."""
+def read_frame(path: Path, settings: Data) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The file as a table of named columns, with sentences on how it was read."""
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty; give a table with a header line and rows")
-    readers = {".csv": _read_csv, ".npy": _read_npy}
-    if path.suffix.lower() not in readers:
+    kind = path.suffix.lower()
+    if kind not in (".csv", ".npy"):
         raise InputError(f"{path}: files of kind {path.suffix!r} are not read; allowed: .csv, .npy, pictures")
-    frame = readers[path.suffix.lower()](path)
+    refuse_other_kinds(path)
+    if kind == ".csv":
+        frame, notes = read_csv(path, settings)
+        names = [unguarded(str(name)) for name in frame.columns]
+        if len(set(names)) == len(names):
+            frame.columns = pd.Index(names)
+    else:
+        values, notes = read_npy(path), ()
+        frame = pd.DataFrame(values, columns=[f"x{i}" for i in range(values.shape[1])])
     if frame.empty:
         raise InputError(f"{path}: the table has no rows")
-    return frame
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame = pd.read_csv(path, skipinitialspace=True, index_col=False)
-    except pd.errors.ParserWarning:
-        raise InputError(f"{path}: some rows have more fields than the header has names") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise InputError(f"{path}: not a readable CSV table ({first})") from None
-    if _looks_numeric(frame.columns):
-        raise InputError(f"{path}: the first line holds numbers; a CSV table needs a header line of names")
-    return frame
-
-
-def _looks_numeric(names: Iterable[str]) -> bool:
-    """Whether every column name reads as a number: then a header is missing."""
-    try:
-        [float(name) for name in names]
-    except ValueError:
-        return False
-    return True
-
-
-def _read_npy(path: Path) -> pd.DataFrame:
-    try:
-        values = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{path}: not a readable NPY array ({error})") from None
-    if values.ndim == 1:
-        values = values[:, None]
-    if values.ndim != 2 or values.dtype.kind not in "fiu":
-        raise InputError(
-            f"{path}: needs a real array of shape (rows, d), this is {values.dtype} of shape {values.shape}"
-        )
-    return pd.DataFrame(values, columns=[f"x{i}" for i in range(values.shape[1])])
+    return frame, notes
 
 
 def choose_columns(
@@ -94,10 +102,12 @@ def choose_columns(
     if wanted is not None:
         unknown = [name for name in wanted if name not in frame.columns]
         if unknown:
-            raise InputError(f"{path}: no column {unknown[0]!r}; it has {', '.join(map(str, frame.columns))}")
+            raise InputError(f"{path}: no column {shown(unknown[0])}; it has {listed(list(frame.columns))}")
         for name in wanted:
             _refuse_text(frame[name], path)
         return frame[list(wanted)], ()
+    index = index_column(frame)
+    frame = frame.drop(columns=[index] if index else [])
     blank = [str(name) for name in frame.columns if frame[name].isna().all()]
     frame = frame.drop(columns=blank)
     for name in frame.columns:
@@ -105,17 +115,26 @@ def choose_columns(
             _refuse_text(frame[name], path)
     numeric = frame.select_dtypes("number")
     if numeric.shape[1] == 0:
-        hint = " (fields must be separated by commas)" if _other_separator(frame.columns) else ""
-        raise InputError(f"{path}: no numeric column; it has {', '.join(map(str, frame.columns))}{hint}")
+        raise InputError(
+            f"{path}: no numeric column; it has {listed(list(frame.columns))} (fields are separated by "
+            "commas, "
+            "or as data.separator says)"
+        )
     left = [str(name) for name in frame.columns if name not in numeric.columns]
-    notes = [f"left out, not numeric: {', '.join(left)}"] if left else []
-    notes += [f"left out, empty: {', '.join(blank)}"] if blank else []
+    notes = [f"left out, not numeric: {listed(left, 50)}"] if left else []
+    notes += [f"left out, empty: {listed(blank, 50)}"] if blank else []
+    notes += ["left out, an index: the first column, of distinct integers without a name"] if index else []
     return numeric, tuple(notes)
 
 
-def _other_separator(names: Iterable[str]) -> bool:
-    """Whether a column name holds what other dialects separate fields by."""
-    return any(mark in str(name) for name in names for mark in ";\t|")
+def index_column(frame: pd.DataFrame) -> str | None:
+    """The first column, if it has no name and numbers the rows: an index is no datum."""
+    first = str(frame.columns[0])
+    if not first.startswith("Unnamed: ") or len(frame.columns) < 2:
+        return None
+    values = frame[first]
+    whole = pd.api.types.is_numeric_dtype(values) and bool((values == values.round()).all())
+    return first if whole and values.is_unique and len(values) > 1 else None
 
 
 def _mostly_numbers(column: pd.Series) -> bool:
@@ -128,19 +147,35 @@ def _refuse_text(column: pd.Series, path: Path) -> None:
     if bad.any():
         row = int(np.flatnonzero(bad.to_numpy())[0])
         raise InputError(
-            f"{path}: column {column.name!r} holds text {column.iloc[row]!r} at data row {row + 1}; "
+            f"{path}: column {shown(column.name)} holds text {shown(column.iloc[row])} at data row "
+            f"{row + 1}; "
             "only numbers are allowed (or leave the column out with data.columns)"
         )
 
 
-def finite_rows(frame: pd.DataFrame, missing: str, path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
+def mark_missing(frame: pd.DataFrame, marks: Sequence[float]) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """A table whose cells of these values are empty; float32 files hold them rounded."""
+    values = frame.to_numpy()
+    marked = np.zeros(values.shape, dtype=bool)
+    for mark in marks:
+        marked |= np.isclose(values, mark, rtol=1e-7, atol=0)
+    if not marks:
+        return frame, ()
+    words = ", ".join(f"{mark:g}" for mark in marks)
+    note = f"data.missing_values ({words}) marks {int(marked.sum())} of {marked.size} cells as missing"
+    return frame.mask(marked), (note,)
+
+
+def finite_rows(
+    frame: pd.DataFrame, missing: str, path: Path, *, way_out: str = "set data.missing=drop"
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     """Rows as floats; empty cells refused or their rows dropped, infinities always refused."""
     values = np.ascontiguousarray(frame.to_numpy(dtype=float, copy=True))
     infinite = np.argwhere(np.isinf(values))
     if len(infinite):
         row, column = infinite[0]
         raise InputError(
-            f"{path}: column {frame.columns[column]!r} holds an infinite value at data row {row + 1}; "
+            f"{path}: column {shown(frame.columns[column])} holds an infinite value at data row {row + 1}; "
             "only finite numbers are allowed"
         )
     empty = np.isnan(values)
@@ -149,8 +184,8 @@ def finite_rows(frame: pd.DataFrame, missing: str, path: Path) -> tuple[np.ndarr
     row, column = np.argwhere(empty)[0]
     if missing == "refuse":
         raise InputError(
-            f"{path}: column {frame.columns[column]!r} has an empty cell at data row {row + 1} "
-            f"({int(empty.sum())} in all); fill them or set data.missing=drop"
+            f"{path}: column {shown(frame.columns[column])} has an empty cell at data row {row + 1} "
+            f"({int(empty.sum())} in all); fill them or {way_out}"
         )
     kept = values[~empty.any(axis=1)]
     return kept, (f"dropped {len(values) - len(kept)} of {len(values)} rows with empty cells",)

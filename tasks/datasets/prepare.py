@@ -12,13 +12,23 @@ from numpy.typing import NDArray
 from jko.config import Config
 from jko.errors import InputError
 from jko.seeds import counter_seed
-from jko.smoothing import manifold_parzen, ornstein_uhlenbeck, smoothing_w2_bound
-from tasks.datasets.context import asked_columns, by_class, per_class
+from jko.smoothing import ornstein_uhlenbeck, smoothing_w2_bound
+from tasks.datasets.checks import (
+    check_distinct,
+    check_reach,
+    check_units,
+    notes_on_values,
+)
+from tasks.datasets.context import asked_columns, by_class
+from tasks.datasets.copies import all_copies
+from tasks.datasets.dependence import note_on_dependence
+from tasks.datasets.grid import grid_step
+from tasks.datasets.names import shown
 from tasks.datasets.table import Array, Table
 
 PARTS = ("train", "validation", "test")
-#: share of rows at one single value from which a column is dequantised
-REPEATED = 0.01
+#: a spread of so many units of the last bit is rounding
+FEW_BITS = 8
 #: rows that are standardised at a time
 PIECE = 100_000
 
@@ -53,8 +63,10 @@ def prepare(table: Table, config: Config) -> Prepared:
     """Prepare a table as the settings say.
 
     Raises:
-        InputError: too few rows, or a column that stays constant.
+        InputError: too few rows, a column that stays constant or loses its values in float32, columns that
+            determine each other.
     """
+    check_units(table.rows, table.columns, table.name)
     grid = grid_steps(table, config)
     rows = dequantise(table.rows, grid, config.seed)
     parts = split_rows(len(rows), config, table.name)
@@ -74,8 +86,50 @@ def prepare(table: Table, config: Config) -> Prepared:
             arrays[name] = np.ascontiguousarray(smoothed(standard, name, config), dtype=np.float32)
             bound = smoothing_w2(standard[: len(index)], config) if name == "train" else bound
         arrays[f"{name}_rows"] = np.resize(index, len(arrays[name])).astype(np.int64)
-    notes = (*table.notes, *_notes(table, grid, parts, config), *_smoothing_notes(grid, bound, config))
+    found = _checked(table, rows, parts["train"], (shift, scale, grid), config)
+    check_reach(
+        [arrays[part] for part in PARTS], (*table.columns, *table.context_columns), table.name,
+        standardised=config.data.standardise == "on",
+    )  # fmt: skip
+    notes = (
+        *table.notes,
+        *found,
+        *_notes(table, grid, parts, config),
+        *_smoothing_notes(grid, bound, config),
+    )
     return Prepared(arrays, shift, scale, grid, notes, config.data.smoothing, bound)
+
+
+def _checked(
+    table: Table,
+    rows: Array,
+    train: NDArray[np.int64],
+    units: tuple[Array, Array, Array],
+    config: Config,
+) -> tuple[str, ...]:
+    """Sentences on the values of a table whose law is not known; what cannot be modelled is refused.
+
+    Args:
+        table: all rows.
+        rows: the same, dequantised, with the context, shape (rows, d + c).
+        train: numbers of the training rows.
+        units: shift and scale, of d + c values, and grid steps, of d.
+        config: the settings.
+    """
+    if table.entropy is not None:
+        return ()
+    dim, on = table.rows.shape[1], config.data.standardise == "on"
+    (shift, scale, grid), classes = units, by_class(table.context_columns)
+    check_distinct(table.rows[train], shift[:dim], scale[:dim], table.columns, table.name, standardised=on)
+    notes = () if table.grid is not None else notes_on_values(table.rows, grid, table.columns)
+    if table.context is not None and not classes:
+        context = table.context[train]
+        check_distinct(context, shift[dim:], scale[dim:], table.context_columns, table.name, standardised=on)
+        notes += notes_on_values(table.context, np.ones(context.shape[1]), table.context_columns)
+    beside = None if table.context is None else rows[train, dim:]
+    return notes + note_on_dependence(
+        rows[train, :dim], beside, table.columns, table.name, smoothed=config.data.smoothing > 0
+    )
 
 
 def standardised(
@@ -83,10 +137,11 @@ def standardised(
 ) -> NDArray[np.float32]:
     """Rows of a part and what joins them, standardised some at a time: never all of them in float64."""
     found = np.empty((len(index) + len(more), rows.shape[1]), np.float32)
-    for start in range(0, len(index), PIECE):
-        piece = index[start : start + PIECE]
-        found[start : start + len(piece)] = (rows[piece] - shift) / scale
-    found[len(index) :] = (more - shift) / scale
+    with np.errstate(over="ignore"):  # what float32 cannot hold is refused afterwards
+        for start in range(0, len(index), PIECE):
+            piece = index[start : start + PIECE]
+            found[start : start + len(piece)] = (rows[piece] - shift) / scale
+        found[len(index) :] = (more - shift) / scale
     return found
 
 
@@ -99,70 +154,12 @@ def grid_steps(table: Table, config: Config) -> Array:
     return np.array([grid_step(column) for column in table.rows.T])
 
 
-def grid_step(column: Array) -> float:
-    """The spacing of a column's grid, 0 if its values look continuous.
-
-    A column is gridded when every gap between its distinct values is a multiple of the
-    smallest one and values repeat, or when more than 1 % of its rows hold one value. A constant
-    column has no gap, so no step.
-    """
-    values, counts = np.unique(column, return_counts=True)
-    if len(values) == 1:
-        return 0.0
-    repeated = counts.max() > max(1, REPEATED * len(column))
-    if not repeated and len(values) >= len(column) / 2:
-        return 0.0
-    gaps = np.diff(values)
-    multiples = gaps / gaps.min()
-    on_grid = np.allclose(multiples, np.rint(multiples), atol=1e-3, rtol=0) and len(values) < len(column) / 2
-    return float(gaps.min()) if on_grid or repeated else 0.0
-
-
 def dequantise(rows: Array, grid: Array, seed: int) -> Array:
     """Add uniform noise of one grid step, centred; fixed per row by the seed."""
     if not grid.any():
         return rows
     noise = np.random.default_rng(counter_seed(seed, "dequantise")).random(rows.shape) - 0.5
     return rows + noise * grid
-
-
-def copies(train: Array, grid: Array, config: Config) -> Array:
-    """Smoothed, freshly dequantised copies of the training rows, shape ((copies − 1) · rows, d)."""
-    more = config.data.augment.copies_of(len(train)) - 1
-    if not more:
-        return np.empty((0, train.shape[1]))
-    return _copies_of(train, grid, config, more).reshape(-1, train.shape[1])
-
-
-def _copies_of(train: Array, grid: Array, config: Config, more: int, *purpose: str) -> Array:
-    """So many copies of rows, shape (copies, rows, d)."""
-    augment = config.data.augment
-    draw = np.random.default_rng(counter_seed(config.seed, "augment", *purpose))
-    moved = manifold_parzen(train, more, width=augment.width, neighbours=augment.neighbours, rng=draw)
-    return (moved + (draw.random(moved.shape) - 0.5) * grid).reshape(more, *train.shape)
-
-
-def all_copies(table: Table, train: NDArray[np.int64], grid: Array, config: Config) -> Array:
-    """The copies of the training rows with the contexts of the rows; neighbours are of one class.
-
-    Args:
-        table: all rows.
-        train: numbers of the training rows.
-        grid: grid steps.
-        config: the settings.
-
-    Returns:
-        Shape ((copies − 1) · rows, d + c).
-    """
-    if table.context is None:
-        return copies(table.rows[train], grid, config)
-    more = config.data.augment.copies_of(len(train)) - 1
-    context = table.context[train]
-    moved = np.empty((more, len(train), table.rows.shape[1]))
-    for value, own in per_class(context, table.context_columns).items():
-        moved[:, own] = _copies_of(table.rows[train[own]], grid, config, more, str(value))
-    beside = np.broadcast_to(context, (more, *context.shape))
-    return np.concatenate([moved, beside], axis=2).reshape(-1, moved.shape[2] + context.shape[1])
 
 
 def smoothed(rows: Array, part: str, config: Config) -> Array:
@@ -204,10 +201,12 @@ def split_rows(count: int, config: Config, name: str) -> dict[str, NDArray[np.in
 def standardisation(train: Array, config: Config, table: Table) -> tuple[Array, Array]:
     """Mean and standard deviation of the training rows; 0 and 1 when switched off."""
     deviation = train.std(axis=0)
-    constant = np.flatnonzero(deviation <= 1e-12 * np.abs(train).max(axis=0))
+    # a mean of equal numbers is rounded, so their deviation need not be 0
+    rounding = FEW_BITS * np.finfo(float).eps * np.abs(train).max(axis=0)
+    constant = np.flatnonzero((np.ptp(train, axis=0) == 0) | (deviation <= rounding))
     if len(constant):
         raise InputError(
-            f"{table.name}: column {table.columns[constant[0]]!r} is constant in the training rows; "
+            f"{table.name}: column {shown(table.columns[constant[0]])} is constant in the training rows; "
             "leave it out with data.columns (a law on a plane has no density)"
         )
     if config.data.standardise == "off":

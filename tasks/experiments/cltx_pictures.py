@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jko.errors import InputError
-from tasks.adapters.commit import TEMPORARY, write_json
+from tasks.adapters.commit import write_json
+from tasks.adapters.output import write_whole
 from tasks.experiments.cltx import CENTRES, Field, Figures, Trained
 from tasks.report.drawing import ACCENT, DATA, GREY, MODEL, STYLE
 
@@ -47,13 +47,8 @@ def write_results(folder: Path, snapshots: list[Figures], trained: Trained) -> l
 
 
 def _save(figure: Figure, path: Path) -> None:
-    """Under a temporary name, then renamed; equal figures give equal bytes."""
-    temporary = path.with_name(f"{TEMPORARY}{path.name}")
-    try:
-        figure.savefig(temporary, format="png", metadata={"Software": None})
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """In one step; equal figures give equal bytes."""
+    write_whole(path, lambda stream: figure.savefig(stream, format="png", metadata={"Software": None}))
 
 
 def curve(moments: Sequence[Figures], snapshots: Sequence[Figures]) -> Figure:

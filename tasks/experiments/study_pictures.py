@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import matplotlib
@@ -16,6 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from jko.evidence import MARGIN
 from jko.guarantee import CERTIFICATES
 from tasks.adapters.commit import write_text
+from tasks.adapters.output import csv_text, write_whole
 from tasks.experiments.study_tables import SMALLEST_KL, WAYS
 from tasks.report.drawing import ACCENT, DATA, GREY, MODEL, STYLE
 
@@ -37,7 +39,7 @@ def write_results(folder: Path, scaling: pd.DataFrame, rows: pd.DataFrame) -> li
     """
     tables = {"study.csv": rows, "scaling.csv": scaling}
     for name, values in tables.items():
-        write_text(folder / name, values.to_csv(index=False, float_format="%.6g"))
+        write_text(folder / name, csv_text(values, float_format="%.6g"))
     with matplotlib.rc_context(STYLE):
         figures = {
             "scaling.png": scaling_figure(scaling),
@@ -45,7 +47,7 @@ def write_results(folder: Path, scaling: pd.DataFrame, rows: pd.DataFrame) -> li
             "certificates.png": certificates_figure(rows),
         }
         for name, figure in figures.items():
-            figure.savefig(folder / name, metadata={"Software": None})
+            write_whole(folder / name, partial(figure.savefig, format="png", metadata={"Software": None}))
     return [folder / name for name in (*tables, *figures)]
 
 

@@ -9,14 +9,13 @@ from typing import Any
 import pandas as pd
 
 from jko.evidence import MARGIN, Evidence
-from jko.guarantee import CERTIFICATES, certify
+from jko.guarantee import CERTIFICATES, Guarantee, certify
+from jko.status import Cause
 
 DIM = 2
 #: KL below which a ratio to it says nothing, nats
 SMALLEST_KL = 1e-3
 WAYS = ("exact score", "critic")
-#: how a reason starts where a certificate's conditions fail; other reasons withdraw one that was computed
-INAPPLICABLE = ("the symmetric part", "ε could not", "the Fisher information could not")
 STATUSES = ["holds", "violated", "withdrawn", "not applicable"]
 GUARDS = ("kl_lower_classifier", "kl_lower_mixture")
 
@@ -44,7 +43,7 @@ def table(stored: Sequence[Mapping[str, Any]], hidden: Sequence[str] = ()) -> pd
             same = {key: cell[key] for key in ("target", "step_size", "effort")}
             same |= {"score": way, "block": k, "kl": block["kl"], "kl_se": block["kl_se"]}
             for name in CERTIFICATES:
-                own = _row(name, getattr(found, name), found.reasons.get(name, ""), block)
+                own = _row(name, found, block)
                 rows.append(same | own | {"unguarded": getattr(free, name)})
     return pd.DataFrame(rows)
 
@@ -54,14 +53,15 @@ def _without(block: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {key: None if key.startswith(tuple(names)) else value for key, value in block.items()}
 
 
-def _row(name: str, value: float | None, reason: str, block: Mapping[str, Any]) -> dict[str, Any]:
-    status = "holds"
+def _row(name: str, found: Guarantee, block: Mapping[str, Any]) -> dict[str, Any]:
+    status, value = "holds", getattr(found, name)
     if value is None:
-        status = "not applicable" if reason.startswith(INAPPLICABLE) else "withdrawn"
+        status = "withdrawn" if found.causes[name] == Cause.WITHDRAWN else "not applicable"
     elif value < block["kl"] - MARGIN * block["kl_se"]:
         status = "violated"
     ratio = None if value is None or block["kl"] <= SMALLEST_KL else value / block["kl"]
-    return {"certificate": name, "bound": value, "looseness": ratio, "status": status, "reason": reason}
+    return {"certificate": name, "bound": value, "looseness": ratio, "status": status,
+            "reason": found.reasons.get(name, "")}  # fmt: skip
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:

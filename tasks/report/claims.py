@@ -8,14 +8,16 @@ from typing import Any
 
 from jko.guarantee import CERTIFICATES
 from jko.schedule import shown
+from jko.status import LEGEND as MARKS_MEAN
+from jko.status import Cause, Status
 from tasks.report.labels import (
     ESTIMATED,
+    LEGEND,
     MEASURED,
     Figures,
     best_label,
     clear,
     epsilon_of,
-    established,
     label_of,
     law_of,
     number,
@@ -56,13 +58,12 @@ CLAIMS = {
 }
 #: added to (A) and (B) with block pairing
 OWN = " In the form for the block's own ε, which needs sym ∇T ≻ 0."
-#: words of a reason -> what to choose instead
+#: why there is no bound -> what to choose instead
 REMEDIES = {
-    "data.smoothing": "Smoothed data have a density. A bound then holds for the smoothed law, and this page "
-    "says how far in W2 that law is from the data. The NLL and the samples need no certificate.",
-    "too few held-out rows": "More held-out rows (data.split.validation) or fewer columns would let a critic "
-    "see them.",
-    "withdrawn": "A larger critic (measure.critic_centres) and more held-out rows see more.",
+    Cause.UNFIT: "Data with data.smoothing have a density. A bound then holds for the smoothed law, and "
+    "this page says how far in W2 that law is from the data. The NLL and the samples need no certificate.",
+    Cause.UNSEEN: "More held-out rows (data.split.validation) or fewer columns would let a critic see them.",
+    Cause.WITHDRAWN: "A larger critic (measure.critic_centres) and more held-out rows see more.",
 }
 
 
@@ -94,8 +95,8 @@ class Assumption:
     """Something the certificates rest on.
 
     Args:
-        mark: ✓ established, ○ not fully, ✗ fails.
-        label: how it is known; empty where ``how`` says it all.
+        mark: of its status, see :attr:`jko.status.Status.mark`.
+        label: how it is known; empty where it fails or is unknown.
         name: what is assumed.
         how: how it was established.
     """
@@ -122,6 +123,7 @@ class Panel:
         blocks: figures of every block, as text.
         assumptions: what all of it rests on.
         remarks: on what else is known: title, sentences, label.
+        marks: what the marks of the assumptions mean.
     """
 
     verdict: str
@@ -135,6 +137,7 @@ class Panel:
     blocks: Sequence[Mapping[str, str]]
     assumptions: Sequence[Assumption]
     remarks: Sequence[tuple[str, str, str]]
+    marks: str = MARKS_MEAN
 
 
 def panel_of(certificate: Figures, entropy: Figures | None) -> Panel:
@@ -147,6 +150,7 @@ def panel_of(certificate: Figures, entropy: Figures | None) -> Panel:
     whole, label = certificate["chain"], best_label(certificate)
     obstacles = [] if label else _obstacles(whole)
     reasons = [reason for _, reason in obstacles]
+    causes = [whole["causes"].get(name) for name in CERTIFICATES]
     given = [whole["reasons"].get(name, "") for name in CERTIFICATES]
     return Panel(
         verdict=whole["mixed"]["says"],
@@ -154,7 +158,7 @@ def panel_of(certificate: Figures, entropy: Figures | None) -> Panel:
         label=label,
         reading=reading(certificate, label),
         obstacles=obstacles,
-        remedies=[text for words, text in REMEDIES.items() if words in " ".join(reasons)],
+        remedies=[text for cause, text in REMEDIES.items() if obstacles and cause in causes],
         bounds=[*(_certificates(certificate) if label else []), *_comparisons(whole)],
         distances=_distances(certificate),
         blocks=[_block(block) for block in certificate["blocks"]],
@@ -218,11 +222,10 @@ def heading_of(whole: Figures) -> str:
 
 def _distances(certificate: Figures) -> list[Claim]:
     whole = certificate["chain"]
-    known = {label_of(certificate, name) for name in ("certificate_a", "certificate_c")} == {MEASURED}
     rows = [
         ("W2 of data and smoothed data", whole["smoothing_w2"], MEASURED,
          "What smoothing the data costs, from their second moment."),
-        (f"W2 of particles and {reference_of(whole)}", whole["w2_bound"], MEASURED if known else ESTIMATED,
+        (f"W2 of particles and {reference_of(whole)}", whole["w2_bound"], label_of(certificate, "w2_bound"),
          "Between the law after the last block and the reference."),
         ("total variation", whole["tv"] if (whole["tv"] or 0) < 1 else None, best_label(certificate),
          f"Between the model and the {law_of(whole)}, √(KL/2)."),
@@ -256,7 +259,7 @@ def _block(block: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _assumption(item: Figures, given: Sequence[str]) -> Assumption:
-    how = item["how"]
-    if not item["holds"]:
-        return Assumption("✗", "", item["name"], "fails, for the reason above" if how in given else how)
-    return Assumption(*established(how), item["name"], how)
+    how, status = item["how"], Status(item["status"])
+    if status is Status.FAILS and how in given:
+        how = "fails, for the reason above"
+    return Assumption(status.mark, status if status in LEGEND else "", item["name"], how)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+#: numbers beyond which axes are drawn in powers of ten
+FAR = 1e12
 DATA, MODEL, ACCENT, GREY = "#2f6690", "#d1495b", "#3d8361", "#8d99ae"
 STYLE: Any = {
     "figure.dpi": 110,
@@ -28,6 +31,22 @@ STYLE: Any = {
     "axes.grid": True,
     "grid.alpha": 0.25,
 }
+
+
+def unit_of(values: Array) -> float:
+    """The power of ten in which numbers are drawn: 1, but for those that axes cannot hold.
+
+    >>> unit_of(np.array([3e44])), unit_of(np.array([1200.0]))
+    (1e+44, 1.0)
+    """
+    largest = float(np.abs(values).max(initial=0))
+    plain = largest == 0 or 1 / FAR < largest < FAR
+    return 1.0 if plain else float(f"1e{math.floor(math.log10(largest))}")
+
+
+def labelled(name: str, unit: float) -> str:
+    """The name of an axis in a unit."""
+    return name if unit == 1 else f"{name} / {unit:g}"
 
 
 def tiles(rows: Array, shape: tuple[int, int], across: int = 10) -> Array:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from jko.display import DASH, figure, finite
 from jko.evidence import MARGIN
-from jko.guarantee import CERTIFICATES, ELSEWHERE
+from jko.status import Cause, Status
 
 Figures = Mapping[str, Any]
 
-#: how a figure is known, from the strongest to the weakest
-PROVED, MEASURED, ESTIMATED, ASSUMED = "proved", "measured", "estimated", "assumed"
-#: label -> what it means
+PROVED, MEASURED, ESTIMATED, ASSUMED = Status.PROVED, Status.MEASURED, Status.ESTIMATED, Status.ASSUMED
+#: how a figure is known, from the strongest to the weakest -> what that means
 LEGEND = {
     PROVED: "a theorem or a known law; no data enter.",
     MEASURED: "an average over held-out rows or draws; only chance error remains, and in a bound two "
@@ -21,34 +21,18 @@ LEGEND = {
     "can be worse than the figure, whatever its error bar.",
     ASSUMED: "taken for granted; nothing here checks it.",
 }
-#: beginning of how an assumption was established -> its mark and label
-ESTABLISHED = {
-    "proved": ("✓", PROVED),
-    "known law": ("✓", PROVED),
-    "averages": ("✓", MEASURED),
-    "estimated": ("○", ESTIMATED),
-    "checked at sampled": ("○", ESTIMATED),
-    "assumed": ("○", ASSUMED),
-    "integrated": ("○", ASSUMED),
-    "validation rows": ("○", ""),
-}
 
 
 def number(value: float | None) -> str:
     """Three significant digits, a dash for nothing."""
-    if value is None:
-        return "–"
-    return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
+    if value is None or not finite(value):
+        return DASH
+    return figure(value, ",.0f" if 1000 <= abs(value) < 1e6 else ".3g")
 
 
 def plus_minus(value: float | None, se: float | None) -> str:
     """An estimate with one standard error."""
-    return number(value) if value is None or se is None else f"{number(value)} ± {se:.2g}"
-
-
-def established(how: str) -> tuple[str, str]:
-    """Mark and label of an assumption that holds, by how it was established."""
-    return next((found for start, found in ESTABLISHED.items() if how.startswith(start)), ("✓", ""))
+    return f"{number(value)} ± {figure(se, '.2g')}" if finite(value) and finite(se) else number(value)
 
 
 def epsilon_of(block: Figures) -> tuple[str, str, str]:
@@ -61,26 +45,14 @@ def epsilon_of(block: Figures) -> tuple[str, str, str]:
 
 
 def label_of(certificate: Figures, name: str) -> str:
-    """How the inputs of a certificate are known: the weakest of them decides."""
-    blocks = certificate["blocks"]
-    steps = all(epsilon_of(block)[2] == MEASURED for block in blocks)
-    fishers = [block["fisher_exact"] is not None for block in blocks]
-    known = {
-        "certificate_a": steps,
-        "certificate_b": steps,
-        "certificate_c": fishers[-1],
-        "certificate_c_hwi": steps and fishers[-1],
-        "certificate_c_propagated": all(fishers),
-        "certificate_c_triangle": blocks[-1]["epsilon_exact_squared"] is not None,
-    }
-    return MEASURED if known[name] else ESTIMATED
+    """How a figure of the chain is known; empty where there is none."""
+    status = Status(certificate["chain"]["statuses"].get(name, Status.UNKNOWN))
+    return status if status.holds else ""
 
 
 def best_label(certificate: Figures) -> str:
     """How the smallest certificate is known; empty where none holds."""
-    whole = certificate["chain"]
-    held = [name for name in CERTIFICATES if whole[name] is not None]
-    return label_of(certificate, min(held, key=lambda name: whole[name])) if held else ""
+    return label_of(certificate, "kl_bound")
 
 
 def ratio(bound: float | None, whole: Figures) -> str:
@@ -91,7 +63,7 @@ def ratio(bound: float | None, whole: Figures) -> str:
 
 def reference_of(whole: Figures) -> str:
     """The law that the chain leads to."""
-    return "the target" if whole["reasons"].get("certificate_a") == ELSEWHERE else "N(0, I)"
+    return "the target" if whole["causes"].get("certificate_a") == Cause.ELSEWHERE else "N(0, I)"
 
 
 def law_of(whole: Figures) -> str:

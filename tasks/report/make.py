@@ -12,6 +12,7 @@ import matplotlib
 from prefect import task
 
 from jko.config import Config
+from jko.display import figure, finite, pair_of
 from jko.schedule import shown
 from tasks.adapters.commit import committing, stored_commit
 from tasks.adapters.damage import is_whole
@@ -87,7 +88,7 @@ def render(content: Content, images: dict[str, str | None]) -> str:
     values: dict[str, Any] = {
         "facts": content.facts, "steps": content.steps, "figures": figures, "digest": content.digest,
         "models": models, "cards": cards(content), "pictures": images, "versions": versions(),
-        "step_text": shown,
+        "step_text": shown, "figure": figure, "pair_of": pair_of,
         "panel": panel_of(content.certificate, content.facts.entropy), "legend": LEGEND,
         "settings": settings_of(content.config),
     }  # fmt: skip
@@ -96,18 +97,19 @@ def render(content: Content, images: dict[str, str | None]) -> str:
 
 def cards(content: Content) -> list[dict[str, str]]:
     """The headline figures."""
-    test, steps = content.figures["test"], content.steps
-    gain = content.figures["baselines"]["gaussian"]["nll"] - test["nll"]
+    test, steps, trip = content.figures["test"], content.steps, content.figures["inversion_error_chain"]
+    gaussian = content.figures["baselines"]["gaussian"]["nll"]
+    gain = None if gaussian is None else gaussian - test["nll"]
     found = [
-        {"value": f"{test['nll']:.3f} ± {test['nll_se']:.3f}", "label": "test NLL, nats (± one SE)"},
-        {"value": f"{gain:+.3f}", "label": "nats better than one Gaussian"},
-        {"value": f"{sum(map(removed, steps)):.3f}", "label": "KL removed by the chain, nats"},
-        {"value": f"{content.figures['inversion_error_chain']:.1e}", "label": "round trip of the chain"},
+        {"value": pair_of(test, "nll"), "label": "test NLL, nats (± one SE)"},
+        {"value": figure(gain, "+.3f"), "label": "nats better than one Gaussian"},
+        {"value": figure(sum(map(removed, steps)), ".3f"), "label": "KL removed by the chain, nats"},
+        {"value": figure(trip, ".1e"), "label": "round trip of the chain"},
         *target_cards(content),
     ]  # fmt: skip
     found.insert(1, bound_card(content))
     if "gap_to_entropy" in test:
-        gap = f"{test['gap_to_entropy']:.3f} ± {test['gap_to_entropy_se']:.3f}"
+        gap = pair_of(test, "gap_to_entropy")
         found.insert(1, {"value": gap, "label": f"{gap_words(content.figures)}, nats"})
     return found
 
@@ -129,22 +131,35 @@ def target_cards(content: Content) -> list[dict[str, str]]:
     """How the samples are: against the training rows, or against an unnormalised target."""
     found = content.figures.get("target")
     if found is None:
-        ratio = content.figures["nearest_training_row"]
-        if ratio is None:
-            return []
-        return [
-            {"value": f"{ratio:.2f}", "label": "distance to nearest training row, samples over test rows"}
-        ]
+        return copied_cards(content.figures)
     if not found:
         return []
-    known = "" if found["log_z_known"] is None else f" (known: {found['log_z_known']:.3f})"
+    known = "" if found["log_z_known"] is None else f" (known: {figure(found['log_z_known'], '.3f')})"
     cards = [
-        {"value": f"{found['log_z']:.3f} ± {found['log_z_se']:.2g}", "label": f"log Z, nats{known}"},
-        {"value": f"{100 * found['effective_share']:.1f} %", "label": "effective sample size, of the rows"},
+        {"value": pair_of(found, "log_z", ".3f", ".2g"), "label": f"log Z, nats{known}"},
+        {
+            "value": f"{figure(100 * found['effective_share'], '.1f')} %",
+            "label": "effective sample size, of the rows",
+        },
     ]
     if found["energy_distance"] is not None:
-        value = f"{found['energy_distance']:.2g} ± {found['energy_distance_se']:.1g}"
+        value = pair_of(found, "energy_distance", ".2g", ".1g")
         cards.append({"value": value, "label": "squared energy distance to exact samples"})
+    return cards
+
+
+def copied_cards(figures: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Whether the samples are copies of training rows."""
+    share, usual = figures.get("copied_share"), figures.get("copied_share_test")
+    cards = []
+    if finite(share) and share is not None and usual is not None:
+        error = figure(100 * figures["copied_share_se"], ".1f")
+        words = f"of the samples as near to a training row as {figure(100 * usual)} % of the test rows are"
+        cards.append({"value": f"{figure(100 * share, '.1f')} ± {error} %", "label": words})
+    if finite(figures["nearest_training_row"]):
+        ratio = figure(figures["nearest_training_row"], ".2f")
+        words = "distance to nearest training row, samples over test rows (medians, standardised)"
+        cards.append({"value": ratio, "label": words})
     return cards
 
 

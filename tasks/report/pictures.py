@@ -9,10 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from jko.display import figure as text_of
 from jko.rows import at_most
 from tasks.datasets.context import by_class
 from tasks.report.content import Array, Content
-from tasks.report.drawing import ACCENT, DATA, GREY, MODEL, principal_directions, tiles
+from tasks.report.drawing import ACCENT, DATA, GREY, MODEL, labelled, principal_directions, tiles, unit_of
 
 SHOWN_COLUMNS = 6
 SHOWN_ROWS = 2000
@@ -60,19 +61,22 @@ def row_per_class(rows: Array, context: Array, across: int = 10) -> Array:
 
 def _planes_side_by_side(content: Content) -> Figure:
     figure = Figure(figsize=(9.5, 4.7))
-    low, high = np.quantile(content.data, [0.001, 0.999], axis=0)
+    units = np.array([unit_of(column) for column in content.data.T])
+    names = [labelled(name, unit) for name, unit in zip(content.facts.columns, units, strict=True)]
+    low, high = np.quantile(content.data / units, [0.001, 0.999], axis=0)
     margin = 0.15 * (high - low)
     for place, (title, rows, colour) in enumerate(
         [(content.shown_as, content.data, DATA), ("generated", content.generated, MODEL)], start=1
     ):
         axes = figure.add_subplot(1, 2, place)
-        some = at_most(rows, SHOWN_ROWS)
+        some = at_most(rows, SHOWN_ROWS) / units
         axes.scatter(some[:, 0], some[:, 1], s=_dot(rows), alpha=0.5, color=colour, linewidths=0)
-        axes.set(title=f"{title} ({min(len(rows), SHOWN_ROWS)} rows)", aspect="equal")
+        axes.set(title=f"{title} ({min(len(rows), SHOWN_ROWS)} rows)")
+        axes.set_aspect("equal" if units[0] == units[1] else "auto")
         axes.set_xlim(low[0] - margin[0], high[0] + margin[0])
         axes.set_ylim(low[1] - margin[1], high[1] + margin[1])
-        axes.set_xlabel(content.facts.columns[0])
-        axes.set_ylabel(content.facts.columns[1])
+        axes.set_xlabel(names[0])
+        axes.set_ylabel(names[1])
     figure.tight_layout()
     return figure
 
@@ -89,14 +93,16 @@ def _marginals(content: Content) -> Figure:
     figure = Figure(figsize=(3.2 * across, 2.5 * down))
     for i in shown:
         axes = figure.add_subplot(down, across, i + 1)
-        span = np.quantile(content.data[:, i], [0.002, 0.998])
+        unit = unit_of(content.data[:, i])
+        data, generated = content.data[:, i] / unit, content.generated[:, i] / unit
+        span = np.quantile(data, [0.002, 0.998])
         bins = [float(edge) for edge in np.linspace(span[0], span[1], 31)]
-        axes.hist(content.data[:, i], bins, density=True, color=DATA, alpha=0.45, label=content.shown_as)
+        axes.hist(data, bins, density=True, color=DATA, alpha=0.45, label=content.shown_as)
         axes.hist(
-            content.generated[:, i], bins, density=True, histtype="step", color=MODEL, lw=1.6,
+            generated, bins, density=True, histtype="step", color=MODEL, lw=1.6,
             label="generated",
         )  # fmt: skip
-        axes.set_title(content.facts.columns[i])
+        axes.set_title(labelled(content.facts.columns[i], unit))
         axes.set_yticks([])
         if i == 0:
             axes.legend(fontsize=8)
@@ -202,7 +208,7 @@ def _round_trip(axes: Axes, content: Content) -> None:
         label="block",
     )
     whole = content.figures["inversion_error_chain"]
-    axes.axhline(whole, ls="--", color=MODEL, label=f"whole chain {whole:.1e}")
+    axes.axhline(whole, ls="--", color=MODEL, label=f"whole chain {text_of(whole, '.1e')}")
     axes.set(title="round trip √E|T⁻¹Tx − x|²", ylabel="standardised units")
     axes.legend(fontsize=8)
 

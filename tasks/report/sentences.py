@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from jko.display import figure, pair_of, with_error
 from tasks.report.labels import (
     MEASURED,
     Figures,
@@ -39,7 +40,7 @@ def _gap(whole: Figures) -> str:
             f"by more than {number(whole['kl_bound'])} nats."
         )
     return (
-        f"KL is the gap between the model's NLL, {whole['nll']:.3f} ± {whole['nll_se']:.2g} nats on "
+        f"KL is the gap between the model's NLL, {pair_of(whole, 'nll', '.3f', '.2g')} nats on "
         f"validation rows, and the best possible one for the {law_of(whole)}: if the bound holds, no model "
         f"whatever can have an NLL lower by more than {number(whole['kl_bound'])} nats."
     )
@@ -105,16 +106,10 @@ def remarks(certificate: Figures, entropy: Figures | None, given: list[str]) -> 
         given: reasons that were given already.
     """
     whole = certificate["chain"]
-    counted = whole["theorem_steps"] is not None
-    bracket = (
-        MEASURED
-        if whole["entropy_interval"][0] is None
-        else label_of(certificate, "certificate_c_propagated")
-    )
     found = [
         ("Two-sample test", _two_sample(whole), MEASURED),
-        ("Number of steps", _steps(whole, given), label_of(certificate, "certificate_a") if counted else ""),
-        ("Entropy of the data", _entropy(whole, entropy), bracket),
+        ("Number of steps", _steps(whole, given), label_of(certificate, "theorem_steps")),
+        ("Entropy of the data", _entropy(whole, entropy), label_of(certificate, "entropy_interval")),
         ("End of the chain", f"By its stop rule: {whole['stopped']}." if whole["stopped"] else "", ""),
     ]
     return [remark for remark in found if remark[1]]
@@ -155,12 +150,16 @@ def _steps(whole: Figures, given: list[str]) -> str:
 
 def _entropy(whole: Figures, entropy: Figures | None) -> str:
     low, high = whole["entropy_interval"]
-    known = f" Its known value is {entropy['value']:.3f} ± {entropy['se']:.2g}." if entropy else ""
+    known = (
+        f" Its known value is {with_error(entropy['value'], entropy['se'], '.3f', '.2g')}." if entropy else ""
+    )
+    above = figure(high, ".3f")
     if low is None:
-        return f"At most {high:.3f} nats, the smallest NLL after any block; no lower end without (C).{known}"
+        return f"At most {above} nats, the smallest NLL after any block; no lower end without (C).{known}"
+    below = figure(low, ".3f")
     if low > high:
         return (
-            f"The ends {low:.3f} and {high:.3f} nats contradict each other: (C) is too small after some "
+            f"The ends {below} and {above} nats contradict each other: (C) is too small after some "
             f"block.{known}"
         )
-    return f"Between {low:.3f} and {high:.3f} nats: an NLL less its (C), and the smallest NLL.{known}"
+    return f"Between {below} and {above} nats: an NLL less its (C), and the smallest NLL.{known}"

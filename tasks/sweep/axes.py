@@ -10,13 +10,13 @@ from itertools import product
 from typing import Any, get_args
 
 from pydantic import BaseModel
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from jko.config import Config
 from jko.errors import InputError
+from jko.plain import shortened
 from jko.sections import BlockOverride
 from jko.seeds import counter_seed
+from tasks.plain_yaml import plain_yaml
 
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 RANGE = re.compile(rf"\s*({NUMBER})\s*:\s*({NUMBER})\s*(?::\s*(\w+)\s*)?")
@@ -95,16 +95,22 @@ def random_axis(text: str) -> Values | Range:
     kinds = kinds_of(key)
     low, high, scale = float(match[1]), float(match[2]), match[3]
     if kinds and not kinds & {int, float}:
-        raise InputError(f"--random {text!r}: {key} is no number; give its values, as in {key}=a,b")
+        raise InputError(f"--random {shortened(text)}: {key} is no number; give values, as in {key}=a,b")
     if scale not in (None, "log"):
-        raise InputError(f"--random {text!r}: after the range only log is allowed, as in {key}=1e-4:1e-2:log")
+        raise InputError(
+            f"--random {shortened(text)}: after the range only log is allowed, as in {key}=1e-4:1e-2:log"
+        )
+    if not math.isfinite(high - low):
+        raise InputError(f"--random {shortened(text)}: both ends must be finite numbers")
     if not low < high:
-        raise InputError(f"--random {text!r}: the first number must be below the second")
+        raise InputError(f"--random {shortened(text)}: the first number must be below the second")
     if scale and low <= 0:
-        raise InputError(f"--random {text!r}: a range with log must begin above 0")
+        raise InputError(f"--random {shortened(text)}: a range with log must begin above 0")
     whole = int in kinds and float not in kinds
     if whole and not (low.is_integer() and high.is_integer()):
-        raise InputError(f"--random {text!r}: {key} takes integers, so its range must have integer ends")
+        raise InputError(
+            f"--random {shortened(text)}: {key} takes integers, so its range must have integer ends"
+        )
     return Range(key, low, high, scale == "log", whole)
 
 
@@ -157,22 +163,26 @@ def _key_of(option: str, text: str) -> tuple[str, str]:
     key, equals, words = text.partition("=")
     key = key.strip()
     if not equals or not key or not words.strip():
-        raise InputError(f"{option} {text!r}: the form is KEY=…, as in training.learning_rate=0.001,0.003")
+        raise InputError(
+            f"{option} {shortened(text)}: the form is KEY=…, as in training.learning_rate=0.001,0.003"
+        )
     if key == "seed":
-        raise InputError(f"{option} {text!r}: seeds are given by --seeds, as in --seeds 0,1,2")
+        raise InputError(f"{option} {shortened(text)}: seeds are given by --seeds, as in --seeds 0,1,2")
     if "." not in key:
-        raise InputError(f"{option} {text!r}: name one setting, as in training.learning_rate, not a section")
+        raise InputError(
+            f"{option} {shortened(text)}: name one setting, as in training.learning_rate, not a section"
+        )
     return key, words
 
 
 def _listed(option: str, text: str, words: str) -> tuple[Any, ...]:
     try:
-        values = YAML(typ="safe").load(f"[{words}]")
-    except YAMLError:
+        values = plain_yaml(f"[{words}]")
+    except ValueError:
         values = None
     if not isinstance(values, list) or not values:
         raise InputError(
-            f"{option} {text!r}: the values are not readable; they are YAML with commas between, as in "
-            "network.hidden=[64,64],[128,128]"
+            f"{option} {shortened(text)}: the values are not readable; they are YAML with commas between, "
+            "as in network.hidden=[64,64],[128,128]"
         )
     return tuple(values)

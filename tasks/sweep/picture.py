@@ -11,9 +11,10 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tasks.adapters.output import write_whole
 from tasks.report.drawing import DATA, GREY, MODEL, STYLE
 from tasks.sweep.cells import Sweep
-from tasks.sweep.results import Results, several_seeds, write_whole
+from tasks.sweep.results import Results, several_seeds
 
 ACROSS = 3
 #: figures whose paired differences are those of the NLL
@@ -37,7 +38,7 @@ def write_picture(sweep: Sweep, found: Results) -> Path:
     path = sweep.folder / "sweep.png"
     with matplotlib.rc_context(STYLE):
         figure = sweep_figure(sweep, found)
-        write_whole(path, lambda temporary: figure.savefig(temporary, metadata={"Software": None}))
+        write_whole(path, lambda stream: figure.savefig(stream, format="png", metadata={"Software": None}))
     return path
 
 

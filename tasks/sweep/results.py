@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jko.figures import epsilon
 from jko.paired import paired_difference
-from tasks.adapters.commit import TEMPORARY, read_commit, write_text
+from tasks.adapters.commit import read_commit, write_text
 from tasks.adapters.damage import damaged_in
 from tasks.adapters.evaluated import FIGURES, TEST_ROWS
 from tasks.adapters.layout import Layout, name_of
 from tasks.adapters.manifest import known_manifest
+from tasks.adapters.output import csv_text, write_whole
 from tasks.adapters.partial import taken_from
 from tasks.adapters.plan import certificate_fingerprint, chain_digest, stored_figures
-from tasks.adapters.sealed import read_json, read_sealed
+from tasks.adapters.sealed import read_json, read_lines, read_sealed
 from tasks.headline import stored_headline
 from tasks.sweep.cells import Cell, Sweep
 
@@ -107,13 +108,8 @@ def figures_of(cell: Cell, layout: Layout) -> dict[str, float | None]:
 
 def cpu_seconds(layout: Layout) -> float:
     """CPU time of all steps made in this chain; taken blocks cost where they were trained."""
-    path, total = layout.run / "events.jsonl", 0.0
-    for line in path.read_text().splitlines() if path.is_file() else []:
-        try:
-            total += json.loads(line)["cpu_s"]
-        except (ValueError, KeyError, TypeError):
-            continue  # the line a kill cut off
-    return round(total, 3)
+    spent = [event.get("cpu_s") for event in read_lines(layout.run / "events.jsonl")]
+    return round(sum(one for one in spent if isinstance(one, int | float)), 3)
 
 
 def over_seeds(sweep: Sweep, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -186,28 +182,18 @@ def write_tables(sweep: Sweep, found: Results) -> list[Path]:
 
     frame = pd.DataFrame([{key: _plain(value) for key, value in row.items()} for row in found.cells])
     paths = [sweep.folder / "table.csv", sweep.folder / "table.parquet"]
-    write_text(paths[0], frame.to_csv(index=False))
-    write_whole(paths[1], lambda path: frame.to_parquet(path, index=False))
+    write_text(paths[0], csv_text(frame))
+    write_whole(paths[1], lambda stream: frame.to_parquet(stream, index=False))
     if several_seeds(sweep):
         over = [{key: _plain(value) for key, value in row.items()} for row in found.settings]
         paths.append(sweep.folder / "settings.csv")
-        write_text(paths[2], pd.DataFrame(over).to_csv(index=False))
+        write_text(paths[2], csv_text(pd.DataFrame(over)))
     return paths
 
 
 def several_seeds(sweep: Sweep) -> bool:
     """Whether the sweep varies the seed."""
     return len({cell.config.seed for cell in sweep.cells}) > 1
-
-
-def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
-    """Have a file written under a temporary name of the same kind, and rename it."""
-    temporary = path.with_name(f"{TEMPORARY}{path.name}")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _mean_and_sd(name: str, values: Sequence[float]) -> dict[str, float | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ class Case:
     """A command with bad input.
 
     Args:
-        words: the command; ``{f}`` stands for the file.
+        words: the command; ``{f}`` stands for the file, ``|`` for a blank in a word.
         says: parts the sentence must hold.
         make: writes the file.
     """
@@ -45,12 +46,70 @@ def white(path: Path) -> None:
     Image.fromarray(np.full((20, 20), 255, np.uint8)).save(path)
 
 
+def bomb() -> str:
+    """YAML of 200 letters that stands for ten to the ninth numbers."""
+    names = "abcdefghi"
+    lists = ["&a|[1,1,1,1,1,1,1,1,1,1]"]
+    lists += [f"&{new}|[{','.join(f'*{old}' for _ in range(10))}]" for old, new in pairwise(names)]
+    return f"[{','.join(lists)}]"
+
+
+#: settings of training for a grid of 10^6 cells
+TEN = ("iterations", "flow_matching_iterations", "batch_size", "validate_every", "validation_rows", "jitter")
+
+
+def ten() -> str:
+    return ",".join(map(str, range(2, 12)))
+
+
 CASES = {
     "missing file": Case("train --data {f}", ("table.csv", "no such file")),
     "missing picture": Case("train --data {f}", ("p.png", "no such file"), file="p.png"),
     "empty file": Case("train --data {f}", ("table.csv", "empty"), text("")),
     "header only": Case("train --data {f}", ("table.csv", "no rows"), text("a,b\n")),
     "no header": Case("train --data {f}", ("table.csv", "header"), text("1,2\n3,4\n")),
+    "first row of numbers and text": Case(
+        "train --data {f}", ("'5.1, 3.5, a'", "data.header=no"), text("5.1,3.5,a\n4.9,3.0,b\n" * 9)
+    ),
+    "thousands or decimals": Case(
+        "train --data {f}", ("'1,234'", "data.thousands=comma"), text('p,q\n"1,234",1\n"2,345",2\n')
+    ),
+    "currency": Case("train --data {f}", ("'p'", "'$5'"), text("p,q\n$5,1.5\n$6.50,2\n")),
+    "formula for a name": Case("train --data {f}", ("'=cmd()'", "formula"), text("=cmd(),b\n1,2\n")),
+    "escape in a name": Case("train --data {f}", (r"'a\x1b[31m'", "control"), text("a\x1b[31m,b\n1,2\n")),
+    "a copied column": Case(
+        "train --data {f}",
+        ("'a', 'c'", "linearly dependent", "data.columns"),
+        text("a,b,c\n" + "".join(f"{np.sin(i)},{np.cos(i * i)},{np.sin(i)}\n" for i in range(60))),
+    ),
+    "a fill value": Case(
+        "train --data {f}",
+        ("'alpha'", "data.missing_values"),
+        text(numbers(90, "1e20")),
+    ),
+    "marked cells": Case(
+        "train --data {f} --set data.missing_values=[1.5]",
+        ("'alpha'", "empty cell", "row 1"),
+        text(numbers(50, "1.5")),
+    ),
+    "Git LFS pointer": Case(
+        "train --data {f}",
+        ("x.npy", "Git LFS"),
+        text("version https://git-lfs.github.com/spec/v1\n"),
+        "x.npy",
+    ),
+    "npy of objects": Case(
+        "train --data {f}",
+        ("x.npy", "Python objects"),
+        lambda path: np.save(path, np.array([{"a": 1}], dtype=object)),
+        "x.npy",
+    ),
+    "picture with nan": Case(
+        "train --data {f}",
+        ("p.tif", "pixel (0, 0) holds nan"),
+        lambda path: Image.fromarray(np.full((9, 9), np.nan, np.float32)).save(path),
+        "p.tif",
+    ),
     "no numeric column": Case("train --data {f}", ("no numeric column", "a, b"), text("a,b\nx,y\nz,w\n")),
     "text in a column": Case("train --data {f}", ("'alpha'", "'oops'", "row 1"), text(numbers(50, "oops"))),
     "text in a named column": Case(
@@ -105,6 +164,43 @@ CASES = {
         "train --preset smoke --chain other", ("other", "not a chain's folder", "precious.txt")
     ),
     "chain of another format": Case("resume old", ("old/chain.json", "format 7", "reads format 1")),
+    "a tag of YAML": Case("train --preset smoke --set data.rows=!!float|x", ("data.rows", "tag")),
+    "a tag in a list": Case("train --preset smoke --set steps.sizes=[!!python/name:os.system|1]", ("tag",)),
+    "lists without end": Case(f"train --preset smoke --set steps.sizes={'[' * 100_000}", ("not readable",)),
+    "lists in lists": Case(f"train --preset smoke --set steps.sizes={'[' * 50}{']' * 50}", ("levels deep",)),
+    "a list that holds itself": Case("train --preset smoke --set steps.sizes=&a|[*a]", ("levels deep",)),
+    "aliases that grow": Case(
+        "train --preset smoke --set steps.sizes=" + bomb(), ("steps.sizes", "more than 100000 values")
+    ),
+    "a date": Case("train --preset smoke --set data.columns=[2024-01-01]", ("date", "quotes")),
+    "a strange key": Case("train --preset smoke --set network={[1]:|2}", ("network",)),
+    "a seed of 23 digits": Case(f"train --preset smoke --set seed={'9' * 23}", ("seed", "9" * 23)),
+    "a seed of 5000 digits": Case(f"train --preset smoke --set seed={'9' * 5000}", ("seed", "not readable")),
+    "a number of 400 digits": Case(f"train --preset smoke --set steps.first={'9' * 400}", ("steps.first",)),
+    "a key of 5000 letters": Case(f"train --preset smoke --set {'a.' * 5000}b=1", ("no key is so long",)),
+    "nul in a name": Case('train --preset smoke --set data.file="x\\0"', ("no name can have",)),
+    "grid with a tag": Case("sweep s --preset smoke --grid steps.count=!!int|1", ("--grid", "not readable")),
+    "grid without end": Case(f"sweep s --preset smoke --grid steps.sizes={'[' * 5000}", ("--grid",)),
+    "too many cells": Case(
+        "sweep s --preset smoke " + " ".join(f"--grid training.{key}={ten()}" for key in TEN),
+        ("1000000 combinations", "at most 100000"),
+    ),
+    "endless range": Case("sweep s --random steps.first=1:1e999 --draws 2", ("--random", "finite")),
+    "seeds of 5000 digits": Case(f"sweep s --seeds {'9' * 5000}", ("--seeds", "whole numbers")),
+    "wait for nan": Case("resume c --wait nan", ("--wait", "nan")),
+    "wait for ever": Case("resume c --wait inf", ("--wait", "inf")),
+    "wait backwards": Case("resume c --wait -1", ("--wait", "-1")),
+    "extend by 10^9": Case("resume c --extend 1000000000", ("--extend", "1000000000")),
+    "from block 0": Case("resume c --from-block 0", ("--from-block", "0")),
+    "10^12 samples": Case("sample c -n 1000000000000 -o s.csv", ("-n", "1000000000000")),
+    "1e12 samples": Case("sample c -n 1e12 -o s.csv", ("-n", "1e12")),
+    "samples of a huge seed": Case(f"sample c -n 1 --seed {'9' * 23} -o s.csv", ("--seed", "9" * 23)),
+    "samples of a negative seed": Case("sample c -n 1 --seed -1 -o s.csv", ("--seed", "-1")),
+    "sweep of a huge seed": Case(f"sweep s --sweep-seed {'9' * 23}", ("--sweep-seed",)),
+    "a list of 10^23 runs": Case(f"runs --limit {'9' * 23}", ("--limit",)),
+    "steps to nan": Case("steps --preset smoke --tolerance nan", ("--tolerance", "nan")),
+    "steps to infinity": Case("steps --preset smoke --maximum inf", ("--maximum", "inf")),
+    "plan of nothing longer": Case("plan --extend 2", ("--extend 2", "jko plan DIR")),
     "split that leaves nothing": Case(
         "train --preset smoke --set data.split.test=0.9", ("data.split.test", "0.9")
     ),
@@ -121,7 +217,10 @@ def test_bad_input(
         (project / folder).mkdir()
         (project / folder / inside).write_text(content)
     before = sorted(project.rglob("*"))
-    monkeypatch.setattr("sys.argv", ["jko", *case.words.replace("{f}", file.name).split()])
+    monkeypatch.setattr(
+        "sys.argv",
+        ["jko", *(word.replace("|", " ") for word in case.words.replace("{f}", file.name).split())],
+    )
     with pytest.raises(SystemExit) as stop:
         main()
     said = capsys.readouterr().err.strip().splitlines()

@@ -12,9 +12,9 @@ import torch
 from jko import gaussian
 from jko.measures import measure_epsilon
 from jko.rows import drawn
-from tasks.adapters.commit import read_json
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import read_manifest
+from tasks.adapters.sealed import read_json, read_sealed
 from tasks.adapters.store import read_samples
 from tests.projects import call, trained_project
 
@@ -63,7 +63,7 @@ def test_json_holds_every_name_and_a_reason_for_every_null(
     whole = found["chain"]
     assert set(whole) >= WHOLE
     assert [name for name in WHOLE if whole[name] is None and not whole["reasons"].get(name)] == []
-    assert found == read_json(inside.certificate)
+    assert found == read_sealed(inside.certificate)
 
 
 def test_the_certificates_hold_for_the_gaussian_that_p_n_is(

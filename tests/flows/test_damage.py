@@ -133,7 +133,7 @@ def worse(values: Any) -> Any:
 
 def test_edited_figures_are_shown_nowhere_and_made_again(layout: Layout, jko: Commands) -> None:
     """Certificate, measures, metrics and evaluation, all edited at once."""
-    before, certified = jko.figures(), jko("certify", str(CHAIN), "--json")[1]
+    before, certified = jko.figures(), json.loads(jko("certify", str(CHAIN), "--json")[1])
     places = [
         layout.certificate, layout.measures(1, fingerprint(layout, 1)),
         layout.measures(2, fingerprint(layout, 2)), layout.metrics, layout.evaluation / "figures.json",
@@ -147,7 +147,7 @@ def test_edited_figures_are_shown_nowhere_and_made_again(layout: Layout, jko: Co
     assert all(not block["metrics"] for block in found["blocks"])
     assert not found["metrics"]
     assert jko("verify", str(CHAIN))[0] == 2
-    assert jko("certify", str(CHAIN), "--json")[1] == certified  # measured again
+    assert json.loads(jko("certify", str(CHAIN), "--json")[1]) == certified  # measured again
     code, said = jko(*WORDS)
     assert code == 0
     assert "nothing to do" not in said
@@ -192,7 +192,7 @@ def test_a_report_and_an_evaluation_are_made_again_also_where_links_took_their_p
         (elsewhere / name).write_text("{}")
     assert jko(*WORDS)[0] == 0
     assert jko.figures() == before
-    assert jko(*WORDS)[1].startswith("nothing to do")
+    assert "nothing to do" in jko(*WORDS)[1]
 
 
 def test_settings_edited_in_the_manifest_give_no_samples(layout: Layout, jko: Commands) -> None:

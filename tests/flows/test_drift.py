@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from flows import drift
-from flows.drift import unseen
+from flows.drift import compared, unseen, words
+from tasks.adapters.commit import committing
 from tasks.adapters.layout import Layout
 from tasks.adapters.store import DataFacts, write_arrays
 from tasks.datasets.prepare import dequantise
@@ -27,8 +28,8 @@ def remembered(folder: Path, rows: NDArray[np.float64]) -> tuple[Layout, DataFac
     standard = ((dequantise(rows, np.array(facts.grid), 0) - 3.0) / 7.0).astype(np.float32)
     parts = {"train": standard[:800], "validation": standard[800:900], "test": standard[900:]}
     layout = Layout(folder / "chain")
-    layout.block(0, NAME).mkdir(parents=True)
-    write_arrays(layout.block(0, NAME) / "samples.zarr", parts, {})
+    with committing(layout.block(0, NAME), NAME, {}) as folder:
+        write_arrays(folder / "samples.zarr", parts, {})
     return layout, facts
 
 
@@ -59,8 +60,25 @@ def test_rows_that_are_alike_on_their_grid_are_not_taken_for_each_other(tmp_path
     assert len(rolled(tmp_path, gridded(1100, 1, 5))) > 700
 
 
-def test_a_file_that_did_not_change_has_no_new_row_so_all_count(tmp_path: Path) -> None:
+def test_a_file_that_did_not_change_has_no_new_row(tmp_path: Path) -> None:
     table = gridded(1000, 4, 100)
     layout, facts = remembered(tmp_path, table)
     rows = dequantise(table, np.array(facts.grid), 0)
-    assert len(unseen(rows, layout, facts, table[0])) == 1000
+    assert len(unseen(rows, layout, facts, table[0])) == 0
+    assert len(unseen(rows[:700], layout, facts, table[0])) == 0
+
+
+def test_without_two_new_rows_no_drift_is_told_but_why() -> None:
+    assert words({"drift/rows": 0.0, "drift/seen_left_out": 1.0}).startswith(
+        "no drift is known: none of their"
+    )
+    assert "1 of their rows is new" in words({"drift/rows": 1.0, "drift/seen_left_out": 1.0})
+    assert words({}) == "they cannot be scored under the last chain"
+
+
+def test_a_smoothed_chain_says_that_rows_it_has_seen_count() -> None:
+    found = compared(np.array([1.0, 2.0, 3.0]), 1.5, 0.1)
+    assert words(found | {"drift/seen_left_out": 1.0}) == (
+        "NLL 2 ± 0.58 nats under the last chain, +0.5 ± 0.59 against its own test rows"
+    )
+    assert "rows it has seen count, too" in words(found | {"drift/seen_left_out": 0.0})

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tasks.adapters.server import free_port
+from tasks.adapters.loopback import free_port
 from tests.flows.schedules import (
     TINY,
     family,

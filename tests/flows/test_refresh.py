@@ -272,6 +272,18 @@ def test_weights_of_another_network_are_refused(root: Path) -> None:
         refresh(NAME, other, root, "warm")
 
 
+def test_a_file_that_only_lost_rows_has_no_drift_and_says_so(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = (root / "rows.csv").read_text().splitlines(keepends=True)
+    (root / "rows.csv").write_text("".join(lines[:-100]))
+    outcome = refresh(NAME, settings(root), root, "score")
+    assert outcome.action == "scored"
+    assert outcome.metrics == {"drift/rows": 0.0, "drift/seen_left_out": 1.0}
+    assert "no drift is known: none of their rows is new to the last chain" in outcome.reason
+    assert "no drift is known" in caplog.text
+
+
 def test_a_file_that_dvc_tracks_is_fetched_in_its_new_version(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -312,3 +313,18 @@ def test_a_narrow_terminal_drops_columns_and_says_so(
     said = capsys.readouterr().out
     assert ("not shown for want of width" in said) == (width != "200")
     assert "…" not in said
+
+
+def test_a_data_version_without_a_finished_run_has_no_best(tracked: list[TrackedRun]) -> None:
+    """As while its first run trains, or after it failed; beside another version, and alone."""
+    first, other = tracked[0], tracked[1]
+    without = dict.fromkeys((key for key in first.metrics if key != NLL), 1.0)
+    unfinished = [replace(first, metrics=without, run_id=str(i) * 32) for i in range(2)]
+    assert first.tags["jko.data_version"] != other.tags["jko.data_version"]
+    for runs, best in (([*unfinished, other], [False, False, True]), (unfinished, [False, False])):
+        for sort in ("", NLL, f"-{NLL}", "step/epsilon"):
+            found = {run["run_id"]: run["best"] for run in as_json(runs_table(runs, Choice(sort=sort)))}
+            assert [found[run.run_id] for run in runs] == best
+        kept = as_json(runs_table(runs, Choice(best=1)))
+        assert [run["run_id"] for run in kept] == [other.run_id] * sum(best)
+    assert as_json(runs_table([], Choice(best=1))) == []

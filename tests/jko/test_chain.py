@@ -8,6 +8,7 @@ import torch
 
 from jko.block import Block, Solver
 from jko.chain import Chain, reference_log_prob
+from jko.errors import NumericalError
 from tests.oracles import (
     AffineField,
     affine_block,
@@ -230,3 +231,13 @@ def test_a_linear_chain_has_the_log_prob_of_its_covariance() -> None:
     back = torch.matrix_exp(-matrix)
     exact = torch.distributions.MultivariateNormal(0 * SHIFT, back @ back.T).log_prob(x)
     torch.testing.assert_close(chain.log_prob(x)[0], exact, rtol=0, atol=1e-6)
+
+
+def test_samples_that_are_not_finite_name_the_block() -> None:
+    """The second of two blocks stretches beyond what numbers hold."""
+    bad = affine_block([1e-20, 1e-20], [0.0, 0.0])
+    chain = Chain([identity_block(2), bad], SHIFT[:2], SCALE[:2])
+    with pytest.raises(NumericalError, match=r"block 2: pulling rows back .* not finite in 5 of 5 rows"):
+        chain.inverse(torch.full((5, 2), 1e300, dtype=torch.float64))
+    rows = chain.inverse(torch.full((5, 2), 1e300, dtype=torch.float64), finite=False)
+    assert not rows.isfinite().any()

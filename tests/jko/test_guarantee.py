@@ -240,3 +240,28 @@ def test_a_later_block_withdraws_an_earlier_certificate_that_it_contradicts() ->
     assert alone.certificate_c_propagated == pytest.approx(0.02)
     assert both.certificate_c_propagated is None
     assert both.entropy_interval[0] is None
+
+
+def test_the_weakest_input_decides_the_status() -> None:
+    """One block without exact score makes estimates of all that rest on it, and of nothing else."""
+    exact = replace(after_identity(bimodal(ROWS, 1, 2), 40), exact_epsilon=True, exact_fisher=True)
+    assert set(certify([exact, exact], 1).statuses.values()) == {"measured"}
+    mixed = certify([replace(exact, exact_epsilon=False, exact_fisher=False), exact], 1).statuses
+    assert {mixed[name] for name in ("certificate_a", "certificate_b", "certificate_c_hwi")} == {"estimated"}
+    assert (mixed["certificate_c_propagated"], mixed["theorem_steps"]) == ("estimated", "estimated")
+    assert (mixed["certificate_c"], mixed["certificate_c_triangle"]) == ("measured", "measured")
+    ot = certify([replace(exact, epsilon_squared_ot=exact.epsilon_squared)], 1).statuses
+    assert (ot["certificate_a"], ot["certificate_c"]) == ("estimated", "measured")
+
+
+def test_what_has_no_figure_fails_or_is_unknown() -> None:
+    own = after_identity(bimodal(ROWS, 1, 2), 40)
+    unfit = certify([own], 1, unfit="because of jumps")
+    assert {unfit.statuses[name] for name in NAMES} == {"fails"}
+    assert {unfit.causes[name] for name in NAMES} == {"unfit"}
+    few = certify([replace(own, epsilon_squared=None, fisher=None, missing="too few rows: 9")], 1)
+    assert {few.statuses[name] for name in NAMES} == {"unknown"}
+    assert few.reasons["certificate_c"].endswith("too few rows: 9")
+    blind = certify([replace(own, kl_lower=Estimate(9.0, 0.1))], 1)
+    assert (blind.causes["certificate_c"], blind.statuses["certificate_c"]) == ("withdrawn", "fails")
+    assert {blind.statuses[name] for name in ("kl_bound", "tv", "w2_bound")} == {"fails"}

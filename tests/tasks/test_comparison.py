@@ -134,6 +134,21 @@ def test_a_record_is_read_as_it_was_saved(tmp_path: Path) -> None:
     assert read_record(tmp_path) is None
 
 
+@pytest.mark.parametrize(
+    "name", ["about.json", "measures.json", "figures.json", "test_rows.parquet", "events.jsonl"]
+)
+def test_a_record_that_was_changed_is_not_read(tmp_path: Path, name: str) -> None:
+    save_record(subject("a").record, tmp_path)
+    content = (tmp_path / name).read_bytes()
+    for other in (content + b"x", b"[]"):
+        (tmp_path / name).write_bytes(other)
+        assert read_record(tmp_path) is None
+    (tmp_path / name).unlink()
+    assert read_record(tmp_path) is None
+    (tmp_path / name).write_bytes(content)
+    assert read_record(tmp_path) is not None
+
+
 def test_the_long_table_holds_every_figure_once(tmp_path: Path) -> None:
     comparison = Comparison([subject("a"), subject("b", shift=0.5)])
     files = write_results(comparison, [], tmp_path)

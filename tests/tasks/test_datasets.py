@@ -18,8 +18,9 @@ from jko.errors import InputError
 from jko.smoothing import smoothing_w2_bound
 from tasks.adapters.store import DataFacts
 from tasks.datasets.files import load_file
+from tasks.datasets.grid import grid_step
 from tasks.datasets.pictures import load_picture
-from tasks.datasets.prepare import Prepared, dequantise, grid_step, prepare
+from tasks.datasets.prepare import Prepared, dequantise, prepare
 from tasks.datasets.sources import SOURCES
 from tasks.datasets.table import Table
 from tasks.prepare import facts_of

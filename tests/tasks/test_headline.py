@@ -10,7 +10,6 @@ import pytest
 from tasks.adapters.environment import first_line
 from tasks.adapters.events import events_of, timed, times_of
 from tasks.adapters.layout import Layout
-from tasks.evaluate import nearest_ratio
 from tasks.headline import step_headline
 
 CHAIN = tuple(letter * 64 for letter in "abc")
@@ -57,6 +56,18 @@ def test_an_interrupted_attempt_is_counted_and_a_cut_line_is_not(tmp_path: Path)
     assert [event["done"] for event in events_of(layout, CHAIN)] == [False, True]
 
 
+def test_a_line_of_events_that_was_changed_costs_the_times(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "chain")
+    with timed(layout, "train", 1, CHAIN[1]):
+        pass
+    path = layout.run / "events.jsonl"
+    text = path.read_text()
+    path.write_text(text.replace('"cpu_s": 0', '"cpu_s": 9', 1))
+    assert times_of(events_of(layout, CHAIN), 1) == {}
+    path.write_text(text)
+    assert times_of(events_of(layout, CHAIN), 1) != {}
+
+
 @pytest.mark.parametrize(("exact", "expected"), [(None, 2.0), (3.0, 3.0), (0.0, 0.0)])
 def test_epsilon_is_the_exact_one_where_it_is_known(exact: float | None, expected: float) -> None:
     figures = {"nll": 1.5, "epsilon": 2.0, "epsilon_exact": exact}
@@ -83,12 +94,3 @@ def test_an_outside_system_s_words_come_without_passwords() -> None:
     error = OSError("API request to https://me:secret@host/api failed\nwith details")
     assert first_line(error) == "API request to https://host/api failed"
     assert first_line(ValueError()) == "ValueError"
-
-
-def test_copied_samples_are_near_and_twins_in_the_data_tell_nothing() -> None:
-    draw = np.random.default_rng(0)
-    train, test = draw.standard_normal((500, 2)), draw.standard_normal((300, 2))
-    ratio = nearest_ratio(draw.standard_normal((300, 2)), {"train": train, "test": test})
-    assert ratio == pytest.approx(1, abs=0.3)
-    assert nearest_ratio(train[:300] + 1e-6, {"train": train, "test": test}) < 1e-3
-    assert nearest_ratio(test, {"train": train, "test": train[:300]}) is None

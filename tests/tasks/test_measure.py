@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import types
 
 import pytest
 
 from jko.config import Config, parse_config
 from jko.errors import NumericalError
 from tasks.adapters.store import DataFacts
-from tasks.measure import check_inversion, nulled, unfit
+from tasks.measure import ALWAYS, check_finite, check_inversion, nulled, unfit
 
 
 def facts(*, grid: float = 0.0, smoothing: float = 0.0) -> DataFacts:
@@ -42,6 +43,15 @@ def test_a_block_that_does_not_invert_stops_the_run(name: str, value: float | No
         check_inversion(Config(), 3, {**figures, name: value})
     assert caught.value.exit_code == 3
     assert caught.value.bound == 0.05
+
+
+@pytest.mark.parametrize("name", ALWAYS)
+def test_a_block_without_finite_figures_stops_the_run(name: str) -> None:
+    figures = types.SimpleNamespace(**dict.fromkeys(ALWAYS, 1.0))
+    check_finite(figures, 2)  # type: ignore[arg-type]
+    setattr(figures, name, math.nan)
+    with pytest.raises(NumericalError, match=f"block 2: the figure {name} .* is not finite"):
+        check_finite(figures, 2)  # type: ignore[arg-type]
 
 
 def test_what_is_not_a_number_becomes_null() -> None:

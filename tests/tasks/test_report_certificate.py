@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import math
 import re
 from typing import Any
 
@@ -44,10 +45,11 @@ def block(index: int, *, known: bool = True, bounded: bool = True) -> dict[str, 
 
 def assumptions(*, known: bool, unfit: str) -> list[dict[str, Any]]:
     how = "averages of the exact score" if known else "estimated from below by a linear critic"
+    status = "fails" if unfit else "measured" if known else "estimated"
     return [
-        {"name": "the potential is 1-convex", "holds": True, "how": "proved"},
-        {"name": "p_0 has a density", "holds": not unfit, "how": unfit or "assumed"},
-        {"name": "ε and the Fisher information", "holds": not unfit, "how": how},
+        {"name": "the potential is 1-convex", "status": "proved", "how": "proved"},
+        {"name": "p_0 has a density", "status": "fails" if unfit else "assumed", "how": unfit or "assumed"},
+        {"name": "ε and the Fisher information", "status": status, "how": how},
     ]
 
 
@@ -61,6 +63,8 @@ def certificate(*, known: bool = True, reason: str = "") -> dict[str, Any]:
     none = reason and {
         **dict.fromkeys(("kl_bound", "w2_bound", "tv", "theorem_steps", "sharp_steps", "epsilon_largest"))
     }
+    status = "fails" if reason else "measured" if known else "estimated"
+    statuses = dict.fromkeys((*names, "kl_bound", "w2_bound", "tv", "entropy_interval"), status)
     first = "No bound on the KL divergence holds" if reason else "KL(the law of the data ‖ model) ≤ 1 nats"
     whole = {
         **{name: blocks[-1][name] for name in CERTIFICATES},
@@ -69,7 +73,9 @@ def certificate(*, known: bool = True, reason: str = "") -> dict[str, Any]:
         "entropy_interval": (None if reason else 2.4, 3.5), "steps": 2, "stopped": "", "nll": 3.4,
         "nll_se": 0.04, "kl_measured": None, "kl_measured_se": None, "smoothing_w2": None,
         "inversion_w2_coupled": 2e-5, "inversion_w2_product": 3e-5, "inversion_worst": 4e-5,
-        "inversion_rows": 500, "reasons": reasons, "assumptions": assumptions(known=known, unfit=reason),
+        "inversion_rows": 500, "reasons": reasons,
+        "causes": dict.fromkeys(reasons, "unfit"), "statuses": statuses,
+        "assumptions": assumptions(known=known, unfit=reason),
         "two_sample": {"statistic": 0.02, "null_quantile": 0.04, "p": 0.31, "rows": 1000},
         "mixed": {"says": f"{first}; computed samples are within W2 2e-05 of the model."},
         **(none or {}),
@@ -158,18 +164,33 @@ def test_no_estimated_figure_goes_without_its_label() -> None:
     assert "Lip T⁻¹ [estimated]" in text
 
 
-def test_the_weakest_input_decides_the_label() -> None:
-    """One block without exact score makes estimates of all that rest on it, and of nothing else."""
+def test_the_label_of_every_figure_is_its_status() -> None:
     found = certificate()
-    found["blocks"][0] |= {"epsilon_exact_squared": None, "fisher_exact": None}
+    found["chain"]["statuses"] |= dict.fromkeys(("certificate_a", "certificate_c_propagated"), "estimated")
     label = {claim.name: claim.label for claim in panel_of(found, None).bounds}
-    assert [label[name] for name in ("(A)", "(B)", "(C) by HWI", "(C) propagated")] == ["estimated"] * 4
-    assert [label[name] for name in ("(C)", "(C) by triangle")] == ["measured"] * 2
+    assert [label[name] for name in ("(A)", "(C) propagated")] == ["estimated"] * 2
+    assert [label[name] for name in ("(B)", "(C)", "(C) by triangle")] == ["measured"] * 3
 
 
-def test_optimal_transport_pairing_is_an_estimate_even_of_a_known_law() -> None:
+@pytest.mark.parametrize(
+    ("status", "mark", "label"),
+    [("proved", "✓", "proved"), ("measured", "✓", "measured"), ("estimated", "○", "estimated"),
+     ("assumed", "○", "assumed"), ("unknown", "?", ""), ("fails", "✗", "")],
+)  # fmt: skip
+def test_the_mark_of_a_condition_is_that_of_its_status_whatever_its_words(
+    status: str, mark: str, label: str
+) -> None:
+    found = certificate()
+    words = "proved: ε in OT pairing by a critic, from below; the Fisher information by the exact score"
+    found["chain"]["assumptions"] = [{"name": "ε", "status": status, "how": words}]
+    (only,) = panel_of(found, None).assumptions
+    assert (only.mark, only.label, only.how) == (mark, label, words)
+
+
+def test_optimal_transport_pairing_is_named() -> None:
     found = certificate()
     found["chain"]["pairing"] = "ot"
+    found["chain"]["statuses"]["certificate_a"] = "estimated"
     for own in found["blocks"]:
         own |= {"pairing": "ot", "epsilon_ot_squared": 0.04, "epsilon_ot_squared_se": 0.01}
     text = section(words(found))
@@ -179,12 +200,20 @@ def test_optimal_transport_pairing_is_an_estimate_even_of_a_known_law() -> None:
     assert "for the block's own ε" not in text
 
 
+def test_a_figure_that_is_not_there_is_a_dash() -> None:
+    found = certificate(known=False)
+    for own in found["blocks"]:
+        own |= {"epsilon_squared": None, "epsilon_squared_se": None, "kl_drop_se": None, "kappa": math.nan}
+    text = words(found)
+    assert not re.search(r"\b(nan|inf|None)\b", section(text))
+
+
 def test_one_reason_for_everything_is_said_once() -> None:
     text = words(certificate(known=False, reason=UNFIT))
     assert text.lower().count(UNFIT.lower()) == 1
     assert text.count("dequantised") == 1
     assert "What to choose instead" in text
-    assert "Smoothed data have a density" in text
+    assert "Data with data.smoothing have a density" in text
     assert "no bound on the KL divergence holds" in text
     assert "p_0 has a density : fails, for the reason above" in text
     assert "≤ None" not in text
@@ -197,6 +226,7 @@ def test_a_single_certificate_that_fails_gives_its_reason_and_the_others_refer_t
     why = "withdrawn (0.1 nats): the critic's class is too small"
     found["chain"] |= {"certificate_c": None, "certificate_c_hwi": None}
     found["chain"]["reasons"] = {"certificate_c": why, "certificate_c_hwi": why}
+    found["chain"]["causes"] = dict.fromkeys(("certificate_c", "certificate_c_hwi"), "withdrawn")
     text = section(words(found))
     assert text.count(why) == 1
     assert "for the same reason as (C)" in text

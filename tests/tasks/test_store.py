@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import zarr
+from safetensors.torch import save_file
 
 from jko.build import new_block
 from jko.config import parse_config
@@ -91,6 +93,22 @@ def test_weights_round_trip_and_equal_weights_give_equal_bytes(tmp_path: Path, k
     other = load_weights(tmp_path / "a", new_block(config, 2, dim=3))
     for key, value in block.state_dict().items():
         assert torch.equal(value, other.state_dict()[key])
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_weights_that_are_not_finite_are_neither_written_nor_read(tmp_path: Path, value: float) -> None:
+    config = parse_config({"steps": {"count": 1}, "network": {"hidden": [5, 4]}})
+    block = new_block(config, 1, dim=3)
+    save_weights(tmp_path, block)
+    with torch.no_grad():
+        block.field.layers[0].weight[0, 0] = value
+    (tmp_path / "new").mkdir()
+    with pytest.raises(InputError, match="weights of the block are not finite"):
+        save_weights(tmp_path / "new", block)
+    assert list((tmp_path / "new").iterdir()) == []
+    save_file(block.state_dict(), tmp_path / "weights.safetensors")
+    with pytest.raises(InputError, match=r"not finite .*nothing can be computed"):
+        load_weights(tmp_path, new_block(config, 1, dim=3))
 
 
 @pytest.mark.parametrize(

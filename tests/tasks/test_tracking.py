@@ -199,3 +199,22 @@ def test_what_cannot_be_made_costs_one_warning(
         tracker.step(1, {"nll": 1.0})
     assert "No space left on device" in caplog.text
     assert tracker.journal.entries["step/nll", 1].value == 1.0
+
+
+def test_what_was_never_opened_has_nothing_to_tell(
+    tmp_path: Path, client: MlflowClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As after Ctrl-C before, or while, the store opens: no call, no warning, and the journal is kept."""
+    tracker = Tracker(Layout(tmp_path / "chain"), IDENTITY, tmp_path)
+    with caplog.at_level(logging.WARNING):
+        tracker.step(1, {"nll": 1.0})
+        tracker.final({"test/nll": 1.0})
+        tracker.curve(1, "1-abc", pd.DataFrame({"phase": ["jko"], "iteration": [0], "loss": [1.0]}))
+        tracker.data("toy", "digest", "here")
+        tracker.tag("jko.state", "partial")
+        tracker.artefacts(tmp_path, "report")
+        tracker.made(lambda folder: pytest.fail("made for nobody"), "record")
+        tracker.close("KILLED")
+    assert [record for record in caplog.records if record.name == "jko.tracking"] == []
+    assert tracker.working
+    assert tracker.journal.entries["step/nll", 1].value == 1.0

@@ -1,0 +1,46 @@
+"""Figures as text: a dash where there is no finite figure, never the words nan or inf."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+#: in place of a figure that there is not
+DASH = "–"
+
+
+def finite(value: float | None) -> bool:
+    """Whether there is a figure to show."""
+    return value is not None and math.isfinite(value)
+
+
+def figure(value: float | None, form: str = ".3g") -> str:
+    """A figure as text, a dash for none.
+
+    Args:
+        value: the figure; ``None``, nan and infinity are none.
+        form: how it is written, as :func:`format` takes it.
+    """
+    return format(value, form) if finite(value) else DASH
+
+
+def with_error(value: float | None, se: float | None, form: str = ".3f", error: str = "") -> str:
+    """An estimate with one standard error, where there are both.
+
+    Args:
+        value: the estimate.
+        se: its standard error.
+        form: how both are written.
+        error: how the standard error is written, if not so.
+    """
+    return (
+        f"{figure(value, form)} ± {figure(se, error or form)}"
+        if finite(value) and finite(se)
+        else figure(value, form)
+    )
+
+
+def pair_of(figures: Mapping[str, Any], name: str, form: str = ".3f", error: str = "") -> str:
+    """The figure of a name with that of ``<name>_se``."""
+    return with_error(figures.get(name), figures.get(f"{name}_se"), form, error)

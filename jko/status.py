@@ -1,0 +1,88 @@
+"""How something is known, and why something is not: words for scripts beside the sentences for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """How a figure, or a condition that figures rest on, is known; from the strongest to the weakest."""
+
+    #: a theorem or a known law; no data enter
+    PROVED = "proved"
+    #: an average over held-out rows or draws: only chance error remains
+    MEASURED = "measured"
+    #: a search of limited reach, such as a critic's class: the truth can be worse whatever the error bar
+    ESTIMATED = "estimated"
+    #: taken for granted; nothing checks it
+    ASSUMED = "assumed"
+    #: nothing could be found out
+    UNKNOWN = "unknown"
+    #: it does not hold
+    FAILS = "fails"
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing known speaks against it."""
+        return self not in (Status.UNKNOWN, Status.FAILS)
+
+    @property
+    def mark(self) -> str:
+        """✓ established, ○ not fully, ? unknown, ✗ fails."""
+        return MARKS[self]
+
+
+MARKS = {
+    Status.PROVED: "✓",
+    Status.MEASURED: "✓",
+    Status.ESTIMATED: "○",
+    Status.ASSUMED: "○",
+    Status.UNKNOWN: "?",
+    Status.FAILS: "✗",
+}
+LEGEND = "✓ proved or measured · ○ estimated or assumed · ? unknown · ✗ fails"
+
+
+class Cause(StrEnum):
+    """Why there is no figure."""
+
+    #: the law has no density, or its ε is infinite
+    UNFIT = "unfit"
+    #: the held-out rows do not show it
+    UNSEEN = "unseen"
+    #: a condition of the inequality fails
+    CONDITION = "condition"
+    #: something measured contradicts it
+    WITHDRAWN = "withdrawn"
+    #: it is of another kind of chain
+    ELSEWHERE = "elsewhere"
+
+    @property
+    def status(self) -> Status:
+        """Of what has no figure for this cause."""
+        return Status.UNKNOWN if self is Cause.UNSEEN else Status.FAILS
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why there is no figure, for people and for scripts.
+
+    Args:
+        text: part of a sentence.
+        cause: its kind.
+    """
+
+    text: str
+    cause: Cause
+
+
+def condition(name: str, status: Status, how: str) -> dict[str, str]:
+    """Something that figures rest on, as certificates keep it: what, how it is known, and in words."""
+    return {"name": name, "status": status.value, "how": how}
+
+
+def weakest(*statuses: Status) -> Status:
+    """What decides of several."""
+    order = list(Status)
+    return max(statuses, key=order.index)

@@ -1,0 +1,46 @@
+"""Results that people take elsewhere: whole files, and CSV that no spreadsheet runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from tasks.adapters.durable import replacing
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: what a spreadsheet takes for a formula, unless the whole cell is a number (with its error)
+FORMULA = re.compile(r"\s*[=+\-@\t\r]")
+NUMBER = re.compile(r"[+-]?(\d[\d.]*|\.\d+)([eE][+-]?\d+)?( ?[±%] ?[\d.eE+-]*)?")
+
+
+def write_whole(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    """Have a file written as :func:`tasks.adapters.durable.replacing` does."""
+    with replacing(path) as stream:
+        write(stream)
+
+
+def csv_text(frame: pd.DataFrame, **options: Any) -> str:
+    """A table as CSV in which no name and no text begins as a formula does (see :func:`guarded`)."""
+    safe = frame.rename(columns=lambda name: guarded(name) if isinstance(name, str) else name)
+    for place, kind in enumerate(safe.dtypes):
+        if kind.kind == "O" or str(kind) in ("str", "string", "category"):
+            cells = list(safe.iloc[:, place])
+            safe.isetitem(place, [guarded(cell) if isinstance(cell, str) else cell for cell in cells])
+    return str(safe.to_csv(index=False, **options))
+
+
+def guarded(text: str) -> str:
+    """Text for a CSV file: an apostrophe before what a spreadsheet would run as a formula.
+
+    Readers of this project take the apostrophe off again (:func:`unguarded`).
+    """
+    return f"'{text}" if FORMULA.match(text) and not NUMBER.fullmatch(text) else text
+
+
+def unguarded(text: str) -> str:
+    """What :func:`guarded` was given."""
+    return text[1:] if text.startswith("'") and guarded(text[1:]) != text[1:] else text

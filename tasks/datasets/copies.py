@@ -1,0 +1,51 @@
+"""Smoothed copies of training rows, each dequantised afresh."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jko.config import Config
+from jko.seeds import counter_seed
+from jko.smoothing import manifold_parzen
+from tasks.datasets.context import per_class
+from tasks.datasets.table import Array, Table
+
+
+def copies(train: Array, grid: Array, config: Config) -> Array:
+    """Smoothed, freshly dequantised copies of the training rows, shape ((copies − 1) · rows, d)."""
+    more = config.data.augment.copies_of(len(train)) - 1
+    if not more:
+        return np.empty((0, train.shape[1]))
+    return _copies_of(train, grid, config, more).reshape(-1, train.shape[1])
+
+
+def _copies_of(train: Array, grid: Array, config: Config, more: int, *purpose: str) -> Array:
+    """So many copies of rows, shape (copies, rows, d)."""
+    augment = config.data.augment
+    draw = np.random.default_rng(counter_seed(config.seed, "augment", *purpose))
+    moved = manifold_parzen(train, more, width=augment.width, neighbours=augment.neighbours, rng=draw)
+    return (moved + (draw.random(moved.shape) - 0.5) * grid).reshape(more, *train.shape)
+
+
+def all_copies(table: Table, train: NDArray[np.int64], grid: Array, config: Config) -> Array:
+    """The copies of the training rows with the contexts of the rows; neighbours are of one class.
+
+    Args:
+        table: all rows.
+        train: numbers of the training rows.
+        grid: grid steps.
+        config: the settings.
+
+    Returns:
+        Shape ((copies − 1) · rows, d + c).
+    """
+    if table.context is None:
+        return copies(table.rows[train], grid, config)
+    more = config.data.augment.copies_of(len(train)) - 1
+    context = table.context[train]
+    moved = np.empty((more, len(train), table.rows.shape[1]))
+    for value, own in per_class(context, table.context_columns).items():
+        moved[:, own] = _copies_of(table.rows[train[own]], grid, config, more, str(value))
+    beside = np.broadcast_to(context, (more, *context.shape))
+    return np.concatenate([moved, beside], axis=2).reshape(-1, moved.shape[2] + context.shape[1])

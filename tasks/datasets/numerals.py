@@ -1,0 +1,196 @@
+"""How people write numbers: 1,234 and 20,5 and 1 234, told apart where the file says which is meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from jko.data_section import Data
+from jko.errors import InputError
+from tasks.datasets.names import shown
+
+MARKS = {"point": ".", "comma": ",", "space": " ", "apostrophe": "'", "none": ""}
+#: minus signs, spaces and apostrophes of typesetting
+TYPESET = str.maketrans("\u2212\u2013\uff0d\u00a0\u202f\u2009\u2007\u2019", "---    '")
+PLAIN = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+#: every other way to write a number, by what it says of the marks
+FORMS = {
+    "comma groups": r"[+-]?\d{1,3}(?:(?:,\d{3}){2,}(?:\.\d*)?|(?:,\d{3})+\.\d*)",
+    "point groups": r"[+-]?\d{1,3}(?:(?:\.\d{3}){2,}(?:,\d*)?|(?:\.\d{3})+,\d*)",
+    "either comma": r"[+-]?[1-9]\d{0,2},\d{3}",
+    "decimal comma": r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?",
+    "either point": r"[+-]?[1-9]\d{0,2}\.\d{3}",
+    "decimal point": r"[+-]?\d*\.\d*(?:[eE][+-]?\d+)?",
+    "space": r"[+-]?\d{1,3}(?: \d{3})+",
+    "space, decimal comma": r"[+-]?\d{1,3}(?: \d{3})+,\d*",
+    "space, decimal point": r"[+-]?\d{1,3}(?: \d{3})+\.\d*",
+    "apostrophe": r"[+-]?\d{1,3}(?:'\d{3})+",
+    "apostrophe, decimal comma": r"[+-]?\d{1,3}(?:'\d{3})+,\d*",
+    "apostrophe, decimal point": r"[+-]?\d{1,3}(?:'\d{3})+\.\d*",
+}
+NUMBER = re.compile("|".join(f"(?:{form})" for form in (PLAIN, *FORMS.values())))
+INTEGER = re.compile(r"[+-]?\d+")
+#: a number with something before it or behind it: a currency, a unit, a bound
+DRESSED = re.compile(
+    r"(?P<before>\(|[^\w\s.,'+-]{1,2}|[+-]?[^\w\s.,'+-]|(?:EUR|USD|GBP|CHF|JPY|CNY)\b)?\s?"
+    r"[+-]?(?:\d[\d.,' ]*|\.\d+)(?:[eE][+-]?\d+)?"
+    r"\s?(?P<behind>[^\d\s.,'][^\d\s]{0,2})?"
+)
+ORDINAL = ("st", "nd", "rd", "th")
+#: and numbers of other kinds
+OTHER = re.compile(
+    r"0[xX][0-9a-fA-F]+|[+-]?[\d.]+(?:[eE][+-]?\d+)?[+-][\d.]+(?:[eE][+-]?\d+)?[ij]|[+-]?[\d.]+[dD][+-]?\d+"
+)
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What stands before decimals and between thousands; empty for nothing."""
+
+    decimal: str = "."
+    thousands: str = ""
+
+
+def tidy(cells: pd.Series) -> pd.Series:
+    """Text cells without outer spaces and with plain minus signs, spaces and apostrophes."""
+    return cells.astype(str).str.translate(TYPESET).str.strip()
+
+
+def is_number(cell: str) -> bool:
+    """Whether one cell is a number, however it is written.
+
+    >>> [is_number(cell) for cell in ("1,234.5", "$5", "7 %", "x", "2025-01-31")]
+    [True, True, True, False, False]
+    """
+    text = cell.translate(TYPESET).strip()
+    return bool(NUMBER.fullmatch(text)) or bool(dress(text)) or bool(OTHER.fullmatch(text))
+
+
+def dress(text: str) -> tuple[str, str] | None:
+    """What stands before and behind a number; ``None`` for a bare number or other text."""
+    found = DRESSED.fullmatch(text)
+    if found is None:
+        return None
+    before, behind = found["before"] or "", found["behind"] or ""
+    if behind.lower() in ORDINAL or not (before or behind):
+        return None
+    return before, behind
+
+
+def refuse_dressed(cells: pd.Series, place: str) -> None:
+    """Refuse a column of numbers with a currency, percent sign or unit, or of complex or hexadecimal ones.
+
+    Args:
+        cells: tidy, not empty ones.
+        place: file and column, for the sentence.
+
+    Raises:
+        InputError: more than half of the cells are so.
+    """
+    words = cells.value_counts()
+    dresses: dict[tuple[str, str], tuple[int, str]] = {}
+    for word, count in words.items():
+        own = ("", "number") if OTHER.fullmatch(str(word)) else dress(str(word))
+        if own is not None:
+            known = dresses.get(own, (0, str(word)))
+            dresses[own] = (known[0] + int(count), known[1])
+    count, example = max(dresses.values(), default=(0, ""))
+    if 2 * count > len(cells):
+        raise InputError(
+            f"{place} holds numbers in a format that is not read, as {shown(example)}; write plain "
+            "numbers, or "
+            "leave the column out with data.columns"
+        )
+
+
+def forms_of(cells: pd.Series) -> dict[str, str]:
+    """Which forms occur among tidy cells, each with an example."""
+    unique = pd.Series(cells.unique())
+    found = {}
+    for name, form in FORMS.items():
+        own = unique[unique.str.fullmatch(form)]
+        if len(own):
+            found[name] = str(own.iloc[0])
+            unique = unique.drop(own.index)
+    return found
+
+
+def find_marks(forms: Mapping[str, str], settings: Data, separator: str, place: str) -> Marks:
+    """The marks of a file from the forms of its numbers and the settings.
+
+    Args:
+        forms: name of the form to an example.
+        settings: data.decimal and data.thousands; what they leave open is inferred.
+        separator: of the fields: where that is a semicolon, one comma is a decimal comma.
+        place: the file.
+
+    Raises:
+        InputError: the numbers contradict each other, or can be read in two ways.
+    """
+    decimal = settings.decimal if settings.decimal != "auto" else _decimal(forms, settings, separator, place)
+    if settings.thousands != "auto":
+        return Marks(MARKS[decimal], MARKS[settings.thousands])
+    between = {mark: any(name.startswith(mark) for name in forms) for mark in ("space", "apostrophe")}
+    if decimal == "comma":
+        between["point"] = "point groups" in forms or "either point" in forms
+        if "either point" in forms and "point groups" not in forms and settings.decimal == "auto":
+            raise _refusal(
+                place, forms["either point"], "beside decimal commas",
+                f"data.thousands=point reads it as {forms['either point'].replace('.', '')}",
+            )  # fmt: skip
+    else:
+        between["comma"] = "comma groups" in forms or "either comma" in forms
+    used = [name for name, there in between.items() if there]
+    if len(used) > 1:
+        raise InputError(f"{place}: thousands are separated by {' and by '.join(used)}; give data.thousands")
+    return Marks(MARKS[decimal], MARKS[used[0]] if used else "")
+
+
+def _decimal(forms: Mapping[str, str], settings: Data, separator: str, place: str) -> str:
+    """What stands before decimals, as the forms say."""
+    if settings.thousands in ("comma", "point"):
+        return {"comma": "point", "point": "comma"}[settings.thousands]
+    commas = [
+        cell for name, cell in forms.items() if name.endswith("decimal comma") or name == "point groups"
+    ]
+    points = [
+        cell for name, cell in forms.items() if name.endswith("decimal point") or name == "comma groups"
+    ]
+    if commas and points:
+        raise InputError(
+            f"{place}: {shown(commas[0])} has a decimal comma and {shown(points[0])} a decimal point; "
+            "write all "
+            "numbers alike, or give data.decimal"
+        )
+    if commas or points or "either comma" not in forms:
+        return "comma" if commas else "point"
+    if settings.thousands != "auto" or any(name.startswith(("space", "apostrophe")) for name in forms):
+        return "comma"
+    if separator == ";" and "either point" not in forms:
+        return "comma"
+    cell = forms["either comma"]
+    raise _refusal(
+        place, cell, "and can be read in two ways",
+        f"data.thousands=comma reads it as {cell.replace(',', '')}, "
+        f"data.decimal=comma as {cell.replace(',', '.')}",
+    )  # fmt: skip
+
+
+def _refusal(place: str, cell: str, why: str, way_out: str) -> InputError:
+    return InputError(f"{place}: a number is written {shown(cell)} {why}; {way_out}")
+
+
+def parsed(cells: pd.Series, marks: Marks) -> NDArray[np.float64]:
+    """Tidy cells as numbers, NaN where one is none with these marks."""
+    decimal, between = re.escape(marks.decimal), re.escape(marks.thousands)
+    whole = rf"\d{{1,3}}(?:{between}\d{{3}})+|\d+" if marks.thousands else r"\d+"
+    form = rf"[+-]?(?:(?:{whole})(?:{decimal}\d*)?|{decimal}\d+)(?:[eE][+-]?\d+)?"
+    right = cells.str.fullmatch(form)
+    plain = cells.str.replace(marks.thousands, "", regex=False) if marks.thousands else cells
+    plain = plain.str.replace(marks.decimal, ".", regex=False).where(right)
+    return pd.to_numeric(plain, errors="coerce").to_numpy(dtype=float)

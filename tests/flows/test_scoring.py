@@ -1,0 +1,170 @@
+"""A score depends on its row alone, keeps its place, and estimates what the test NLL averages."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from flows.models import check_columns
+from flows.scoring import score_file, usable_rows
+from jko.config import parse_config
+from jko.errors import InputError
+from tasks.adapters.layout import Layout
+from tasks.adapters.plan import read_manifest, stored_config, write_manifest
+from tasks.adapters.store import read_facts, read_samples
+from tasks.adapters.weights import load_chain
+from tasks.datasets.files import Cells
+from tasks.evaluate import log_prob_of_cuts
+from tasks.options import value_of
+from tasks.prepare import prepare_data
+from tasks.progress import Progress
+from tasks.push import push_block
+from tasks.train import train_block
+
+SHORT: dict[str, Any] = {
+    "steps": {"count": 2, "first": 0.5}, "network": {"hidden": [16, 16]}, "solver": {"steps": 3, "probes": 2},
+    "training": {"flow_matching_iterations": 60, "iterations": 10, "batch_size": 64},
+    "evaluation": {"samples": 50, "mixture_components": [1]},
+}  # fmt: skip
+KINDS: dict[str, dict[str, Any]] = {
+    "exact": {"solver": {**SHORT["solver"], "divergence": "exact"}},
+    "probes": {"solver": {**SHORT["solver"], "divergence": "hutchinson"}},
+    "residual": {"network": {"hidden": [16, 16], "kind": "residual"}},
+}
+
+
+def table(rows: int, seed: int) -> pd.DataFrame:
+    draw = np.random.default_rng(seed)
+    visits = draw.poisson(4, rows)
+    return pd.DataFrame({"visits": visits, "amount": np.round(visits + draw.normal(0, 1, rows), 3)})
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a chain on a column of counts and a continuous one."""
+    return trained(tmp_path_factory.mktemp("scored"), **KINDS[request.param])
+
+
+def trained(place: Path, **settings: Any) -> Path:
+    table(1500, 0).to_csv(place / "train.csv", index=False)
+    data = {"source": "file", "file": str(place / "train.csv"), **settings.pop("data", {})}
+    config = parse_config({**SHORT, "data": data, **settings})
+    layout = Layout(place / "chain")
+    before = Path.cwd()
+    os.chdir(place)
+    try:
+        chain = write_manifest(config, layout, value_of(prepare_data.fn(config, layout)))
+        for k in range(1, len(chain)):
+            train_block.fn(config, layout, chain, k, progress=Progress(quiet=True))
+            push_block.fn(config, layout, chain, k)
+    finally:
+        os.chdir(before)
+    return place
+
+
+def scores(folder: Path, frame: pd.DataFrame, **options: Any) -> pd.DataFrame:
+    frame.to_csv(folder / "rows.csv", index=False)
+    score_file(Layout(folder / "chain"), folder / "rows.csv", folder / "scores.csv", **options)
+    return pd.read_csv(folder / "scores.csv")
+
+
+def test_a_row_has_one_score_in_any_order_company_and_file(folder: Path) -> None:
+    rows = table(60, 1).drop_duplicates().reset_index(drop=True)
+    alone = scores(folder, rows)["log_density"]
+    order = np.random.default_rng(2).permutation(np.repeat(np.arange(len(rows)), 3))
+    mixed = scores(folder, rows.iloc[order])["log_density"].to_numpy()
+    np.testing.assert_allclose(mixed, alone.to_numpy()[order], rtol=1e-5, atol=1e-5)
+    for i in range(len(rows)):
+        assert len(set(mixed[order == i])) == 1
+    few = scores(folder, rows.iloc[5:9])["log_density"]
+    np.testing.assert_allclose(few, alone[5:9], rtol=1e-5, atol=1e-5)
+
+
+def test_the_mean_of_scores_is_that_of_the_test_nll(folder: Path) -> None:
+    """The chain's own test rows without their noise: both average over the noise, within standard errors."""
+    layout = Layout(folder / "chain")
+    chain = tuple((read_manifest(layout) or {})["fingerprints"])
+    facts, config = read_facts(layout, chain[0]), stored_config(layout)
+    stored = torch.from_numpy(facts.in_data_units(read_samples(layout, 0, chain[0], "test")))
+    tested = log_prob_of_cuts(load_chain(layout, config, chain), stored, config.seed)[0][-1]
+    numbers = read_samples(layout, 0, chain[0], "test_rows")
+    found = scores(folder, table(1500, 0).iloc[numbers])
+    apart = found["log_density"].to_numpy() - tested
+    assert abs(apart.mean()) < 4 * apart.std() / len(apart) ** 0.5 + 1e-3
+    assert (found["log_density_se"] > 0).all()
+    assert (np.abs(apart) < 6 * np.hypot(found["log_density_se"] * 8**0.5, 0.3)).mean() > 0.95
+
+
+@pytest.fixture(scope="module")
+def marked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained(tmp_path_factory.mktemp("marked"), data={"missing": "drop", "missing_values": [-999]})
+
+
+def test_every_row_keeps_its_place(marked: Path) -> None:
+    rows = table(40, 3).astype(float)
+    whole = scores(marked, rows)["log_density"]
+    holes = rows.copy()
+    holes.iloc[3, 0], holes.iloc[7, 1], holes.iloc[11, 1], holes.iloc[12, 0] = np.nan, np.inf, -999, 1e30
+    found = scores(marked, holes)["log_density"]
+    assert list(np.flatnonzero(found.isna())) == [3, 7, 11, 12]
+    others = found.notna()
+    np.testing.assert_allclose(found[others], whole[others], rtol=1e-5, atol=1e-5)
+    said = str(score_file(Layout(marked / "chain"), marked / "rows.csv", marked / "scores.npy"))
+    assert said.startswith("36 of 40 rows scored")
+    assert "4 left empty (2 with a missing cell, 1 with an infinite number, 1 too far out" in said
+    assert len(np.load(marked / "scores.npy")) == 40
+    assert len((marked / "scores.csv").read_text().splitlines()) == 41
+
+
+def test_holes_can_be_refused_and_a_file_of_holes_is(marked: Path) -> None:
+    rows = table(10, 3).astype(float)
+    rows.iloc[4, 0] = np.nan
+    with pytest.raises(InputError, match=r"'visits' has an empty cell at data row 5.*--missing"):
+        scores(marked, rows, missing="refuse")
+    rows["visits"] = -999
+    with pytest.raises(InputError, match="no row can be scored"):
+        scores(marked, rows)
+
+
+def test_a_file_in_another_dialect_has_the_same_scores(marked: Path) -> None:
+    rows = table(30, 4)
+    plain = scores(marked, rows)["log_density"]
+    rows.to_csv(marked / "semi.csv", index=False, sep=";", decimal=",")
+    score_file(Layout(marked / "chain"), marked / "semi.csv", marked / "s.csv")
+    np.testing.assert_array_equal(pd.read_csv(marked / "s.csv")["log_density"], plain)
+
+
+def test_a_chain_of_a_stated_dialect_scores_its_files_and_ours(tmp_path: Path) -> None:
+    rows = table(1500, 0)
+    rows.to_csv(tmp_path / "de.csv", index=False, sep=";", decimal=",", header=False)
+    data = {"file": str(tmp_path / "de.csv"), "separator": ";", "decimal": ",", "header": "no"}
+    trained(tmp_path, data=data)
+    layout = Layout(tmp_path / "chain")
+    score_file(layout, tmp_path / "de.csv", tmp_path / "a.csv")
+    rows.set_axis(["x0", "x1"], axis=1).to_csv(tmp_path / "ours.csv", index=False)
+    score_file(layout, tmp_path / "ours.csv", tmp_path / "b.csv")
+    one, two = (pd.read_csv(tmp_path / name)["log_density"] for name in ("a.csv", "b.csv"))
+    np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-5)
+
+
+def test_rows_of_an_unknown_class_are_left_out() -> None:
+    frame = pd.DataFrame({"x": [1.0, 2.0, np.nan, 4.0], "class": [0.0, 7.0, 1.0, 1.0]})
+    cells = Cells(Path("t.csv"), frame, ("class",), ())
+    rows, kept, left = usable_rows(cells, ("class=0", "class=1"))
+    assert kept.tolist() == [0, 3]
+    assert rows.rows.tolist() == [[1.0], [4.0]]
+    assert left == {"with a missing cell": 1, "with an infinite number": 0, "of an unknown class": 1}
+
+
+def test_a_header_that_a_spreadsheet_would_run_is_not_written() -> None:
+    """Chains of older versions may have such names; other files hold them harmlessly."""
+    with pytest.raises(InputError, match=r"'=cmd\(\)' begins with '='"):
+        check_columns(("x", "=cmd()"), Path("samples.csv"))
+    check_columns(("x", "=cmd()"), Path("samples.npy"))
+    check_columns(("x", "y=2"), Path("samples.csv"))

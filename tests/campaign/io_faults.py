@@ -103,37 +103,44 @@ class Segment:
 
 
 def record(root: Path, copies: Path) -> tuple[list[Segment], dict[str, str], str]:
-    """Make the chain once, undisturbed.
+    """Make the chain once, undisturbed, and then every part of it again from where the one before it ended.
 
     Returns:
         Its segments, what stands at its end, and its digest.
     """
-    log: list[Operation] = []
-    whole: list[tuple[Path, dict[str, str], int]] = []
-
-    def watcher(operation: Operation, act: Callable[..., Any]) -> Any:
-        log.append(operation)
-        return act()
+    whole: list[tuple[Path, dict[str, str]]] = []
+    copies.mkdir()
 
     def done() -> None:
-        whole.append((copied(root, copies / str(len(whole))), small.standing(root), len(log)))
+        whole.append((copied(root, copies / str(len(whole))), small.standing(root)))
 
     done()
-    copies.mkdir(exist_ok=True)
-    with watching(root, watcher):
-        made = small.bring_up(root, small.config(), done=lambda: quietly(done, log))
-    segments = [
-        Segment(start, number, both(before, after), tuple(log[first:last]))
-        for number, ((start, before, first), (_, after, last)) in enumerate(itertools.pairwise(whole))
-    ]
+    made = small.bring_up(root, small.config(), done=done)
+    segments = []
+    for number, ((start, before), (_, after)) in enumerate(itertools.pairwise(whole)):
+        shutil.rmtree(root)
+        copied(start, root)
+        segments.append(Segment(start, number, both(before, after), operations(root, number)))
     return segments, whole[-1][1], made.digest
 
 
-def quietly(function: Callable[[], None], log: list[Operation]) -> None:
-    """Call a function whose own operations are none of the chain's."""
-    length = len(log)
-    function()
-    del log[length:]
+def operations(root: Path, results: int) -> tuple[Operation, ...]:
+    """What a start does to files between so many results and the next."""
+    log: list[Operation] = []
+    seen = 0
+
+    def watcher(operation: Operation, act: Callable[..., Any]) -> Any:
+        if seen == results:
+            log.append(operation)
+        return act()
+
+    def done() -> None:
+        nonlocal seen
+        seen += 1
+
+    with watching(root, watcher):
+        small.bring_up(root, small.config(), done=done)
+    return tuple(log)
 
 
 def both(one: dict[str, str], other: dict[str, str]) -> dict[str, str]:

@@ -49,6 +49,6 @@ def test_a_real_end_leaves_what_a_played_one_does(place: Path) -> None:
             else:
                 said, wrong = forked(ended, root, "exit", number, 0, "").got()
                 assert (said, wrong) == ("by the end of the process", [])
-            states.append((state_of(root), sorted(path.suffix for path in root.rglob("*"))))
+            states.append((state_of(root), len(list(root.rglob("*")))))
             shutil.rmtree(root)
         assert states[0] == states[1]

@@ -186,7 +186,7 @@ def prune(root: Path) -> None:
 
 def planned(root: Path, settings: Config) -> tuple[int, ...]:
     """The blocks that ``jko plan`` says will be trained."""
-    found = planned_work(settings, layout_of(root), root)
+    found = planned_work(Job("small", settings, layout_of(root), root, "jko train"))
     return tuple(block["index"] for block in found["blocks"] if block["index"] and block["action"] != "done")
 
 

@@ -18,11 +18,12 @@ from zarr.codecs import BytesCodec, Crc32cCodec
 from jko.build import torch_dtype
 from jko.config import Config
 from jko.errors import InputError
-from tasks.adapters.commit import SAMPLES, digest_of, read_json, write_json
+from tasks.adapters.commit import SAMPLES, digest_of, write_json
 from tasks.adapters.damage import checked_block
 from tasks.adapters.device import readable_here
 from tasks.adapters.layout import Layout
 from tasks.adapters.rows import Pieces, StoredRows
+from tasks.adapters.sealed import read_verified
 
 CHUNK_BYTES = 8_000_000
 #: of the data's units, columns and rows
@@ -227,7 +228,7 @@ def read_facts(layout: Layout, fingerprint: str) -> DataFacts:
         InputError: the data are not committed, or the facts are not those that were.
     """
     folder = checked_block(layout, 0, fingerprint, FACTS)
-    values = read_json(folder / FACTS)
+    values = read_verified(folder / FACTS)
     tuples: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
     }

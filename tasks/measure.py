@@ -27,7 +27,14 @@ from jko.schedule import stored
 from jko.score import score_after
 from tasks.adapters.device import readable_here
 from tasks.adapters.layout import Layout, name_of
-from tasks.adapters.plan import MEASURES, keep_figures, measured_content, measured_with, stored_figures
+from tasks.adapters.plan import (
+    MEASURES,
+    keep_figures,
+    measured_content,
+    measured_with,
+    same_source,
+    stored_figures,
+)
 from tasks.adapters.sealed import digest_of, read_sealed, write_sealed
 from tasks.adapters.store import DataFacts, read_facts, read_particles, read_samples
 from tasks.adapters.weights import load_block
@@ -123,7 +130,9 @@ def exact_scores(config: Config, layout: Layout, chain: tuple[str, ...], k: int)
     Each block takes the scores before it one step on; they are kept in the run folder, sealed, so that a
     chain of any length costs the same for every block.
     """
-    score = score_of(config, read_facts(layout, chain[0]))
+    facts = read_facts(layout, chain[0])
+    # a picture that changed since then, or is gone, is another law
+    score = score_of(config, facts) if same_source(config, layout, chain[0]) else None
     if score is None or config.target.correction:  # a row drawn again has another origin than row i of p_0
         return None
     rows = min(config.measure.rows, EXACT_ROWS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from jko.config import NUMERICS, Config, parse_config
@@ -36,15 +37,17 @@ def known_manifest(layout: Layout) -> dict[str, Any] | None:
     Raises:
         InputError: it is a chain of another format.
     """
-    values = read_json(layout.manifest)
+    return _known(layout.manifest)
+
+
+def _known(path: Path) -> dict[str, Any] | None:
+    values = read_json(path)
     if not isinstance(values, dict):
         return None
-    whole = read_sealed(layout.manifest) if SEAL in values else values
+    whole = read_sealed(path) if SEAL in values else values
     other = (whole or {}).get("format", FORMAT)
     if other != FORMAT:
-        raise InputError(
-            f"{layout.manifest}: this is a chain of format {other}; this version reads format {FORMAT}"
-        )
+        raise InputError(f"{path}: this is a chain of format {other}; this version reads format {FORMAT}")
     return whole if whole is not None and _follows(whole) else None
 
 
@@ -83,9 +86,9 @@ def resumed_config(layout: Layout) -> Config:
         InputError: there is no chain there, or neither can be used.
     """
     if known_manifest(layout) is None:
-        copy = known_manifest(_copied(layout))
+        copy = _known(_copy(layout))
         if copy is not None and _has_blocks(layout):
-            return parse_config(copy["config"], where=str(_copied(layout).manifest))
+            return parse_config(copy["config"], where=str(_copy(layout)))
         if layout.manifest.exists():
             raise InputError(f"{layout.manifest}: this file is damaged; {_way_back(layout)}")
     return stored_config(layout)
@@ -100,12 +103,12 @@ def keep_manifest(layout: Layout, config: Config, data_digest: str, chain: tuple
         "data_digest": data_digest,
         "fingerprints": list(chain),
     }
-    for place in (layout, _copied(layout)):
-        write_sealed(place.manifest, values, identity=chain[-1])
+    for path in (layout.manifest, _copy(layout)):
+        write_sealed(path, values, identity=chain[-1])
 
 
-def _copied(layout: Layout) -> Layout:
-    return Layout(layout.run)
+def _copy(layout: Layout) -> Path:
+    return layout.run / "manifest.json"
 
 
 def _has_blocks(layout: Layout) -> bool:
@@ -114,6 +117,6 @@ def _has_blocks(layout: Layout) -> bool:
 
 def _way_back(layout: Layout) -> str:
     """The command that makes ``chain.json`` again."""
-    if known_manifest(_copied(layout)) is not None:
+    if _known(_copy(layout)) is not None:
         return f"jko resume {layout.chain} writes it again"
     return "give the command that made the chain again (jko train … --chain), which keeps its blocks"

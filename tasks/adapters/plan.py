@@ -100,6 +100,21 @@ def stored_source_key(config: Config, layout: Layout) -> str | None:
     return commit.record.get("source_key") if commit else None
 
 
+def same_source(config: Config, layout: Layout, fingerprint: str) -> bool:
+    """Whether the file that a chain's data came from still is what it was; true for data of no file.
+
+    Args:
+        config: the chain's settings.
+        layout: the chain.
+        fingerprint: of its block 0.
+    """
+    if config.data.file is None:
+        return True
+    commit = stored_commit(layout.block(0, fingerprint))
+    known = None if commit is None else commit.record.get("source_key")
+    return Path(config.data.file).is_file() and known == source_key(config)
+
+
 def stored_figures(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> dict[str, Any] | None:
     """The figures of block k, if they were measured under these settings."""
     figures = block_figures(layout, k, chain[k])

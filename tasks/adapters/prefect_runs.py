@@ -13,6 +13,7 @@ from prefect.runtime import flow_run
 from prefect.states import Crashed
 
 from tasks.adapters.commit import read_json, write_json
+from tasks.adapters.environment import first_line
 from tasks.adapters.layout import Layout
 
 log = logging.getLogger("jko.prefect")
@@ -49,6 +50,6 @@ def close_crashed_run(layout: Layout) -> str | None:
                 )
                 client.set_flow_run_state(run.id, crashed, force=True)
     except Exception as error:  # the scheduler's record must not stop a resume
-        log.warning("could not mark the crashed run in Prefect: %s", str(error).splitlines()[:1])
+        log.warning("could not mark the crashed run in Prefect: %s", first_line(error))
     path.unlink(missing_ok=True)
     return record["flow_run"]

@@ -120,7 +120,8 @@ def client_at(api: str, root: Path) -> Iterator[SyncPrefectClient]:
 def settings_of(api: str, root: Path) -> dict[Any, str]:
     """Prefect's settings for a server, as :func:`prefect.settings.temporary_settings` takes them."""
     if running_server(root) != api:
-        return {PREFECT_API_URL: api}
+        known = os.environ.get("PREFECT_API_AUTH_STRING")
+        return {PREFECT_API_URL: api, **({PREFECT_API_AUTH_STRING: known} if known else {})}
     own = client_environment(root, api)
     return {setting: own[setting.name] for setting in OWN_SETTINGS}
 

@@ -51,15 +51,10 @@ def check_names(names: Sequence[str], path: Path | str) -> None:
         raise InputError(f"{path}: two columns are called {shown(twice[0])}; give each its own name")
 
 
-def is_formula(name: str) -> bool:
-    """Whether a spreadsheet would take the name for a formula."""
-    return name.startswith(FORMULA)
-
-
 def _problem(name: str) -> str:
     if any(unicodedata.category(char) in HIDDEN for char in name):
         return "holds a control character"
-    if is_formula(name):
+    if name.startswith(FORMULA):
         return f"begins with {name[0]!r}, which a spreadsheet runs as a formula"
     if len(name) > LONGEST_NAME:
         return f"has {len(name)} characters, and {LONGEST_NAME} are allowed"

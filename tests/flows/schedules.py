@@ -54,12 +54,13 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = PATIENCE)
 
 @contextmanager
 def client_of(api: str) -> Iterator[SyncPrefectClient]:
-    """A client of that server, also where Prefect was imported before the address was known."""
+    """A client of that server, also where Prefect was imported before its address and password were known."""
     # here and not above: its settings are those of the moment of its import
     from prefect.client.orchestration import get_client
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-    with temporary_settings({PREFECT_API_URL: api}), get_client(sync_client=True) as client:
+    known = {PREFECT_API_URL: api, PREFECT_API_AUTH_STRING: os.environ["PREFECT_API_AUTH_STRING"]}
+    with temporary_settings(known), get_client(sync_client=True) as client:
         yield client
 
 

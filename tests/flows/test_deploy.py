@@ -32,7 +32,8 @@ def deployed(tmp_path: Path, server: str) -> Iterator[Path]:
     import psutil
 
     folder = new_project(tmp_path)
-    shutil.copy(ROOT / "prefect.yaml", folder)
+    for name in ("prefect.yaml", "prefect-pool.json"):
+        shutil.copy(ROOT / name, folder)
     yaml = YAML(typ="safe")
     content = yaml.load((folder / "prefect.yaml").read_text())
     (deployment,) = content["deployments"]
@@ -43,8 +44,9 @@ def deployed(tmp_path: Path, server: str) -> Iterator[Path]:
     }  # fmt: skip
     with (folder / "prefect.yaml").open("w") as stream:
         yaml.dump(content, stream)
+    template = ("--base-job-template", "prefect-pool.json")
     if not pool_exists(server):
-        prefect(folder, "work-pool", "create", "jko", "--type", "process")
+        prefect(folder, "work-pool", "create", "jko", "--type", "process", *template)
     prefect(folder, "deploy", "--all")
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     with (folder / "worker.log").open("w") as log:

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tasks.adapters.credential import credential
 from tasks.adapters.loopback import free_port
 from tests.flows.schedules import (
     TINY,
@@ -98,10 +99,13 @@ def create(cluster: Cluster, database: str) -> None:
     connection.close()
 
 
-def test_a_schedule_fires_on_postgres(tmp_path: Path, cluster: Cluster) -> None:
+def test_a_schedule_fires_on_postgres(
+    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from mlflow.tracking import MlflowClient
 
     folder = new_project(tmp_path)
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", credential(folder))
     (tmp_path / "profiles.toml").write_text("")
     own = {
         "PREFECT_API_URL": "", "PREFECT_PROFILES_PATH": str(tmp_path / "profiles.toml"),

@@ -81,7 +81,7 @@ def test_who_may_only_read_uses_a_chain(shared: Path) -> None:
     for words in (
         ("status", "c"), ("plan", "c", "--extend", "1"), ("verify", "c"), ("certify", "c"),
         ("sample", "c", "-n", "20", "-o", samples), ("score", "c", samples, "-o", scores),
-        ("compare", "c", "c", "--json"), ("runs",),
+        ("compare", "c", "c", "--json"),
     ):  # fmt: skip
         done = colleague(shared, *words)
         failed = words[0] == "verify" and "certificate" in done.stderr  # of which there is none

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,12 @@ def settings(root: Path, *assignments: str, preset: str | None = "smoke", file: 
 
 def run(api: str, root: Path, name: str, config: Config) -> Any:
     """The final state of a scheduled run in this process."""
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
     from flows.scheduled import jko_scheduled
 
-    with temporary_settings({PREFECT_API_URL: api}):
+    known = {PREFECT_API_URL: api, PREFECT_API_AUTH_STRING: os.environ["PREFECT_API_AUTH_STRING"]}
+    with temporary_settings(known):
         return jko_scheduled(name, config, str(root), return_state=True)
 
 

@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 import torch
 
-from flows.models import check_columns
 from flows.scoring import score_file, usable_rows
 from jko.config import parse_config
 from jko.errors import InputError
@@ -160,11 +159,3 @@ def test_rows_of_an_unknown_class_are_left_out() -> None:
     assert kept.tolist() == [0, 3]
     assert rows.rows.tolist() == [[1.0], [4.0]]
     assert left == {"with a missing cell": 1, "with an infinite number": 0, "of an unknown class": 1}
-
-
-def test_a_header_that_a_spreadsheet_would_run_is_not_written() -> None:
-    """Chains of older versions may have such names; other files hold them harmlessly."""
-    with pytest.raises(InputError, match=r"'=cmd\(\)' begins with '='"):
-        check_columns(("x", "=cmd()"), Path("samples.csv"))
-    check_columns(("x", "=cmd()"), Path("samples.npy"))
-    check_columns(("x", "y=2"), Path("samples.csv"))

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tasks.adapters.credential import credential
 from tasks.adapters.up import answers
 from tests.flows.schedules import (
     TINY,
@@ -30,9 +31,10 @@ LONG = (*TINY, "--set", "training.iterations=100000")
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> dict[str, str]:
-    """The environment of a user who has named no server."""
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The environment of a user who has named no server; the tests' clients know the project's password."""
     new_project(tmp_path)
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", credential(tmp_path))
     (tmp_path / "profiles.toml").write_text("")
     return {
         "PREFECT_API_URL": "", "PREFECT_PROFILES_PATH": str(tmp_path / "profiles.toml"),

@@ -119,9 +119,7 @@ def test_inexact_steps_of_a_mixture_are_never_overrated(rows: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("rows", "dim"), [(100, 2), (1000, 2), (4000, 2), (400, 10), (2000, 10), (1000, 30), (2000, 64)]
-)
+@pytest.mark.parametrize(("rows", "dim"), [(100, 2), (1000, 2), (4000, 2), (400, 10), (2000, 10), (1000, 30)])
 @pytest.mark.parametrize("stretch", [1.0, 1.2])
 def test_gaussian_steps_of_every_size(rows: int, dim: int, stretch: float) -> None:
     """50 samples of an exact and an inexact step of N(m, s²): no bias beyond 3 SE of the mean, coverage."""

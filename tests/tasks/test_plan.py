@@ -225,7 +225,7 @@ def test_a_lost_manifest_is_told_from_no_chain(layout: Layout) -> None:
     with pytest.raises(InputError, match=r"missing, and the chain's blocks are there; jko resume"):
         stored_config(layout)
     assert resumed_config(layout) == config()
-    (layout.run / "chain.json").write_text("{}")
+    (layout.run / "manifest.json").write_text("{}")
     with pytest.raises(InputError, match="give the command that made the chain again"):
         resumed_config(layout)
 

@@ -16,6 +16,7 @@ from jko.sections import Training
 from jko.seeds import generator
 from jko.velocity import VelocityField
 from tasks.adapters import store
+from tasks.adapters.commit import committing
 from tasks.adapters.layout import Layout
 from tasks.adapters.rows import Pieces, StoredRows
 from tasks.adapters.store import DataFacts, read_rows, write_arrays
@@ -30,9 +31,8 @@ def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
     monkeypatch.setattr(store, "CHUNK_BYTES", 1300)
     monkeypatch.setattr(store, "STREAMED_BYTES", 2000)
     layout = Layout(tmp_path / "chain")
-    folder = layout.block(0, "f" * 64)
-    folder.mkdir(parents=True)
-    write_arrays(folder / "samples.zarr", {"train": ROWS}, {})
+    with committing(layout.block(0, "f" * 64), "f" * 64, {}) as folder:
+        write_arrays(folder / "samples.zarr", {"train": ROWS}, {})
     return layout
 
 
@@ -70,7 +70,7 @@ def test_a_damaged_chunk_is_found_before_it_is_used(layout: Layout) -> None:
     content = bytearray(chunk.read_bytes())
     content[7] ^= 1
     chunk.write_bytes(content)
-    with pytest.raises(InputError, match="damaged"):
+    with pytest.raises(InputError, match=f"{chunk}: this file of the data is changed"):
         stored(layout)
 
 
@@ -99,10 +99,9 @@ def test_a_report_keeps_some_rows_of_each_part_and_no_copies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layout = Layout(tmp_path / "chain")
-    folder = layout.block(0, "f" * 64)
-    folder.mkdir(parents=True)
     parts = {"test": ROWS[:100], "validation": ROWS[100:150], "train": ROWS[150:]}
-    write_arrays(folder / "samples.zarr", parts, {})
+    with committing(layout.block(0, "f" * 64), "f" * 64, {}) as folder:
+        write_arrays(folder / "samples.zarr", parts, {})
     facts = DataFacts(
         name="normal", columns=("a", "b", "c"), shift=(1.0, 2.0, 3.0), scale=(2.0, 2.0, 0.5), grid=(0.0,) * 3,
         notes=(), rows={"source": 400}, entropy=None, image_shape=None,

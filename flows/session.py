@@ -266,6 +266,11 @@ def finish(job: Job, result: dict[str, Any], upto: Stage) -> Finished:
     plan = make_plan(job.config, job.layout)
     chain, _ = planned(job.config, job.layout, plan.data_digest or "")
     digest = chain_digest(job.layout, chain) or ""
+    if upto == "report" and job.stop_after is None and not digest:
+        raise InputError(
+            f"{job.layout.chain}: blocks that were just committed cannot be read; look after the disk, then "
+            f"start again"
+        )
     for k, same in compare_aside(job.layout).items():
         what = "bit for bit as before" if same else "not as before (other hardware, threads or libraries?)"
         say(f"block {k}, trained again, is {what}", err=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from tasks.adapters.damage import is_whole
 from tasks.adapters.layout import Layout
-from tasks.adapters.sealed import read_json
+from tasks.adapters.sealed import read_verified
 
 FIGURES = "figures.json"
 TEST_ROWS = "test_rows.parquet"
@@ -16,7 +16,7 @@ SAMPLE_ROWS = "sample_rows.parquet"
 
 def evaluation_figures(layout: Layout, identity: str) -> dict[str, Any] | None:
     """The figures of an evaluation; ``None`` if it is missing, damaged or of something else."""
-    figures = read_json(layout.evaluation / FIGURES) if is_whole(layout.evaluation, identity) else None
+    figures = read_verified(layout.evaluation / FIGURES) if is_whole(layout.evaluation, identity) else None
     return figures if _has_figures(figures) else None
 
 

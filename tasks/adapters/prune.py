@@ -9,6 +9,7 @@ from pathlib import Path
 
 from jko.errors import InputError
 from tasks.adapters.commit import SAMPLES, read_commit
+from tasks.adapters.durable import move
 from tasks.adapters.layout import Layout, name_of
 from tasks.adapters.manifest import known_manifest
 
@@ -85,7 +86,8 @@ def freed(path: Path) -> int:
 def remove(layout: Layout, found: list[Removal]) -> None:
     """Remove them; only for the holder of the chain's lock.
 
-    A folder is renamed first: a kill leaves a temporary name, never half of a block's samples.
+    A folder is renamed first, durably: a kill or a power cut leaves a temporary name, never half of a
+    block's samples.
     """
     place = layout.run / ".tmp-pruned"
     shutil.rmtree(place, ignore_errors=True)  # what an earlier one was killed in
@@ -93,8 +95,7 @@ def remove(layout: Layout, found: list[Removal]) -> None:
         if removal.path.is_file():
             removal.path.unlink()
             continue
-        place.mkdir(parents=True, exist_ok=True)
         gone = place / str(number)
-        removal.path.rename(gone)
+        move(removal.path, gone)
         shutil.rmtree(gone)
     shutil.rmtree(place, ignore_errors=True)

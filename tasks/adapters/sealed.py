@@ -51,6 +51,16 @@ def read_json(path: Path) -> Any:
         raise
 
 
+def read_verified(path: Path) -> Any:
+    """The JSON value of a file whose bytes were verified just now.
+
+    Raises:
+        OSError: it cannot be read any more, which is tried again.
+        ValueError: it is no JSON.
+    """
+    return parse_json(_content(path))
+
+
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The JSON objects of a file with one a line; a line that a kill cut off, or that is damaged, is none.
 

@@ -35,6 +35,7 @@ from tasks.adapters.sealed import (
     read_json,
     read_lines,
     read_sealed,
+    read_verified,
     sealed_line,
     write_json,
     write_sealed,
@@ -138,7 +139,7 @@ def record_of_chain(layout: Layout) -> Record:
             break
         measures.append(own)
     digest = chain_digest(layout, chain)
-    facts = read_json(checked_block(layout, 0, chain[0], "data.json") / "data.json")
+    facts = read_verified(checked_block(layout, 0, chain[0], "data.json") / "data.json")
     if not isinstance(facts, dict):
         raise InputError(f"{layout.block(0, chain[0]) / 'data.json'}: this holds no facts of the data")
     about = {

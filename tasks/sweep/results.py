@@ -19,7 +19,7 @@ from tasks.adapters.manifest import known_manifest
 from tasks.adapters.output import csv_text, write_whole
 from tasks.adapters.partial import taken_from
 from tasks.adapters.plan import certificate_fingerprint, chain_digest, stored_figures
-from tasks.adapters.sealed import read_json, read_lines, read_sealed
+from tasks.adapters.sealed import read_lines, read_sealed, read_verified
 from tasks.headline import stored_headline
 from tasks.sweep.cells import Cell, Sweep
 
@@ -168,7 +168,7 @@ def same_rows(one: Layout, other: Layout) -> tuple[pd.DataFrame, pd.DataFrame] |
     folders = [layout.evaluation for layout in (one, other)]
     if not all(folder.is_dir() and not any(damaged_in(folder)) for folder in folders):
         return None
-    digests = [read_json(folder / FIGURES).get("test_digest") for folder in folders]
+    digests = [read_verified(folder / FIGURES).get("test_digest") for folder in folders]
     if digests[0] is None or digests[0] != digests[1]:
         return None
     paths = [folder / TEST_ROWS for folder in folders]

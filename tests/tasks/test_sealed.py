@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.adapters.sealed import SEAL, is_damaged, read_json, read_sealed, write_sealed
+from tasks.adapters.sealed import (
+    SEAL,
+    is_damaged,
+    read_json,
+    read_sealed,
+    read_verified,
+    write_json,
+    write_sealed,
+)
 
 VALUE = {"kl_bound": 5.28, "blocks": [{"index": 1}], "none": None, "pair": (1, 2)}
 
@@ -74,3 +82,11 @@ def test_a_deep_object_with_a_seal_is_damage(path: Path) -> None:
 def test_a_file_that_is_not_there_is_no_damage(tmp_path: Path) -> None:
     assert read_json(tmp_path / "none.json") is None
     assert not is_damaged(tmp_path / "none.json")
+
+
+def test_a_verified_file_that_cannot_be_read_any_more_is_the_systems_error(tmp_path: Path) -> None:
+    """Not ``None``, which readers of a verified file do not expect."""
+    write_json(tmp_path / "file.json", {"a": 1})
+    assert read_verified(tmp_path / "file.json") == {"a": 1}
+    with pytest.raises(OSError, match="absent"):
+        read_verified(tmp_path / "absent.json")

@@ -14,7 +14,8 @@ from benchmarks.command import DATA, sentences
 from benchmarks.methods import METHODS, method_of
 from benchmarks.run import run_method, setting_of
 from jko.config import NUMERICS
-from tasks.adapters.commit import digest_of, file_digest, read_json, write_json
+from tasks.adapters.commit import file_digest
+from tasks.adapters.sealed import digest_of, read_json, write_json
 
 ROOM = Path(__file__).parent
 RESULTS = ROOM / "results"

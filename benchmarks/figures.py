@@ -12,7 +12,7 @@ from benchmarks.cell import RESULTS, ROOM
 from benchmarks.methods import METHODS
 from benchmarks.plan import BASELINES, PEERS, Lookup, budget, chosen, plan
 from benchmarks.settings import tried
-from tasks.adapters.commit import read_json
+from tasks.adapters.sealed import read_json
 
 #: a point of the curve stands for a time up to this factor before it
 LATE = 1.05

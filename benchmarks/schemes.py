@@ -27,7 +27,7 @@ from jko.fit import fit_block
 from jko.scheme import Scheme, Step
 from jko.seeds import generator
 from jko.velocity import VelocityField
-from tasks.adapters.commit import write_bytes
+from tasks.adapters.durable import write_bytes
 from tasks.report.drawing import ACCENT, DATA, MODEL, STYLE, png
 
 FILE = "schemes.json"

@@ -19,7 +19,8 @@ from benchmarks.figures import Row, published, rows, stored
 from benchmarks.plan import SECONDS, TRIAL, Lookup, budget, plan
 from benchmarks.problems import SETS
 from jko.errors import InputError
-from tasks.adapters.commit import write_json, write_text
+from tasks.adapters.durable import write_text
+from tasks.adapters.sealed import write_json
 
 README = ROOM / "README.md"
 #: what a table says while it has no figures

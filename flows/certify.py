@@ -11,7 +11,7 @@ from tasks.adapters.commit import SAMPLES
 from tasks.adapters.damage import damaged_in
 from tasks.adapters.layout import Layout
 from tasks.adapters.lock import chain_lock
-from tasks.adapters.plan import read_manifest, stored_config
+from tasks.adapters.manifest import read_manifest, stored_config
 from tasks.certify import certificate, keep_certificate, stored_certificate
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from flows.places import chain_at
 from jko.errors import InputError, JkoError
 from tasks.adapters.environment import platform_environment
+from tasks.adapters.identity import data_fingerprint
 from tasks.adapters.layout import Layout
-from tasks.adapters.plan import data_fingerprint
 from tasks.compare.comparison import RULE, Comparison, Subject
 from tasks.compare.gate import Outcome, judge, parse_condition
 from tasks.compare.page import write_results

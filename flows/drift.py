@@ -17,7 +17,7 @@ from jko.errors import InputError
 from jko.seeds import counter_seed
 from jko.smoothing import ornstein_uhlenbeck
 from tasks.adapters.layout import Layout
-from tasks.adapters.plan import read_manifest
+from tasks.adapters.manifest import read_manifest
 from tasks.adapters.store import DataFacts, read_samples
 from tasks.datasets.prepare import PARTS
 from tasks.datasets.sources import SOURCES

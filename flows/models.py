@@ -18,8 +18,8 @@ from jko.sampling import draw
 from jko.seeds import counter_seed
 from tasks.adapters.durable import replacing
 from tasks.adapters.layout import Layout
+from tasks.adapters.manifest import read_manifest, stored_config
 from tasks.adapters.output import csv_text
-from tasks.adapters.plan import read_manifest, stored_config
 from tasks.adapters.store import DataFacts, read_facts, read_some
 from tasks.adapters.weights import load_chain
 from tasks.datasets.context import asked_columns, context_of, context_table, given_context

@@ -16,9 +16,10 @@ from jko.config import Config, flattened
 from jko.errors import was_interrupted
 from tasks.adapters.corrections import CORRECTION
 from tasks.adapters.events import timed
+from tasks.adapters.identity import fingerprints
 from tasks.adapters.layout import Layout, name_of
 from tasks.adapters.lock import one_at_a_time
-from tasks.adapters.plan import arrange, chain_digest, fingerprints, planned, write_manifest
+from tasks.adapters.plan import arrange, chain_digest, planned, write_manifest
 from tasks.adapters.prefect_artifacts import Shown
 from tasks.adapters.prefect_loss import begin, leave
 from tasks.adapters.prefect_runs import open_run

@@ -9,18 +9,17 @@ from jko.config import Config
 from jko.schedule import shown, stored
 from tasks.adapters.commit import SAMPLES
 from tasks.adapters.damage import damaged_in, is_whole
+from tasks.adapters.identity import certificate_fingerprint, evaluation_fingerprint
 from tasks.adapters.layout import Layout
 from tasks.adapters.manifest import known_manifest
 from tasks.adapters.plan import (
     BlockPlan,
-    certificate_fingerprint,
     chain_digest,
     checkpointed_iteration,
-    evaluation_fingerprint,
     make_plan,
     planned,
     stored_figures,
-)  # fmt: skip
+)
 from tasks.adapters.sealed import is_damaged, read_sealed
 from tasks.report.identity import has_own_report
 

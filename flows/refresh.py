@@ -13,17 +13,10 @@ from flows.session import Finished, Job, check_input, nothing_to_do, run_job
 from jko.config import Config
 from jko.errors import ChainInUseError, InputError
 from tasks.adapters.environment import platform_environment
+from tasks.adapters.identity import fingerprints, source_key
 from tasks.adapters.layout import Layout
-from tasks.adapters.manifest import known_manifest
-from tasks.adapters.plan import (
-    Plan,
-    find_data,
-    fingerprints,
-    make_plan,
-    read_manifest,
-    source_key,
-    stored_config,
-)
+from tasks.adapters.manifest import known_manifest, read_manifest, stored_config
+from tasks.adapters.plan import Plan, find_data, make_plan
 from tasks.adapters.start import (
     PARENT_CHAIN,
     Origin,

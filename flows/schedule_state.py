@@ -8,7 +8,8 @@ from pathlib import Path
 
 from jko.config import Config
 from jko.errors import InputError
-from tasks.adapters.commit import file_digest, read_json, write_json
+from tasks.adapters.commit import file_digest
+from tasks.adapters.sealed import read_json, write_json
 from tasks.adapters.versions import fetch_tracked, recorded_md5
 
 

@@ -12,16 +12,10 @@ from jko.errors import InputError, was_interrupted
 from tasks.adapters.commit import remove_temporary
 from tasks.adapters.durable import TEMPORARY
 from tasks.adapters.environment import check_settings, platform_environment
+from tasks.adapters.identity import certificate_fingerprint
 from tasks.adapters.layout import Layout
 from tasks.adapters.manifest import known_manifest
-from tasks.adapters.plan import (
-    Plan,
-    certificate_fingerprint,
-    chain_digest,
-    make_plan,
-    planned,
-    stored_figures,
-)
+from tasks.adapters.plan import Plan, chain_digest, make_plan, planned, stored_figures
 from tasks.adapters.sealed import read_json, read_sealed
 from tasks.adapters.start import adopt_start
 from tasks.adapters.starved import end_when_starved
@@ -259,8 +253,8 @@ def rearrange(job: Job) -> None:
 
 def finish(job: Job, result: dict[str, Any], upto: Stage) -> Finished:
     """Record the data version and leave the receipt of a complete run."""
-    from tasks.adapters.commit import write_json
     from tasks.adapters.partial import compare_aside
+    from tasks.adapters.sealed import write_json
     from tasks.adapters.versions import commit_stages, inside_stage
 
     plan = make_plan(job.config, job.layout)

@@ -12,7 +12,8 @@ from jko.schedule import shown, stored
 from tasks.adapters.commit import read_commit
 from tasks.adapters.damage import damaged_places
 from tasks.adapters.layout import Layout, name_of
-from tasks.adapters.plan import block_figures, chain_digest, read_manifest, stored_config
+from tasks.adapters.manifest import read_manifest, stored_config
+from tasks.adapters.plan import block_figures, chain_digest
 from tasks.adapters.sealed import read_json
 from tasks.adapters.terminal import say
 from tasks.headline import stored_headline

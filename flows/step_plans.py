@@ -15,7 +15,8 @@ from jko.errors import ChainInUseError, InputError
 from jko.sections import SMALLEST_STEP
 from tasks.adapters.layout import Layout
 from tasks.adapters.lock import is_held
-from tasks.adapters.plan import make_plan, planned, read_manifest, stored_config, stored_figures
+from tasks.adapters.manifest import read_manifest, stored_config
+from tasks.adapters.plan import make_plan, planned, stored_figures
 
 Change = Literal["refine", "reparametrise"]
 
@@ -87,7 +88,7 @@ def training_rows(config: Config) -> Any:
     """
     import numpy as np
 
-    from tasks.adapters.plan import source_key
+    from tasks.adapters.identity import source_key
     from tasks.datasets.prepare import prepare
     from tasks.datasets.sources import SOURCES
 

@@ -14,8 +14,9 @@ from flows.settings import build_request, merged, nested
 from jko.config import Config, parse_config
 from jko.errors import InputError
 from jko.plain import shortened
+from tasks.adapters.identity import source_key
 from tasks.adapters.layout import Layout
-from tasks.adapters.plan import find_data, make_plan, source_key
+from tasks.adapters.plan import find_data, make_plan
 from tasks.sweep.axes import Range, Values, combinations, draws, grid_axis, random_axis
 from tasks.sweep.cells import Cell, Sweep, described, joined, known_failure, read_sweep
 from tasks.sweep.prefixes import Chain, Step, parts_of, plan_steps

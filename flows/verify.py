@@ -8,7 +8,7 @@ from typing import Any
 from jko.errors import InputError
 from tasks.adapters.layout import Layout
 from tasks.adapters.lock import is_held
-from tasks.adapters.plan import read_manifest, stored_config
+from tasks.adapters.manifest import read_manifest, stored_config
 
 
 def verified(layout: Layout) -> list[dict[str, Any]]:

@@ -14,8 +14,8 @@ from threadpoolctl import threadpool_limits
 from jko.config import Config
 from jko.errors import InputError
 from jko.rows import at_most, drawn
+from tasks.adapters.identity import MEASURES
 from tasks.adapters.layout import Layout
-from tasks.adapters.plan import MEASURES
 from tasks.adapters.sealed import digest_of, read_sealed, write_sealed
 from tasks.adapters.store import read_facts, read_samples
 from tasks.conditional_mixture import ConditionalMixture

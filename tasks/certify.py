@@ -22,8 +22,9 @@ from jko.seeds import counter_seed, generator
 from jko.status import Status, condition
 from jko.stop import stop_reason
 from jko.two_sample import energy_test
+from tasks.adapters.identity import certificate_fingerprint
 from tasks.adapters.layout import Layout
-from tasks.adapters.plan import certificate_fingerprint, chain_digest
+from tasks.adapters.plan import chain_digest
 from tasks.adapters.sealed import read_sealed, write_sealed
 from tasks.adapters.store import DataFacts, read_facts, read_particles
 from tasks.adapters.weights import load_block

@@ -27,8 +27,9 @@ from jko.sampling import draw, mass_error, target_figures
 from jko.seeds import counter_seed, generator
 from tasks.adapters.commit import committing
 from tasks.adapters.evaluated import FIGURES, SAMPLE_ROWS, TEST_ROWS, evaluation_figures
+from tasks.adapters.identity import evaluation_fingerprint
 from tasks.adapters.layout import Layout
-from tasks.adapters.plan import chain_digest, evaluation_fingerprint
+from tasks.adapters.plan import chain_digest
 from tasks.adapters.sealed import write_json
 from tasks.adapters.store import DataFacts, array_digest, read_facts, read_samples, write_arrays
 from tasks.adapters.weights import load_chain

@@ -8,8 +8,9 @@ from typing import Any
 from jko.config import Config
 from jko.figures import epsilon
 from tasks.adapters.evaluated import evaluation_figures
+from tasks.adapters.identity import evaluation_fingerprint
 from tasks.adapters.layout import Layout
-from tasks.adapters.plan import chain_digest, evaluation_fingerprint
+from tasks.adapters.plan import chain_digest
 
 #: figures of a block that are tracked at its step; all others are in the record's measures.json
 STEP = (

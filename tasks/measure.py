@@ -26,15 +26,9 @@ from jko.rows import drawn
 from jko.schedule import stored
 from jko.score import score_after
 from tasks.adapters.device import readable_here
+from tasks.adapters.identity import MEASURES, measured_with
 from tasks.adapters.layout import Layout, name_of
-from tasks.adapters.plan import (
-    MEASURES,
-    keep_figures,
-    measured_content,
-    measured_with,
-    same_source,
-    stored_figures,
-)
+from tasks.adapters.plan import keep_figures, measured_content, same_source, stored_figures
 from tasks.adapters.sealed import digest_of, read_sealed, write_sealed
 from tasks.adapters.store import DataFacts, read_facts, read_particles, read_samples
 from tasks.adapters.weights import load_block

@@ -9,9 +9,11 @@ import numpy as np
 from prefect import task
 
 from jko.config import Config
-from tasks.adapters.commit import SAMPLES, committing, link_tree, read_commit
+from tasks.adapters.commit import SAMPLES, committing, read_commit
+from tasks.adapters.durable import link_tree
+from tasks.adapters.identity import data_fingerprint, source_key
 from tasks.adapters.layout import Layout
-from tasks.adapters.plan import data_fingerprint, find_data, source_key, stored_source_key
+from tasks.adapters.plan import find_data, stored_source_key
 from tasks.adapters.store import DataFacts, data_digest, write_arrays, write_facts
 from tasks.datasets.laws import smoothed_entropy
 from tasks.datasets.prepare import PARTS, Prepared, prepare

@@ -21,17 +21,10 @@ from jko.correction import Correction
 from jko.errors import InputError
 from jko.invertible import InvertibleBlock
 from jko.seeds import generator
-from tasks.adapters.commit import (
-    SAMPLES,
-    Commit,
-    committing,
-    file_digest,
-    link_tree,
-    read_commit,
-)  # fmt: skip
+from tasks.adapters.commit import SAMPLES, Commit, committing, file_digest, read_commit
 from tasks.adapters.corrections import write_correction
 from tasks.adapters.device import readable_here, require_device
-from tasks.adapters.durable import TEMPORARY, move, sync_tree
+from tasks.adapters.durable import TEMPORARY, link_tree, move, sync_tree
 from tasks.adapters.layout import Layout, name_of
 from tasks.adapters.rows import Pieces
 from tasks.adapters.store import read_facts, read_particles, read_rows, read_samples, write_arrays

@@ -17,10 +17,11 @@ from jko.rows import at_most
 from jko.sampling import log_density
 from jko.scheme import LogDensity
 from tasks.adapters.checkpoint import BlockCheckpoints, remove_checkpoint
-from tasks.adapters.commit import committing, read_commit, write_json
+from tasks.adapters.commit import committing, read_commit
 from tasks.adapters.device import require_device
+from tasks.adapters.identity import block_settings
 from tasks.adapters.layout import Layout, name_of
-from tasks.adapters.plan import block_settings
+from tasks.adapters.sealed import write_json
 from tasks.adapters.store import DataFacts, read_facts, read_particles, read_rows
 from tasks.adapters.weights import BLOCK, chain_of, load_block, load_start, save_weights
 from tasks.datasets.laws import start_of

@@ -13,14 +13,9 @@ from jko.config import Config
 from jko.seeds import generator
 from tasks.adapters.commit import SAMPLES, read_commit
 from tasks.adapters.damage import is_whole
+from tasks.adapters.identity import certificate_fingerprint, evaluation_fingerprint
 from tasks.adapters.layout import Layout, name_of
-from tasks.adapters.plan import (
-    certificate_fingerprint,
-    chain_digest,
-    evaluation_fingerprint,
-    planned,
-    stored_figures,
-)  # fmt: skip
+from tasks.adapters.plan import chain_digest, planned, stored_figures
 from tasks.adapters.sealed import read_json, read_sealed
 from tasks.adapters.store import (
     array_digest,

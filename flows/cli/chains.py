@@ -26,8 +26,8 @@ from flows.places import chain_at
 from flows.session import Finished, Job, check_input, nothing_to_do, run_job
 from flows.settings import build_request, project_root
 from jko.errors import InputError
-from tasks.adapters.manifest import known_manifest
-from tasks.adapters.plan import Plan, make_plan, stored_config
+from tasks.adapters.manifest import known_manifest, stored_config
+from tasks.adapters.plan import Plan, make_plan
 from tasks.adapters.terminal import say
 
 STAGES = ("prepare", "train", "certify", "evaluate", "report")

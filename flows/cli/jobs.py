@@ -17,8 +17,8 @@ from flows.settings import Request, build_request, extended, with_assignments
 from jko.config import Config
 from jko.errors import InputError
 from tasks.adapters.layout import Layout
-from tasks.adapters.manifest import resumed_config
-from tasks.adapters.plan import make_plan, stored_config
+from tasks.adapters.manifest import resumed_config, stored_config
+from tasks.adapters.plan import make_plan
 from tasks.adapters.start import started_from
 
 

@@ -16,7 +16,8 @@ from flows.places import chain_at
 from flows.session import Job, check_input, nothing_to_do
 from flows.settings import project_root
 from jko.errors import InputError
-from tasks.adapters.plan import make_plan, stored_config
+from tasks.adapters.manifest import stored_config
+from tasks.adapters.plan import make_plan
 from tasks.adapters.terminal import say
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from flows.cli.kinds import PLACE
 from flows.places import chain_at
 from flows.settings import project_root
 from jko.errors import InputError
-from tasks.adapters.plan import stored_config
+from tasks.adapters.manifest import stored_config
 from tasks.adapters.terminal import say
 
 

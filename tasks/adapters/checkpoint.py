@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jko.config import Config
-from tasks.adapters.commit import digest_of, write_bytes
+from tasks.adapters.durable import write_bytes
 from tasks.adapters.layout import Layout
+from tasks.adapters.sealed import digest_of
 
 if TYPE_CHECKING:
     from jko.fit_state import FitState

@@ -14,18 +14,12 @@ from typing import Any
 
 from tasks.adapters.durable import (
     TEMPORARY,
-    append_lines,
-    link_tree,
     make_folder,
     new_folder,
     put_in_place,
     sync_tree,
-    write_bytes,
-    write_text,
 )
-from tasks.adapters.sealed import SEAL, digest_of, read_json, write_json
-
-__all__ = ["append_lines", "link_tree", "read_json", "write_bytes", "write_json", "write_text"]
+from tasks.adapters.sealed import SEAL, digest_of, read_json
 
 COMMIT = "COMMIT.json"
 #: the part of a block that its weights and the block before it can make again

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jko.correction import Correction
 from jko.errors import InputError
-from tasks.adapters.commit import read_json, write_json
+from tasks.adapters.sealed import read_json, write_json
 
 CORRECTION = "correction.json"
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from tasks.adapters.commit import append_lines
+from tasks.adapters.durable import append_lines
 from tasks.adapters.layout import Layout
 from tasks.adapters.sealed import read_lines, sealed_line
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tasks.adapters.commit import append_lines
+from tasks.adapters.durable import append_lines
 from tasks.adapters.sealed import read_lines, sealed_line
 
 

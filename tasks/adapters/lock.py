@@ -13,8 +13,8 @@ import filelock
 import psutil
 
 from jko.errors import ChainInUseError
-from tasks.adapters.commit import read_json, write_json
 from tasks.adapters.layout import Layout
+from tasks.adapters.sealed import read_json, write_json
 from tasks.adapters.terminal import say
 
 POLL_SECONDS = 0.2

@@ -16,23 +16,15 @@ from tasks.adapters.commit import read_commit, stored_commit
 from tasks.adapters.durable import move
 from tasks.adapters.identity import (
     LATER_DATA,
-    MEASURES,
     block_settings,
-    certificate_fingerprint,
     data_fingerprint,
-    evaluation_fingerprint,
     fingerprints,
     measured_with,
     source_key,
 )
 from tasks.adapters.layout import Layout, name_of
-from tasks.adapters.manifest import keep_manifest, known_manifest, read_manifest, stored_config
+from tasks.adapters.manifest import keep_manifest, known_manifest
 from tasks.adapters.sealed import digest_of, read_sealed, write_sealed
-
-__all__ = [
-    "MEASURES", "block_settings", "certificate_fingerprint", "evaluation_fingerprint", "measured_with",
-    "read_manifest", "stored_config",
-]  # fmt: skip
 
 BlockState = Literal["done", "missing"]
 

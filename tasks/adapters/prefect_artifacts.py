@@ -26,9 +26,9 @@ from jko.display import figure, pair_of
 from jko.errors import NumericalError
 from jko.figures import bound_of, epsilon
 from jko.schedule import shown
-from tasks.adapters.commit import digest_of
 from tasks.adapters.environment import first_line
 from tasks.adapters.layout import Layout
+from tasks.adapters.sealed import digest_of
 from tasks.progress import share_done
 
 #: how often the progress is sent at most

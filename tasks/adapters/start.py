@@ -12,8 +12,9 @@ from jko.errors import InputError
 from jko.sections import Start
 from tasks.adapters.commit import Commit, file_digest, read_commit
 from tasks.adapters.durable import TEMPORARY, link_file, make_folder, move, sync
+from tasks.adapters.identity import fingerprints
 from tasks.adapters.layout import Layout
-from tasks.adapters.plan import fingerprints, read_manifest, stored_config
+from tasks.adapters.manifest import read_manifest, stored_config
 from tasks.adapters.sealed import digest_of, read_json, read_sealed, write_sealed
 
 #: what weights depend on beside the dimension, which the weights themselves tell

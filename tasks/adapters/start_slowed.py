@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from jko.config import Config
 from jko.warm_start import slowed
-from tasks.adapters.commit import file_digest, write_bytes
+from tasks.adapters.commit import file_digest
+from tasks.adapters.durable import write_bytes
 from tasks.adapters.layout import Layout
 from tasks.adapters.store import read_facts
 from tasks.adapters.weights import load_block, pack_tensors

@@ -19,11 +19,12 @@ from zarr.codecs import BytesCodec, Crc32cCodec
 from jko.build import torch_dtype
 from jko.config import Config
 from jko.errors import InputError
-from tasks.adapters.commit import SAMPLES, digest_of, write_json
+from tasks.adapters.commit import SAMPLES
 from tasks.adapters.damage import checked_block
 from tasks.adapters.device import readable_here
 from tasks.adapters.layout import Layout
 from tasks.adapters.rows import Pieces, StoredRows
+from tasks.adapters.sealed import digest_of, write_json
 
 CHUNK_BYTES = 8_000_000
 #: of the data's units, columns and rows

@@ -12,8 +12,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from jko.errors import InputError
-from tasks.adapters.commit import digest_of, file_digest, read_json, write_json, write_text
+from tasks.adapters.commit import file_digest
+from tasks.adapters.durable import write_text
 from tasks.adapters.layout import Layout
+from tasks.adapters.sealed import digest_of, read_json, write_json
 
 STAGES = ("prepare", "train", "certify", "evaluate", "report")
 log = logging.getLogger("jko.versions")

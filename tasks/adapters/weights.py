@@ -19,11 +19,13 @@ from jko.config import Config
 from jko.correction import Correction
 from jko.errors import InputError
 from jko.invertible import InvertibleBlock
-from tasks.adapters.commit import file_digest, read_json, write_bytes
+from tasks.adapters.commit import file_digest
 from tasks.adapters.corrections import CORRECTION, read_correction
 from tasks.adapters.damage import checked_block
 from tasks.adapters.device import readable_here
+from tasks.adapters.durable import write_bytes
 from tasks.adapters.layout import Layout
+from tasks.adapters.sealed import read_json
 from tasks.adapters.store import DataFacts, read_facts
 
 WEIGHTS = "weights.safetensors"

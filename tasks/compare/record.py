@@ -17,19 +17,15 @@ from jko.config import flattened
 from jko.display import figure, pair_of
 from jko.errors import InputError
 from jko.status import Status
-from tasks.adapters.commit import append_lines, file_digest, read_commit, write_bytes
+from tasks.adapters.commit import file_digest, read_commit
 from tasks.adapters.damage import checked_block, damaged_in
+from tasks.adapters.durable import append_lines, write_bytes
 from tasks.adapters.evaluated import FIGURES, SAMPLE_ROWS, TEST_ROWS, evaluation_figures, evaluation_files
 from tasks.adapters.events import events_of, times_of
+from tasks.adapters.identity import certificate_fingerprint, evaluation_fingerprint
 from tasks.adapters.layout import Layout
-from tasks.adapters.plan import (
-    block_figures,
-    certificate_fingerprint,
-    chain_digest,
-    evaluation_fingerprint,
-    read_manifest,
-    stored_config,
-)
+from tasks.adapters.manifest import read_manifest, stored_config
+from tasks.adapters.plan import block_figures, chain_digest
 from tasks.adapters.sealed import (
     SEAL,
     read_json,

@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jko.errors import InputError
-from tasks.adapters.commit import write_json
 from tasks.adapters.output import write_whole
+from tasks.adapters.sealed import write_json
 from tasks.experiments.cltx import CENTRES, Field, Figures, Trained
 from tasks.report.drawing import ACCENT, DATA, GREY, MODEL, STYLE
 

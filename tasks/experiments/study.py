@@ -23,7 +23,7 @@ from jko.measures import HeldOut, measure_block, standard_error
 from jko.sections import Evaluation, Measure, Training
 from jko.seeds import generator
 from jko.velocity import VelocityField
-from tasks.adapters.plan import MEASURES
+from tasks.adapters.identity import MEASURES
 from tasks.adapters.sealed import digest_of, read_sealed, write_sealed
 from tasks.baselines import baseline_log_densities
 

@@ -15,13 +15,9 @@ from jko.errors import InputError
 from jko.rows import at_most
 from tasks.adapters.damage import checked_block
 from tasks.adapters.evaluated import evaluation_figures
+from tasks.adapters.identity import certificate_fingerprint, evaluation_fingerprint
 from tasks.adapters.layout import Layout
-from tasks.adapters.plan import (
-    certificate_fingerprint,
-    chain_digest,
-    evaluation_fingerprint,
-    stored_figures,
-)  # fmt: skip
+from tasks.adapters.plan import chain_digest, stored_figures
 from tasks.adapters.sealed import read_sealed
 from tasks.adapters.store import DataFacts, read_array, read_facts, read_samples
 from tasks.adapters.weights import BLOCK, read_curve

@@ -9,8 +9,8 @@ from typing import Any
 
 from jko.config import NUMERICS, Config, flattened, parse_config
 from jko.errors import InputError
-from tasks.adapters.commit import digest_of, read_json, write_json
 from tasks.adapters.layout import Layout
+from tasks.adapters.sealed import digest_of, read_json, write_json
 
 FORMAT = 1
 

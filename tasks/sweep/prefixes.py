@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jko.config import NUMERICS, Config
-from tasks.adapters.commit import digest_of
-from tasks.adapters.plan import block_settings
+from tasks.adapters.identity import block_settings
+from tasks.adapters.sealed import digest_of
 
 
 @dataclass(frozen=True)

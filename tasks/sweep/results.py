@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from jko.figures import epsilon
 from jko.paired import paired_difference
-from tasks.adapters.commit import read_commit, write_text
+from tasks.adapters.commit import read_commit
 from tasks.adapters.damage import damaged_in
+from tasks.adapters.durable import write_text
 from tasks.adapters.evaluated import FIGURES, TEST_ROWS
+from tasks.adapters.identity import certificate_fingerprint
 from tasks.adapters.layout import Layout, name_of
 from tasks.adapters.manifest import known_manifest
 from tasks.adapters.output import csv_text, write_whole
 from tasks.adapters.partial import taken_from
-from tasks.adapters.plan import certificate_fingerprint, chain_digest, stored_figures
+from tasks.adapters.plan import chain_digest, stored_figures
 from tasks.adapters.sealed import read_lines, read_sealed, read_verified
 from tasks.headline import stored_headline
 from tasks.sweep.cells import Cell, Sweep

@@ -101,7 +101,7 @@ def presets() -> list[Path]:
 
 def use(config: Any) -> None:
     """What follows from settings before anything is trained."""
-    from tasks.adapters.plan import fingerprints
+    from tasks.adapters.identity import fingerprints
     from tasks.datasets.prepare import prepare
     from tasks.datasets.sources import SOURCES
 

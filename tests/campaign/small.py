@@ -24,7 +24,8 @@ from tasks.adapters.commit import file_digest, read_commit, remove_temporary
 from tasks.adapters.durable import TEMPORARY
 from tasks.adapters.layout import Layout
 from tasks.adapters.lock import chain_lock
-from tasks.adapters.plan import arrange, chain_digest, make_plan, read_manifest, stored_config, write_manifest
+from tasks.adapters.manifest import read_manifest, stored_config
+from tasks.adapters.plan import arrange, chain_digest, make_plan, write_manifest
 from tasks.adapters.prune import removals, remove
 from tasks.adapters.start import adopt_start
 from tasks.options import value_of

@@ -13,7 +13,7 @@ from jko import gaussian
 from jko.measures import measure_epsilon
 from jko.rows import drawn
 from tasks.adapters.layout import Layout
-from tasks.adapters.plan import read_manifest
+from tasks.adapters.manifest import read_manifest
 from tasks.adapters.sealed import read_json, read_sealed
 from tasks.adapters.store import read_samples
 from tests.projects import call, trained_project

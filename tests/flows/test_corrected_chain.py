@@ -15,7 +15,7 @@ from jko.sampling import draw, log_density
 from tasks.adapters.commit import SAMPLES, read_commit
 from tasks.adapters.corrections import CORRECTION
 from tasks.adapters.layout import Layout
-from tasks.adapters.plan import read_manifest, stored_config
+from tasks.adapters.manifest import read_manifest, stored_config
 from tasks.adapters.store import read_facts, read_samples
 from tasks.adapters.weights import load_chain
 from tasks.datasets.laws import start_of

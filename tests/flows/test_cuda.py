@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from tasks.adapters.layout import Layout
-from tasks.adapters.plan import read_manifest, stored_config
+from tasks.adapters.manifest import read_manifest, stored_config
 from tasks.adapters.weights import load_chain
 from tests.flows import test_checkpoint, test_conditional_chain, test_corrected_chain, test_power_chain
 from tests.flows import test_residual_chain as residual

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from jko.errors import InputError
-from tasks.adapters.commit import COMMIT, read_json, write_json
+from tasks.adapters.commit import COMMIT
 from tasks.adapters.layout import Layout
 from tasks.adapters.manifest import read_manifest, stored_config
+from tasks.adapters.sealed import read_json, write_json
 from tasks.measure import exact_scores
 from tests.projects import call, trained_project
 

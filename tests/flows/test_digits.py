@@ -13,9 +13,9 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.svm import SVC
 
 from flows.cli.main import main
-from tasks.adapters.commit import read_json
 from tasks.adapters.layout import Layout
-from tasks.adapters.plan import read_manifest
+from tasks.adapters.manifest import read_manifest
+from tasks.adapters.sealed import read_json
 from tasks.adapters.store import read_array, read_facts, read_samples
 
 pytestmark = pytest.mark.slow

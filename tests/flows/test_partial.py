@@ -165,7 +165,8 @@ def test_rows_in_another_order_are_found(workshop: Path) -> None:
     import numpy as np
 
     from jko.config import parse_config
-    from tasks.adapters.commit import committing, link_tree, read_commit
+    from tasks.adapters.commit import committing, read_commit
+    from tasks.adapters.durable import link_tree
     from tasks.adapters.layout import Layout
     from tasks.adapters.store import read_arrays, write_arrays
     from tasks.verify import checks

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 import torch
 
-from tasks.adapters.commit import read_json
 from tasks.adapters.layout import Layout
-from tasks.adapters.plan import read_manifest, stored_config
+from tasks.adapters.manifest import read_manifest, stored_config
+from tasks.adapters.sealed import read_json
 from tasks.adapters.store import read_facts, read_samples
 from tasks.adapters.weights import load_chain, read_curve
 from tasks.headline import STEP

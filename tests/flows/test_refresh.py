@@ -27,7 +27,7 @@ from jko.objective import jko_objective
 from jko.seeds import generator
 from tasks.adapters.layout import Layout
 from tasks.adapters.lock import chain_lock
-from tasks.adapters.plan import read_manifest, stored_config
+from tasks.adapters.manifest import read_manifest, stored_config
 from tasks.adapters.start import tracked_run
 from tasks.adapters.store import read_particles
 from tasks.adapters.weights import load_block, read_curve
@@ -250,7 +250,7 @@ def test_a_busy_chain_names_its_holder(root: Path) -> None:
 
 
 def refresh_while_held(root: Path) -> Outcome:
-    from tasks.adapters.plan import source_key
+    from tasks.adapters.identity import source_key
 
     layout = Layout.of(root / ".jko" / "chains" / f"{NAME}-{source_key(settings(root))[:8]}", root)
     with chain_lock(layout, "jko train of someone"):

@@ -13,9 +13,9 @@ from jko import gaussian
 from jko.chain import Chain
 from jko.gaussian import Gaussian
 from jko.residual_block import ResidualBlock
-from tasks.adapters.commit import read_json
 from tasks.adapters.layout import Layout
-from tasks.adapters.plan import read_manifest, stored_config
+from tasks.adapters.manifest import read_manifest, stored_config
+from tasks.adapters.sealed import read_json
 from tasks.adapters.store import read_samples
 from tasks.adapters.weights import load_chain, read_curve
 from tests.projects import call, trained_project

@@ -15,7 +15,8 @@ from flows.scoring import score_file, usable_rows
 from jko.config import parse_config
 from jko.errors import InputError
 from tasks.adapters.layout import Layout
-from tasks.adapters.plan import read_manifest, stored_config, write_manifest
+from tasks.adapters.manifest import read_manifest, stored_config
+from tasks.adapters.plan import write_manifest
 from tasks.adapters.store import read_facts, read_samples
 from tasks.adapters.weights import load_chain
 from tasks.datasets.files import Cells

@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 
 from flows.status import chain_status
-from tasks.adapters.commit import read_json
 from tasks.adapters.layout import Layout
+from tasks.adapters.sealed import read_json
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = (

@@ -14,7 +14,7 @@ from jko.errors import ChainInUseError, InputError
 from tasks.adapters.commit import file_digest
 from tasks.adapters.layout import Layout
 from tasks.adapters.lock import chain_lock
-from tasks.adapters.plan import read_manifest, stored_config
+from tasks.adapters.manifest import read_manifest, stored_config
 from tasks.adapters.start import adopt_start, read_origin, tracked_run
 from tests.projects import call, trained_project
 

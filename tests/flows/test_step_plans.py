@@ -17,7 +17,7 @@ from jko.step_plan import refined, reparametrised
 from tasks.adapters.commit import file_digest
 from tasks.adapters.layout import Layout
 from tasks.adapters.lock import chain_lock
-from tasks.adapters.plan import read_manifest, stored_config
+from tasks.adapters.manifest import read_manifest, stored_config
 from tasks.adapters.start import read_origin
 from tasks.adapters.weights import load_block, load_chain, read_curve
 from tests.projects import call, trained_project

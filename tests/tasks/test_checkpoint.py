@@ -317,7 +317,7 @@ def test_written_at_most_every_so_many_seconds(layout: Layout, path: Path) -> No
 
 
 def test_the_interval_is_no_part_of_a_block_s_identity(layout: Layout) -> None:
-    from tasks.adapters.plan import block_settings, measured_with
+    from tasks.adapters.identity import block_settings, measured_with
 
     assert block_settings(config(0.0), 1) == block_settings(config(7.5), 1)
     assert measured_with(config(0.0)) == measured_with(config(7.5))

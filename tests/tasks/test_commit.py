@@ -10,15 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.adapters.commit import (
-    committing,
-    link_tree,
-    read_commit,
-    read_json,
-    remove_temporary,
-    write_json,
-    write_text,
-)
+from tasks.adapters.commit import committing, read_commit, remove_temporary
+from tasks.adapters.durable import link_tree, write_text
+from tasks.adapters.sealed import read_json, write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 

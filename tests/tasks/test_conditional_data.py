@@ -13,7 +13,7 @@ from scipy.stats import norm
 
 from jko.config import Config, parse_config
 from jko.errors import InputError
-from tasks.adapters.plan import source_key
+from tasks.adapters.identity import source_key
 from tasks.adapters.store import DataFacts, write_facts
 from tasks.baselines import baseline_log_densities
 from tasks.conditional_mixture import ConditionalMixture, marginal

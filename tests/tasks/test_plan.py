@@ -9,11 +9,12 @@ import pytest
 
 from jko.config import Config, parse_config
 from jko.errors import InputError
-from tasks.adapters.commit import committing, read_json, write_json
+from tasks.adapters.commit import committing
 from tasks.adapters.identity import data_fingerprint, fingerprints, source_key, without_defaults
 from tasks.adapters.layout import Layout
 from tasks.adapters.manifest import read_manifest, resumed_config, stored_config
 from tasks.adapters.plan import arrange, chain_digest, make_plan, write_manifest
+from tasks.adapters.sealed import read_json, write_json
 
 DIGEST = "d" * 64
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from tasks.adapters.commit import read_commit
+from tasks.adapters.identity import data_fingerprint
 from tasks.adapters.layout import Layout
-from tasks.adapters.plan import data_fingerprint
 from tasks.adapters.store import DataFacts, read_facts
 from tasks.datasets.prepare import Prepared
 from tasks.prepare import adopt_prepared, commit_data

@@ -42,7 +42,7 @@ def new_chain_at(path: Path, root: Path) -> Layout:
             f"{layout.chain}: folders named *{', *'.join(BESIDE)} lie beside chains and belong to them; "
             "name another folder"
         )
-    for folder in layout.chain.absolute().parents:
+    for folder in Path(os.path.realpath(layout.chain)).parents:
         beside = folder.with_suffix("") if folder.suffix in BESIDE else folder
         if (beside / "chain.json").exists():
             raise InputError(

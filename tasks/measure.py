@@ -170,6 +170,11 @@ def unfit(config: Config, facts: DataFacts) -> str:
             "the data were dequantised with uniform noise, whose jumps make the Fisher information and "
             "so ε infinite; set data.smoothing, such as 0.01, for a law with finite ε"
         )
+    if facts.atoms:
+        return (
+            f"{', '.join(facts.atoms)}: a value has a probability of its own there (an atom), so the data "
+            "have no density and their KL to the model is infinite; set data.smoothing, such as 0.01"
+        )
     if config.data.source == "curve":
         return "data on a curve have no density; set data.smoothing, such as 0.02"
     return ""

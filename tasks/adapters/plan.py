@@ -13,6 +13,7 @@ from jko.errors import InputError
 from jko.stop import stop_reason
 from tasks.adapters.checkpoint import read_checkpoint
 from tasks.adapters.commit import read_commit, stored_commit
+from tasks.adapters.damage import damaged_in
 from tasks.adapters.durable import move
 from tasks.adapters.identity import (
     LATER_DATA,
@@ -177,8 +178,9 @@ def make_plan(config: Config, layout: Layout, *, verify: bool = False, key: str 
     sizes = (0.0, *config.step_sizes)
     before = known_manifest(layout)
     if digest is None:
-        why = "the data are not prepared yet" if before is None else "the data or their settings changed"
-        return Plan(key, None, tuple(BlockPlan(k, None, g, "missing", why) for k, g in enumerate(sizes)))
+        whys = _data_reasons(layout, before)
+        parts = enumerate(sizes)
+        return Plan(key, None, tuple(BlockPlan(k, None, g, "missing", whys[min(k, 1)]) for k, g in parts))
     blocks: list[BlockPlan] = []
     chain, stopped = planned(config, layout, digest)
     for k, fingerprint in enumerate(chain):
@@ -192,6 +194,16 @@ def make_plan(config: Config, layout: Layout, *, verify: bool = False, key: str 
         )
         blocks.append(BlockPlan(k, fingerprint, sizes[k], "missing" if reason else "done", reason))
     return Plan(key, digest, tuple(blocks), stopped)
+
+
+def _data_reasons(layout: Layout, before: dict[str, Any] | None) -> tuple[str, str]:
+    """Why the data will be prepared, and why no block can be said to be done before."""
+    if before is None:
+        return ("the data are not prepared yet",) * 2
+    first = before["fingerprints"][0]
+    if any(damaged_in(layout.block(0, first), first)):
+        return "their stored files do not match their commit", "kept if the data come out as they were"
+    return ("the data or their settings changed",) * 2
 
 
 def _reason(

@@ -153,6 +153,7 @@ class DataFacts:
             ``class=0``, ``class=1``, … for classes.
         context_shift: subtracted from the context, data units, c values.
         context_scale: the context is divided by it, data units, c values.
+        atoms: columns of which one value has a probability of its own, so that their law has no density.
     """
 
     name: str
@@ -169,6 +170,7 @@ class DataFacts:
     context_columns: tuple[str, ...] = ()
     context_shift: tuple[float, ...] = ()
     context_scale: tuple[float, ...] = ()
+    atoms: tuple[str, ...] = ()
 
     @property
     def dim(self) -> int:
@@ -221,9 +223,11 @@ def _in_float32(name: str, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
 
 
 def write_facts(folder: Path, facts: DataFacts) -> None:
-    """Store the facts beside the arrays; those of a context only where there is one."""
+    """Store the facts beside the arrays; those of a context, and atoms, only where there are some."""
     values = asdict(facts)
-    kept = {name: value for name, value in values.items() if facts.context or not name.startswith("context")}
+    absent = {name for name in values if name.startswith("context") and not facts.context}
+    absent |= set() if facts.atoms else {"atoms"}
+    kept = {name: value for name, value in values.items() if name not in absent}
     write_json(folder / FACTS, kept)
 
 

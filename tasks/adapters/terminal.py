@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 
@@ -58,7 +59,9 @@ def warn_on_stderr() -> None:
 
 
 def write_anything() -> None:
-    """Let standard output and error take every character, whatever their encoding is."""
+    """Let standard output and error take every character; where they are closed, nothing is said."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 (for as long as the process lives)
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

@@ -22,7 +22,7 @@ from tasks.datasets.checks import (
 from tasks.datasets.context import asked_columns, by_class
 from tasks.datasets.copies import all_copies
 from tasks.datasets.dependence import note_on_dependence
-from tasks.datasets.grid import grid_step
+from tasks.datasets.grid import atoms, grid_step
 from tasks.datasets.names import shown
 from tasks.datasets.table import Array, Table
 
@@ -48,6 +48,7 @@ class Prepared:
         smoothing: δ, the Ornstein-Uhlenbeck time by which all rows are smoothed; 0 if they are not.
         smoothing_w2: upper bound of W2 between the law of the data and that of the smoothed rows,
             standardised units; ``None`` if they are not smoothed.
+        atoms: columns of which one value has a probability of its own.
     """
 
     arrays: Mapping[str, NDArray[Any]]
@@ -57,6 +58,7 @@ class Prepared:
     notes: tuple[str, ...]
     smoothing: float = 0.0
     smoothing_w2: float | None = None
+    atoms: tuple[str, ...] = ()
 
 
 def prepare(table: Table, config: Config) -> Prepared:
@@ -97,7 +99,21 @@ def prepare(table: Table, config: Config) -> Prepared:
         *_notes(table, grid, parts, config),
         *_smoothing_notes(grid, bound, config),
     )
-    return Prepared(arrays, shift, scale, grid, notes, config.data.smoothing, bound)
+    with_atoms = columns_with_atoms(table, grid)
+    return Prepared(arrays, shift, scale, grid, notes, config.data.smoothing, bound, with_atoms)
+
+
+def columns_with_atoms(table: Table, grid: Array) -> tuple[str, ...]:
+    """Columns that are not dequantised and hold a value that many rows share: their law has no density.
+
+    Args:
+        table: all rows; those of a known law are drawn from a density.
+        grid: grid steps, shape (d,).
+    """
+    if table.entropy is not None or table.grid is not None:
+        return ()
+    named = zip(table.columns, table.rows.T, grid, strict=True)
+    return tuple(name for name, values, step in named if not step and atoms(values))
 
 
 def _checked(

@@ -193,3 +193,11 @@ def test_ctrl_c_in_any_command_is_one_sentence(project: Path) -> None:
     assert child.returncode == 130
     assert "jko: interrupted" in said
     assert "Traceback" not in said
+
+
+def test_closed_streams_cost_their_words_only(project: Path) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'"{sys.executable}" -m flows.cli.main plan --preset smoke >&-'],
+        capture_output=True, text=True, timeout=120, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")

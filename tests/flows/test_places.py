@@ -66,7 +66,7 @@ def chain(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("place", ["c/x", "c/x/y", "c.run/x", "c.report/x", "c.evaluation/x/y"])
+@pytest.mark.parametrize("place", ["c/x", "c/x/y", "no/../c/x", "c.run/x", "c.report/x", "c.evaluation/x/y"])
 def test_no_chain_inside_another(place: str, project: Path) -> None:
     chain(project / "c")
     with pytest.raises(InputError, match="belongs to the chain c;"):

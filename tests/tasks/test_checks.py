@@ -170,6 +170,7 @@ def test_atoms_of_continuous_columns_are_named_and_no_grid_is_seen() -> None:
     area = np.where(NOISE < 0, 0.0, np.exp(CELSIUS / 8))
     found = prepared({"wind": CELSIUS, "area": area})
     assert not found.grid.any()
+    assert found.atoms == ("area",)
     assert any(
         note.startswith("column 'area': a share of 0.5") and "exactly 0" in note for note in found.notes
     )

@@ -90,3 +90,9 @@ def test_what_stands_in_the_way_of_a_move_goes(tmp_path: Path) -> None:
             target.write_text("old")
         move(source, target)
         assert (target / "file").read_text() == kind
+
+
+def test_a_link_in_a_circle_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(NotADirectoryError):
+        make_folder(tmp_path / "loop")

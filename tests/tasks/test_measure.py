@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import types
+from dataclasses import replace
 
 import pytest
 
@@ -32,6 +33,12 @@ def test_jumps_and_curves_need_smoothing(source: str, grid: float, smoothing: fl
     assert words in why
     assert bool(why) == bool(words)
     assert not why or "data.smoothing" in why
+
+
+def test_atoms_leave_no_density_and_so_no_certificate() -> None:
+    why = unfit(Config(), replace(facts(grid=0.0, smoothing=0.0), atoms=("area",)))
+    assert why.startswith("area: a value has a probability of its own")
+    assert unfit(Config(), replace(facts(grid=0.0, smoothing=0.01), atoms=("area",))) == ""
 
 
 @pytest.mark.parametrize("name", ["inversion_error", "inversion_error_reference"])

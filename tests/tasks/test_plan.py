@@ -218,6 +218,14 @@ def test_a_damaged_manifest_is_named_and_written_again(layout: Layout, text: str
     assert write_manifest(config(), layout, DIGEST) == chain == tuple(read_manifest(layout)["fingerprints"])
 
 
+def test_damaged_data_are_told_from_other_data(layout: Layout) -> None:
+    chain = commit_chain(layout, config())
+    (layout.block(0, chain[0]) / "weights").write_text("other")
+    reasons = [block.reason for block in make_plan(config(), layout, verify=True).blocks]
+    assert reasons[0] == "their stored files do not match their commit"
+    assert set(reasons[1:]) == {"kept if the data come out as they were"}
+
+
 def test_a_lost_manifest_is_told_from_no_chain(layout: Layout) -> None:
     with pytest.raises(InputError, match="no chain there"):
         stored_config(layout)

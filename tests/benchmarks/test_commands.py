@@ -30,7 +30,7 @@ def few_methods(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def rows_file(tmp_path: Path) -> Path:
     draws = np.random.default_rng(0).standard_normal((300, 3))
-    draws[:, 2] = draws[:, 0] * 2 + 0.1 * draws[:, 1]
+    draws[:, 2] = draws[:, 0] * 2 + 0.1 * draws[:, 1] + 0.1 * draws[:, 2]
     path = tmp_path / "rows.csv"
     path.write_text("a,b,c\n" + "".join(f"{a},{b},{c}\n" for a, b, c in draws))
     return path

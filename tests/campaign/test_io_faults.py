@@ -38,7 +38,10 @@ def test_every_operation(way: str, place: Path) -> None:
 
 
 def test_a_real_end_leaves_what_a_played_one_does(place: Path) -> None:
-    """Of the data's preparation; the first write of it, too, of which half is there."""
+    """Of the data's preparation; the first write of it, too, of which half is there.
+
+    How many files lie there under temporary names is not compared: arrays are written by several threads.
+    """
     for number in (8, 30, 100):
         states = []
         for real in (True, False):
@@ -49,6 +52,6 @@ def test_a_real_end_leaves_what_a_played_one_does(place: Path) -> None:
             else:
                 said, wrong = forked(ended, root, "exit", number, 0, "").got()
                 assert (said, wrong) == ("by the end of the process", [])
-            states.append((state_of(root), len(list(root.rglob("*")))))
+            states.append(state_of(root))
             shutil.rmtree(root)
         assert states[0] == states[1]

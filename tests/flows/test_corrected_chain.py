@@ -161,7 +161,9 @@ def test_a_lost_correction_is_missed(folder: Path) -> None:
     try:
         path.write_text(content.replace("0.8", "0.9"))
         assert read_commit(path.parent, verify=True) is None
-        assert "missing or damaged" in jko(folder, "sample", "chain", "-n", "3", "-o", "x.csv", code=2)
+        assert f"{CORRECTION}: this file of block 2 is changed" in jko(
+            folder, "sample", "chain", "-n", "3", "-o", "x.csv", code=2
+        )
     finally:
         path.write_text(content)
     assert (path.parent / SAMPLES).is_dir()

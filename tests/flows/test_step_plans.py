@@ -18,6 +18,7 @@ from tasks.adapters.commit import file_digest
 from tasks.adapters.layout import Layout
 from tasks.adapters.lock import chain_lock
 from tasks.adapters.manifest import read_manifest, stored_config
+from tasks.adapters.plan import block_figures, keep_figures
 from tasks.adapters.start import read_origin
 from tasks.adapters.weights import load_block, load_chain, read_curve
 from tests.projects import call, trained_project
@@ -225,12 +226,13 @@ def test_movements_that_are_not_there_are_asked_for(
 ) -> None:
     _, layout, chain = blocks_of("old")
     place = layout.measures(2, chain[2])
-    kept = place.read_bytes()
-    for content, said in (
-        (b"{}", "block 2 is not measured under its settings; run jko resume old"),
-        (json.dumps(json.loads(kept) | {"movement": 0.0}).encode(), "block 2 moves nothing"),
+    kept, figures = place.read_bytes(), block_figures(layout, 2, chain[2])
+    assert figures is not None
+    for change, said in (
+        (lambda: place.write_bytes(b"{}"), "block 2 is not measured under its settings; run jko resume old"),
+        (lambda: keep_figures(layout, 2, chain[2], figures | {"movement": 0.0}), "block 2 moves nothing"),
     ):
-        place.write_bytes(content)
+        change()
         try:
             assert call(monkeypatch, "reparametrise", "old", "--chain", "x") == 2
         finally:

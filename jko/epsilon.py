@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from torch import Tensor
@@ -31,8 +32,8 @@ def measure_epsilon(
     """ε̂² and the relative Fisher information on held-out rows; nan with a reason where no critic fits.
 
     There are as many bumps as wanted, but for every feature :data:`ROWS_PER_FEATURE` rows: with fewer, the
-    affine class alone, and with too few for that, no estimate. Of several widths the critic's own is taken,
-    unless another shows more for sure: an ε̂² − 2 SE above the first one's ε̂².
+    affine class alone, and with too few for that, no estimate. Of several widths each figure takes the one
+    that shows most for sure: the largest ε̂² − 2 SE. Where ε is 0 this errs upwards, by less than one SE.
 
     Args:
         x: back(y), shape (rows, d).
@@ -78,7 +79,6 @@ def _too_few(rows: int, dim: int, least: int, affordable: int) -> str:
 
 
 def _surest(critics: Sequence[LinearCritic], u: Tensor, weight: Tensor) -> EpsilonSquared:
-    """The first critic's estimate, or the surest of those that clearly show more."""
-    own, *others = [critic.estimate(u, weight) for critic in critics]
-    more = [other for other in others if other.value - 2 * other.se > own.value]
-    return max(more, key=lambda found: found.value - 2 * found.se, default=own)
+    """The estimate that is largest for sure; one without a value only where none has one."""
+    found = [critic.estimate(u, weight) for critic in critics]
+    return max(found, key=lambda one: -math.inf if math.isnan(one.value) else one.value - 2 * one.se)

@@ -17,7 +17,7 @@ from tasks.adapters.sealed import digest_of
 #: raised when a change alters what the evaluation computes
 EVALUATION = 5
 #: raised when a change alters what is measured of a block
-MEASURES = 6
+MEASURES = 7
 #: raised when a change alters what a certificate says
 CERTIFICATE = 3
 #: keys of the network that came after chains were trained (see :func:`without_defaults`)

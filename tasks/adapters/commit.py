@@ -24,7 +24,9 @@ from tasks.adapters.sealed import SEAL, digest_of, read_json
 COMMIT = "COMMIT.json"
 #: the part of a block that its weights and the block before it can make again
 SAMPLES = "samples.zarr"
-#: what a commit file holds beside its seal
+#: of commit files that have a seal
+FORMAT = 2
+#: what a commit file holds beside its format and its seal
 BODY = {"fingerprint", "files", "record"}
 
 
@@ -77,13 +79,13 @@ def read_commit(folder: Path, *, verify: bool = False) -> Commit | None:
 def stored_commit(folder: Path) -> Commit | None:
     """What the commit file of a folder says; ``None`` where it is missing or damaged.
 
-    A commit file without a seal was written before commit files had one.
+    A commit file without a format and a seal was written before commit files had them.
     """
     values = read_json(folder / COMMIT)
     if not isinstance(values, dict):
         return None
-    seal = values.pop(SEAL, None)
-    if values.keys() != BODY or (seal is not None and seal != digest_of(values)):
+    sealed, seal = bool(values.keys() & {"format", SEAL}), values.pop(SEAL, None)
+    if values.keys() - {"format"} != BODY or (sealed and seal != digest_of(values)):
         return None
     fingerprint, files, record = values["fingerprint"], values["files"], values["record"]
     if not (isinstance(fingerprint, str) and isinstance(files, dict) and isinstance(record, dict)):
@@ -142,7 +144,7 @@ def publish(temporary: Path, final: Path, fingerprint: str, record: Mapping[str,
         if path.is_file()
     }
     commit = Commit(fingerprint, files, dict(record))
-    body = {"fingerprint": fingerprint, "files": files, "record": dict(record)}
+    body = {"format": FORMAT, "fingerprint": fingerprint, "files": files, "record": dict(record)}
     (temporary / COMMIT).write_text(json.dumps({**body, SEAL: digest_of(body)}, indent=1, sort_keys=True))
     sync_tree(temporary)
     put_in_place(temporary, final)

@@ -48,7 +48,9 @@ def _known(path: Path) -> dict[str, Any] | None:
     other = (whole or {}).get("format", FORMAT)
     if other != FORMAT:
         raise InputError(f"{path}: this is a chain of format {other}; this version reads format {FORMAT}")
-    return whole if whole is not None and _follows(whole) else None
+    if whole is None or (SEAL not in values and values.keys() != HELD):
+        return None
+    return whole if _follows(whole) else None
 
 
 def _follows(values: dict[str, Any]) -> bool:

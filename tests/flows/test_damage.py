@@ -242,6 +242,12 @@ def test_a_commit_file_that_leaves_a_file_out_is_damaged(layout: Layout) -> None
     fewer = {name: digest for name, digest in body["files"].items() if name != "weights.safetensors"}
     write_json(folder / COMMIT, {**body, "files": fewer})
     assert read_commit(folder) is None
+    for gone in ("sealed", "format"):
+        for change in ({name: value for name, value in body.items() if name != gone}, {**body, gone: None}):
+            write_json(folder / COMMIT, change)
+            assert read_commit(folder) is None
+    write_json(folder / COMMIT, {name: body[name] for name in ("fingerprint", "files", "record")})
+    assert read_commit(folder) is not None  # as older versions wrote it
     outside = {**body["files"], "../../chain.json": "0" * 64}
     write_json(folder / COMMIT, {"fingerprint": body["fingerprint"], "files": outside, "record": {}})
     assert read_commit(folder) is None

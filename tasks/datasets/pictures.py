@@ -15,6 +15,8 @@ from jko.errors import InputError
 from tasks.datasets.dialect import refuse_other_kinds
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp")
+#: what is decoded: other kinds have readers that start programs, whatever the file is called
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP")
 #: pixels at most: each is a Gaussian of the density
 MOST_PIXELS = 4_000_000
 #: a largest value so many times the median of the others is a mark and no grey value
@@ -45,7 +47,7 @@ def load_picture(path: str) -> tuple[str, PictureDensity]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a picture of too many pixels is refused below
-            with Image.open(path) as picture:
+            with Image.open(path, formats=FORMATS) as picture:
                 _check_size(picture.size, path)
                 grey = _grey(ImageOps.exif_transpose(picture), picture.format == "PNG", path)
     except InputError:

@@ -25,6 +25,7 @@ from tasks.adapters.store import DataFacts
 from tasks.datasets.context import known_classes
 from tasks.datasets.files import Cells, finite_rows, read_cells
 from tasks.datasets.laws import start_of
+from tasks.datasets.numerals import Marks
 from tasks.datasets.table import Array, Table
 
 #: draws of the noise that a score is averaged over, where there is noise
@@ -41,11 +42,13 @@ class Scored:
         rows: of the file.
         mean: of the log-densities, nats, data units.
         left: why rows were left empty, and how many.
+        notes: on how the file was read.
     """
 
     rows: int
     mean: float
     left: Mapping[str, int]
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """One sentence."""
@@ -75,7 +78,7 @@ def score_file(layout: Layout, file: Path, output: Path, *, missing: str = "drop
     if output.resolve() == file.resolve():
         raise InputError(f"-o {output}: this is the file to score; name another one")
     config, chain, facts = open_chain(layout)
-    cells = read_cells(_settings(config.data, facts, file))
+    cells = read_cells(_settings(config.data, facts, file), Marks(*facts.marks) if facts.marks else None)
     if missing == "refuse":
         finite_rows(cells.frame, missing, cells.path, way_out="leave --missing at drop")
     table, kept, left = usable_rows(cells, facts.context_columns)
@@ -88,7 +91,7 @@ def score_file(layout: Layout, file: Path, output: Path, *, missing: str = "drop
         frame["log_density_se"] = values[:, 1]
     write_table(frame, output)
     left = {**left, "too far out for the model's numbers": int(np.isnan(found[:, 0]).sum())}
-    return Scored(len(frame), float(frame["log_density"].mean()), left)
+    return Scored(len(frame), float(frame["log_density"].mean()), left, cells.notes)
 
 
 def usable_rows(cells: Cells, context: Sequence[str]) -> tuple[Table, NDArray[np.int64], dict[str, int]]:

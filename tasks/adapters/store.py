@@ -153,6 +153,7 @@ class DataFacts:
             ``class=0``, ``class=1``, … for classes.
         context_shift: subtracted from the context, data units, c values.
         context_scale: the context is divided by it, data units, c values.
+        marks: before decimals and between thousands, where the rows come from a text that shows them.
     """
 
     name: str
@@ -169,6 +170,7 @@ class DataFacts:
     context_columns: tuple[str, ...] = ()
     context_shift: tuple[float, ...] = ()
     context_scale: tuple[float, ...] = ()
+    marks: tuple[str, ...] = ()
 
     @property
     def dim(self) -> int:
@@ -221,9 +223,11 @@ def _in_float32(name: str, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
 
 
 def write_facts(folder: Path, facts: DataFacts) -> None:
-    """Store the facts beside the arrays; those of a context only where there is one."""
+    """Store the facts beside the arrays; those of a context, and marks, only where there are some."""
     values = asdict(facts)
     kept = {name: value for name, value in values.items() if facts.context or not name.startswith("context")}
+    if not facts.marks:
+        del kept["marks"]
     write_json(folder / FACTS, kept)
 
 
@@ -241,6 +245,8 @@ def read_facts(layout: Layout, fingerprint: str) -> DataFacts:
         where = ".".join(map(str, problem["loc"])) or "all of it"
         said = f"{problem['msg'][:1].lower()}{problem['msg'][1:]}"
         raise InputError(f"{folder / FACTS}: {where}: {said}") from None
+    if len(facts.marks) not in (0, 2):
+        raise InputError(f"{folder / FACTS}: marks: one before decimals and one between thousands are needed")
     columns = facts.dim + facts.context
     if not facts.row_shift.shape == facts.row_scale.shape == (columns,):
         raise InputError(f"{folder / FACTS}: {columns} columns need as many shifts and scales")

@@ -56,6 +56,21 @@ class Marks:
     thousands: str = ""
 
 
+@dataclass(frozen=True)
+class Hints:
+    """What is known of a file beside the forms of its numbers.
+
+    Args:
+        separator: of its fields.
+        mixed: marks after which every cell of a column has three digits, or no mark and at most 999.
+        known: the marks of another file that this one belongs to.
+    """
+
+    separator: str = ","
+    mixed: frozenset[str] = frozenset()
+    known: Marks | None = None
+
+
 def tidy(cells: pd.Series) -> pd.Series:
     """Text cells without outer spaces and with plain minus signs, spaces and apostrophes."""
     return cells.astype(str).str.translate(TYPESET).str.strip()
@@ -117,28 +132,45 @@ def forms_of(cells: pd.Series) -> dict[str, str]:
         if len(own):
             found[name] = str(own.iloc[0])
             unique = unique.drop(own.index)
+    if "either point" in found and unique.str.fullmatch(r"[+-]?\d{4,}").any():
+        found.setdefault("decimal point", found["either point"])  # thousands are not grouped here
     return found
 
 
-def find_marks(forms: Mapping[str, str], settings: Data, separator: str, place: str) -> Marks:
+def mixed_marks(cells: pd.Series) -> frozenset[str]:
+    """Marks that may be decimal or between thousands, some cells having none: 287 beside 3.315.
+
+    Args:
+        cells: tidy, not empty ones of one column.
+    """
+    found = set()
+    for mark in ("comma", "point"):
+        either = cells.str.fullmatch(FORMS[f"either {mark}"])
+        if either.any() and not either.all() and cells[~either].str.fullmatch(r"[+-]?\d{1,3}").all():
+            found.add(mark)
+    return frozenset(found)
+
+
+def find_marks(forms: Mapping[str, str], settings: Data, hints: Hints, place: str) -> Marks:
     """The marks of a file from the forms of its numbers and the settings.
 
     Args:
         forms: name of the form to an example.
         settings: data.decimal and data.thousands; what they leave open is inferred.
-        separator: of the fields: where that is a semicolon, one comma is a decimal comma.
+        hints: what else is known of the file.
         place: the file.
 
     Raises:
         InputError: the numbers contradict each other, or can be read in two ways.
     """
-    decimal = settings.decimal if settings.decimal != "auto" else _decimal(forms, settings, separator, place)
+    decimal = settings.decimal if settings.decimal != "auto" else _decimal(forms, settings, hints, place)
     if settings.thousands != "auto":
         return Marks(MARKS[decimal], MARKS[settings.thousands])
     between = {mark: any(name.startswith(mark) for name in forms) for mark in ("space", "apostrophe")}
     if decimal == "comma":
         between["point"] = "point groups" in forms or "either point" in forms
-        if "either point" in forms and "point groups" not in forms and settings.decimal == "auto":
+        told = settings.decimal != "auto" or (hints.known is not None and hints.known.decimal == ",")
+        if "either point" in forms and "point groups" not in forms and not told:
             raise _refusal(
                 place, forms["either point"], "beside decimal commas",
                 f"data.thousands=point reads it as {forms['either point'].replace('.', '')}",
@@ -151,7 +183,7 @@ def find_marks(forms: Mapping[str, str], settings: Data, separator: str, place: 
     return Marks(MARKS[decimal], MARKS[used[0]] if used else "")
 
 
-def _decimal(forms: Mapping[str, str], settings: Data, separator: str, place: str) -> str:
+def _decimal(forms: Mapping[str, str], settings: Data, hints: Hints, place: str) -> str:
     """What stands before decimals, as the forms say."""
     if settings.thousands in ("comma", "point"):
         return {"comma": "point", "point": "comma"}[settings.thousands]
@@ -167,17 +199,20 @@ def _decimal(forms: Mapping[str, str], settings: Data, separator: str, place: st
             "write all "
             "numbers alike, or give data.decimal"
         )
-    if commas or points or "either comma" not in forms:
+    either = [mark for mark in ("comma", "point") if f"either {mark}" in forms]
+    if commas or points or not either:
         return "comma" if commas else "point"
-    if settings.thousands != "auto" or any(name.startswith(("space", "apostrophe")) for name in forms):
-        return "comma"
-    if separator == ";" and "either point" not in forms:
-        return "comma"
-    cell = forms["either comma"]
+    if hints.known is not None:
+        return {mark: word for word, mark in MARKS.items()}[hints.known.decimal]
+    others = settings.thousands != "auto" or any(name.startswith(("space", "apostrophe")) for name in forms)
+    usual = {"comma": hints.separator == ";", "point": hints.separator != ";"}[either[0]]
+    if len(either) == 1 and (others or (usual and either[0] not in hints.mixed)):
+        return either[0]
+    cell, mark = forms[f"either {either[0]}"], MARKS[either[0]]
     raise _refusal(
         place, cell, "and can be read in two ways",
-        f"data.thousands=comma reads it as {cell.replace(',', '')}, "
-        f"data.decimal=comma as {cell.replace(',', '.')}",
+        f"data.thousands={either[0]} reads it as {cell.replace(mark, '')}, "
+        f"data.decimal={either[0]} as {cell.replace(mark, '.')}",
     )  # fmt: skip
 
 

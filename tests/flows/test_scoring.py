@@ -153,6 +153,28 @@ def test_a_chain_of_a_stated_dialect_scores_its_files_and_ours(tmp_path: Path) -
     np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-5)
 
 
+def test_a_file_that_does_not_say_is_read_with_the_marks_of_the_training_file(tmp_path: Path) -> None:
+    draw = np.random.default_rng(5)
+    amounts, sizes = draw.integers(300, 9000, 600), draw.normal(0, 1, 600)
+
+    def lines(rows: int) -> str:
+        pairs = zip(amounts[:rows], sizes[:rows], strict=True)
+        return "".join(
+            f"{a:,};{s:.2f}\n".replace(",", "_").replace(".", ",").replace("_", ".") for a, s in pairs
+        )
+
+    (tmp_path / "de.csv").write_text("menge;preis\n" + lines(600) + "1.234.567;0,5\n")
+    trained(tmp_path, data={"file": str(tmp_path / "de.csv"), "dequantise": "off"})
+    layout = Layout(tmp_path / "chain")
+    (tmp_path / "few.csv").write_text("menge;preis\n287;1\n3.315;0\n1.338;2\n")
+    scored = score_file(layout, tmp_path / "few.csv", tmp_path / "a.csv")
+    assert any("decimal comma, point between thousands" in note for note in scored.notes)
+    (tmp_path / "plain.csv").write_text("menge,preis\n287,1\n3315,0\n1338,2\n")
+    score_file(layout, tmp_path / "plain.csv", tmp_path / "b.csv")
+    one, two = (pd.read_csv(tmp_path / name)["log_density"] for name in ("a.csv", "b.csv"))
+    np.testing.assert_array_equal(one, two)
+
+
 def test_rows_of_an_unknown_class_are_left_out() -> None:
     frame = pd.DataFrame({"x": [1.0, 2.0, np.nan, 4.0], "class": [0.0, 7.0, 1.0, 1.0]})
     cells = Cells(Path("t.csv"), frame, ("class",), ())

@@ -16,7 +16,8 @@ from jko.errors import InputError
 from tasks.adapters import plan
 from tasks.adapters.identity import source_key
 from tasks.adapters.layout import Layout
-from tasks.datasets.files import load_file
+from tasks.datasets.files import load_file, read_cells
+from tasks.datasets.numerals import Marks
 from tasks.datasets.table import Table
 
 
@@ -58,6 +59,23 @@ READ: dict[str, tuple[str | bytes, list[str], list[list[float]], dict[str, Any]]
         [[1234, 1.5], [2345, 2.5]],
         {"thousands": "."},
     ),
+    "three decimals in every cell": ("p,q\n1.234,7\n2.345,8\n", ["p", "q"], [[1.234, 7], [2.345, 8]], {}),
+    "ungrouped thousands beside": ("p;q\n3.315;7\n1500;8\n", ["p", "q"], [[3.315, 7], [1500, 8]], {}),
+    "a point shown elsewhere": ("p;q\n3.315;0.5\n287;8\n", ["p", "q"], [[3.315, 0.5], [287, 8]], {}),
+    "a leading nought": ("p;q\n3.315;5\n0.287;8\n12;1\n", ["p", "q"], [[3.315, 5], [0.287, 8], [12, 1]], {}),
+    "one group, told as points": (
+        "p;q\n287;5\n3.315;8\n",
+        ["p", "q"],
+        [[287, 5], [3315, 8]],
+        {"thousands": "."},
+    ),
+    "decimals, told as points": (
+        "p;q\n287;5\n3.315;8\n",
+        ["p", "q"],
+        [[287, 5], [3.315, 8]],
+        {"decimal": "."},
+    ),
+    "two groups beside one": ("p;q\n3.315;5\n1.234.567;8\n", ["p", "q"], [[3315, 5], [1234567, 8]], {}),
     "spaces": ("p,q\n1 234,1.5\n2 345 678,2\n999,3\n", ["p", "q"], [[1234, 1.5], [2345678, 2], [999, 3]], {}),
     "narrow spaces": ("p;q\n1\u202f234,5;1\n2\u00a0345,25;2\n", ["p", "q"], [[1234.5, 1], [2345.25, 2]], {}),
     "apostrophes": ("p,q\n1'234.5,1\n12’345,2\n", ["p", "q"], [[1234.5, 1], [12345, 2]], {}),
@@ -100,6 +118,9 @@ def test_a_table_is_read_as_it_is_meant(name: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(table.rows, rows, rtol=1e-14)
 
 
+#: integers with German groups, or decimals: nothing says which
+UNDECIDED = (("287", "13"), ("3.315", "11"), ("1.338", "131"))
+
 REFUSED: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "a group or decimals": (
         'p,q\n"1,234",1\n"2,345",2\n',
@@ -109,6 +130,18 @@ REFUSED: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
         "p;q\n1.234;1,5\n2.345;2,25\n",
         ("'1.234'", "data.thousands=point"),
     ),
+    **{
+        f"point groups or decimals between {name}": (
+            mark.join(("menge", "preis")) + "".join(f"\n{mark.join(row)}" for row in UNDECIDED) + "\n",
+            ("'3.315'", "data.thousands=point reads it as 3315", "data.decimal=point as 3.315"),
+        )
+        for name, mark in (("semicolons", ";"), ("commas", ","), ("tabs", "\t"), ("pipes", "|"))
+    },
+    "comma groups or decimals between semicolons": (
+        "menge;preis\n287;13\n3,315;11\n1,338;131\n",
+        ("'3,315'", "data.thousands=comma reads it as 3315", "data.decimal=comma as 3.315"),
+    ),
+    "three digits after every point between semicolons": ("p;q\n3.315;13\n1.338;131\n", ("'3.315'", "3315")),
     "decimal commas and points": ('p,q\n"20,5",1.5\n"21,25",2.5\n', ("'20,5'", "'1.5'", "data.decimal")),
     "dollars": ("p,q\n$5,1.5\n$6.50,2\n", ("'p'", "'$5'", "data.columns")),
     "euros": ("p,q\n5 €,1.5\n6.50 €,2\n", ("'p'", "'5 €'")),
@@ -167,6 +200,43 @@ def test_sentences_say_how_numbers_were_read_and_what_was_left(tmp_path: Path) -
     assert "left out, not numeric: d" in table.notes
 
 
+@pytest.mark.parametrize(
+    ("content", "marks", "first"),
+    [
+        ("p;q\n287;1\n3.315;2\n", (",", "."), 3315),
+        ("p;q\n287;1\n3.315;2\n", (",", ""), 3315),
+        ("p;q\n287;1\n3.315;2\n", (".", ""), 3.315),
+        ("p;q\n287;1\n3,315;2\n", (".", ","), 3315),
+        ("p;q\n1,338;1\n3,315;2\n", (".", ","), 3315),
+        ("p;q\n287;1\n3,315;2\n", (",", ""), 3.315),
+        ("p;q\n287;1,5\n3.315;2\n", (",", "."), 3315),
+        ("p;q\n287;0.5\n3.315;2\n", (",", "."), 3.315),  # what the file itself shows comes first
+    ],
+)
+def test_marks_of_a_like_file_decide_where_the_file_does_not(
+    content: str, marks: tuple[str, str], first: float, tmp_path: Path
+) -> None:
+    (tmp_path / "t.csv").write_text(content)
+    data = {"source": "file", "file": str(tmp_path / "t.csv")}
+    chosen = parse_config({"data": data, "steps": {"count": 1}}).data
+    assert read_cells(chosen, Marks(*marks)).frame["p"].iloc[1] == first
+
+
+@pytest.mark.parametrize(
+    ("content", "marks"),
+    [
+        ("a;b\n1,5;2\n3;4\n", Marks(",", "")),
+        ("a;b\n1.234,5;2\n3;4\n", Marks(",", ".")),
+        ("a,b\n1.5,2\n3,4\n", Marks(".", "")),
+        ("a,b\n1,2\n3,4\n", None),
+    ],
+)
+def test_a_table_keeps_the_marks_that_its_file_shows(
+    content: str, marks: Marks | None, tmp_path: Path
+) -> None:
+    assert load(tmp_path / "t.csv", content).marks == marks
+
+
 def test_marked_cells_are_missing(tmp_path: Path) -> None:
     content = "a,b\n1,2\n-999,3\n4,1e20\n5,6\n"
     with pytest.raises(InputError, match=r"'a' has an empty cell at data row 2 \(2 in all\)"):
@@ -214,6 +284,7 @@ def test_a_chain_made_before_these_settings_needs_its_file_no_more(
         ({"separator": "x"}, "data.separator = 'x'"),
         ({"header": 3}, "data.header = 3"),
         ({"missing_values": [float("inf")]}, "data.missing_values"),
+        ({"columns": []}, "data.columns = []"),
     ],
     ids=str,
 )

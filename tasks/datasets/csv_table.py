@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from jko.data_section import Data
 from jko.errors import InputError
 from tasks.datasets.dialect import Dialect, find_dialect
+from tasks.datasets.formats import refuse_dressed
 from tasks.datasets.names import listed, shown
 from tasks.datasets.numerals import (
     MARKS,
@@ -25,7 +26,6 @@ from tasks.datasets.numerals import (
     forms_of,
     mixed_marks,
     parsed,
-    refuse_dressed,
     tidy,
 )
 

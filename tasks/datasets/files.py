@@ -135,7 +135,11 @@ def choose_columns(
     left = [str(name) for name in frame.columns if name not in numeric.columns]
     notes = [f"left out, not numeric: {listed(left, 50)}"] if left else []
     notes += [f"left out, empty: {listed(blank, 50)}"] if blank else []
-    notes += ["left out, an index: the first column, of distinct integers without a name"] if index else []
+    notes += (
+        ["left out, an index: the first column, of integers that number the rows, without a name"]
+        if index
+        else []
+    )
     return numeric, tuple(notes)
 
 
@@ -146,7 +150,18 @@ def index_column(frame: pd.DataFrame) -> str | None:
         return None
     values = frame[first]
     whole = pd.api.types.is_numeric_dtype(values) and bool((values == values.round()).all())
-    return first if whole and values.is_unique and len(values) > 1 else None
+    return first if whole and len(values) > 1 and (values.is_unique or _numbers_rows(values)) else None
+
+
+def _numbers_rows(values: pd.Series) -> bool:
+    """Whether integers number the rows of several tables in turn, or of one from which rows were drawn."""
+    numbers = values.to_numpy(dtype=float)
+    count, lowest = len(numbers), numbers.min()
+    if lowest not in (0, 1) or numbers.max() > count:
+        return False
+    steps = np.diff(numbers)
+    in_turn = bool(((steps == 1) | (numbers[1:] == lowest)).all()) and 2 * (steps == 1).sum() >= len(steps)
+    return in_turn or 2 * len(np.unique(numbers)) >= count
 
 
 def _mostly_numbers(column: pd.Series) -> bool:

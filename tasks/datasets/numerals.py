@@ -35,17 +35,6 @@ FORMS = {
 }
 NUMBER = re.compile("|".join(f"(?:{form})" for form in (PLAIN, *FORMS.values())))
 INTEGER = re.compile(r"[+-]?\d+")
-#: a number with something before it or behind it: a currency, a unit, a bound
-DRESSED = re.compile(
-    r"(?P<before>\(|[^\w\s.,'+-]{1,2}|[+-]?[^\w\s.,'+-]|(?:EUR|USD|GBP|CHF|JPY|CNY)\b)?\s?"
-    r"[+-]?(?:\d[\d.,' ]*|\.\d+)(?:[eE][+-]?\d+)?"
-    r"\s?(?P<behind>[^\d\s.,'][^\d\s]{0,2})?"
-)
-ORDINAL = ("st", "nd", "rd", "th")
-#: and numbers of other kinds
-OTHER = re.compile(
-    r"0[xX][0-9a-fA-F]+|[+-]?[\d.]+(?:[eE][+-]?\d+)?[+-][\d.]+(?:[eE][+-]?\d+)?[ij]|[+-]?[\d.]+[dD][+-]?\d+"
-)
 
 
 @dataclass(frozen=True)
@@ -74,53 +63,6 @@ class Hints:
 def tidy(cells: pd.Series) -> pd.Series:
     """Text cells without outer spaces and with plain minus signs, spaces and apostrophes."""
     return cells.astype(str).str.translate(TYPESET).str.strip()
-
-
-def is_number(cell: str) -> bool:
-    """Whether one cell is a number, however it is written.
-
-    >>> [is_number(cell) for cell in ("1,234.5", "$5", "7 %", "x", "2025-01-31")]
-    [True, True, True, False, False]
-    """
-    text = cell.translate(TYPESET).strip()
-    return bool(NUMBER.fullmatch(text)) or bool(dress(text)) or bool(OTHER.fullmatch(text))
-
-
-def dress(text: str) -> tuple[str, str] | None:
-    """What stands before and behind a number; ``None`` for a bare number or other text."""
-    found = DRESSED.fullmatch(text)
-    if found is None:
-        return None
-    before, behind = found["before"] or "", found["behind"] or ""
-    if behind.lower() in ORDINAL or not (before or behind):
-        return None
-    return before, behind
-
-
-def refuse_dressed(cells: pd.Series, place: str) -> None:
-    """Refuse a column of numbers with a currency, percent sign or unit, or of complex or hexadecimal ones.
-
-    Args:
-        cells: tidy, not empty ones.
-        place: file and column, for the sentence.
-
-    Raises:
-        InputError: more than half of the cells are so.
-    """
-    words = cells.value_counts()
-    dresses: dict[tuple[str, str], tuple[int, str]] = {}
-    for word, count in words.items():
-        own = ("", "number") if OTHER.fullmatch(str(word)) else dress(str(word))
-        if own is not None:
-            known = dresses.get(own, (0, str(word)))
-            dresses[own] = (known[0] + int(count), known[1])
-    count, example = max(dresses.values(), default=(0, ""))
-    if 2 * count > len(cells):
-        raise InputError(
-            f"{place} holds numbers in a format that is not read, as {shown(example)}; write plain "
-            "numbers, or "
-            "leave the column out with data.columns"
-        )
 
 
 def forms_of(cells: pd.Series) -> dict[str, str]:

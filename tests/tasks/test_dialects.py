@@ -106,6 +106,22 @@ READ: dict[str, tuple[str | bytes, list[str], list[list[float]], dict[str, Any]]
     "large integers": ("a,b\n1180591620717411303424,1\n2,3\n", ["a", "b"], [[2.0**70, 1], [2, 3]], {}),
     "dates left out": ("d,b\n01.02.2024,1\n03.02.2024,2\n", ["b"], [[1], [2]], {}),
     "labels left out": ("d,e,b\nA1,1.2.3,1\nA2,1.2.4,2\n", ["b"], [[1], [2]], {}),
+    **{
+        f"left out: {text}": (f"d,b\n{text},1\n{other},2\n", ["b"], [[1], [2]], {})
+        for text, other in (
+            ("2024-01-31", "2024-02-01"),
+            ("1/31/2024", "2/1/2024"),
+            ("2024-01", "2024-02"),
+            ("12:30:01", "12:31:00"),
+            ("12:30", "12:31"),
+            ("5 January", "6 February"),
+            ("Jan 5", "Feb 6"),
+            ("B-7", "C-9"),
+            ("small", "large"),
+            ("12 Elm Road North", "14 Oak Lane"),
+            ("1st", "2nd"),
+        )
+    },
     "currency left out, told": ("p,q\n$5,1.5\n$6,2\n", ["q"], [[1.5], [2]], {"columns": ["q"]}),
 }
 
@@ -151,6 +167,16 @@ REFUSED: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "accounting": ("p,q\n(5.00),1\n(6.00),2\n", ("'p'", "'(5.00)'")),
     "complex": ("p,q\n1+2j,1\n2+1j,3\n", ("'p'", "'1+2j'")),
     "hexadecimal": ("p,q\n0x1F,1\n0x2F,2\n", ("'p'", "'0x1F'")),
+    "lakhs": ('p,q\n"12,34,567",1\n"1,05,000",2\n', ("'p'", "'12,34,567'")),
+    "underscores": ("p,q\n5_000,1\n12_500,2\n", ("'p'", "'5_000'")),
+    "errors": ("p,q\n0.13 ± 0.1,1\n0.2 ± 0.05,2\n", ("'p'", "'0.13 ± 0.1'")),
+    "errors in brackets": ("p,q\n0.13(2),1\n0.25(3),2\n", ("'p'", "'0.13(2)'")),
+    "fractions": ("p,q\n3/7,1\n1/2,2\n", ("'p'", "'3/7'")),
+    "fractions and integers": ("p,q\n3/7,1\n1/2,2\n1,3\n2,4\n", ("'p'", "'3/7'")),
+    "ranges": ("p,q\n5-10,1\n10-20,2\n", ("'p'", "'5-10'")),
+    "ranges with a dash": ("p,q\n5–10,1\n10–20,2\n", ("'p'", "'5-10'")),
+    "words behind": ("p,q\n0.38 metres,1\n0.5 metres,2\n", ("'p'", "'0.38 metres'")),
+    "words of some kinds behind": ("p,q\n3 weeks,1\n5 months,2\n1 week,2\n", ("'p'", "'3 weeks'")),
     "row of numbers and text": ("5.1,3.5,a\n4.9,3.0,b\n", ("'5.1, 3.5, a'", "data.header=no")),
     "row with a missing cell": ("NA,3.5\n1.2,2.2\n3.3,4.4\n", ("data.header=no",)),
     "row with a wrong cell": ("oops,3.5\n1.2,2.2\n3.3,4.4\n", ("data.header=no",)),
@@ -235,6 +261,24 @@ def test_a_table_keeps_the_marks_that_its_file_shows(
     content: str, marks: Marks | None, tmp_path: Path
 ) -> None:
     assert load(tmp_path / "t.csv", content).marks == marks
+
+
+@pytest.mark.parametrize(
+    ("numbers", "index"),
+    [
+        ([0, 1, 2, 3, 0, 1, 2, 0, 1, 2, 3, 4], True),  # frames one under another
+        ([1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3], True),
+        ([0, 1, 1, 2, 3, 4, 5, 7, 8, 8, 9, 10], True),
+        ([3, 0, 7, 7, 1, 2, 5, 5, 9, 10, 11, 4], True),  # drawn with repeats
+        ([2, 0, 1, 1, 0, 3, 2, 1, 0, 2, 1, 1], False),  # counts
+        ([5, 50, 50, 12, 70, 31, 44, 44, 20, 61, 90, 1], False),
+    ],
+)
+def test_integers_that_number_the_rows_are_an_index(numbers: list[int], index: bool, tmp_path: Path) -> None:
+    lines = "".join(f"{number},{i / 7:.4f},{i % 5}.25\n" for i, number in enumerate(numbers))
+    table = load(tmp_path / "t.csv", ",x,y\n" + lines)
+    assert (table.columns == ("x", "y")) == index
+    assert any("an index" in note for note in table.notes) == index
 
 
 def test_marked_cells_are_missing(tmp_path: Path) -> None:

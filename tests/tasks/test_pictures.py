@@ -134,3 +134,23 @@ def test_every_kind_that_is_allowed_is_read_under_any_of_their_names(kind: str, 
     Image.fromarray((GREY * 255).astype(np.uint8)).save(tmp_path / "p.png", format=kind)
     darkness = load_picture(str(tmp_path / "p.png"))[1].darkness
     assert np.abs(darkness - (255 - np.floor(GREY * 255))).mean() < 30
+
+
+@pytest.mark.parametrize(("mark", "pixels"), [(9999.0, 1), (9999.0, 4), (500.0, 4), (32767.0, 300)])
+def test_a_largest_value_far_from_all_others_is_no_grey(mark: float, pixels: int, tmp_path: Path) -> None:
+    values = 10 * GREY
+    values.ravel()[:pixels] = mark
+    with pytest.raises(InputError, match=f"{pixels} pixels hold {mark:g}"):
+        load_picture(saved(tmp_path / "p.tif", values))
+
+
+@pytest.mark.parametrize(
+    ("white", "pixels", "scale"), [(1.0, 9, 0.05), (255.0, 9, 5.0), (300.0, 400, 5.0), (300.0, 1, 5.0)]
+)
+def test_white_paper_and_one_bright_pixel_are_greys(
+    white: float, pixels: int, scale: float, tmp_path: Path
+) -> None:
+    values = scale * GREY
+    values.ravel()[:pixels] = white
+    darkness = load_picture(saved(tmp_path / "p.tif", values))[1].darkness
+    assert (darkness == 0).sum() == pixels

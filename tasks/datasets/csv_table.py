@@ -70,14 +70,18 @@ def read_csv(path: Path, settings: Data, known: Marks | None = None) -> Written:
     for name, cells in written.items():
         if name not in unusual:
             refuse_dressed(cells, f"{path}: column {shown(name)}")
-    broken = [frame[name].to_numpy() for name in wanted if pd.api.types.is_float_dtype(frame[name])]
-    if unusual or explicit or (broken and not any(map(_shows_point, broken))):
+    if unusual or explicit:
         return _read_marked(path, dialect, settings, known)
-    return Written(frame, dialect.notes, Marks() if broken else None)
+    broken = [frame[name].to_numpy() for name in wanted if pd.api.types.is_float_dtype(frame[name])]
+    if any(map(_shows_point, broken)):
+        return Written(frame, dialect.notes, Marks())
+    # what is left are columns with empty cells, and 3.315 or 3.000, which may be thousands
+    marked = _read_marked(path, dialect, settings, known) if broken else Written(frame)
+    return Written(frame, dialect.notes, marked.marks) if marked.marks in (None, Marks()) else marked
 
 
 def _shows_point(values: NDArray[np.float64]) -> bool:
-    """Whether a column read with decimal points has numbers that are no thousands: 0.5, 1.25, 1234.5."""
+    """Whether some numbers read with decimal points could not be thousands: 0.5, 1.25, 1234.5."""
     parts = values[np.isfinite(values) & (values != np.rint(values))]
     thousandths = np.abs(parts * 1000 - np.rint(parts * 1000)) < 1e-6
     return bool((~thousandths | (np.abs(parts) < 1) | (np.abs(parts) >= 1000)).any())

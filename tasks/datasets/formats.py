@@ -24,6 +24,7 @@ OTHER = re.compile(
     r"|[+-]?\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d*)?"  # lakhs and crores
     r"|[+-]?\d{1,3}(?:_\d{3})+(?:\.\d*)?"  # as programs group them
     rf"|{_NUMBER}\s?(?:±|\+/-|\+-)\s?{_NUMBER}|{_NUMBER}\s?\(\d+\)"  # with an error
+    rf"|(?:{_NUMBER}\s?[×*x]\s?)?10(?:\^|\*\*)[+-]?\d+"  # powers of ten
     r"|(?:\d+\s)?[+-]?\d+\s?[/⁄]\s?\d+"  # fractions
     rf"|(?!\d{{4}}-\d\d?$){_NUMBER}\s?(?:-|\.\.|to)\s?(?:\d+[.,]?\d*|[.,]\d+)"  # ranges, but no months
 )

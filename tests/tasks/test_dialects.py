@@ -157,6 +157,7 @@ REFUSED: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
         "menge;preis\n287;13\n3,315;11\n1,338;131\n",
         ("'3,315'", "data.thousands=comma reads it as 3315", "data.decimal=comma as 3.315"),
     ),
+    "round thousands": ("p;q\n3.000;13\n287;131\n", ("'3.000'", "3000")),
     "three digits after every point between semicolons": ("p;q\n3.315;13\n1.338;131\n", ("'3.315'", "3315")),
     "decimal commas and points": ('p,q\n"20,5",1.5\n"21,25",2.5\n', ("'20,5'", "'1.5'", "data.decimal")),
     "dollars": ("p,q\n$5,1.5\n$6.50,2\n", ("'p'", "'$5'", "data.columns")),
@@ -173,6 +174,7 @@ REFUSED: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "errors in brackets": ("p,q\n0.13(2),1\n0.25(3),2\n", ("'p'", "'0.13(2)'")),
     "fractions": ("p,q\n3/7,1\n1/2,2\n", ("'p'", "'3/7'")),
     "fractions and integers": ("p,q\n3/7,1\n1/2,2\n1,3\n2,4\n", ("'p'", "'3/7'")),
+    "powers of ten": ("p,q\n1.5×10^3,1\n2×10^4,2\n", ("'p'", "'1.5×10^3'")),
     "ranges": ("p,q\n5-10,1\n10-20,2\n", ("'p'", "'5-10'")),
     "ranges with a dash": ("p,q\n5–10,1\n10–20,2\n", ("'p'", "'5-10'")),
     "words behind": ("p,q\n0.38 metres,1\n0.5 metres,2\n", ("'p'", "'0.38 metres'")),
@@ -203,6 +205,7 @@ REFUSED: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "one field too many": ("a,b\n1,2\n3,4,5\n", ("line 3",)),
     "decimal commas without quotes": ("x\n20,5\n21,5\n", ("data.separator",)),
     "infinite in another dialect": ("a;b\ninf;1,5\n2;2,5\n3;1\n", ("'a'", "infinite", "row 1")),
+    "infinite beside three decimals": ("a,b\ninf,1.500\ninf,2.501\n3,1.234\n", ("'a'", "infinite", "row 1")),
     "text in another dialect": ("a;b\n1;1,5\n2;oops\n3;1,5\n", ("'b'", "'oops'", "row 2")),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,24 @@ def test_holes_can_be_refused_and_a_file_of_holes_is(marked: Path) -> None:
     rows["visits"] = -999
     with pytest.raises(InputError, match="no row can be scored"):
         scores(marked, rows)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("visits;amount\n287;1\n3.315;2\noops;1\n", "'oops'"),
+        ('visits,amount\n3,"1 kg"\n4,"2 kg"\n', "'1 kg'"),
+        ("visits,amount\n3,1\n4,2,5\n", "line 3"),
+        ("a,b\n1,2\n3,4\n", "no column 'visits'"),
+        ('visits,amount\n1,"20,5"\n2,1.5\n', "decimal comma"),
+    ],
+)
+def test_a_refusal_names_no_setting_that_a_score_does_not_take(content: str, says: str, marked: Path) -> None:
+    (marked / "bad.csv").write_text(content)
+    with pytest.raises(InputError, match=says) as raised:
+        score_file(Layout(marked / "chain"), marked / "bad.csv", marked / "s.csv")
+    assert re.search(r"data\.[a-z]", str(raised.value)) is None
+    assert str(raised.value).count("(") == str(raised.value).count(")")
 
 
 def test_a_file_in_another_dialect_has_the_same_scores(marked: Path) -> None:

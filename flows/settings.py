@@ -77,7 +77,7 @@ def build_request(
 
 
 def without_lost_blocks(values: dict[str, Any], brought: Mapping[Any, Any]) -> dict[str, Any]:
-    """Settings of a shorter chain than its preset's, without what the preset brings for blocks beyond its end.
+    """Settings of a shorter chain than its preset's, without what that brings for blocks beyond its end.
 
     Args:
         values: all layers.

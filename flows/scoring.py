@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +26,17 @@ from tasks.adapters.store import DataFacts
 from tasks.datasets.context import known_classes
 from tasks.datasets.files import Cells, finite_rows, read_cells
 from tasks.datasets.laws import start_of
+from tasks.datasets.numerals import Marks
 from tasks.datasets.table import Array, Table
 
 #: draws of the noise that a score is averaged over, where there is noise
 DRAWS = 8
+#: what a refusal says of settings that would help a training run, up to its end
+WAY_OUT = re.compile(
+    r"(?:;|,| \()[^;,(]*\bdata\."
+    r"(?:columns|missing_values|missing|decimal|thousands|header|separator|context)\b.*",
+    re.DOTALL,
+)
 #: rows scored at a time
 PIECE = 20_000
 
@@ -41,11 +49,13 @@ class Scored:
         rows: of the file.
         mean: of the log-densities, nats, data units.
         left: why rows were left empty, and how many.
+        notes: on how the file was read.
     """
 
     rows: int
     mean: float
     left: Mapping[str, int]
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """One sentence."""
@@ -75,7 +85,7 @@ def score_file(layout: Layout, file: Path, output: Path, *, missing: str = "drop
     if output.resolve() == file.resolve():
         raise InputError(f"-o {output}: this is the file to score; name another one")
     config, chain, facts = open_chain(layout)
-    cells = read_cells(_settings(config.data, facts, file))
+    cells = _read(_settings(config.data, facts, file), facts)
     if missing == "refuse":
         finite_rows(cells.frame, missing, cells.path, way_out="leave --missing at drop")
     table, kept, left = usable_rows(cells, facts.context_columns)
@@ -88,7 +98,25 @@ def score_file(layout: Layout, file: Path, output: Path, *, missing: str = "drop
         frame["log_density_se"] = values[:, 1]
     write_table(frame, output)
     left = {**left, "too far out for the model's numbers": int(np.isnan(found[:, 0]).sum())}
-    return Scored(len(frame), float(frame["log_density"].mean()), left)
+    return Scored(len(frame), float(frame["log_density"].mean()), left, cells.notes)
+
+
+def _read(settings: Data, facts: DataFacts) -> Cells:
+    """The file's cells; a refusal names no settings, since a score takes none.
+
+    Raises:
+        InputError: the file is none that the chain can score.
+    """
+    try:
+        return read_cells(settings, Marks(*facts.marks) if facts.marks else None)
+    except InputError as error:
+        said = WAY_OUT.sub("", str(error))
+        if said == str(error):
+            raise
+        closed = ")" * (said.count("(") - said.count(")"))
+        raise InputError(
+            f"{said}{closed}; it is read as the chain's training file was, so write it in the same way"
+        ) from None
 
 
 def usable_rows(cells: Cells, context: Sequence[str]) -> tuple[Table, NDArray[np.int64], dict[str, int]]:

@@ -64,6 +64,7 @@ def build_request(
     if file is not None and preset is None:
         preset = "rose" if _is_picture(file) else "tabular"
     values = read_preset(preset) if preset else read_params(root)
+    brought = dict(values.get("blocks") or {}) if preset else {}
     if file is not None:
         values = merged(values, {"data": {"source": "file", "file": file}})
     for text in assignments:
@@ -72,7 +73,25 @@ def build_request(
         values = merged(values, {"seed": seed})
     changed = bool(preset or file or assignments or seed is not None)
     name = Path(file).stem if file else preset or "default"
-    return Request(parse_config(values), name, default=not changed)
+    return Request(parse_config(without_lost_blocks(values, brought)), name, default=not changed)
+
+
+def without_lost_blocks(values: dict[str, Any], brought: Mapping[Any, Any]) -> dict[str, Any]:
+    """Settings of a shorter chain than its preset's, without what that brings for blocks beyond its end.
+
+    Args:
+        values: all layers.
+        brought: the blocks of the preset; those that a later layer changed are the user's.
+
+    Raises:
+        InputError: the other settings are impossible.
+    """
+    blocks = values.get("blocks")
+    if not brought or not isinstance(blocks, Mapping):
+        return values
+    count = len(parse_config({**values, "blocks": {}}).steps.resolve())
+    lost = [k for k, own in brought.items() if k > count and blocks.get(k) == own]
+    return {**values, "blocks": {k: own for k, own in blocks.items() if k not in lost}} if lost else values
 
 
 def with_assignments(config: Config, assignments: Sequence[str]) -> Config:

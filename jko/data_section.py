@@ -89,7 +89,7 @@ class Data(Section):
         "digits", "breast_cancer", "moons", "eight_gaussians", "rose", "curve", "gaussian", "file"
     ] = "digits"
     file: str | None = None
-    columns: tuple[str, ...] | None = None
+    columns: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     missing: Literal["refuse", "drop"] = "refuse"
     missing_values: tuple[Finite, ...] = ()
     header: Header = "auto"

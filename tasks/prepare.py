@@ -94,4 +94,5 @@ def facts_of(table: Table, prepared: Prepared, source: str) -> DataFacts:
         context_shift=tuple(map(float, prepared.shift[dim:])),
         context_scale=tuple(map(float, prepared.scale[dim:])),
         atoms=prepared.atoms,
+        marks=() if table.marks is None else (table.marks.decimal, table.marks.thousands),
     )

@@ -45,4 +45,6 @@ def score(chain: Path, file: Path, output: Path, missing: str) -> None:
     from flows.scoring import score_file
 
     scored = score_file(chain_at(chain, project_root()), file, output, missing=missing)
+    for note in scored.notes:
+        say(f"{file}: {note}", err=True)
     say(f"{output}: {scored}", err=True)

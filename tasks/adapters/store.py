@@ -154,6 +154,7 @@ class DataFacts:
         context_shift: subtracted from the context, data units, c values.
         context_scale: the context is divided by it, data units, c values.
         atoms: columns of which one value has a probability of its own, so that their law has no density.
+        marks: before decimals and between thousands, where the rows come from a text that shows them.
     """
 
     name: str
@@ -171,6 +172,7 @@ class DataFacts:
     context_shift: tuple[float, ...] = ()
     context_scale: tuple[float, ...] = ()
     atoms: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
 
     @property
     def dim(self) -> int:
@@ -223,10 +225,10 @@ def _in_float32(name: str, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
 
 
 def write_facts(folder: Path, facts: DataFacts) -> None:
-    """Store the facts beside the arrays; those of a context, and atoms, only where there are some."""
+    """Store the facts beside the arrays; those of a context, atoms and marks only where there are some."""
     values = asdict(facts)
     absent = {name for name in values if name.startswith("context") and not facts.context}
-    absent |= set() if facts.atoms else {"atoms"}
+    absent |= {name for name in ("atoms", "marks") if not values[name]}
     kept = {name: value for name, value in values.items() if name not in absent}
     write_json(folder / FACTS, kept)
 
@@ -245,6 +247,8 @@ def read_facts(layout: Layout, fingerprint: str) -> DataFacts:
         where = ".".join(map(str, problem["loc"])) or "all of it"
         said = f"{problem['msg'][:1].lower()}{problem['msg'][1:]}"
         raise InputError(f"{folder / FACTS}: {where}: {said}") from None
+    if len(facts.marks) not in (0, 2):
+        raise InputError(f"{folder / FACTS}: marks: one before decimals and one between thousands are needed")
     columns = facts.dim + facts.context
     if not facts.row_shift.shape == facts.row_scale.shape == (columns,):
         raise InputError(f"{folder / FACTS}: {columns} columns need as many shifts and scales")

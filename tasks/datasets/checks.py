@@ -147,7 +147,7 @@ def notes_on_values(rows: Array, grid: Array, columns: Sequence[str]) -> tuple[s
             f"column {shown(column)}: a share of {share:.2g} of the rows holds exactly {value:g} (an "
             "atom, to "
             "which no density gives a probability)"
-            for value, share in (() if step else atoms(values)[:MARKERS])
+            for value, share in (() if step else atoms(values)[:MANY_NOTES])
             if value not in known
         ]
     return (*_at_most(extremes), *_at_most(many))

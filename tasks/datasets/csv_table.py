@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from jko.data_section import Data
 from jko.errors import InputError
 from tasks.datasets.dialect import Dialect, find_dialect
+from tasks.datasets.formats import refuse_dressed
 from tasks.datasets.names import listed, shown
 from tasks.datasets.numerals import (
     MARKS,
     NUMBER,
     PLAIN,
+    Hints,
     Marks,
     find_marks,
     forms_of,
+    mixed_marks,
     parsed,
-    refuse_dressed,
     tidy,
 )
 
@@ -29,8 +33,28 @@ from tasks.datasets.numerals import (
 TAIL = 4096
 
 
-def read_csv(path: Path, settings: Data) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """The file as a table of named columns, with sentences on how it was read.
+@dataclass(frozen=True)
+class Written:
+    """A table as it was read.
+
+    Args:
+        frame: its columns.
+        notes: sentences on how it was read.
+        marks: those of its numbers; ``None`` where no number shows one.
+    """
+
+    frame: pd.DataFrame
+    notes: tuple[str, ...] = ()
+    marks: Marks | None = None
+
+
+def read_csv(path: Path, settings: Data, known: Marks | None = None) -> Written:
+    """The file as a table of named columns.
+
+    Args:
+        path: the file.
+        settings: how it is written, where that is told.
+        known: marks of another file like this one, for what can be read in two ways.
 
     Raises:
         InputError: no table, or numbers in a format that is not read or can be read in two ways.
@@ -39,15 +63,28 @@ def read_csv(path: Path, settings: Data) -> tuple[pd.DataFrame, tuple[str, ...]]
     frame = _read(path, dialect)
     _refuse_lost_digits(frame, path)
     explicit = settings.decimal != "auto" or settings.thousands != "auto"
-    names = [name for name in _wanted(frame, settings) if _is_text(frame[name])]
+    wanted = _wanted(frame, settings)
+    names = [name for name in wanted if _is_text(frame[name])]
     written = {name: tidy(frame[name].dropna()) for name in names}
     unusual = {name: cells for name, cells in written.items() if _is_unusual(cells)}
     for name, cells in written.items():
         if name not in unusual:
             refuse_dressed(cells, f"{path}: column {shown(name)}")
-    if not unusual and not explicit:
-        return frame, dialect.notes
-    return _read_marked(path, dialect, settings)
+    if unusual or explicit:
+        return _read_marked(path, dialect, settings, known)
+    broken = [frame[name].to_numpy() for name in wanted if pd.api.types.is_float_dtype(frame[name])]
+    if any(map(_shows_point, broken)):
+        return Written(frame, dialect.notes, Marks())
+    # what is left are columns with empty cells, and 3.315 or 3.000, which may be thousands
+    marked = _read_marked(path, dialect, settings, known) if broken else Written(frame)
+    return Written(frame, dialect.notes, marked.marks) if marked.marks in (None, Marks()) else marked
+
+
+def _shows_point(values: NDArray[np.float64]) -> bool:
+    """Whether some numbers read with decimal points could not be thousands: 0.5, 1.25, 1234.5."""
+    parts = values[np.isfinite(values) & (values != np.rint(values))]
+    thousandths = np.abs(parts * 1000 - np.rint(parts * 1000)) < 1e-6
+    return bool((~thousandths | (np.abs(parts) < 1) | (np.abs(parts) >= 1000)).any())
 
 
 def _read(path: Path, dialect: Dialect, **options: Any) -> pd.DataFrame:
@@ -104,7 +141,7 @@ def _is_unusual(cells: pd.Series) -> bool:
     )
 
 
-def _read_marked(path: Path, dialect: Dialect, settings: Data) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _read_marked(path: Path, dialect: Dialect, settings: Data, known: Marks | None) -> Written:
     """The table read as text, its columns of numbers parsed by the marks that they show."""
     frame = _read(path, dialect, dtype=str)
     cells = {}
@@ -115,7 +152,8 @@ def _read_marked(path: Path, dialect: Dialect, settings: Data) -> tuple[pd.DataF
     forms: dict[str, str] = {}
     for own in cells.values():
         forms = {**forms_of(own), **forms}
-    marks = find_marks(forms, settings, dialect.separator, str(path))
+    mixed = frozenset[str]().union(*map(mixed_marks, cells.values()))
+    marks = find_marks(forms, settings, Hints(dialect.separator, mixed, known), str(path))
     for name, own in cells.items():
         values = pd.Series(parsed(own, marks), index=own.index)
         words = _spelt(own)
@@ -129,7 +167,7 @@ def _read_marked(path: Path, dialect: Dialect, settings: Data) -> tuple[pd.DataF
                 f"only numbers are allowed ({_words(marks)})"
             )
         frame[name] = values.reindex(frame.index)
-    return frame, (*dialect.notes, *_notes(marks))
+    return Written(frame, (*dialect.notes, *_notes(marks)), marks if forms else None)
 
 
 def _spelt(cells: pd.Series) -> pd.Series:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -53,6 +54,31 @@ def dependent_columns(state: Array, context: Array | None, columns: Sequence[str
     first = int(np.diag(shares).argmax())
     involved = np.flatnonzero(np.abs(shares[first]) > INVOLVED * shares[first, first])
     return [columns[int(i)] for i in involved], float(max(eigenvalues[0], 0.0))
+
+
+def refuse_equal(rows: Array, columns: Sequence[str], dim: int, name: str) -> None:
+    """Refuse columns that are equal in every row, whatever noise they would get; constant ones are no matter.
+
+    Args:
+        rows: as they stand in the file, shape (rows, d + c): columns of the context may be alike.
+        columns: names of all.
+        dim: the first d are the state.
+        name: of the data.
+
+    Raises:
+        InputError: there are some.
+    """
+    alike: dict[bytes, list[str]] = {}
+    for column, values in zip(columns, rows.T, strict=True):
+        if np.ptp(values) > 0:
+            key = hashlib.sha256((values + 0.0).tobytes()).digest()  # -0 is 0
+            alike.setdefault(key, []).append(column)
+    for names in alike.values():
+        if len(names) > 1 and names[0] in columns[:dim]:
+            raise InputError(
+                f"{name}: columns {listed([shown(one) for one in names])} are equal in every row, and a law "
+                "on a plane has no density; keep one of them with data.columns, or set data.smoothing=0.01"
+            )
 
 
 def note_on_dependence(

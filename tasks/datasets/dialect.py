@@ -11,8 +11,9 @@ from pathlib import Path
 
 from jko.data_section import Data
 from jko.errors import InputError
+from tasks.datasets.formats import is_number
 from tasks.datasets.names import check_names, shown
-from tasks.datasets.numerals import INTEGER, is_number
+from tasks.datasets.numerals import INTEGER
 
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "space": " "}
 #: bytes that are looked at, and records

@@ -14,10 +14,11 @@ from jko.data_section import Data
 from jko.errors import InputError
 from tasks.adapters.output import unguarded
 from tasks.datasets.context import with_columns
-from tasks.datasets.csv_table import read_csv
+from tasks.datasets.csv_table import Written, read_csv
 from tasks.datasets.dialect import refuse_other_kinds
 from tasks.datasets.names import listed, shown
 from tasks.datasets.npy import read_npy
+from tasks.datasets.numerals import Marks
 from tasks.datasets.table import Array, Table
 
 
@@ -30,16 +31,20 @@ class Cells:
         frame: columns of the state, then those of the context; NaN where a cell is empty or marked.
         context: names of the columns of the context.
         notes: sentences for the user.
+        marks: of its numbers, where it shows some.
     """
 
     path: Path
     frame: pd.DataFrame
     context: tuple[str, ...]
     notes: tuple[str, ...]
+    marks: Marks | None = None
 
     def table(self, rows: Array, notes: Sequence[str] = ()) -> Table:
         """Some of the rows as a table with its context apart."""
-        table = Table(self.path.stem, rows, tuple(self.frame.columns), (*self.notes, *notes))
+        table = Table(
+            self.path.stem, rows, tuple(self.frame.columns), (*self.notes, *notes), marks=self.marks
+        )
         return with_columns(table, self.context) if self.context else table
 
 
@@ -54,14 +59,19 @@ def load_file(settings: Data) -> Table:
     return cells.table(values, notes)
 
 
-def read_cells(settings: Data) -> Cells:
+def read_cells(settings: Data, known: Marks | None = None) -> Cells:
     """The chosen columns of ``settings.file``, all rows of it in their order.
+
+    Args:
+        settings: name the file and say how it is read.
+        known: marks of another file like it, for numbers that can be read in two ways.
 
     Raises:
         InputError: missing, empty, or not numeric.
     """
     path = Path(settings.file or "")
-    frame, notes = read_frame(path, settings)
+    written = read_frame(path, settings, known)
+    frame, notes = written.frame, written.notes
     context = tuple(settings.context or ())
     choose_columns(frame, context, path)  # refuses unknown ones and text
     if context and set(frame.columns) == set(context):
@@ -69,10 +79,10 @@ def read_cells(settings: Data) -> Cells:
     chosen, more = choose_columns(frame.drop(columns=list(context)), settings.columns, path)
     both = pd.concat([chosen, frame[list(context)]], axis=1) if context else chosen
     marked, marks = mark_missing(both.astype(float), settings.missing_values)
-    return Cells(path, marked, context, (*notes, *more, *marks))
+    return Cells(path, marked, context, (*notes, *more, *marks), written.marks)
 
 
-def read_frame(path: Path, settings: Data) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def read_frame(path: Path, settings: Data, known: Marks | None = None) -> Written:
     """The file as a table of named columns, with sentences on how it was read."""
     if not path.is_file():
         raise InputError(f"{path}: no such file")
@@ -83,16 +93,18 @@ def read_frame(path: Path, settings: Data) -> tuple[pd.DataFrame, tuple[str, ...
         raise InputError(f"{path}: files of kind {path.suffix!r} are not read; allowed: .csv, .npy, pictures")
     refuse_other_kinds(path)
     if kind == ".csv":
-        frame, notes = read_csv(path, settings)
+        written = read_csv(path, settings, known)
+        frame = written.frame
         names = [unguarded(str(name)) for name in frame.columns]
         if len(set(names)) == len(names):
             frame.columns = pd.Index(names)
     else:
-        values, notes = read_npy(path), ()
+        values = read_npy(path)
         frame = pd.DataFrame(values, columns=[f"x{i}" for i in range(values.shape[1])])
+        written = Written(frame)
     if frame.empty:
         raise InputError(f"{path}: the table has no rows")
-    return frame, notes
+    return written
 
 
 def choose_columns(
@@ -123,7 +135,11 @@ def choose_columns(
     left = [str(name) for name in frame.columns if name not in numeric.columns]
     notes = [f"left out, not numeric: {listed(left, 50)}"] if left else []
     notes += [f"left out, empty: {listed(blank, 50)}"] if blank else []
-    notes += ["left out, an index: the first column, of distinct integers without a name"] if index else []
+    notes += (
+        ["left out, an index: the first column, of integers that number the rows, without a name"]
+        if index
+        else []
+    )
     return numeric, tuple(notes)
 
 
@@ -134,7 +150,18 @@ def index_column(frame: pd.DataFrame) -> str | None:
         return None
     values = frame[first]
     whole = pd.api.types.is_numeric_dtype(values) and bool((values == values.round()).all())
-    return first if whole and values.is_unique and len(values) > 1 else None
+    return first if whole and len(values) > 1 and (values.is_unique or _numbers_rows(values)) else None
+
+
+def _numbers_rows(values: pd.Series) -> bool:
+    """Whether integers number the rows of several tables in turn, or of one from which rows were drawn."""
+    numbers = values.to_numpy(dtype=float)
+    count, lowest = len(numbers), numbers.min()
+    if lowest not in (0, 1) or numbers.max() > count:
+        return False
+    steps = np.diff(numbers)
+    in_turn = bool(((steps == 1) | (numbers[1:] == lowest)).all()) and 2 * (steps == 1).sum() >= len(steps)
+    return in_turn or 2 * len(np.unique(numbers)) >= count
 
 
 def _mostly_numbers(column: pd.Series) -> bool:

@@ -107,6 +107,7 @@ def atoms(column: Array) -> list[tuple[float, float]]:
     """Values that far more rows of a continuous column hold than others, with their shares."""
     found = distinct(column)
     share = found.counts / len(column)
-    usual = max(1.0, float(np.quantile(found.counts, 0.95)))
+    others = found.counts[share <= ATOM]  # several atoms are no measure of each other
+    usual = max(1.0, float(np.quantile(others if len(others) else found.counts, 0.95)))
     many = np.flatnonzero((share > ATOM) & (found.counts > max(2.0, STANDS_OUT * usual)))
     return [(float(found.values[i]), float(share[i])) for i in many[np.argsort(-share[many])]]

@@ -35,17 +35,6 @@ FORMS = {
 }
 NUMBER = re.compile("|".join(f"(?:{form})" for form in (PLAIN, *FORMS.values())))
 INTEGER = re.compile(r"[+-]?\d+")
-#: a number with something before it or behind it: a currency, a unit, a bound
-DRESSED = re.compile(
-    r"(?P<before>\(|[^\w\s.,'+-]{1,2}|[+-]?[^\w\s.,'+-]|(?:EUR|USD|GBP|CHF|JPY|CNY)\b)?\s?"
-    r"[+-]?(?:\d[\d.,' ]*|\.\d+)(?:[eE][+-]?\d+)?"
-    r"\s?(?P<behind>[^\d\s.,'][^\d\s]{0,2})?"
-)
-ORDINAL = ("st", "nd", "rd", "th")
-#: and numbers of other kinds
-OTHER = re.compile(
-    r"0[xX][0-9a-fA-F]+|[+-]?[\d.]+(?:[eE][+-]?\d+)?[+-][\d.]+(?:[eE][+-]?\d+)?[ij]|[+-]?[\d.]+[dD][+-]?\d+"
-)
 
 
 @dataclass(frozen=True)
@@ -56,56 +45,24 @@ class Marks:
     thousands: str = ""
 
 
+@dataclass(frozen=True)
+class Hints:
+    """What is known of a file beside the forms of its numbers.
+
+    Args:
+        separator: of its fields.
+        mixed: marks after which every cell of a column has three digits, or no mark and at most 999.
+        known: the marks of another file that this one belongs to.
+    """
+
+    separator: str = ","
+    mixed: frozenset[str] = frozenset()
+    known: Marks | None = None
+
+
 def tidy(cells: pd.Series) -> pd.Series:
     """Text cells without outer spaces and with plain minus signs, spaces and apostrophes."""
     return cells.astype(str).str.translate(TYPESET).str.strip()
-
-
-def is_number(cell: str) -> bool:
-    """Whether one cell is a number, however it is written.
-
-    >>> [is_number(cell) for cell in ("1,234.5", "$5", "7 %", "x", "2025-01-31")]
-    [True, True, True, False, False]
-    """
-    text = cell.translate(TYPESET).strip()
-    return bool(NUMBER.fullmatch(text)) or bool(dress(text)) or bool(OTHER.fullmatch(text))
-
-
-def dress(text: str) -> tuple[str, str] | None:
-    """What stands before and behind a number; ``None`` for a bare number or other text."""
-    found = DRESSED.fullmatch(text)
-    if found is None:
-        return None
-    before, behind = found["before"] or "", found["behind"] or ""
-    if behind.lower() in ORDINAL or not (before or behind):
-        return None
-    return before, behind
-
-
-def refuse_dressed(cells: pd.Series, place: str) -> None:
-    """Refuse a column of numbers with a currency, percent sign or unit, or of complex or hexadecimal ones.
-
-    Args:
-        cells: tidy, not empty ones.
-        place: file and column, for the sentence.
-
-    Raises:
-        InputError: more than half of the cells are so.
-    """
-    words = cells.value_counts()
-    dresses: dict[tuple[str, str], tuple[int, str]] = {}
-    for word, count in words.items():
-        own = ("", "number") if OTHER.fullmatch(str(word)) else dress(str(word))
-        if own is not None:
-            known = dresses.get(own, (0, str(word)))
-            dresses[own] = (known[0] + int(count), known[1])
-    count, example = max(dresses.values(), default=(0, ""))
-    if 2 * count > len(cells):
-        raise InputError(
-            f"{place} holds numbers in a format that is not read, as {shown(example)}; write plain "
-            "numbers, or "
-            "leave the column out with data.columns"
-        )
 
 
 def forms_of(cells: pd.Series) -> dict[str, str]:
@@ -117,28 +74,45 @@ def forms_of(cells: pd.Series) -> dict[str, str]:
         if len(own):
             found[name] = str(own.iloc[0])
             unique = unique.drop(own.index)
+    if "either point" in found and unique.str.fullmatch(r"[+-]?\d{4,}").any():
+        found.setdefault("decimal point", found["either point"])  # thousands are not grouped here
     return found
 
 
-def find_marks(forms: Mapping[str, str], settings: Data, separator: str, place: str) -> Marks:
+def mixed_marks(cells: pd.Series) -> frozenset[str]:
+    """Marks that may be decimal or between thousands, some cells having none: 287 beside 3.315.
+
+    Args:
+        cells: tidy, not empty ones of one column.
+    """
+    found = set()
+    for mark in ("comma", "point"):
+        either = cells.str.fullmatch(FORMS[f"either {mark}"])
+        if either.any() and not either.all() and cells[~either].str.fullmatch(r"[+-]?\d{1,3}").all():
+            found.add(mark)
+    return frozenset(found)
+
+
+def find_marks(forms: Mapping[str, str], settings: Data, hints: Hints, place: str) -> Marks:
     """The marks of a file from the forms of its numbers and the settings.
 
     Args:
         forms: name of the form to an example.
         settings: data.decimal and data.thousands; what they leave open is inferred.
-        separator: of the fields: where that is a semicolon, one comma is a decimal comma.
+        hints: what else is known of the file.
         place: the file.
 
     Raises:
         InputError: the numbers contradict each other, or can be read in two ways.
     """
-    decimal = settings.decimal if settings.decimal != "auto" else _decimal(forms, settings, separator, place)
+    decimal = settings.decimal if settings.decimal != "auto" else _decimal(forms, settings, hints, place)
     if settings.thousands != "auto":
         return Marks(MARKS[decimal], MARKS[settings.thousands])
     between = {mark: any(name.startswith(mark) for name in forms) for mark in ("space", "apostrophe")}
     if decimal == "comma":
         between["point"] = "point groups" in forms or "either point" in forms
-        if "either point" in forms and "point groups" not in forms and settings.decimal == "auto":
+        told = settings.decimal != "auto" or (hints.known is not None and hints.known.decimal == ",")
+        if "either point" in forms and "point groups" not in forms and not told:
             raise _refusal(
                 place, forms["either point"], "beside decimal commas",
                 f"data.thousands=point reads it as {forms['either point'].replace('.', '')}",
@@ -151,7 +125,7 @@ def find_marks(forms: Mapping[str, str], settings: Data, separator: str, place: 
     return Marks(MARKS[decimal], MARKS[used[0]] if used else "")
 
 
-def _decimal(forms: Mapping[str, str], settings: Data, separator: str, place: str) -> str:
+def _decimal(forms: Mapping[str, str], settings: Data, hints: Hints, place: str) -> str:
     """What stands before decimals, as the forms say."""
     if settings.thousands in ("comma", "point"):
         return {"comma": "point", "point": "comma"}[settings.thousands]
@@ -167,17 +141,20 @@ def _decimal(forms: Mapping[str, str], settings: Data, separator: str, place: st
             "write all "
             "numbers alike, or give data.decimal"
         )
-    if commas or points or "either comma" not in forms:
+    either = [mark for mark in ("comma", "point") if f"either {mark}" in forms]
+    if commas or points or not either:
         return "comma" if commas else "point"
-    if settings.thousands != "auto" or any(name.startswith(("space", "apostrophe")) for name in forms):
-        return "comma"
-    if separator == ";" and "either point" not in forms:
-        return "comma"
-    cell = forms["either comma"]
+    if hints.known is not None:
+        return {mark: word for word, mark in MARKS.items()}[hints.known.decimal]
+    others = settings.thousands != "auto" or any(name.startswith(("space", "apostrophe")) for name in forms)
+    usual = {"comma": hints.separator == ";", "point": hints.separator != ";"}[either[0]]
+    if len(either) == 1 and (others or (usual and either[0] not in hints.mixed)):
+        return either[0]
+    cell, mark = forms[f"either {either[0]}"], MARKS[either[0]]
     raise _refusal(
         place, cell, "and can be read in two ways",
-        f"data.thousands=comma reads it as {cell.replace(',', '')}, "
-        f"data.decimal=comma as {cell.replace(',', '.')}",
+        f"data.thousands={either[0]} reads it as {cell.replace(mark, '')}, "
+        f"data.decimal={either[0]} as {cell.replace(mark, '.')}",
     )  # fmt: skip
 
 

@@ -12,15 +12,22 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from jko.densities import PictureDensity
 from jko.errors import InputError
+from tasks.datasets.checks import far_out, is_marker
 from tasks.datasets.dialect import refuse_other_kinds
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp")
+#: what is decoded: other kinds have readers that start programs, whatever the file is called
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP")
 #: pixels at most: each is a Gaussian of the density
 MOST_PIXELS = 4_000_000
 #: a largest value so many times the median of the others is a mark and no grey value
 FILL = 1e6
 #: white of a picture of 16 bits
 WHITE_16 = 65535.0
+#: share of the pixels from which those of the largest value are paper
+PAPER = 0.1
+#: white of pictures of other numbers, as programs write it
+WHITES = (1.0, 255.0, WHITE_16)
 #: what a damaged picture can make of its reader
 BROKEN = (
     UnidentifiedImageError, OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError,
@@ -45,7 +52,7 @@ def load_picture(path: str) -> tuple[str, PictureDensity]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a picture of too many pixels is refused below
-            with Image.open(path) as picture:
+            with Image.open(path, formats=FORMATS) as picture:
                 _check_size(picture.size, path)
                 grey = _grey(ImageOps.exif_transpose(picture), picture.format == "PNG", path)
     except InputError:
@@ -85,17 +92,24 @@ def _grey(picture: Image.Image, png: bool, path: str) -> NDArray[np.float64]:
     if picture.mode != "F" and not picture.mode.startswith("I"):
         return np.asarray(_on_white(picture).convert("L"), dtype=float)
     deep = np.asarray(picture, dtype=float)
-    _check_values(deep, path)
+    known_white = png or picture.mode.startswith("I;16")
+    _check_values(deep, path, whole=known_white)
     white = float(deep.max())
     if white == deep.min():
-        if not (png or picture.mode.startswith("I;16")):
+        if not known_white:
             raise InputError(f"{path}: every pixel has the value {white:g}; a picture needs light and dark")
         white = WHITE_16
     return 255.0 * deep / white
 
 
-def _check_values(deep: NDArray[np.float64], path: str) -> None:
-    """Refuse numbers that are no grey values."""
+def _check_values(deep: NDArray[np.float64], path: str, *, whole: bool) -> None:
+    """Refuse numbers that are no grey values.
+
+    Args:
+        deep: shape (height, width).
+        path: of the picture.
+        whole: whether its kind has a white of its own, so that the largest value may be far from others.
+    """
     bad = ~np.isfinite(deep) | (deep < 0)
     if bad.any():
         row, column = np.argwhere(bad)[0]
@@ -105,12 +119,24 @@ def _check_values(deep: NDArray[np.float64], path: str) -> None:
             "grey values (0 is dark, nothing is below); replace what marks missing pixels"
         )
     largest, others = float(deep.max()), deep[(deep < deep.max()) & (deep > 0)]
-    if others.size and largest > FILL * float(np.median(others)):
+    if others.size and (largest > FILL * float(np.median(others)) or (not whole and _stands_alone(deep))):
         raise InputError(
             f"{path}: {int((deep == largest).sum())} pixels hold {largest:g}, and half of the others "
             "are below "
             f"{float(np.median(others)):g}: this marks missing pixels, so replace it"
         )
+
+
+def _stands_alone(deep: NDArray[np.float64]) -> bool:
+    """Whether the largest value is far from all others, as a column's mark is; white is none.
+
+    The paper, or one bright pixel, is none either, if no program writes its number in place of a missing one.
+    """
+    largest = float(deep.max())
+    if largest in WHITES:
+        return False
+    alone = dict(far_out(deep.ravel())).get(largest, 0)
+    return alone > 0 and (is_marker(largest) or 1 < alone < PAPER * deep.size)
 
 
 def _on_white(picture: Image.Image) -> Image.Image:

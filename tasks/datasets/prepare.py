@@ -21,7 +21,7 @@ from tasks.datasets.checks import (
 )
 from tasks.datasets.context import asked_columns, by_class
 from tasks.datasets.copies import all_copies
-from tasks.datasets.dependence import note_on_dependence
+from tasks.datasets.dependence import note_on_dependence, refuse_equal
 from tasks.datasets.grid import atoms, grid_step
 from tasks.datasets.names import shown
 from tasks.datasets.table import Array, Table
@@ -68,6 +68,10 @@ def prepare(table: Table, config: Config) -> Prepared:
         InputError: too few rows, a column that stays constant or loses its values in float32, columns that
             determine each other.
     """
+    if table.entropy is None and table.grid is None and config.data.smoothing == 0:
+        beside = () if by_class(table.context_columns) else table.context_columns
+        both = np.concatenate([table.rows, table.context], axis=1) if beside else table.rows
+        refuse_equal(both, (*table.columns, *beside), len(table.columns), table.name)
     check_units(table.rows, table.columns, table.name)
     grid = grid_steps(table, config)
     rows = dequantise(table.rows, grid, config.seed)

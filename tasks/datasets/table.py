@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from jko.data_section import Data
 from jko.densities import Estimate
+from tasks.datasets.numerals import Marks
 
 Array = NDArray[np.float64]
 
@@ -28,6 +29,7 @@ class Table:
         image_shape: (height, width) if a row is a picture.
         context: what every row is conditioned on, shape (rows, c), data units; ``None`` for nothing.
         context_columns: c names; ``class=0``, ``class=1``, … for classes, a one in the column of the class.
+        marks: of its numbers, where it is a file that shows some.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Table:
     image_shape: tuple[int, int] | None = None
     context: Array | None = None
     context_columns: tuple[str, ...] = ()
+    marks: Marks | None = None
 
 
 class Source(Protocol):

@@ -79,7 +79,7 @@ CASES = {
     "escape in a name": Case("train --data {f}", (r"'a\x1b[31m'", "control"), text("a\x1b[31m,b\n1,2\n")),
     "a copied column": Case(
         "train --data {f}",
-        ("'a', 'c'", "linearly dependent", "data.columns"),
+        ("'a', 'c'", "equal in every row", "data.columns"),
         text("a,b,c\n" + "".join(f"{np.sin(i)},{np.cos(i * i)},{np.sin(i)}\n" for i in range(60))),
     ),
     "a fill value": Case(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,24 @@ def test_holes_can_be_refused_and_a_file_of_holes_is(marked: Path) -> None:
         scores(marked, rows)
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("visits;amount\n287;1\n3.315;2\noops;1\n", "'oops'"),
+        ('visits,amount\n3,"1 kg"\n4,"2 kg"\n', "'1 kg'"),
+        ("visits,amount\n3,1\n4,2,5\n", "line 3"),
+        ("a,b\n1,2\n3,4\n", "no column 'visits'"),
+        ('visits,amount\n1,"20,5"\n2,1.5\n', "decimal comma"),
+    ],
+)
+def test_a_refusal_names_no_setting_that_a_score_does_not_take(content: str, says: str, marked: Path) -> None:
+    (marked / "bad.csv").write_text(content)
+    with pytest.raises(InputError, match=says) as raised:
+        score_file(Layout(marked / "chain"), marked / "bad.csv", marked / "s.csv")
+    assert re.search(r"data\.[a-z]", str(raised.value)) is None
+    assert str(raised.value).count("(") == str(raised.value).count(")")
+
+
 def test_a_file_in_another_dialect_has_the_same_scores(marked: Path) -> None:
     rows = table(30, 4)
     plain = scores(marked, rows)["log_density"]
@@ -151,6 +170,28 @@ def test_a_chain_of_a_stated_dialect_scores_its_files_and_ours(tmp_path: Path) -
     score_file(layout, tmp_path / "ours.csv", tmp_path / "b.csv")
     one, two = (pd.read_csv(tmp_path / name)["log_density"] for name in ("a.csv", "b.csv"))
     np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-5)
+
+
+def test_a_file_that_does_not_say_is_read_with_the_marks_of_the_training_file(tmp_path: Path) -> None:
+    draw = np.random.default_rng(5)
+    amounts, sizes = draw.integers(300, 9000, 600), draw.normal(0, 1, 600)
+
+    def lines(rows: int) -> str:
+        pairs = zip(amounts[:rows], sizes[:rows], strict=True)
+        return "".join(
+            f"{a:,};{s:.2f}\n".replace(",", "_").replace(".", ",").replace("_", ".") for a, s in pairs
+        )
+
+    (tmp_path / "de.csv").write_text("menge;preis\n" + lines(600) + "1.234.567;0,5\n")
+    trained(tmp_path, data={"file": str(tmp_path / "de.csv"), "dequantise": "off"})
+    layout = Layout(tmp_path / "chain")
+    (tmp_path / "few.csv").write_text("menge;preis\n287;1\n3.315;0\n1.338;2\n")
+    scored = score_file(layout, tmp_path / "few.csv", tmp_path / "a.csv")
+    assert any("decimal comma, point between thousands" in note for note in scored.notes)
+    (tmp_path / "plain.csv").write_text("menge,preis\n287,1\n3315,0\n1338,2\n")
+    score_file(layout, tmp_path / "plain.csv", tmp_path / "b.csv")
+    one, two = (pd.read_csv(tmp_path / name)["log_density"] for name in ("a.csv", "b.csv"))
+    np.testing.assert_array_equal(one, two)
 
 
 def test_rows_of_an_unknown_class_are_left_out() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from flows.settings import build_request, preset_names, project_root, read_yaml
 from jko.config import Config, parse_config
+from jko.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,6 +49,20 @@ def test_a_file_brings_the_preset_of_its_kind(file: str, fourier: bool) -> None:
     config = build_request(ROOT, file=file).config
     assert (config.data.source, config.data.file) == ("file", file)
     assert bool(config.network.fourier) is fourier
+
+
+def test_a_shorter_chain_loses_the_preset_s_blocks_beyond_its_end() -> None:
+    config = build_request(ROOT, file="picture.png", assignments=["steps.count=1"]).config
+    assert set(config.blocks) == {1}
+    whole = build_request(ROOT, file="picture.png").config
+    assert set(whole.blocks) == {1, 2, 3, 4}
+    assert config.blocks[1] == whole.blocks[1]
+
+
+@pytest.mark.parametrize("text", ["blocks.3.iterations=5", "blocks=5", "blocks.x=1"])
+def test_blocks_that_are_not_there_but_asked_for_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match="blocks"):
+        build_request(ROOT, file="picture.png", assignments=["steps.count=2", text])
 
 
 def test_the_project_is_found_from_below(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ CELSIUS = RNG.normal(15, 8, 2000)
 SHARES = RNG.dirichlet([2, 3, 4], 2000)
 NOISE = RNG.normal(0, 1, 2000)
 DEPENDENT: dict[str, tuple[dict[str, np.ndarray], tuple[str, ...]]] = {
-    "a copy": ({"x": NOISE, "y": CELSIUS, "x_copy": NOISE}, ("'x', 'x_copy'",)),
+    "a copy": ({"x": NOISE, "y": CELSIUS, "x_copy": 2 * NOISE}, ("'x', 'x_copy'",)),
     "Fahrenheit": ({"c": CELSIUS, "y": NOISE, "f": 1.8 * CELSIUS + 32}, ("'c', 'f'",)),
     "shares": ({**dict(zip("abc", SHARES.T, strict=True)), "y": NOISE}, ("'a', 'b', 'c'",)),
     "a sum": (
@@ -185,3 +185,40 @@ def test_the_digits_prepare_as_before() -> None:
     noisy = dequantise(table.rows, np.ones(64), 0)[found.arrays["train_rows"]]
     expected = ((noisy - noisy.mean(axis=0)) / noisy.std(axis=0)).astype(np.float32)
     np.testing.assert_array_equal(found.arrays["train"], expected)
+
+
+COUNTS = RNG.poisson(4, N).astype(float)
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows"),
+    [
+        ({"a": COUNTS, "b": OTHER, "c": COUNTS}, N),
+        ({"a": BODY, "b": OTHER, "c": BODY}, N),
+        ({"a": BODY, **{f"x{i}": RNG.normal(0, 1, N) for i in range(20)}, "c": BODY}, 12),
+        ({"a": COUNTS * 0.0 - 0.0 * (COUNTS > 4) + (COUNTS > 2), "b": OTHER, "c": 1.0 * (COUNTS > 2)}, N),
+    ],
+    ids=["counts", "continuous", "few rows", "signs of zero"],
+)
+def test_equal_columns_are_refused_by_name(columns: dict[str, np.ndarray], rows: int) -> None:
+    some = {name: values[:rows] for name, values in columns.items()}
+    with pytest.raises(InputError, match="columns 'a', 'c' are equal in every row"):
+        prepared(some)
+    assert prepared(some, smoothing=0.01).smoothing == 0.01
+
+
+def test_a_column_equal_to_the_context_is_refused() -> None:
+    with pytest.raises(InputError, match="columns 'b', 'u' are equal"):
+        prepared({"a": BODY, "b": OTHER}, context=OTHER[:, None])
+
+
+def test_two_constant_columns_are_refused_as_constant() -> None:
+    with pytest.raises(InputError, match="'a' is constant"):
+        prepared({"a": np.ones(N), "b": OTHER, "c": np.ones(N)})
+
+
+def test_all_of_several_atoms_are_named() -> None:
+    common = (0.0, 1.5, 4.7, 9.1, 20.3)
+    column = np.where(np.arange(N) < 0.8 * N, np.resize(common, N), BODY + OTHER)
+    notes = prepared({"a": RNG.permutation(column), "b": OTHER}).notes
+    assert all(any(f"holds exactly {value:g} " in note for note in notes) for value in common)

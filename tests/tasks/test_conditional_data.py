@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +106,14 @@ def test_facts_name_a_context_only_where_there_is_one(tmp_path: Path) -> None:
     facts = DataFacts("a", ("x",), (0.0,), (1.0,), (0.0,), (), {"train": 2}, None, None)
     write_facts(tmp_path, facts)
     assert "context" not in (tmp_path / "data.json").read_text()
+
+
+def test_facts_name_marks_only_where_there_are_some(tmp_path: Path) -> None:
+    facts = DataFacts("a", ("x",), (0.0,), (1.0,), (0.0,), (), {"train": 2}, None, None)
+    write_facts(tmp_path, facts)
+    assert "marks" not in (tmp_path / "data.json").read_text()
+    write_facts(tmp_path, replace(facts, marks=(",", ".")))
+    assert json.loads((tmp_path / "data.json").read_text())["marks"] == [",", "."]
 
 
 def test_contexts_are_read_and_written_as_people_write_them() -> None:

@@ -16,7 +16,8 @@ from jko.errors import InputError
 from tasks.adapters import plan
 from tasks.adapters.identity import source_key
 from tasks.adapters.layout import Layout
-from tasks.datasets.files import load_file
+from tasks.datasets.files import load_file, read_cells
+from tasks.datasets.numerals import Marks
 from tasks.datasets.table import Table
 
 
@@ -58,6 +59,23 @@ READ: dict[str, tuple[str | bytes, list[str], list[list[float]], dict[str, Any]]
         [[1234, 1.5], [2345, 2.5]],
         {"thousands": "."},
     ),
+    "three decimals in every cell": ("p,q\n1.234,7\n2.345,8\n", ["p", "q"], [[1.234, 7], [2.345, 8]], {}),
+    "ungrouped thousands beside": ("p;q\n3.315;7\n1500;8\n", ["p", "q"], [[3.315, 7], [1500, 8]], {}),
+    "a point shown elsewhere": ("p;q\n3.315;0.5\n287;8\n", ["p", "q"], [[3.315, 0.5], [287, 8]], {}),
+    "a leading nought": ("p;q\n3.315;5\n0.287;8\n12;1\n", ["p", "q"], [[3.315, 5], [0.287, 8], [12, 1]], {}),
+    "one group, told as points": (
+        "p;q\n287;5\n3.315;8\n",
+        ["p", "q"],
+        [[287, 5], [3315, 8]],
+        {"thousands": "."},
+    ),
+    "decimals, told as points": (
+        "p;q\n287;5\n3.315;8\n",
+        ["p", "q"],
+        [[287, 5], [3.315, 8]],
+        {"decimal": "."},
+    ),
+    "two groups beside one": ("p;q\n3.315;5\n1.234.567;8\n", ["p", "q"], [[3315, 5], [1234567, 8]], {}),
     "spaces": ("p,q\n1 234,1.5\n2 345 678,2\n999,3\n", ["p", "q"], [[1234, 1.5], [2345678, 2], [999, 3]], {}),
     "narrow spaces": ("p;q\n1\u202f234,5;1\n2\u00a0345,25;2\n", ["p", "q"], [[1234.5, 1], [2345.25, 2]], {}),
     "apostrophes": ("p,q\n1'234.5,1\n12’345,2\n", ["p", "q"], [[1234.5, 1], [12345, 2]], {}),
@@ -88,6 +106,22 @@ READ: dict[str, tuple[str | bytes, list[str], list[list[float]], dict[str, Any]]
     "large integers": ("a,b\n1180591620717411303424,1\n2,3\n", ["a", "b"], [[2.0**70, 1], [2, 3]], {}),
     "dates left out": ("d,b\n01.02.2024,1\n03.02.2024,2\n", ["b"], [[1], [2]], {}),
     "labels left out": ("d,e,b\nA1,1.2.3,1\nA2,1.2.4,2\n", ["b"], [[1], [2]], {}),
+    **{
+        f"left out: {text}": (f"d,b\n{text},1\n{other},2\n", ["b"], [[1], [2]], {})
+        for text, other in (
+            ("2024-01-31", "2024-02-01"),
+            ("1/31/2024", "2/1/2024"),
+            ("2024-01", "2024-02"),
+            ("12:30:01", "12:31:00"),
+            ("12:30", "12:31"),
+            ("5 January", "6 February"),
+            ("Jan 5", "Feb 6"),
+            ("B-7", "C-9"),
+            ("small", "large"),
+            ("12 Elm Road North", "14 Oak Lane"),
+            ("1st", "2nd"),
+        )
+    },
     "currency left out, told": ("p,q\n$5,1.5\n$6,2\n", ["q"], [[1.5], [2]], {"columns": ["q"]}),
 }
 
@@ -100,6 +134,9 @@ def test_a_table_is_read_as_it_is_meant(name: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(table.rows, rows, rtol=1e-14)
 
 
+#: integers with German groups, or decimals: nothing says which
+UNDECIDED = (("287", "13"), ("3.315", "11"), ("1.338", "131"))
+
 REFUSED: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "a group or decimals": (
         'p,q\n"1,234",1\n"2,345",2\n',
@@ -109,6 +146,19 @@ REFUSED: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
         "p;q\n1.234;1,5\n2.345;2,25\n",
         ("'1.234'", "data.thousands=point"),
     ),
+    **{
+        f"point groups or decimals between {name}": (
+            mark.join(("menge", "preis")) + "".join(f"\n{mark.join(row)}" for row in UNDECIDED) + "\n",
+            ("'3.315'", "data.thousands=point reads it as 3315", "data.decimal=point as 3.315"),
+        )
+        for name, mark in (("semicolons", ";"), ("commas", ","), ("tabs", "\t"), ("pipes", "|"))
+    },
+    "comma groups or decimals between semicolons": (
+        "menge;preis\n287;13\n3,315;11\n1,338;131\n",
+        ("'3,315'", "data.thousands=comma reads it as 3315", "data.decimal=comma as 3.315"),
+    ),
+    "round thousands": ("p;q\n3.000;13\n287;131\n", ("'3.000'", "3000")),
+    "three digits after every point between semicolons": ("p;q\n3.315;13\n1.338;131\n", ("'3.315'", "3315")),
     "decimal commas and points": ('p,q\n"20,5",1.5\n"21,25",2.5\n', ("'20,5'", "'1.5'", "data.decimal")),
     "dollars": ("p,q\n$5,1.5\n$6.50,2\n", ("'p'", "'$5'", "data.columns")),
     "euros": ("p,q\n5 €,1.5\n6.50 €,2\n", ("'p'", "'5 €'")),
@@ -118,6 +168,17 @@ REFUSED: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "accounting": ("p,q\n(5.00),1\n(6.00),2\n", ("'p'", "'(5.00)'")),
     "complex": ("p,q\n1+2j,1\n2+1j,3\n", ("'p'", "'1+2j'")),
     "hexadecimal": ("p,q\n0x1F,1\n0x2F,2\n", ("'p'", "'0x1F'")),
+    "lakhs": ('p,q\n"12,34,567",1\n"1,05,000",2\n', ("'p'", "'12,34,567'")),
+    "underscores": ("p,q\n5_000,1\n12_500,2\n", ("'p'", "'5_000'")),
+    "errors": ("p,q\n0.13 ± 0.1,1\n0.2 ± 0.05,2\n", ("'p'", "'0.13 ± 0.1'")),
+    "errors in brackets": ("p,q\n0.13(2),1\n0.25(3),2\n", ("'p'", "'0.13(2)'")),
+    "fractions": ("p,q\n3/7,1\n1/2,2\n", ("'p'", "'3/7'")),
+    "fractions and integers": ("p,q\n3/7,1\n1/2,2\n1,3\n2,4\n", ("'p'", "'3/7'")),
+    "powers of ten": ("p,q\n1.5×10^3,1\n2×10^4,2\n", ("'p'", "'1.5×10^3'")),
+    "ranges": ("p,q\n5-10,1\n10-20,2\n", ("'p'", "'5-10'")),
+    "ranges with a dash": ("p,q\n5–10,1\n10–20,2\n", ("'p'", "'5-10'")),
+    "words behind": ("p,q\n0.38 metres,1\n0.5 metres,2\n", ("'p'", "'0.38 metres'")),
+    "words of some kinds behind": ("p,q\n3 weeks,1\n5 months,2\n1 week,2\n", ("'p'", "'3 weeks'")),
     "row of numbers and text": ("5.1,3.5,a\n4.9,3.0,b\n", ("'5.1, 3.5, a'", "data.header=no")),
     "row with a missing cell": ("NA,3.5\n1.2,2.2\n3.3,4.4\n", ("data.header=no",)),
     "row with a wrong cell": ("oops,3.5\n1.2,2.2\n3.3,4.4\n", ("data.header=no",)),
@@ -144,6 +205,7 @@ REFUSED: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "one field too many": ("a,b\n1,2\n3,4,5\n", ("line 3",)),
     "decimal commas without quotes": ("x\n20,5\n21,5\n", ("data.separator",)),
     "infinite in another dialect": ("a;b\ninf;1,5\n2;2,5\n3;1\n", ("'a'", "infinite", "row 1")),
+    "infinite beside three decimals": ("a,b\ninf,1.500\ninf,2.501\n3,1.234\n", ("'a'", "infinite", "row 1")),
     "text in another dialect": ("a;b\n1;1,5\n2;oops\n3;1,5\n", ("'b'", "'oops'", "row 2")),
 }
 
@@ -165,6 +227,61 @@ def test_sentences_say_how_numbers_were_read_and_what_was_left(tmp_path: Path) -
     assert any("decimal comma" in note for note in table.notes)
     assert any("an index" in note for note in table.notes)
     assert "left out, not numeric: d" in table.notes
+
+
+@pytest.mark.parametrize(
+    ("content", "marks", "first"),
+    [
+        ("p;q\n287;1\n3.315;2\n", (",", "."), 3315),
+        ("p;q\n287;1\n3.315;2\n", (",", ""), 3315),
+        ("p;q\n287;1\n3.315;2\n", (".", ""), 3.315),
+        ("p;q\n287;1\n3,315;2\n", (".", ","), 3315),
+        ("p;q\n1,338;1\n3,315;2\n", (".", ","), 3315),
+        ("p;q\n287;1\n3,315;2\n", (",", ""), 3.315),
+        ("p;q\n287;1,5\n3.315;2\n", (",", "."), 3315),
+        ("p;q\n287;0.5\n3.315;2\n", (",", "."), 3.315),  # what the file itself shows comes first
+    ],
+)
+def test_marks_of_a_like_file_decide_where_the_file_does_not(
+    content: str, marks: tuple[str, str], first: float, tmp_path: Path
+) -> None:
+    (tmp_path / "t.csv").write_text(content)
+    data = {"source": "file", "file": str(tmp_path / "t.csv")}
+    chosen = parse_config({"data": data, "steps": {"count": 1}}).data
+    assert read_cells(chosen, Marks(*marks)).frame["p"].iloc[1] == first
+
+
+@pytest.mark.parametrize(
+    ("content", "marks"),
+    [
+        ("a;b\n1,5;2\n3;4\n", Marks(",", "")),
+        ("a;b\n1.234,5;2\n3;4\n", Marks(",", ".")),
+        ("a,b\n1.5,2\n3,4\n", Marks(".", "")),
+        ("a,b\n1,2\n3,4\n", None),
+    ],
+)
+def test_a_table_keeps_the_marks_that_its_file_shows(
+    content: str, marks: Marks | None, tmp_path: Path
+) -> None:
+    assert load(tmp_path / "t.csv", content).marks == marks
+
+
+@pytest.mark.parametrize(
+    ("numbers", "index"),
+    [
+        ([0, 1, 2, 3, 0, 1, 2, 0, 1, 2, 3, 4], True),  # frames one under another
+        ([1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3], True),
+        ([0, 1, 1, 2, 3, 4, 5, 7, 8, 8, 9, 10], True),
+        ([3, 0, 7, 7, 1, 2, 5, 5, 9, 10, 11, 4], True),  # drawn with repeats
+        ([2, 0, 1, 1, 0, 3, 2, 1, 0, 2, 1, 1], False),  # counts
+        ([5, 50, 50, 12, 70, 31, 44, 44, 20, 61, 90, 1], False),
+    ],
+)
+def test_integers_that_number_the_rows_are_an_index(numbers: list[int], index: bool, tmp_path: Path) -> None:
+    lines = "".join(f"{number},{i / 7:.4f},{i % 5}.25\n" for i, number in enumerate(numbers))
+    table = load(tmp_path / "t.csv", ",x,y\n" + lines)
+    assert (table.columns == ("x", "y")) == index
+    assert any("an index" in note for note in table.notes) == index
 
 
 def test_marked_cells_are_missing(tmp_path: Path) -> None:
@@ -214,6 +331,7 @@ def test_a_chain_made_before_these_settings_needs_its_file_no_more(
         ({"separator": "x"}, "data.separator = 'x'"),
         ({"header": 3}, "data.header = 3"),
         ({"missing_values": [float("inf")]}, "data.missing_values"),
+        ({"columns": []}, "data.columns = []"),
     ],
     ids=str,
 )

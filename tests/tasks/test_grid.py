@@ -58,6 +58,14 @@ def test_units_do_not_matter(factor: float, offset: float) -> None:
         assert grid_step(column * factor + offset) == pytest.approx(abs(factor) * step, rel=1e-5)
 
 
+@pytest.mark.parametrize(("rows", "values"), [(400, 5), (2000, 5), (300, 9)])
+def test_equally_common_atoms_are_all_found(rows: int, values: int) -> None:
+    common = np.array([0.0, 1.5, 4.7, 9.1, 20.3, 21.9, 30.2, 33.3, 41.7])[:values]
+    column = np.where(np.arange(rows) < 0.8 * rows, np.resize(common, rows), RNG.normal(15, 9, rows))
+    assert grid_step(column) == 0
+    assert {value for value, _ in atoms(column)} == set(common)
+
+
 def test_atoms_are_values_and_shares() -> None:
     found = atoms(np.clip(AREA, 5.0, 50.0))
     assert {value for value, _ in found} == {5.0, 50.0}

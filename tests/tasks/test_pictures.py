@@ -116,3 +116,41 @@ def test_damaged_pictures_are_pictures_or_one_sentence(tmp_path: Path) -> None:
                 said = str(error)
             assert "\n" not in said
             assert said or (darkness is not None and np.isfinite(darkness).all())
+
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\n%%EndComments\n(/dev/null) run\nshowpage\n%%EOF\n"
+
+
+@pytest.mark.parametrize("name", ["p.png", "p.tif", "p.jpg", "p.gif", "p.bmp", "p.webp"])
+def test_other_kinds_under_a_picture_s_name_are_not_even_opened(name: str, tmp_path: Path) -> None:
+    for content in (EPS, b"P5 2 2 255\n\x00\x01\x02\x03"):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match="cannot identify"):
+            load_picture(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP"])
+def test_every_kind_that_is_allowed_is_read_under_any_of_their_names(kind: str, tmp_path: Path) -> None:
+    Image.fromarray((GREY * 255).astype(np.uint8)).save(tmp_path / "p.png", format=kind)
+    darkness = load_picture(str(tmp_path / "p.png"))[1].darkness
+    assert np.abs(darkness - (255 - np.floor(GREY * 255))).mean() < 30
+
+
+@pytest.mark.parametrize(("mark", "pixels"), [(9999.0, 1), (9999.0, 4), (500.0, 4), (32767.0, 300)])
+def test_a_largest_value_far_from_all_others_is_no_grey(mark: float, pixels: int, tmp_path: Path) -> None:
+    values = 10 * GREY
+    values.ravel()[:pixels] = mark
+    with pytest.raises(InputError, match=f"{pixels} pixels hold {mark:g}"):
+        load_picture(saved(tmp_path / "p.tif", values))
+
+
+@pytest.mark.parametrize(
+    ("white", "pixels", "scale"), [(1.0, 9, 0.05), (255.0, 9, 5.0), (300.0, 400, 5.0), (300.0, 1, 5.0)]
+)
+def test_white_paper_and_one_bright_pixel_are_greys(
+    white: float, pixels: int, scale: float, tmp_path: Path
+) -> None:
+    values = scale * GREY
+    values.ravel()[:pixels] = white
+    darkness = load_picture(saved(tmp_path / "p.tif", values))[1].darkness
+    assert (darkness == 0).sum() == pixels

@@ -70,7 +70,7 @@ def refuse_equal(rows: Array, columns: Sequence[str], dim: int, name: str) -> No
     """
     alike: dict[bytes, list[str]] = {}
     for column, values in zip(columns, rows.T, strict=True):
-        if np.ptp(values) > 0:
+        if len(values) and np.ptp(values) > 0:
             key = hashlib.sha256((values + 0.0).tobytes()).digest()  # -0 is 0
             alike.setdefault(key, []).append(column)
     for names in alike.values():

@@ -406,8 +406,9 @@ def png_of_size(draw: random.Random) -> bytes:
     rows = min(height, draw.choice((1, 100, 13_000)))
     line = 1 + (width * depth * (3 if colour == 2 else 1) + 7) // 8
     packer = zlib.compressobj(1)
+    row = bytes(min(line, 2_000_000))  # the claim may be larger than any memory
     data = (
-        b"".join(packer.compress(bytes(line)) for _ in range(rows if line * rows < 2e8 and line < 2e6 else 1))
+        b"".join(packer.compress(row) for _ in range(rows if line * rows < 2e8 and line < 2e6 else 1))
         + packer.flush()
     )
     head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)

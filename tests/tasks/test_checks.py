@@ -10,6 +10,7 @@ import pytest
 from jko.config import Config, parse_config
 from jko.errors import InputError
 from tasks.datasets.checks import far_out
+from tasks.datasets.dependence import refuse_equal
 from tasks.datasets.prepare import Prepared, dequantise, prepare
 from tasks.datasets.sources import SOURCES
 from tasks.datasets.table import Table
@@ -222,3 +223,7 @@ def test_all_of_several_atoms_are_named() -> None:
     column = np.where(np.arange(N) < 0.8 * N, np.resize(common, N), BODY + OTHER)
     notes = prepared({"a": RNG.permutation(column), "b": OTHER}).notes
     assert all(any(f"holds exactly {value:g} " in note for note in notes) for value in common)
+
+
+def test_no_row_is_no_equal_column() -> None:
+    refuse_equal(np.empty((0, 2)), ("a", "b"), 2, "t")

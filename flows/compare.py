@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.places import chain_at
 from jko.errors import InputError, JkoError
+from tasks.adapters.damage import well_formed
 from tasks.adapters.environment import platform_environment
 from tasks.adapters.identity import data_fingerprint
 from tasks.adapters.layout import Layout
@@ -152,7 +153,9 @@ def subject(store: Store, name: str, copies: Path) -> Subject:
     """
     if is_folder(name):
         layout = chain_at(Path(name), store.root)
-        record = record_of_chain(layout)
+        with well_formed(layout):
+            record = record_of_chain(layout)
+            _ = record.metrics, record.steps
         refuse_unmeasured(layout, record)
         return Subject(
             Path(name).resolve().name, f"chain {name}", record, data_version=_version(layout, record)

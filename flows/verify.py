@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from jko.errors import InputError
+from tasks.adapters.damage import well_formed
 from tasks.adapters.layout import Layout
 from tasks.adapters.lock import is_held
 from tasks.adapters.manifest import read_manifest, stored_config
@@ -22,7 +23,8 @@ def verified(layout: Layout) -> list[dict[str, Any]]:
         raise InputError(f"{layout.chain}: a run works on this chain; verify it when it has ended")
     from tasks.verify import checks
 
-    return [asdict(check) for check in checks(config, layout, read_manifest(layout) or {})]
+    with well_formed(layout):
+        return [asdict(check) for check in checks(config, layout, read_manifest(layout) or {})]
 
 
 def show_checks(layout: Layout, found: list[dict[str, Any]]) -> None:

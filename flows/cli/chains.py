@@ -26,6 +26,7 @@ from flows.places import chain_at
 from flows.session import Finished, Job, check_input, nothing_to_do, run_job
 from flows.settings import build_request, project_root
 from jko.errors import InputError
+from tasks.adapters.damage import well_formed
 from tasks.adapters.manifest import known_manifest, stored_config
 from tasks.adapters.plan import Plan, make_plan
 from tasks.adapters.terminal import say
@@ -87,8 +88,9 @@ def status(chain: Path, as_json: bool) -> None:
     from flows.status import chain_status, status_table
 
     layout = chain_at(chain, project_root())
-    found = chain_status(layout)
-    say(json.dumps(found, indent=1)) if as_json else status_table(layout, found)
+    with well_formed(layout):
+        found = chain_status(layout)
+        say(json.dumps(found, indent=1)) if as_json else status_table(layout, found)
 
 
 def run(job: Job, as_json: bool) -> None:

@@ -14,6 +14,7 @@ from flows.settings import project_root
 from jko.display import figure, pair_of
 from jko.schedule import shown
 from jko.status import LEGEND, Status
+from tasks.adapters.damage import well_formed
 from tasks.adapters.layout import Layout
 from tasks.adapters.manifest import read_manifest
 from tasks.adapters.terminal import say
@@ -35,8 +36,9 @@ def certify(chain: Path, pairing: str | None, as_json: bool) -> None:
     from flows.certify import certificate_of
 
     layout = chain_at(chain, project_root())
-    found = certificate_of(layout, pairing)
-    say(json.dumps(found, indent=1)) if as_json else show(layout, found)
+    with well_formed(layout):
+        found = certificate_of(layout, pairing)
+        say(json.dumps(found, indent=1)) if as_json else show(layout, found)
 
 
 def show(layout: Layout, found: dict[str, Any]) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from jko.errors import InputError
+from jko.errors import InputError, JkoError
 from tasks.adapters.commit import COMMIT, damaged_files, read_commit, stored_commit
 from tasks.adapters.layout import Layout
 from tasks.adapters.sealed import is_damaged
@@ -66,6 +67,25 @@ def damaged_in(folder: Path, fingerprint: str | None = None) -> Iterator[Path]:
         yield folder / COMMIT
         return
     yield from damaged_files(folder, commit)
+
+
+@contextmanager
+def well_formed(layout: Layout) -> Iterator[None]:
+    """Name a chain whose files are committed and sealed, and do not hold what this version writes.
+
+    Raises:
+        InputError: the body met a missing name or a value of another type.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        if isinstance(error, JkoError):
+            raise
+        what = str(error).partition("\n")[0][:100]
+        raise InputError(
+            f"{layout.chain}: its files are whole, but one of them does not hold what this version writes "
+            f"({type(error).__name__}: {what}); jko resume {layout.chain} makes again what it can"
+        ) from None
 
 
 def is_whole(folder: Path, identity: str) -> bool:

@@ -141,10 +141,8 @@ def keep_traceback(error: BaseException) -> str:
     """
     text = "".join([f"{sys.argv!r}\n\n", *traceback.format_exception(error)])
     own = project_root() / ".jko"
-    try:
-        return _written(own / "failures", text) if own.is_dir() else _written(None, text)
-    except OSError:
-        pass
+    with suppress(OSError):
+        return _written(own / "failures" if own.is_dir() else None, text)
     try:
         return _written(None, text)
     except OSError as other:

@@ -20,7 +20,8 @@ from tests.projects import call
 ROWS = 600
 QUICK = (
     "training.flow_matching_iterations=60", "training.iterations=0", "training.batch_size=128",
-    "network.hidden=[16,16]", "steps.sizes=[0.5,4.0]", "solver.steps=4", "evaluation.samples=300", "evaluation.mixture_components=[1]",
+    "network.hidden=[16,16]", "steps.sizes=[0.5,4.0]", "solver.steps=4", "evaluation.samples=300",
+    "evaluation.mixture_components=[1]",
 )  # fmt: skip
 
 

@@ -75,6 +75,7 @@ def prepare(table: Table, config: Config) -> Prepared:
         InputError: too few rows, a column that stays constant or loses its values in float32, columns that
             determine each other.
     """
+    parts = split_rows(len(table.rows), config, table.name)
     if table.entropy is None and table.grid is None and config.data.smoothing == 0:
         beside = () if by_class(table.context_columns) else table.context_columns
         both = np.concatenate([table.rows, table.context], axis=1) if beside else table.rows
@@ -82,7 +83,6 @@ def prepare(table: Table, config: Config) -> Prepared:
     check_units(table.rows, table.columns, table.name)
     grid = grid_steps(table, config)
     rows = dequantise(table.rows, grid, config.seed)
-    parts = split_rows(len(rows), config, table.name)
     shift, scale = standardisation(rows[parts["train"]], config, table)
     if table.context is not None:
         moved = context_standardisation(table.context[parts["train"]], config, table)

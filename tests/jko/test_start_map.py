@@ -166,7 +166,7 @@ def test_any_distinct_numbers_give_an_increasing_map(values: list[float]) -> Non
     u = (u - u.mean()) / u.std()
     spline = fit_marginals(u, len(u))
     z = spline(torch.from_numpy(np.sort(u, axis=0)))[0][:, 0]
-    assert (z.diff() >= 0).all()
+    assert (z.diff() >= -1e-12).all()  # up to rounding
     assert float(z.abs().max()) < 50
 
 

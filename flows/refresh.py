@@ -11,6 +11,7 @@ from typing import Literal
 from flows.schedule_state import ScheduleState, Seen, look, now
 from flows.session import Finished, Job, check_input, nothing_to_do, run_job
 from jko.config import Config
+from jko.display import pair_of
 from jko.errors import ChainInUseError, InputError
 from tasks.adapters.environment import platform_environment
 from tasks.adapters.identity import fingerprints, source_key
@@ -26,7 +27,7 @@ from tasks.adapters.start import (
     started_from,
     write_origin,
 )
-from tasks.headline import stored_headline
+from tasks.headline import nll_warning, stored_evaluation, stored_headline
 
 OnChange = Literal["retrain", "warm", "score"]
 log = logging.getLogger("jko.refresh")
@@ -230,7 +231,11 @@ class _Work:
             return Outcome("busy", str(error), self.chain, figures)
         own = self.layout.chain.name
         replace(self.state, working=own, last=own, scored=None).write(self.root, self.name)
-        nll = f"test NLL {finished.metrics['test/nll']:.4g} ± {finished.metrics['test/nll_se']:.2g} nats"
+        nll = f"test NLL {pair_of(finished.metrics, 'test/nll', '.4g', '.2g')} nats"
+        nll += f" (median {pair_of(finished.metrics, 'test/nll_median', '.4g', '.2g')})"
+        chain = (read_manifest(self.layout) or {}).get("fingerprints", [])
+        if said := nll_warning(stored_evaluation(stored_config(self.layout), self.layout, chain)):
+            nll += f"; {said}"
         return Outcome("trained", f"{said or begun}; {nll}", self.chain, {**figures, **finished.metrics})
 
     def _track(self, config: Config, layout: Layout, figures: dict[str, float], said: str = "") -> None:

@@ -50,6 +50,16 @@ class Paired:
             return "unreliable"
         return mean if mean == trimmed else "not distinguishable"
 
+    def share_of_error(self, differences: NDArray[Any]) -> float:
+        """Share of the dominating rows in the squared standard error of the mean.
+
+        Args:
+            differences: log p_baseline − log p_candidate of every row, shape (n,).
+        """
+        squares = (differences - differences.mean()) ** 2
+        rows = [] if self.robust is None else list(self.robust.dominating)
+        return float(squares[rows].sum() / squares.sum()) if rows else 0.0
+
     @property
     def worse_share_se(self) -> float | None:
         """Standard error of the share of rows that got worse."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-#: share of the rows that a trimmed mean leaves out at each end, at least one row
-TRIM = 0.01
+from jko.heavy import TRIM
+
 #: of fewer rows nothing is trimmed
 FEWEST = 5
 #: a row is heavy if it moves the mean by more than this share of it, and by more than one standard error
@@ -40,8 +39,8 @@ class Robust:
         worst_adds: what it adds to the mean beyond a middle row, (value − median)/n.
         worst_share: its share of the squared standard error, between 0 and 1.
         heavy: indices of the rows that weigh too much in the mean, the heaviest first.
-        dominating: indices of the row, or of the rows far out, that are more than half of the squared standard
-            error, the heaviest first; empty where there are none.
+        dominating: indices of the row, or of the rows far out, that are more than half of the squared
+            standard error, the heaviest first; empty where there are none.
     """
 
     rows: int
@@ -178,9 +177,9 @@ def named(figures: Robust, numbers: NDArray[Any]) -> dict[str, Any]:
         numbers: of the rows, shape (n,).
 
     Returns:
-        ``nll_median``, ``nll_trimmed`` (nats, each with its ``_se``), ``nll_worst_share`` of the squared
-        standard error, ``nll_worst_part`` of the NLL, ``nll_worst_row``, ``nll_worst`` (its −log q), and
-        ``heavy_rows``: number, −log q and what it adds to the NLL, nats, of each.
+        ``nll_median``, ``nll_trimmed`` (nats, each with its ``_se``), and of the row farthest from the
+        median its share ``nll_worst_share`` of the squared standard error, its part ``nll_worst_part`` of the
+        NLL, its number ``nll_worst_row`` and its −log q ``nll_worst``.
     """
     part = figures.worst_part
     return {
@@ -195,44 +194,10 @@ def named(figures: Robust, numbers: NDArray[Any]) -> dict[str, Any]:
     }
 
 
-def rows_said(numbers: NDArray[Any] | list[int] | tuple[int, ...], most: int = 5) -> str:
-    """Rows by their numbers, as part of a sentence; of very many the first ones and how many more there are.
-
-    >>> rows_said([3]), rows_said([3, 8]), rows_said(list(range(8)))
-    ('row 3', 'rows 3 and 8', 'rows 0, 1, 2, 3, 4 and 3 more')
-    """
-    told = [str(int(one)) for one in numbers[:most]]
-    if len(numbers) == 1:
-        return f"row {told[0]}"
-    if len(numbers) > most:
-        return f"rows {', '.join(told)} and {len(numbers) - most} more"
-    return f"rows {', '.join(told[:-1])} and {told[-1]}"
-
-
 def heavy_rows(values: NDArray[Any], figures: Robust, numbers: NDArray[Any]) -> list[dict[str, float]]:
     """The rows that weigh too much: ``row``, ``nll`` and ``adds``, nats, the heaviest first."""
     return [
-        {"row": int(numbers[i]), "nll": float(values[i]), "adds": float(values[i] - figures.median) / figures.rows}
+        {"row": int(numbers[i]), "nll": float(values[i]),
+         "adds": float(values[i] - figures.median) / figures.rows}
         for i in figures.heavy
     ]  # fmt: skip
-
-
-def warning(heavy: list[Mapping[str, Any]], nll: float, what: str = "test NLL") -> str:
-    """One sentence that names the rows which decide a mean; empty where there are none.
-
-    Args:
-        heavy: of :func:`heavy_rows`.
-        nll: the mean, nats.
-        what: it is called.
-    """
-    if not heavy:
-        return ""
-    first, added = heavy[0], sum(row["adds"] for row in heavy)
-    which = rows_said([row["row"] for row in heavy])
-    alone, verb = (" alone", "adds") if len(heavy) == 1 else ("", "add")
-    its = "its −log q is" if len(heavy) == 1 else "the first's −log q is"
-    return (
-        f"warning: {which} of the source (counted from 0){alone} {verb} {added:.3g} nats to the {what} of "
-        f"{nll:.4g} ({its} {first['nll']:.5g}): the mean tells of {'it' if len(heavy) == 1 else 'them'}, "
-        "median and trimmed mean of the others"
-    )

@@ -137,7 +137,7 @@ def test_one_row_cannot_hide_a_difference_in_its_own_error() -> None:
 
 
 def test_a_side_that_the_mean_alone_takes_is_none() -> None:
-    """Twelve rows of a thousand are a nat worse, the others do not differ: the trimmed mean has two of them."""
+    """Twelve rows of a thousand are a nat worse: the trimmed mean has two of them."""
     rng = np.random.default_rng(6)
     values = 0.1 * rng.standard_normal(1000)
     values -= values.mean()

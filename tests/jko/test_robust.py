@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import mstats, trim_mean
 
-from jko.robust import NOISE, heavy_rows, named, robust, trimmed_rows, warning
+from jko.heavy import warning
+from jko.robust import NOISE, heavy_rows, named, robust, trimmed_rows
 
 VALUES = st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=60)
 
@@ -29,7 +30,9 @@ def test_the_trimmed_mean_is_that_of_scipy(n: int) -> None:
     share = (left_out + 0.5) / n  # SciPy rounds down
     pulled = mstats.winsorize(values, (share, share)).std(ddof=1)
     kept = n - 2 * left_out
-    assert found.trimmed_se == pytest.approx(float(pulled) * math.sqrt((n - 1) / kept / (kept - 1)), rel=1e-12)
+    assert found.trimmed_se == pytest.approx(
+        float(pulled) * math.sqrt((n - 1) / kept / (kept - 1)), rel=1e-12
+    )
 
 
 @pytest.mark.parametrize("n", [50, 400])
@@ -131,7 +134,13 @@ def test_shares_are_shares(values: list[float]) -> None:
 
 def test_equal_rows_have_no_error_and_no_worst_share() -> None:
     found = robust(np.full(50, 2.0))
-    assert (found.se, found.trimmed_se, found.median_se, found.worst_share, found.worst_part) == (0, 0, 0, 0, 0)
+    assert (found.se, found.trimmed_se, found.median_se, found.worst_share, found.worst_part) == (
+        0,
+        0,
+        0,
+        0,
+        0,
+    )
     assert robust(np.array([1.0])).trimmed_se == math.inf
 
 

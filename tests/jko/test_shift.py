@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -29,7 +31,7 @@ def test_the_column_that_moved_is_the_first_and_the_others_are_left() -> None:
     assert found[0].name == "0"
     assert found[0].by == pytest.approx(0.5, abs=0.15)
     assert [one.p <= LEVEL for one in found] == [True] + [False] * 11
-    assert all(a.p <= b.p for a, b in zip(found, found[1:], strict=False))
+    assert all(a.p <= b.p for a, b in itertools.pairwise(found))
 
 
 def test_a_wider_column_is_found_without_a_shift() -> None:

@@ -117,10 +117,10 @@ class Pair:
         share = 100 * self.paired.share_of_error(self.differences.to_numpy())
         verb = "is" if len(numbers) == 1 else "are"
         first = float(self.differences.iloc[found.dominating[0]])
-        which = "it" if len(numbers) == 1 else "the first of them"
+        which = "" if len(numbers) == 1 else "the first "
         return (
-            f"{rows_said(numbers)} of the source {verb} {share:.0f} % of the squared standard error, "
-            f"{which} with {first:+.5g} nats"
+            f"{rows_said(numbers)} of the source {verb} {share:.0f} % of the squared standard error "
+            f"({which}{first:+.5g} nats)"
         )
 
 

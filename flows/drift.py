@@ -75,8 +75,8 @@ def drift(layout: Layout, config: Config) -> Drift:
     rows = rows[numbers]
     if facts.smoothing:
         draw = np.random.default_rng(counter_seed(old.seed, "smoothing", "drift"))
-        standard = (rows - np.array(facts.shift)) / np.array(facts.scale)  # a smoothed chain has no context
-        rows = ornstein_uhlenbeck(standard, facts.smoothing, draw) * np.array(facts.scale) + facts.shift
+        started = facts.in_start_coordinates(rows)  # a smoothed chain has no context
+        rows = facts.in_data_units(ornstein_uhlenbeck(started, facts.smoothing, draw))
     scores = -chain.log_prob(torch.from_numpy(rows), seed=old.seed)[0].double().cpu().numpy()
     tested = scored_rows(old, layout)
     if tested is None:
@@ -114,7 +114,7 @@ def own_rows(layout: Layout, facts: DataFacts) -> Array:
 
 def as_stored(rows: Array, facts: DataFacts) -> NDArray[np.float32]:
     """Rows as a chain keeps them, rounded as they are: equal values stay equal to its own."""
-    return ((rows - facts.row_shift) / facts.row_scale).astype(np.float32)
+    return facts.in_start_coordinates(rows).astype(np.float32)
 
 
 def unseen(rows: Array, layout: Layout, facts: DataFacts, origin: Array) -> NDArray[np.bool_]:

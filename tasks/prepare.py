@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tasks.adapters.identity import data_fingerprint, source_key
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import find_data, stored_source_key
 from tasks.adapters.store import DataFacts, data_digest, write_arrays, write_facts
+from tasks.choose import choose
 from tasks.datasets.laws import smoothed_entropy
 from tasks.datasets.prepare import PARTS, Prepared, prepare
 from tasks.datasets.sources import SOURCES
@@ -31,15 +33,17 @@ def prepare_data(config: Config, layout: Layout) -> Any:
         adopt_prepared(layout, digest)
         return skipped(f"the data are prepared already ({digest[:12]})", digest)
     table = SOURCES[config.data.source](config.data, config.seed)
-    prepared = prepare(table, config)
-    digest = commit_data(layout, facts_of(table, prepared, config.data.source), prepared, key)
+    choice = choose(table, config)
+    prepared = prepare(table, choice.config)
+    facts = replace(facts_of(table, prepared, config.data.source), choices=choice.notes)
+    digest = commit_data(layout, facts, prepared, key)
     adopt_prepared(layout, digest)
     return digest
 
 
 def commit_data(layout: Layout, facts: DataFacts, prepared: Prepared, key: str) -> str:
     """Write the prepared arrays and facts; returns the data digest."""
-    digest = data_digest(prepared.arrays, prepared.shift, prepared.scale)
+    digest = data_digest(prepared.arrays, prepared.shift, prepared.scale, prepared.start)
     fingerprint = data_fingerprint(digest)
     final = layout.prepared or layout.block(0, fingerprint)
     record = {"data_digest": digest, "source_key": key}
@@ -74,7 +78,10 @@ def facts_of(table: Table, prepared: Prepared, source: str) -> DataFacts:
     """The facts stored with the arrays."""
     entropy, dim = table.entropy, len(table.columns)
     if prepared.smoothing:  # the entropy wanted is that of the smoothed law
-        entropy = smoothed_entropy(source, prepared.smoothing, prepared.shift, prepared.scale)
+        affine = prepared.start is None
+        entropy = (
+            smoothed_entropy(source, prepared.smoothing, prepared.shift, prepared.scale) if affine else None
+        )
     return DataFacts(
         name=Path(table.name).name,
         columns=table.columns,
@@ -94,5 +101,7 @@ def facts_of(table: Table, prepared: Prepared, source: str) -> DataFacts:
         context_shift=tuple(map(float, prepared.shift[dim:])),
         context_scale=tuple(map(float, prepared.scale[dim:])),
         atoms=prepared.atoms,
+        start_kind="" if prepared.start is None else prepared.start.kind,
+        start=prepared.start,
         marks=() if table.marks is None else (table.marks.decimal, table.marks.thousands),
     )

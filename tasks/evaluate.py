@@ -22,6 +22,7 @@ from jko.corrected import stages
 from jko.densities import Density
 from jko.errors import NumericalError
 from jko.measures import chain_inversion_error, standard_error
+from jko.robust import heavy_rows, named, robust
 from jko.rows import at_most
 from jko.sampling import draw, mass_error, target_figures
 from jko.seeds import counter_seed, generator
@@ -124,9 +125,13 @@ def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> E
     figures = {
         "steps": len(chain.blocks),
         "test_digest": array_digest({"row": test_rows, "values": parts["test"]}),
-        "test": nll_figures(cuts[-1], cuts_se[-1], facts, mass_se=mass_error(chain)),
-        "cuts": cut_figures(cuts, [one.acceptance_se if one else 0.0 for one in chain.corrections]),
-        "baselines": {name: nll_figures(values, None, facts) for name, values in baselines.items()},
+        "test": nll_figures(cuts[-1], cuts_se[-1], facts, test_rows, mass_se=mass_error(chain)),
+        "cuts": cut_figures(
+            cuts, [one.acceptance_se if one else 0.0 for one in chain.corrections], test_rows
+        ),
+        "baselines": {
+            name: nll_figures(values, None, facts, test_rows) for name, values in baselines.items()
+        },
         "inversion_error_chain": chain_inversion_error(chain, torch.from_numpy(parts["validation"])),
         **(copied_figures(generated, states) if law is None else NOT_COPIED),
         **({} if law is None else {"target": target}),
@@ -260,18 +265,32 @@ def followed_cuts(
 
 
 def nll_figures(
-    values: NDArray[Any], errors: NDArray[Any] | None, facts: DataFacts, *, mass_se: float = 0.0
-) -> dict[str, float | None]:
-    """Mean negative log-density with its standard error, and the gap to a known entropy.
+    values: NDArray[Any],
+    errors: NDArray[Any] | None,
+    facts: DataFacts,
+    numbers: NDArray[Any],
+    *,
+    mass_se: float = 0.0,
+) -> dict[str, Any]:
+    """Mean negative log-density with its error, what is robust beside it, and the gap to a known entropy.
 
     ``log_density_se`` is the mean standard error of a row's value over Hutchinson probes; ``mass_se`` that of
-    all values together (see :func:`jko.sampling.mass_error`).
+    all values together (see :func:`jko.sampling.mass_error`). ``numbers`` are those of the rows in their
+    source: by them :func:`jko.robust.named` names the worst one, ``heavy_rows`` those that weigh too much in
+    the mean, and ``dominating_rows`` those that are most of its error.
     """
     se = math.hypot(float(values.std(ddof=1) / math.sqrt(len(values))), mass_se)
     mean = float(-values.mean())
     if not math.isfinite(mean):  # a baseline that rows are too far from
         return {"nll": None, "nll_se": None, "gap_to_entropy": None, "gap_to_entropy_se": None}
-    figures: dict[str, float | None] = {"nll": mean, "nll_se": se if math.isfinite(se) else None}
+    found = robust(-values)
+    figures: dict[str, Any] = {
+        "nll": mean,
+        "nll_se": se if math.isfinite(se) else None,
+        **named(found, numbers),
+        "heavy_rows": heavy_rows(-values, found, numbers),
+        "dominating_rows": [int(numbers[i]) for i in found.dominating],
+    }
     if errors is not None:
         error = float(errors.mean())
         figures["log_density_se"] = error if math.isfinite(error) else None
@@ -281,12 +300,15 @@ def nll_figures(
     return figures
 
 
-def cut_figures(cuts: NDArray[Any], mass_se: Sequence[float]) -> list[dict[str, float | None]]:
+def cut_figures(
+    cuts: NDArray[Any], mass_se: Sequence[float], numbers: NDArray[Any]
+) -> list[dict[str, float | None]]:
     """Test NLL after each block, with the paired change against the cut before.
 
     Args:
         cuts: log-densities, shape (N + 1, rows).
         mass_se: what the correction of each block adds to their common error, N values.
+        numbers: of the rows in their source.
     """
     figures: list[dict[str, float | None]] = []
     for k, values in enumerate(cuts):
@@ -295,6 +317,7 @@ def cut_figures(cuts: NDArray[Any], mass_se: Sequence[float]) -> list[dict[str, 
             {
                 "nll": float(-values.mean()),
                 "nll_se": math.hypot(standard_error(torch.from_numpy(values)), *mass_se[:k]),
+                **named(robust(-values), numbers),
                 "change": None if change is None else float(change.mean()),
                 "change_se": None if change is None else math.hypot(standard_error(change), mass_se[k - 1]),
             }

@@ -15,7 +15,7 @@ from tasks.adapters.commit import file_digest
 from tasks.adapters.sealed import digest_of
 
 #: raised when a change alters what the evaluation computes
-EVALUATION = 5
+EVALUATION = 6
 #: raised when a change alters what is measured of a block
 MEASURES = 7
 #: raised when a change alters what a certificate says

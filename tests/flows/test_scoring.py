@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
-from flows.scoring import score_file, usable_rows
+from flows.scoring import Scored, beside_mean, score_file, usable_rows
 from jko.config import parse_config
 from jko.errors import InputError
 from tasks.adapters.layout import Layout
@@ -201,3 +201,17 @@ def test_rows_of_an_unknown_class_are_left_out() -> None:
     assert kept.tolist() == [0, 3]
     assert rows.rows.tolist() == [[1.0], [4.0]]
     assert left == {"with a missing cell": 1, "with an infinite number": 0, "of an unknown class": 1}
+
+
+def test_a_row_that_decides_the_mean_of_a_file_is_named() -> None:
+    scores = np.full(200, 2.0)
+    scores[[3, 7]] = np.nan, 90_000.0
+    median, said = beside_mean(scores)
+    assert median == -2.0
+    assert said.startswith(
+        "warning: row 7 of the source (counted from 0) alone adds 452 nats to the mean of −log q"
+    )
+    shown = str(Scored(200, -454.2, {"with a missing cell": 1}, median=median, warning=said))
+    assert "mean log-density -454.2000 nats (median -2.0000); 1 left empty" in shown
+    assert shown.endswith(said)
+    assert beside_mean(np.array([np.nan]))[1] == ""

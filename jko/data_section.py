@@ -10,6 +10,8 @@ from jko.sections import Finite, Fraction, Positive, Section, Switch, switch
 
 #: the context that is a row's class, and the name of its column
 CLASS = "class"
+#: endings of files that are pictures
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp")
 #: sources that can have a context, and those whose rows have a class
 CONTEXT_SOURCES, CLASS_SOURCES = ("file", "digits", "breast_cancer"), ("digits", "breast_cancer")
 
@@ -107,6 +109,12 @@ class Data(Section):
     context: Annotated[
         Annotated[tuple[str, ...], Field(min_length=1)] | Literal["class"] | None, BeforeValidator(_context)
     ] = None
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the rows are those of a table, and no draws of a law or of a picture."""
+        picture = self.file is not None and self.file.lower().endswith(PICTURES)
+        return self.source in CONTEXT_SOURCES and not picture
 
     @model_validator(mode="after")
     def _conditional(self) -> Data:

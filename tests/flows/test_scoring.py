@@ -93,7 +93,7 @@ def test_the_mean_of_scores_is_that_of_the_test_nll(folder: Path) -> None:
     chain = tuple((read_manifest(layout) or {})["fingerprints"])
     facts, config = read_facts(layout, chain[0]), stored_config(layout)
     stored = torch.from_numpy(facts.in_data_units(read_samples(layout, 0, chain[0], "test")))
-    tested = log_prob_of_cuts(load_chain(layout, config, chain), stored, config.seed)[0][-1]
+    tested = log_prob_of_cuts(load_chain(layout, config, chain), stored, config.seed).values[-1]
     numbers = read_samples(layout, 0, chain[0], "test_rows")
     found = scores(folder, table(1500, 0).iloc[numbers])
     apart = found["log_density"].to_numpy() - tested

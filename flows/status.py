@@ -16,7 +16,7 @@ from tasks.adapters.manifest import read_manifest, stored_config
 from tasks.adapters.plan import block_figures, chain_digest
 from tasks.adapters.sealed import read_json
 from tasks.adapters.terminal import say
-from tasks.headline import stored_headline
+from tasks.headline import DISAGREES, stored_headline
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -121,6 +121,8 @@ def status_table(layout: Layout, found: dict[str, Any]) -> None:
         console.print(why, soft_wrap=True, markup=False)
     for key, value in found["metrics"].items():
         console.print(f"{key:28s} {figure(value, '.6g')}")
+    if words := fresh_words(found["metrics"]):
+        console.print(words, soft_wrap=True, markup=False)
     if found["digest"]:
         console.print(f"{'digest':28s} {found['digest'][:16]}")
     for path in found["damaged"]:
@@ -142,6 +144,18 @@ def why_missing(blocks: Sequence[Mapping[str, Any]]) -> list[str]:
         elif figures.get("kl_bound") is None and figures.get("kl_bound_reason"):
             found.setdefault(f"no bound: {figures['kl_bound_reason']}", []).append(str(block["index"]))
     return [f"block {', '.join(which)}: {why}" for why, which in found.items()]
+
+
+def fresh_words(metrics: Mapping[str, float]) -> str:
+    """A sentence on made-up rows that the blocks score far below a Gaussian mixture; empty without any."""
+    below = metrics.get("fresh/below", 0)
+    if not below:
+        return ""
+    return (
+        f"warning: the blocks score {below:.0f} of {metrics['fresh/rows']:.0f} rows made of training rows "
+        f"more than {DISAGREES:g} nats below a Gaussian mixture: a low score of such a row is no sign of an "
+        "anomaly by itself; the report lists the worst"
+    )
 
 
 def result_table(job: Job, finished: Finished) -> None:
@@ -166,6 +180,8 @@ def result_table(job: Job, finished: Finished) -> None:
     table.add_row("NLL of a Gaussian mixture", figure(figures.get("test/nll_mixture"), ".3f"))
     table.add_row("NLL of one Gaussian", figure(figures.get("test/nll_gaussian"), ".3f"))
     console.print(table)
+    if words := fresh_words(figures):
+        console.print(words, soft_wrap=True, markup=False)
     _show_next(console, job, finished)
 
 

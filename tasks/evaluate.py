@@ -22,6 +22,7 @@ from jko.corrected import stages
 from jko.defence import price
 from jko.densities import Density
 from jko.errors import NumericalError
+from jko.fresh_rows import FreshRows
 from jko.measures import chain_inversion_error, standard_error
 from jko.rows import at_most
 from jko.sampling import draw, mass_error, target_figures
@@ -36,6 +37,7 @@ from tasks.adapters.store import DataFacts, array_digest, read_facts, read_sampl
 from tasks.adapters.weights import load_chain
 from tasks.baselines import baseline_log_densities
 from tasks.datasets.laws import start_of
+from tasks.fresh import fresh_figures, made_up, surprising
 from tasks.headline import headline
 from tasks.options import DURABLE, skipped, threads_of
 
@@ -112,8 +114,10 @@ def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> E
         found = paths(chain, parts["test"], config.seed)
     for k, values in enumerate(cuts):
         check_finite(values, k)
-    components = config.evaluation.mixture_components
-    baselines = baseline_log_densities(parts, components, config.seed, dim=facts.dim)
+    components, fresh = config.evaluation.mixture_components, made_up(config, facts, parts["train"])
+    beside = parts if fresh is None else {**parts, "test": np.concatenate([parts["test"], fresh.rows])}
+    every = baseline_log_densities(beside, components, config.seed, dim=facts.dim)
+    baselines = {name: values[: len(test)] for name, values in every.items()}
     states = {name: rows[:, : facts.dim] for name, rows in parts.items()}
     contexts = drawn_contexts(config, parts["train"][:, facts.dim :])
     if law is None:
@@ -124,6 +128,13 @@ def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> E
     else:
         generated, target = drawn_towards(config, chain, law)
     test_rows = read_samples(layout, 0, fingerprints[0], "test_rows")
+    look: dict[str, Any] = {}
+    if fresh is not None:
+        scores = (cuts[-1], scored.blocks, baselines["mixture"])
+        look = {
+            "fresh": looked_at(chain, fresh, every["mixture"][len(test) :], config.seed),
+            "surprising": surprising(test_rows, parts["test"], scores),
+        }
     figures = {
         "steps": len(chain.blocks),
         "test_digest": array_digest({"row": test_rows, "values": parts["test"]}),
@@ -133,6 +144,7 @@ def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> E
         "inversion_error_chain": chain_inversion_error(chain, torch.from_numpy(parts["validation"])),
         **(copied_figures(generated, states) if law is None else NOT_COPIED),
         **({} if law is None else {"target": target}),
+        **look,
         **({} if defence is None else {"defence": defence}),
     }
     rows = {
@@ -149,6 +161,12 @@ def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> E
     arrays = {"generated": generated, **found, **({} if contexts is None else {CONTEXT: contexts})}
     shown = shown_rows({"generated": generated, "test": states["test"]})
     return Evaluation(figures, pd.DataFrame(rows), shown, arrays)
+
+
+def looked_at(chain: Chain, fresh: FreshRows, mixture: NDArray[Any], seed: int) -> dict[str, Any]:
+    """Figures of made-up rows under a chain, beside their log-densities under the Gaussian mixture."""
+    found = log_prob_of_cuts(chain, torch.from_numpy(fresh.rows), seed)
+    return fresh_figures(fresh, found.values[-1], found.blocks, mixture)
 
 
 def drawn_contexts(config: Config, training: NDArray[Any]) -> NDArray[Any] | None:

@@ -19,6 +19,8 @@ STEP = (
 )  # fmt: skip
 #: and those that blocks with a correction have beside them
 CORRECTED = ("kl", "kl_drop_correction", "redrawn")
+#: nats from which the scores of a row by two models disagree
+DISAGREES = 100.0
 #: figures of a certificate that are tracked for the chain
 CHAIN = ("kl_bound", "kl_lower_bound", "kl_measured", "inversion_w2_coupled")
 
@@ -65,6 +67,8 @@ def headline(figures: Mapping[str, Any]) -> dict[str, float]:
         "inversion_error_chain": figures["inversion_error_chain"],
         "steps": figures["steps"],
     }
+    if fresh := figures.get("fresh"):
+        flat |= {"fresh/rows": sum(fresh["rows"].values()), "fresh/below": fresh["below"]}
     flat |= {f"target/{name}": value for name, value in figures.get("target", {}).items()}
     return {key: value for key, value in flat.items() if value is not None}
 

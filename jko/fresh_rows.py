@@ -24,7 +24,7 @@ SAMPLE = 5000
 #: strata, fewest rows of each, and neighbours that a row is mixed with
 STRATA, FEWEST, NEIGHBOURS = 10, 20, 5
 #: quantiles of the training rows at which edge rows have one of their columns
-EDGES = (0.001, 0.999)
+EDGES = (0.0, 0.01, 0.99, 1.0)
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,8 @@ def edges(rows: Array, dim: int, draw: np.random.Generator) -> tuple[Array, NDAr
         The rows, and the column that each has at its edge.
     """
     ends = np.quantile(rows[:, :dim], EDGES, axis=0, method="nearest")
-    each = max(1, len(rows) // 2) if rows.shape[1] > 1 else 1  # a column alone has two such rows
-    places = np.resize(draw.permutation(2 * dim), min(MOST["edge"], 2 * dim * each))
+    each = max(1, len(rows) // 2) if rows.shape[1] > 1 else 1  # a column alone has no other rows at its edges
+    places = np.resize(draw.permutation(len(ends) * dim), min(MOST["edge"], len(ends) * dim * each))
     side, column = np.divmod(places, dim)
     made = rows[draw.integers(len(rows), size=len(places))]
     made[np.arange(len(places)), column] = ends[side, column]

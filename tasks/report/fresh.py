@@ -26,14 +26,14 @@ class FreshPanel:
         rows: made-up rows with their scores, ``kind`` and ``words`` for their values.
         caution: how to read the list of test rows.
         surprising: the test rows of the lowest scores in the same way.
-        edges: the quantiles of edge rows in words.
+        edges: the quantiles of edge rows, with commas between them.
     """
 
     verdict: str
     rows: Sequence[Mapping[str, Any]]
     caution: str
     surprising: Sequence[Mapping[str, Any]]
-    edges: str = " or ".join(f"{100 * edge:g} %" for edge in EDGES)
+    edges: str = ", ".join(f"{100 * edge:g} %" for edge in EDGES)
 
 
 def fresh_panel(figures: Figures, facts: DataFacts) -> FreshPanel | None:

@@ -10,6 +10,7 @@ from scipy import stats
 from jko.chain import Chain
 from jko.context import state_of
 from jko.defence import Defence, price, total_variation
+from jko.start_map import Marginals, smooth_slopes
 from jko.student_t import StudentT
 from tests.oracles import affine_block, grid, identity_block, normal, random_block, random_chain, stream
 
@@ -154,6 +155,30 @@ def test_the_gradient_flows_through_the_mixture() -> None:
     model(far).sum().backward()
     assert far.grad is not None
     assert float(far.grad.abs().max()) > 0  # it points home where the normal law has nothing to say
+
+
+def bent() -> Marginals:
+    """A spline of one column whose tails have other slopes than its middle."""
+    knots = torch.tensor([[-2.0, -1.0, 0.5, 2.0]]).double()
+    values = torch.tensor([[-3.0, -0.5, 0.5, 1.0]]).double()
+    return Marginals(knots, values, smooth_slopes(knots[0], values[0])[None])
+
+
+def test_behind_a_start_map_the_broad_law_is_of_start_coordinates() -> None:
+    """A density in data units still: mass one, a floor far out, and samples that follow it."""
+    chain = random_chain(1)
+    defence = Defence(0.5, student(1, degrees=2.0))
+    model = Chain(list(chain), chain.shift, chain.scale, start=bent(), defence=defence)
+    angle = (torch.arange(40000, dtype=torch.float64) + 0.5) / 40000 * math.pi - math.pi / 2
+    density = model.log_prob(angle.tan()[:, None])[0].exp() / angle.cos() ** 2 * math.pi / 40000
+    assert float(density.sum()) == pytest.approx(1, abs=1e-4)
+    mass = density.cumsum(0).numpy()
+    drawn = np.arctan(model.sample(4000, seed=2)[:, 0].numpy())
+    assert stats.kstest(np.interp(drawn, angle.numpy(), mass), "uniform").pvalue > 0.01
+    far = torch.tensor([[1e30], [-1e200]], dtype=torch.float64)
+    assert model.log_prob(far)[0].isfinite().all()
+    x = torch.tensor([[0.4], [-3.0], [40.0]], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(model.broad_log_prob, (x,))
 
 
 def test_with_a_context_the_broad_law_is_of_the_state() -> None:

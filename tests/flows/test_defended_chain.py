@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
+from flows.status import status_table
 from jko.config import Config, parse_config
 from jko.defence import price
 from jko.errors import InputError
@@ -212,3 +213,35 @@ def test_another_share_makes_the_evaluation_again_and_no_block(inside: Layout) -
         assert {path: path.stat().st_mtime_ns for path in (inside.chain / "blocks").rglob("*")} == blocks
     finally:
         assert bring_up(job).reason == ""
+
+
+def test_the_fresh_look_is_in_figures_metrics_status_and_report(
+    inside: Layout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures, page = figures_of(inside), (inside.report / "report.html").read_text()
+    fresh = figures["fresh"]
+    assert set(fresh["rows"]) <= {"shuffled", "mixed", "edge"}
+    assert len(fresh["most_different"]) == 10
+    assert fresh["below"] == 0  # a smoothed column of a normal law: nothing explodes
+    assert [row["row"] for row in figures["surprising"]][:1] == [
+        int(pd.read_parquet(inside.evaluation / "test_rows.parquet").set_index("row")["log_density"].idxmin())
+    ]
+    metrics = read_json(inside.metrics)
+    assert metrics["fresh/rows"] == sum(fresh["rows"].values())
+    assert "Test rows that surprise most" in page
+    assert "the blocks score none more than 100 nats below" in page
+    assert run("status", CHAIN)[0] == 0
+    found = {"state": "complete", "digest": None, "blocks": [], "damaged": []}
+    status_table(inside, {**found, "metrics": {**metrics, "fresh/below": 7.0}})
+    assert "warning: the blocks score 7 of" in capsys.readouterr().out
+    status_table(inside, {**found, "metrics": metrics})
+    assert "warning" not in capsys.readouterr().out
+
+
+def test_a_law_that_is_drawn_from_has_neither(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / make(KINDS["moons"], tmp_path).chain)
+    figures = figures_of(layout)
+    assert not {"fresh", "surprising", "defence"} & figures.keys()
+    page = (layout.report / "report.html").read_text()
+    assert "A fresh look" not in page
+    assert "broad law" not in page

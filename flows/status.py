@@ -16,7 +16,7 @@ from tasks.adapters.manifest import read_manifest, stored_config
 from tasks.adapters.plan import block_figures, chain_digest
 from tasks.adapters.sealed import read_json
 from tasks.adapters.terminal import say
-from tasks.headline import DISAGREES, stored_headline
+from tasks.headline import stored_headline
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -153,8 +153,8 @@ def fresh_words(metrics: Mapping[str, float]) -> str:
         return ""
     return (
         f"warning: the blocks score {below:.0f} of {metrics['fresh/rows']:.0f} rows made of training rows "
-        f"more than {DISAGREES:g} nats below a Gaussian mixture: a low score of such a row is no sign of an "
-        "anomaly by itself; the report lists the worst"
+        f"more than {metrics['fresh/limit']:g} nats below a Gaussian mixture: a low score of such a row is "
+        "no sign of an anomaly by itself; the report lists the worst"
     )
 
 

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from jko.config import Config
 from jko.fresh_rows import FreshRows, fresh_rows
 from tasks.adapters.store import DataFacts
-from tasks.headline import DISAGREES
 
 Array = NDArray[np.float64]
+#: nats from which two scores of a row disagree, and what each column adds where that is more
+DISAGREES, EACH_COLUMN = 100.0, 4.0
 #: rows that are kept of a list
 LISTED = 10
 
@@ -48,12 +49,12 @@ def fresh_figures(rows: FreshRows, model: Array, blocks: Array, mixture: Array) 
         ``column`` (number of the one at its edge, or null), ``values``, ``log_density``,
         ``log_density_blocks``, ``log_density_mixture``, ``difference`` (null where a score is not finite).
     """
-    apart = differences(blocks, mixture)
+    apart, limit = differences(blocks, mixture), limit_of(rows.rows)
     order = np.argsort(-np.abs(apart), kind="stable")[:LISTED]
     return {
         "rows": dict(Counter(rows.kinds)),
-        "limit": DISAGREES,
-        "below": int((apart < -DISAGREES).sum()),
+        "limit": limit,
+        "below": int((apart < -limit).sum()),
         "most_different": [
             {
                 "kind": rows.kinds[i],
@@ -71,7 +72,7 @@ def surprising(
     """The test rows that the model finds least likely, lowest first.
 
     A low score is a sign of an anomaly only as far as the model can be trusted there: ``disputed`` says that
-    a Gaussian mixture scores the row otherwise by more than :data:`DISAGREES` nats.
+    a Gaussian mixture scores the row otherwise by more than :func:`limit_of`.
 
     Args:
         numbers: of the rows in their source.
@@ -80,15 +81,20 @@ def surprising(
     """
     model, blocks, mixture = scores
     lowest = np.argsort(model, kind="stable")
-    apart = np.abs(differences(blocks, mixture))
+    apart, limit = np.abs(differences(blocks, mixture)), limit_of(rows)
     return [
         {
             "row": int(numbers[i]),
-            "disputed": bool(apart[i] > DISAGREES),
+            "disputed": bool(apart[i] > limit),
             **scored(rows[i], model[i], blocks[i], mixture[i]),
         }
         for i in lowest[:LISTED]
     ]
+
+
+def limit_of(rows: Array) -> float:
+    """Nats from which two scores of a row disagree: the more columns, the more two good models differ by."""
+    return max(DISAGREES, EACH_COLUMN * rows.shape[1])
 
 
 def differences(blocks: Array, mixture: Array) -> Array:

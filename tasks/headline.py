@@ -19,8 +19,6 @@ STEP = (
 )  # fmt: skip
 #: and those that blocks with a correction have beside them
 CORRECTED = ("kl", "kl_drop_correction", "redrawn")
-#: nats from which the scores of a row by two models disagree
-DISAGREES = 100.0
 #: figures of a certificate that are tracked for the chain
 CHAIN = ("kl_bound", "kl_lower_bound", "kl_measured", "inversion_w2_coupled")
 
@@ -69,6 +67,7 @@ def headline(figures: Mapping[str, Any]) -> dict[str, float]:
     }
     if fresh := figures.get("fresh"):
         flat |= {"fresh/rows": sum(fresh["rows"].values()), "fresh/below": fresh["below"]}
+        flat |= {"fresh/limit": fresh["limit"]}
     flat |= {f"target/{name}": value for name, value in figures.get("target", {}).items()}
     return {key: value for key, value in flat.items() if value is not None}
 

@@ -51,7 +51,7 @@ def fresh_panel(figures: Figures, facts: DataFacts) -> FreshPanel | None:
 
 
 def _verdict(fresh: Figures) -> str:
-    count, limit = sum(fresh["rows"].values()), figure(fresh["limit"])
+    count, limit = sum(fresh["rows"].values()), figure(fresh["limit"], ",.0f")
     if not fresh["below"]:
         return (
             f"Of {count:,} rows made of training rows the blocks score none more than {limit} nats below a "
@@ -67,10 +67,11 @@ def _verdict(fresh: Figures) -> str:
 def _caution(disputed: int, limit: float) -> str:
     if not disputed:
         return "The lowest scores among the test rows; a Gaussian mixture agrees that these are unlikely."
+    nats = figure(limit, ",.0f")
     which = "one of them is" if disputed == 1 else f"{disputed} of them are"
     return (
         f"The lowest scores among the test rows; {which} disputed: a Gaussian mixture of the same training "
-        f"rows says otherwise by more than {figure(limit)} nats. A disputed score says more of the models "
+        f"rows says otherwise by more than {nats} nats. A disputed score says more of the models "
         "than of the row, and is no anomaly by itself."
     )
 

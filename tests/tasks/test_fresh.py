@@ -18,8 +18,7 @@ from jko.student_t import fit_student_t
 from tasks.adapters.store import DataFacts
 from tasks.baselines import baseline_log_densities
 from tasks.evaluate import looked_at
-from tasks.fresh import fresh_figures, made_up, surprising
-from tasks.headline import DISAGREES
+from tasks.fresh import DISAGREES, fresh_figures, made_up, surprising
 from tasks.report.fresh import fresh_panel, row_words
 from tests.oracles import identity_block
 
@@ -88,8 +87,9 @@ def test_an_exploding_chain_is_named_with_the_row(defended: bool) -> None:
     gaps = [abs(row["difference"]) for row in found["most_different"]]
     assert gaps == sorted(gaps, reverse=True)
     total = sum(found["rows"].values())
-    words = fresh_words({"fresh/below": found["below"], "fresh/rows": total})
+    words = fresh_words({"fresh/below": found["below"], "fresh/rows": total, "fresh/limit": 100.0})
     assert words.startswith(f"warning: the blocks score {found['below']} of {total} rows")
+    assert "more than 100 nats below a Gaussian mixture" in words
 
 
 def test_a_sane_chain_is_not() -> None:
@@ -124,6 +124,12 @@ def test_a_row_without_a_finite_score_comes_first_and_is_null_in_json() -> None:
     assert second["difference"] == -894
     assert third["difference"] == 0
     assert found["below"] == 2
+
+
+def test_many_columns_may_differ_by_more() -> None:
+    made = FreshRows(np.zeros((2, 64)), ["mixed"] * 2, np.full(2, -1))
+    found = fresh_figures(made, np.zeros(2), np.array([-255.0, -257.0]), np.zeros(2))
+    assert (found["limit"], found["below"]) == (256, 1)
 
 
 def test_a_surprising_test_row_is_disputed_where_the_mixture_says_otherwise() -> None:

@@ -65,9 +65,9 @@ def _verdict(fresh: Figures) -> str:
 
 
 def _caution(disputed: int, limit: float) -> str:
-    if not disputed:
-        return "The lowest scores among the test rows; a Gaussian mixture agrees that these are unlikely."
     nats = figure(limit, ",.0f")
+    if not disputed:
+        return f"The lowest scores among the test rows; a Gaussian mixture agrees within {nats} nats on each."
     which = "one of them is" if disputed == 1 else f"{disputed} of them are"
     return (
         f"The lowest scores among the test rows; {which} disputed: a Gaussian mixture of the same training "

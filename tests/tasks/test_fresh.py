@@ -141,7 +141,7 @@ def test_a_surprising_test_row_is_disputed_where_the_mixture_says_otherwise() ->
     calm = {"rows": {"mixed": 1}, "limit": 100.0, "below": 0, "most_different": []}
     panel = fresh_panel({"fresh": calm, "surprising": found[:0]}, facts())
     assert panel is not None
-    assert "agrees that these are unlikely" in panel.caution
+    assert "agrees within 100 nats on each" in panel.caution
     panel = fresh_panel({"fresh": calm, "surprising": [{**row, "values": [0, 0]} for row in found]}, facts())
     assert panel is not None
     assert "one of them is disputed" in panel.caution

@@ -159,9 +159,8 @@ def test_the_gradient_flows_through_the_mixture() -> None:
 
 def bent() -> Marginals:
     """A spline of one column whose tails have other slopes than its middle."""
-    knots = torch.tensor([[-2.0, -1.0, 0.5, 2.0]]).double()
-    values = torch.tensor([[-3.0, -0.5, 0.5, 1.0]]).double()
-    return Marginals(knots, values, smooth_slopes(knots[0], values[0])[None])
+    knots, values = np.array([-2.0, -1.0, 0.5, 2.0]), np.array([-3.0, -0.5, 0.5, 1.0])
+    return Marginals(*(torch.from_numpy(one)[None] for one in (knots, values, smooth_slopes(knots, values))))
 
 
 def test_behind_a_start_map_the_broad_law_is_of_start_coordinates() -> None:

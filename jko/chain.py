@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from jko.context import joined, state_of, with_context
+from jko.context import joined, state_of
 from jko.correction import Correction
 from jko.defence import Defence
 from jko.errors import InputError, NumericalError
@@ -126,18 +126,23 @@ class Chain(nn.Module):
     def _started(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Start coordinates in the blocks' dtype, and block 0's log-determinants."""
         u = (x.to(self.shift) - self.shift) / self.scale
-        z, log_det = self._state(u)
+        z, log_det = self._state(u, self.start)
         if self.start is None:
             return u.to(self.dtype), log_det
         return torch.cat([z.to(self.dtype), u[..., self.dim :].to(self.dtype)], dim=-1), log_det
 
-    def _state(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        """Start coordinates of the state of rows u in standardised units, and block 0's log-determinants."""
+    def _state(self, u: Tensor, start: StartMap | None) -> tuple[Tensor, Tensor]:
+        """The state of standardised rows u behind a start map, and log-determinants from data units."""
         constant = -torch.log(self.scale[: self.dim]).sum()
-        if self.start is None:
+        if start is None:
             return u[..., : self.dim], constant.expand(len(u))
-        z, log_det = self.start(u[..., : self.dim])
+        z, log_det = start(u[..., : self.dim])
         return z, constant + log_det.to(constant)
+
+    @property
+    def _broad_start(self) -> StartMap | None:
+        """The start map before the broad law (see :class:`jko.defence.Defence`)."""
+        return self.start if self.start is not None and self.start.affine_tails else None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -234,7 +239,8 @@ class Chain(nn.Module):
         if self.defence is None:
             return None
         # not in the blocks' dtype, whose range ends where this density must not
-        z, log_det = self._state((x.to(self.shift.device).double() - self.shift) / self.scale)
+        u = (x.to(self.shift.device).double() - self.shift) / self.scale
+        z, log_det = self._state(u, self._broad_start)
         return self.defence.law.log_prob(z) + log_det
 
     def sample(self, rows: int, *, context: Tensor | None = None, seed: int = 0, batch: int = 4096) -> Tensor:
@@ -263,8 +269,9 @@ class Chain(nn.Module):
             return x
         # all rows went through the blocks, so that the others are those of the chain alone to the last bit
         chosen, broad = self.defence.draws(rows, seed)
-        there = self.in_data_units(with_context(broad.to(x), z.to(x)[chosen]))
-        x[chosen] = state_of(there, self.dim).to(x)
+        before, u = self._broad_start, broad.to(self.shift.device)
+        u = u if before is None else before.inverse(u)
+        x[chosen] = (u * self.scale[: self.dim] + self.shift[: self.dim]).to(x)
         return x
 
     def _refuse_corrections(self) -> None:

@@ -27,7 +27,8 @@ class Defence(nn.Module):
 
     Args:
         share: η, in (0, 1).
-        law: q_broad, in start coordinates of the state.
+        law: q_broad of the state, in start coordinates where the start map is affine far out, else in
+            standardised units: its density must be known wherever a row may be.
     """
 
     def __init__(self, share: float, law: StudentT) -> None:
@@ -66,7 +67,7 @@ class Defence(nn.Module):
             seed: of the draws.
 
         Returns:
-            Numbers of the rows, shape (n,), and their positions in start coordinates, float64, shape (n, d).
+            Numbers of the rows, shape (n,), and their positions as ``law`` has them, float64, shape (n, d).
         """
         draw = np.random.default_rng(counter_seed(seed, "defence"))
         chosen = np.flatnonzero(draw.random(rows) < self.share)

@@ -45,13 +45,18 @@ def defence_of(config: Config, layout: Layout, data: str) -> Defence | None:
 
 
 def fitted_law(layout: Layout, data: str) -> StudentT:
-    """The broad law of the state, start coordinates, from the training rows without copies."""
+    """The broad law of the state from the training rows without copies (see :class:`jko.defence.Defence`)."""
     facts = read_facts(layout, data)
     train = read_samples(layout, 0, data, "train", facts.rows["source"])[:, : facts.dim]
     validation = read_samples(layout, 0, data, "validation")[:, : facts.dim]
-    rows = int(min(FITTED_ROWS, max(FEWEST_ROWS, MOST_PRODUCTS / facts.dim**2)))
+    most = int(min(FITTED_ROWS, max(FEWEST_ROWS, MOST_PRODUCTS / facts.dim**2)))
+    chosen = [
+        drawn(rows, count).astype(float) for rows, count in ((train, most), (validation, CHOOSING_ROWS))
+    ]
     with threadpool_limits(1):  # equal bits whatever the number of threads
-        return fit_student_t(drawn(train, rows).astype(float), drawn(validation, CHOOSING_ROWS).astype(float))
+        if facts.start is not None and not facts.start.affine_tails:
+            chosen = [facts.start.inverse(torch.from_numpy(rows)).numpy() for rows in chosen]
+        return fit_student_t(*chosen)
 
 
 def kept_law(layout: Layout, data: str) -> StudentT | None:

@@ -22,8 +22,12 @@ from tasks.adapters.identity import certificate_fingerprint, evaluation_fingerpr
 from tasks.adapters.layout import Layout
 from tasks.adapters.manifest import read_manifest, stored_config
 from tasks.adapters.sealed import read_json, read_sealed
+from tasks.adapters.store import read_facts, read_samples
+from tasks.adapters.weights import chain_of as chain_before
 from tasks.adapters.weights import load_chain
-from tests.campaign.chains import CHAIN, KINDS, bring_up, job_of, make
+from tasks.options import value_of
+from tasks.prepare import prepare_data
+from tests.campaign.chains import CHAIN, KINDS, bring_up, job_of, make, write_table
 from tests.campaign.damage import run
 
 #: with a density, so that bounds hold
@@ -245,3 +249,25 @@ def test_a_law_that_is_drawn_from_has_neither(tmp_path: Path) -> None:
     page = (layout.report / "report.html").read_text()
     assert "A fresh look" not in page
     assert "broad law" not in page
+
+
+@pytest.mark.parametrize("start", ["on", "marginals", "mixture"])
+def test_the_law_is_fitted_in_the_units_in_which_it_is_used(
+    start: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training rows score under it as under a t law fitted to them in data units, but for the map's shape."""
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    write_table(tmp_path / "table.csv")
+    monkeypatch.chdir(tmp_path)
+    data = f"data={{source: file, file: table.csv, columns: [x, age], standardise: {start}}}"
+    job = job_of(replace(KIND, settings=(data,)))
+    digest = value_of(prepare_data.fn(job.config, job.layout))
+    block_0 = fingerprints(job.config, digest)[0]
+    facts, defence = read_facts(job.layout, block_0), defence_of(job.config, job.layout, block_0)
+    chain = chain_before(job.config, facts, [], defence=defence)
+    x = torch.from_numpy(facts.in_data_units(read_samples(job.layout, 0, block_0, "train")))
+    broad = chain.broad_log_prob(x)
+    assert broad is not None
+    cov = np.cov(x.numpy().T)
+    gaussian = -0.5 * (2 * np.log(2 * np.pi * np.e) + np.linalg.slogdet(cov)[1])
+    assert abs(float(broad.mean()) - gaussian) < 0.2

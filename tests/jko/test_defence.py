@@ -12,6 +12,7 @@ from jko.context import state_of
 from jko.defence import Defence, price, total_variation
 from jko.start_map import Marginals, smooth_slopes
 from jko.student_t import StudentT
+from jko.triangular import MixtureMap
 from tests.oracles import affine_block, grid, identity_block, normal, random_block, random_chain, stream
 
 
@@ -178,6 +179,29 @@ def test_behind_a_start_map_the_broad_law_is_of_start_coordinates() -> None:
     assert model.log_prob(far)[0].isfinite().all()
     x = torch.tensor([[0.4], [-3.0], [40.0]], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(model.broad_log_prob, (x,))
+
+
+def test_behind_a_map_with_curved_tails_the_broad_law_is_of_standardised_units() -> None:
+    """The log-determinant of a mixture's map is the difference of two squares; far out none of it is left."""
+    weights, means = torch.tensor([0.4, 0.6]).log(), torch.tensor([[-1.0], [1.5]])
+    start = MixtureMap(weights, means, torch.tensor([[[0.4]], [[0.8]]]))
+    unit = torch.ones(1, dtype=torch.float64)
+    chain = Chain([identity_block(1)], unit, 2 * unit, start=start)
+    model = Chain(
+        list(chain), unit, 2 * unit, start=start, defence=Defence(0.5, student(1, degrees=2.0))
+    )  # fmt: skip
+    far = torch.tensor([[1e9], [-1e30], [1e200]], dtype=torch.float64)
+    values, broad = model.log_prob(far)[0], model.broad_log_prob(far)
+    assert broad is not None
+    assert not chain.log_prob(far)[0].isfinite().all()
+    assert values.isfinite().all()
+    assert (values >= broad + math.log(0.5)).all()
+    angle = (torch.arange(40000, dtype=torch.float64) + 0.5) / 40000 * math.pi - math.pi / 2
+    density = model.log_prob(angle.tan()[:, None])[0].exp() / angle.cos() ** 2 * math.pi / 40000
+    assert float(density.sum()) == pytest.approx(1, abs=1e-4)
+    drawn = np.arctan(model.sample(2000, seed=2)[:, 0].numpy())
+    mass = density.cumsum(0).numpy()
+    assert stats.kstest(np.interp(drawn, angle.numpy(), mass), "uniform").pvalue > 0.01
 
 
 def test_with_a_context_the_broad_law_is_of_the_state() -> None:

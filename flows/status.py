@@ -126,6 +126,8 @@ def status_table(layout: Layout, found: dict[str, Any]) -> None:
         console.print(f"{key:28s} {figure(value, '.6g')}")
     for said in found["warnings"]:
         console.print(said, soft_wrap=True, markup=False)
+    if words := fresh_words(found["metrics"]):
+        console.print(words, soft_wrap=True, markup=False)
     if found["digest"]:
         console.print(f"{'digest':28s} {found['digest'][:16]}")
     for path in found["damaged"]:
@@ -147,6 +149,18 @@ def why_missing(blocks: Sequence[Mapping[str, Any]]) -> list[str]:
         elif figures.get("kl_bound") is None and figures.get("kl_bound_reason"):
             found.setdefault(f"no bound: {figures['kl_bound_reason']}", []).append(str(block["index"]))
     return [f"block {', '.join(which)}: {why}" for why, which in found.items()]
+
+
+def fresh_words(metrics: Mapping[str, float]) -> str:
+    """A sentence on made-up rows that the blocks score far below a Gaussian mixture; empty without any."""
+    below = metrics.get("fresh/below", 0)
+    if not below:
+        return ""
+    return (
+        f"warning: the blocks score {below:.0f} of {metrics['fresh/rows']:.0f} rows made of training rows "
+        f"more than {metrics['fresh/limit']:g} nats below a Gaussian mixture: a low score of such a row is "
+        "no sign of an anomaly by itself; the report lists the worst"
+    )
 
 
 def result_table(job: Job, finished: Finished) -> None:
@@ -176,6 +190,8 @@ def result_table(job: Job, finished: Finished) -> None:
     chain = (read_manifest(job.layout) or {}).get("fingerprints", [])
     if said := nll_warning(stored_evaluation(job.config, job.layout, chain)):
         console.print(said, soft_wrap=True, markup=False)
+    if words := fresh_words(figures):
+        console.print(words, soft_wrap=True, markup=False)
     _show_next(console, job, finished)
 
 

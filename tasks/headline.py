@@ -72,6 +72,9 @@ def headline(figures: Mapping[str, Any]) -> dict[str, float]:
         "inversion_error_chain": figures["inversion_error_chain"],
         "steps": figures["steps"],
     }
+    if fresh := figures.get("fresh"):
+        flat |= {"fresh/rows": sum(fresh["rows"].values()), "fresh/below": fresh["below"]}
+        flat |= {"fresh/limit": fresh["limit"]}
     flat |= {f"target/{name}": value for name, value in figures.get("target", {}).items()}
     return {key: value for key, value in flat.items() if value is not None}
 

@@ -23,6 +23,7 @@ from tasks.report import pictures
 from tasks.report.claims import panel_of
 from tasks.report.content import Content, read_content
 from tasks.report.drawing import STYLE, data_uri, page, png
+from tasks.report.fresh import fresh_panel
 from tasks.report.guarantee import guarantee
 from tasks.report.identity import report_fingerprint, settings_of
 from tasks.report.labels import LEGEND, best_label, number
@@ -72,7 +73,7 @@ def render(content: Content, images: dict[str, str | None]) -> str:
         "warning": nll_warning(figures), "trim": TRIM,
         "step_text": shown, "figure": figure, "pair_of": pair_of,
         "panel": panel_of(content.certificate, content.facts.entropy), "legend": LEGEND,
-        "settings": settings_of(content.config),
+        "settings": settings_of(content.config), "fresh": fresh_panel(figures, content.facts),
     }  # fmt: skip
     return page("page.html.j2", Path(__file__).parent, values)
 

@@ -40,7 +40,7 @@ def main(file: Path, minutes: float, peer_seconds: float, seed: int, *, as_json:
     problem = picture_problem(file.stem, file, seed)
     chain = 60 * THREADS * minutes
     seconds = {**dict.fromkeys(SHOWN, min(peer_seconds, chain)), "ours": chain}
-    lines = compare(problem, seconds, {"ours": THREADS}, seed)
+    lines = compare(lambda start: problem, seconds, {"ours": THREADS}, seed)
     show(problem, [*lines, *papers(file)], as_json=as_json)
 
 

@@ -1,8 +1,8 @@
-"""The sets of the benchmark: the same prepared rows for every method."""
+"""The rows of a set: the same prepared rows for every method."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,39 +11,32 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.laws import PLANE
-from jko.config import parse_config
-from jko.densities import Array, Density
+from benchmarks.files import read_table
+from benchmarks.generators import GENERATORS, drawn
+from benchmarks.laws import PLANE, TUNING_PLANE
+from benchmarks.presets import group_of, settings_of
+from benchmarks.sets import SETS, Set, file_of, names
+from jko.config import Config, parse_config
+from jko.densities import Array, Density, PictureDensity, rose_picture
 from jko.errors import InputError
 from jko.score import Score
 from jko.seeds import counter_seed
 from tasks.adapters.commit import file_digest
+from tasks.adapters.sealed import digest_of
 from tasks.datasets.pictures import is_picture, load_picture
 from tasks.datasets.prepare import PARTS, prepare
 from tasks.datasets.sources import SOURCES
+from tasks.datasets.table import Table
 
 #: rows for training, validation and test of each kind of law
 ROWS = {"plane": (50_000, 5_000, 10_000), "picture": (200_000, 5_000, 10_000)}
-#: settings of the tables that come with scikit-learn, and of those in the folder of the user's data
-BUNDLED: Mapping[str, Mapping[str, Any]] = {
-    "breast_cancer": {"source": "breast_cancer"},
-    "digits": {"source": "digits"},
-}
-HTRU2_COLUMNS = (
-    "Mean_IP", "Standard_Dev_IP", "E_Kurtosis_IP", "Skewness_IP",
-    "Mean_SNR", "Standard_Dev_SNR", "E_Kurtosis_SNR", "Skewness_SNR",
-)  # fmt: skip
-FILES: Mapping[str, Mapping[str, Any]] = {
-    "rose": {"file": "rose.png"},
-    "htru2": {"file": "htru2.csv", "columns": HTRU2_COLUMNS},
-    "california_housing": {"file": "california_housing.csv", "missing": "drop"},
-}
-#: names of all sets by kind
-SETS: Mapping[str, tuple[str, ...]] = {
-    "picture": ("rose",),
-    "plane": tuple(PLANE),
-    "table": ("htru2", "california_housing", *BUNDLED),
-}
+#: rows drawn anew for a set that a generator makes
+FRESH_ROWS = 5000
+#: how a peer's rows are standardised, where it does not get the start of ours
+AFFINE = "on"
+
+#: rows in data units, shape (rows, d), to rows as a method sees them and log|det| of the map, nats, (rows,)
+Start = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -53,8 +46,10 @@ class Problem:
     Args:
         name: of the set.
         kind: ``plane``, ``picture`` or ``table``.
-        train: shape (rows, d), float32, standardised units, as the next two.
-        validation: rows for early stopping and for choosing settings.
+        train: shape (rows, d), float32, in the coordinates in which a method works (standardised, or after a
+            start map), as the next two; rows of the set first, then smoothed copies of them, where the
+            project's own preset wants copies, each with dequantisation noise of its own.
+        validation: rows for choosing weights and settings.
         test: rows for the figures; no method may look at them.
         shift: subtracted from the data, data units, shape (d,).
         scale: divided by, data units, shape (d,).
@@ -63,6 +58,10 @@ class Problem:
         notes: how the rows were prepared, as sentences.
         grid: step of the columns that were dequantised by uniform noise of one step, 0 where none, data
             units, shape (d,); ``None`` where no column was.
+        own: how many of the training rows are rows of the set; all by default.
+        start: the map to a method's coordinates, where it is more than shift and scale.
+        log_dets: its log|det| at the rows of ``validation`` and ``test``, nats.
+        fresh: new rows of the same law as they would stand in a file, data units, where they can be drawn.
     """
 
     name: str
@@ -76,11 +75,25 @@ class Problem:
     score: Score | None = None
     notes: tuple[str, ...] = ()
     grid: Array | None = None
+    own: int | None = None
+    start: Start | None = None
+    log_dets: Mapping[str, Tensor] | None = None
+    fresh: Array | None = None
 
     @property
     def dim(self) -> int:
         """Dimension d."""
         return self.train.shape[1]
+
+    @property
+    def own_rows(self) -> Tensor:
+        """The training rows without copies."""
+        return self.train[: self.own]
+
+    @property
+    def group(self) -> str:
+        """The group of sets whose settings it gets."""
+        return group_of(self.kind, len(self.own_rows))
 
     @property
     def constant(self) -> float:
@@ -89,60 +102,102 @@ class Problem:
 
     @property
     def measure(self) -> str:
-        """What the figure is: ``gap`` to the known density, or ``nll`` in data units."""
+        """The figure: ``gap`` to the known density, or NLL in data units, on test or on ``fresh`` rows."""
+        if self.fresh is not None:
+            return "fresh"
         return "nll" if self.log_density is None else "gap"
 
+    def log_det(self, part: str) -> Tensor:
+        """Log|det| of the map from data units, nats, at the rows of ``validation`` or ``test``."""
+        if self.log_dets is not None:
+            return self.log_dets[part]
+        rows = len(self.validation if part == "validation" else self.test)
+        return torch.full((rows,), -self.constant, dtype=torch.float64)
 
-def load_problem(name: str, seed: int, data: Path | None = None) -> Problem:
+    def mapped(self, rows: Array) -> tuple[Tensor, Tensor]:
+        """Rows in data units as a method sees them, float32, and log|det| of the map, nats."""
+        if self.start is not None:
+            return self.start(torch.from_numpy(rows))
+        standard = torch.from_numpy(((rows - self.shift) / self.scale).astype(np.float32))
+        return standard, torch.full((len(rows),), -self.constant, dtype=torch.float64)
+
+
+def load_problem(name: str, seed: int, data: Path | None = None, *, start: str | None = AFFINE) -> Problem:
     """A set by its name, or any picture or table by its path.
 
     Args:
-        name: a name in :data:`SETS`, or a path.
+        name: of a set, or a path.
         seed: of the draws, the split and the dequantisation.
         data: folder of the files that do not come with the project.
+        start: how a table's rows are standardised, as ``data.standardise``; ``None`` for what the project's
+            own preset says.
 
     Raises:
         InputError: unknown name, missing or unreadable file.
     """
-    if name in PLANE:
-        return law_problem(name, "plane", PLANE[name](), seed)
-    if name in BUNDLED:
-        return table_problem(name, BUNDLED[name], seed)
-    path = file_of(name, data)
-    if path is None:
-        known = ", ".join(one for names in SETS.values() for one in names)
-        raise InputError(f"{name}: neither a file nor a set; the sets are {known}")
-    if is_picture(str(path)):
+    known, path = SETS.get(name), file_of(name, data)
+    if known is None and path is None:
+        listed = ", ".join(SETS)
+        raise InputError(f"{name}: neither a file nor a set; the sets are {listed}")
+    if known is not None and known.source == "law":
+        return law_problem(name, known.kind, law_of(name), seed)
+    if path is not None and is_picture(str(path)):
         return picture_problem(name, path, seed)
-    settings = {**FILES.get(name, {"missing": "drop"}), "source": "file", "file": str(path)}
-    return table_problem(name, settings, seed)
+    return table_problem(
+        name, table_of(known or Set(name, "table", "file"), path, seed), seed, start=start, fresh=_fresh(name)
+    )
 
 
-def file_of(name: str, data: Path | None) -> Path | None:
-    """The file that a set is read from; ``None`` for a set that needs none.
+def law_of(name: str) -> Density:
+    """The law of a set that is one."""
+    if name == "built_in_rose":
+        return PictureDensity(rose_picture())
+    return {**PLANE, **TUNING_PLANE}[name]()
+
+
+def table_of(known: Set, path: Path | None, seed: int) -> Table:
+    """A set's rows as its source has them.
 
     Raises:
-        InputError: it needs one that is not there.
+        InputError: the file is no table that can be read.
     """
-    if name in FILES:
-        if data is None:
-            raise InputError(
-                f"{name} needs the file {FILES[name]['file']}: name its folder with --data FOLDER"
-            )
-        path = data / str(FILES[name]["file"])
-    elif name in PLANE or name in BUNDLED or not (Path(name).suffix or Path(name).exists()):
-        return None
-    else:
-        path = Path(name)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    return path
+    if known.source == "generator":
+        law = GENERATORS[known.name]
+        return Table(known.name, drawn(known.name, law.rows, seed, "rows"), law.columns)
+    return read_table(known, path)
 
 
-def data_digest(name: str, data: Path | None) -> str | None:
-    """SHA-256 of the set's file; ``None`` for a set that needs none."""
-    path = file_of(name, data)
-    return None if path is None else file_digest(path)
+def _fresh(name: str) -> int:
+    return FRESH_ROWS if name in names("table") and SETS[name].source == "generator" else 0
+
+
+def data_digest(name: str, seed: int, data: Path | None, start: str | None) -> dict[str, Any]:
+    """What the rows of a set come from: the digest of its file, where it has one, and how they are prepared.
+
+    Raises:
+        InputError: the file is not there.
+    """
+    path, known = file_of(name, data), SETS.get(name)
+    group = known.group if known else None
+    prepared = preparation(group, seed, start) if known and known.kind == "table" else None
+    return {
+        "file": None if path is None else file_digest(path),
+        "set": None if known is None else digest_of([known.file, known.columns, known.places, known.group]),
+        "prepared": None if prepared is None else prepared.data.model_dump(mode="json"),
+    }
+
+
+def preparation(group: str | None, seed: int, start: str | None) -> Config:
+    """The settings by which tables of a group are prepared: those of the project's own preset.
+
+    Args:
+        group: of the set.
+        seed: of noise, split and copies.
+        start: in place of the preset's ``data.standardise``.
+    """
+    data = settings_of(group or "table", {}, seed).data
+    kept = {"augment": data.augment.model_dump(), "standardise": start or data.standardise}
+    return parse_config({"seed": seed, "data": {"source": "digits", **kept}})
 
 
 def picture_problem(name: str, path: Path, seed: int) -> Problem:
@@ -186,18 +241,34 @@ def law_problem(
     return Problem(name, kind, *parts, shift, scale, log_density=law.log_prob(test), score=score)
 
 
-def table_problem(name: str, settings: Mapping[str, Any], seed: int) -> Problem:
-    """Rows of a table, prepared as those of a chain: dequantised, split, standardised.
+def table_problem(
+    name: str, table: Table, seed: int, *, start: str | None = AFFINE, fresh: int = 0
+) -> Problem:
+    """Rows of a table, prepared as those of a chain: dequantised, split, copied, standardised.
 
     Args:
         name: of the set.
-        settings: of the section ``data`` of the configuration.
-        seed: of the dequantisation and the split.
+        table: its rows.
+        seed: of the dequantisation, the split and the copies.
+        start: as of :func:`load_problem`.
+        fresh: how many new rows are drawn to judge by, where the set is a generator's.
     """
-    config = parse_config({"seed": seed, "data": dict(settings)}, where=name)
-    prepared = prepare(SOURCES[config.data.source](config.data, seed), config)
+    held = parse_config({}).data.split
+    own = round(len(table.rows) * (1 - held.validation - held.test))
+    prepared = prepare(table, preparation(group_of("table", own), seed, start))
     train, validation, test = (torch.from_numpy(np.array(prepared.arrays[part])) for part in PARTS)
     return Problem(
         name, "table", train, validation, test, prepared.shift, prepared.scale,
-        notes=prepared.notes, grid=prepared.grid,
+        notes=prepared.notes, grid=prepared.grid, own=len(np.unique(prepared.arrays["train_rows"])),
+        fresh=drawn(name, fresh, seed, "fresh") if fresh else None,
     )  # fmt: skip
+
+
+def file_table(settings: Mapping[str, Any]) -> Table:
+    """The table that settings of the section ``data`` describe, as the project reads it.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    config = parse_config({"data": {"source": "file", **settings}})
+    return SOURCES["file"](config.data, config.seed)

@@ -90,7 +90,7 @@ def _text(values: Sequence[float | None], se: float | None) -> str:
 
 
 def stored(results: Path = RESULTS) -> Lookup:
-    """Looks up what the files say, also of code that changed since, but only of cells of recorded settings."""
+    """Looks up what the files say, also of code that changed since; only cells of recorded settings."""
 
     def lookup(cell: Cell) -> Mapping[str, Any] | None:
         known: Mapping[str, Any] | None = read_json(cell.path(results))

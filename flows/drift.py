@@ -67,8 +67,8 @@ def drift(layout: Layout, config: Config) -> dict[str, float]:
         rows = rows[np.sort(draw.choice(len(rows), LARGEST, replace=False))]
     if facts.smoothing:
         draw = np.random.default_rng(counter_seed(old.seed, "smoothing", "drift"))
-        standard = (rows - np.array(facts.shift)) / np.array(facts.scale)  # a smoothed chain has no context
-        rows = ornstein_uhlenbeck(standard, facts.smoothing, draw) * np.array(facts.scale) + facts.shift
+        started = facts.in_start_coordinates(rows)  # a smoothed chain has no context
+        rows = facts.in_data_units(ornstein_uhlenbeck(started, facts.smoothing, draw))
     values = -chain.log_prob(torch.from_numpy(rows), seed=old.seed)[0].double().cpu().numpy()
     tested = stored_headline(old, layout, (read_manifest(layout) or {})["fingerprints"])
     if tested is None:
@@ -122,7 +122,7 @@ def unseen(rows: Array, layout: Layout, facts: DataFacts, origin: Array) -> Arra
     """
     fingerprint = (read_manifest(layout) or {})["fingerprints"][0]
     seen = np.concatenate([read_samples(layout, 0, fingerprint, part) for part in PARTS])
-    standard = ((rows - facts.row_shift) / facts.row_scale).astype(np.float32)
+    standard = facts.in_start_coordinates(rows).astype(np.float32)
     points, known = _on_grid(rows, standard, facts, origin), _on_grid(None, seen, facts, origin)
     if len(np.unique(known)) >= DISTINCT * len(np.unique(_as_bytes(seen))):
         new = ~np.isin(points, known)

@@ -1,4 +1,4 @@
-"""A chain of blocks: the normalizing flow, with the standardisation of its data."""
+"""A chain of blocks: the normalizing flow, with block 0, the way of its data into start coordinates."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from jko.errors import InputError, NumericalError
 from jko.invertible import InvertibleBlock, Pushed
 from jko.objective import potential
 from jko.row_seeds import ProbeSource, RowSeeds, probe_source
+from jko.start_map import StartMap
 
 #: log-density of the law at the end of a chain, nats, (rows, d) to (rows,); up to log Z where that is unknown
 Reference = Callable[[Tensor], Tensor]
@@ -25,9 +26,13 @@ def reference_log_prob(z: Tensor) -> Tensor:
 
 
 class Chain(nn.Module):
-    r"""Blocks :math:`T_N \circ \dots \circ T_1` after :math:`x \mapsto (x - shift) / scale`.
+    r"""Blocks :math:`T_N \circ \dots \circ T_1` after :math:`x \mapsto S((x - shift) / scale)`.
 
-    .. math:: \log q_0(x) = \log q(x_N) + \sum_k \log|\det \nabla T_k(x_{k-1})| - \sum_i \log scale_i
+    .. math:: \log q_0(x) = \log q(x_N) + \sum_k \log|\det \nabla T_k(x_{k-1})|
+        + \log|\det \nabla S| - \sum_i \log scale_i
+
+    S is the start map (:mod:`jko.start_map`), the identity where there is none; what it gives are the start
+    coordinates, in standardised units.
 
     Positions that enter ``forward`` and leave ``inverse`` and ``sample`` are in data units, and
     so are log-densities. A conditional chain has a context u of c numbers behind every row; x given u is
@@ -44,6 +49,7 @@ class Chain(nn.Module):
         reference: log q, of N(0, I) by default.
         context: c.
         corrections: one for each block, ``None`` where its rows stay as they are; none by default.
+        start: the map S of the state; ``None`` for the identity.
     """
 
     shift: Tensor
@@ -58,6 +64,7 @@ class Chain(nn.Module):
         *,
         context: int = 0,
         corrections: Sequence[Correction | None] = (),
+        start: StartMap | None = None,
     ) -> None:
         super().__init__()
         self.reference, self.context = reference, context
@@ -67,6 +74,9 @@ class Chain(nn.Module):
             raise InputError(f"{len(self.corrections)} corrections for {len(self.blocks)} blocks")
         self.register_buffer("shift", shift)
         self.register_buffer("scale", scale)
+        self.start = start
+        if start is not None and start.dim != self.dim:
+            raise InputError(f"a start map of {start.dim} columns for a state of {self.dim}")
 
     def __iter__(self) -> Iterator[InvertibleBlock]:
         for block in self.blocks:
@@ -83,22 +93,38 @@ class Chain(nn.Module):
         """Whether rows are drawn again between its blocks."""
         return any(self.corrections)
 
-    @property
-    def log_det_of_scale(self) -> Tensor:
-        """The standardisation's log-determinant, −Σ log scale over the state, nats, shape ()."""
-        return -torch.log(self.scale[: self.dim]).sum()
+    def start_log_det(self, x: Tensor) -> Tensor:
+        """Block 0's log-determinant at rows x in data units, nats, shape (rows,)."""
+        return self._started(x)[1]
 
     def reference_log_prob(self, z: Tensor) -> Tensor:
         """The log-density log q of the state of rows at the chain's end, shape (rows, d + c) to (rows,)."""
         return self.reference(state_of(z, self.dim))
 
     def standardise(self, x: Tensor) -> Tensor:
-        """Data units to standardised units, shape (batch, d + c), in the blocks' dtype.
+        """Data units to start coordinates, shape (batch, d + c), in the blocks' dtype.
 
         The subtraction is done in the dtype of ``shift``: give it in float64 where the data's
         offset is large against their spread.
         """
-        return ((x.to(self.shift) - self.shift) / self.scale).to(self.dtype)
+        return self._started(x)[0]
+
+    def in_data_units(self, y: Tensor) -> Tensor:
+        """Start coordinates to data units, in the dtype of ``shift``, shape (batch, d + c)."""
+        if self.start is not None:
+            state = self.start.inverse(y[..., : self.dim]).to(self.shift)
+            y = torch.cat([state, y[..., self.dim :].to(self.shift)], dim=-1)
+        return y * self.scale + self.shift
+
+    def _started(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Start coordinates in the blocks' dtype, and block 0's log-determinants."""
+        u = (x.to(self.shift) - self.shift) / self.scale
+        constant = -torch.log(self.scale[: self.dim]).sum()
+        if self.start is None:
+            return u.to(self.dtype), constant.expand(len(u))
+        z, log_det = self.start(u[..., : self.dim])
+        y = torch.cat([z.to(self.dtype), u[..., self.dim :].to(self.dtype)], dim=-1)
+        return y, constant + log_det.to(constant)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -117,8 +143,7 @@ class Chain(nn.Module):
         Returns:
             x_N in standardised units, log|det| in nats and its standard error, all rows.
         """
-        y = self.standardise(x)
-        log_det = self.log_det_of_scale.expand(len(y))
+        y, log_det = self._started(x)
         variance = torch.zeros_like(log_det)
         for k, block in enumerate(self, start=1):
             pushed = push_in_batches(block, y, batch, probe_source(seed, k))
@@ -145,7 +170,7 @@ class Chain(nn.Module):
                 y = block.pull_back(y)
                 if finite:
                     _check_rows(y, k)
-            parts.append(y * self.scale + self.shift)
+            parts.append(self.in_data_units(y))
         return torch.cat(parts)
 
     def log_prob(

@@ -62,7 +62,7 @@ def started(chain: Chain, start: Density, x: Tensor) -> Particles:
     """
     y = chain.standardise(x)
     before = torch.from_numpy(start.log_prob(x.double().cpu().numpy())).to(y.device)
-    return Particles.known(y, before - chain.log_det_of_scale.double())
+    return Particles.known(y, before - chain.start_log_det(x).double())
 
 
 def pushed(

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, Strict, model_validator
 
-from jko.sections import Finite, Fraction, Positive, Section, Switch, switch
+from jko.sections import Finite, Fraction, Positive, Section, switch
 
 #: the context that is a row's class, and the name of its column
 CLASS = "class"
@@ -97,7 +97,9 @@ class Data(Section):
     decimal: Decimal = "auto"
     thousands: Thousands = "auto"
     dequantise: Annotated[Literal["auto", "off"], BeforeValidator(switch)] = "auto"
-    standardise: Switch = "on"
+    standardise: Annotated[Literal["on", "off", "whiten", "marginals", "auto"], BeforeValidator(switch)] = (
+        "on"
+    )
     rows: Annotated[int, Strict(), Field(ge=2, le=100_000_000)] = 20_000
     mean: tuple[Finite, ...] = (3.0, 3.0)
     std: tuple[Positive, ...] = (1.0, 1.0)

@@ -83,7 +83,7 @@ def mixture_log_density(config: Config, layout: Layout, chain: tuple[str, ...]) 
     usable = _usable(config.evaluation.mixture_components, len(rows["train"]))
     best = _best(rows, usable, config.seed, dim=facts.dim)
     validation = read_samples(layout, 0, chain[0], "validation").astype(float)
-    values = _scores(best, validation) - np.log(facts.scale).sum()
+    values = _scores(best, validation) + facts.log_det(validation)
     write_sealed(path, {"log_density": values.tolist()}, identity)
     return values
 

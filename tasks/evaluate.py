@@ -215,7 +215,7 @@ def log_prob_of_cuts(chain: Chain, x: torch.Tensor, seed: int) -> tuple[NDArray[
         Two arrays of shape (N + 1, rows), nats, data units; cut 0 is the standardised normal.
     """
     y = chain.standardise(x)
-    total = chain.log_det_of_scale.double().expand(len(x))
+    total = chain.start_log_det(x).double()
     variance = torch.zeros(len(x), dtype=torch.float64)
     values, errors = [chain.reference_log_prob(y.double()) + total], [variance.sqrt()]
     for k, block in enumerate(chain, start=1):
@@ -344,7 +344,7 @@ def paths(chain: Chain, test: NDArray[Any], seed: int) -> dict[str, NDArray[Any]
     reverse = [with_context(z.to(device=chain.shift.device, dtype=chain.dtype), y)]
     for block in reversed(list(chain)):
         reverse.append(block.pull_back(reverse[-1]))
-    back = [rows * chain.scale + chain.shift for rows in reverse]
+    back = [chain.in_data_units(rows) for rows in reverse]
     return {
         "forward_path": state_of(torch.stack(forward), chain.dim).cpu().numpy(),
         "reverse_path": state_of(torch.stack(back), chain.dim).cpu().numpy(),

@@ -39,7 +39,7 @@ def prepare_data(config: Config, layout: Layout) -> Any:
 
 def commit_data(layout: Layout, facts: DataFacts, prepared: Prepared, key: str) -> str:
     """Write the prepared arrays and facts; returns the data digest."""
-    digest = data_digest(prepared.arrays, prepared.shift, prepared.scale)
+    digest = data_digest(prepared.arrays, prepared.shift, prepared.scale, prepared.start)
     fingerprint = data_fingerprint(digest)
     final = layout.prepared or layout.block(0, fingerprint)
     record = {"data_digest": digest, "source_key": key}
@@ -74,7 +74,10 @@ def facts_of(table: Table, prepared: Prepared, source: str) -> DataFacts:
     """The facts stored with the arrays."""
     entropy, dim = table.entropy, len(table.columns)
     if prepared.smoothing:  # the entropy wanted is that of the smoothed law
-        entropy = smoothed_entropy(source, prepared.smoothing, prepared.shift, prepared.scale)
+        affine = prepared.start is None
+        entropy = (
+            smoothed_entropy(source, prepared.smoothing, prepared.shift, prepared.scale) if affine else None
+        )
     return DataFacts(
         name=Path(table.name).name,
         columns=table.columns,
@@ -94,5 +97,7 @@ def facts_of(table: Table, prepared: Prepared, source: str) -> DataFacts:
         context_shift=tuple(map(float, prepared.shift[dim:])),
         context_scale=tuple(map(float, prepared.scale[dim:])),
         atoms=prepared.atoms,
+        start_kind="" if prepared.start is None else prepared.start.kind,
+        start=prepared.start,
         marks=() if table.marks is None else (table.marks.decimal, table.marks.thousands),
     )

@@ -97,7 +97,7 @@ def push_samples(
         "validation": to_numpy(finite(pushed.x, k), np.float32),
         "validation_log_det": log_det,
         "validation_log_det_se": to_numpy(pushed.log_det_se),
-        "validation_log_det_total": total_log_det(layout, chain, k - 1, len(log_det)) + log_det,
+        "validation_log_det_total": total_log_det(layout, chain, k - 1) + log_det,
     }
 
 
@@ -158,8 +158,9 @@ def same_files(samples: Path, commit: Commit) -> bool:
     )
 
 
-def total_log_det(layout: Layout, chain: tuple[str, ...], k: int, rows: int) -> NDArray[np.float64]:
-    """Σ log|det| of the standardisation and blocks 1..k on validation rows, shape (rows,)."""
+def total_log_det(layout: Layout, chain: tuple[str, ...], k: int) -> NDArray[np.float64]:
+    """Σ log|det| of blocks 0..k on validation rows, shape (rows,)."""
     if k == 0:
-        return np.full(rows, -np.log(read_facts(layout, chain[0]).scale).sum())
+        facts, stored = read_facts(layout, chain[0]), read_samples(layout, 0, chain[0], "validation")
+        return facts.log_det(stored)
     return read_samples(layout, k, chain[k], "validation_log_det_total")

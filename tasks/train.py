@@ -55,7 +55,7 @@ def train_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int, 
     density = start.new_zeros(len(start)) if entering is None else entering(start)
     level = float(step.energy.energies(start, density).total)
     if k == 1:
-        progress.start_chain(level, reference_constant(config, read_facts(layout, chain[0])))
+        progress.start_chain(level, reference_constant(config, read_facts(layout, chain[0]), validation))
     progress.start_block(k, config, level)
     checkpoints = BlockCheckpoints(config, layout, k, chain[k], block=block, on_resume=progress.go_on)
     result = fit_block(
@@ -84,10 +84,17 @@ def entering_density(config: Config, layout: Layout, chain: tuple[str, ...], k: 
     return log_p
 
 
-def reference_constant(config: Config, facts: DataFacts) -> float:
-    """Log Z + Σ log scale: what turns E V into the NLL of the reference, nats; log Z is 0 where unknown."""
+def reference_constant(config: Config, facts: DataFacts, validation: torch.Tensor) -> float:
+    """What turns E V into the NLL of the reference, nats: log Z less block 0's mean log-determinant.
+
+    Args:
+        config: the settings; log Z is 0 where it is unknown.
+        facts: of the data.
+        validation: stored rows of block 0.
+    """
     target = target_of(config, facts.dim)
-    return ((target and target.log_normaliser) or 0.0) + sum(math.log(scale) for scale in facts.scale)
+    log_det = float(facts.log_det(validation.double().cpu().numpy()).mean())
+    return ((target and target.log_normaliser) or 0.0) - log_det
 
 
 def starting_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> InvertibleBlock:

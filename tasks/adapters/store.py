@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ import numpy as np
 import torch
 import zarr
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
+from pydantic import InstanceOf, TypeAdapter, ValidationError
 from torch import Tensor
 from zarr.codecs import BytesCodec, Crc32cCodec
 
 from jko.build import torch_dtype
 from jko.config import Config
 from jko.errors import InputError
+from jko.start_map import StartMap, start_map
 from tasks.adapters.commit import SAMPLES
 from tasks.adapters.damage import checked_block
 from tasks.adapters.device import readable_here
@@ -29,6 +30,10 @@ from tasks.adapters.sealed import digest_of, write_json
 CHUNK_BYTES = 8_000_000
 #: of the data's units, columns and rows
 FACTS = "data.json"
+#: beside them, the numbers of the start map
+START = "start.zarr"
+#: rows that go through a start map at a time
+PIECE = 20_000
 #: particles that take more are not read whole
 STREAMED_BYTES = 64_000_000
 
@@ -155,6 +160,8 @@ class DataFacts:
         context_scale: the context is divided by it, data units, c values.
         atoms: columns of which one value has a probability of its own, so that their law has no density.
         marks: before decimals and between thousands, where the rows come from a text that shows them.
+        start_kind: word for the start map, empty where there is none.
+        start: the map from standardised units to start coordinates; its numbers are stored beside the facts.
     """
 
     name: str
@@ -173,6 +180,8 @@ class DataFacts:
     context_scale: tuple[float, ...] = ()
     atoms: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
+    start_kind: str = ""
+    start: InstanceOf[StartMap] | None = None
 
     @property
     def dim(self) -> int:
@@ -197,12 +206,42 @@ class DataFacts:
     def in_data_units(self, stored: NDArray[Any]) -> NDArray[np.float64]:
         """Stored rows, shape (rows, d + c), in data units; one copy of them, since there may be many."""
         rows = stored.astype(np.float64)
+        if self.start is not None:
+            for part in _pieces(len(rows)):
+                rows[part, : self.dim] = self.start.inverse(torch.from_numpy(rows[part, : self.dim])).numpy()
         rows *= self.row_scale
         rows += self.row_shift
         return rows
 
+    def in_start_coordinates(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Rows in data units, shape (rows, d + c), as they are stored, but in float64."""
+        found = (rows - self.row_shift) / self.row_scale
+        if self.start is not None:
+            for part in _pieces(len(found)):
+                found[part, : self.dim] = self.start(torch.from_numpy(found[part, : self.dim]))[0].numpy()
+        return found
 
-def data_digest(arrays: Mapping[str, NDArray[Any]], shift: NDArray[Any], scale: NDArray[Any]) -> str:
+    def log_det(self, stored: NDArray[Any]) -> NDArray[np.float64]:
+        """Block 0's log-determinant at stored rows, nats, shape (rows,)."""
+        found = np.full(len(stored), -np.log(self.scale).sum())
+        if self.start is not None:
+            for part in _pieces(len(stored)):
+                state = torch.from_numpy(stored[part, : self.dim].astype(np.float64))
+                found[part] += self.start.log_det_at(state).numpy()
+        return found
+
+
+def _pieces(rows: int) -> list[slice]:
+    """Rows that go through a start map at a time: it keeps several numbers a value."""
+    return [slice(start, start + PIECE) for start in range(0, rows, PIECE)]
+
+
+def data_digest(
+    arrays: Mapping[str, NDArray[Any]],
+    shift: NDArray[Any],
+    scale: NDArray[Any],
+    start: StartMap | None = None,
+) -> str:
     """Identity of prepared data: the arrays, and the units that their standardised values stand for.
 
     Args:
@@ -210,9 +249,17 @@ def data_digest(arrays: Mapping[str, NDArray[Any]], shift: NDArray[Any], scale: 
         shift: of whole rows, data units, shape (d + c,); it counts in float32, as the rows do, so that the
             last bits of another processor are no other data.
         scale: the same of the scale.
+        start: the start map; it counts in float32, too.
     """
     units = {**_in_float32("shift", shift), **_in_float32("scale", scale)}
-    return array_digest({**arrays, **units})
+    tables = {} if start is None else start_tables(start)
+    parts = {f"start_{name}": values.astype(np.float32) for name, values in tables.items()}
+    return array_digest({**arrays, **units, **parts})
+
+
+def start_tables(start: StartMap) -> dict[str, NDArray[np.float64]]:
+    """The numbers of a start map by name."""
+    return {name: tensor.cpu().numpy() for name, tensor in start.state_dict().items()}
 
 
 def _in_float32(name: str, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
@@ -226,9 +273,11 @@ def _in_float32(name: str, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
 
 def write_facts(folder: Path, facts: DataFacts) -> None:
     """Store the facts beside the arrays; those of a context, atoms and marks only where there are some."""
-    values = asdict(facts)
-    absent = {name for name in values if name.startswith("context") and not facts.context}
-    absent |= {name for name in ("atoms", "marks") if not values[name]}
+    if facts.start is not None:
+        write_arrays(folder / START, start_tables(facts.start), {"kind": facts.start_kind})
+    values = asdict(replace(facts, start=None))
+    absent = {"start"} | {name for name in values if name.startswith("context") and not facts.context}
+    absent |= {name for name in ("atoms", "marks", "start_kind") if not values[name]}
     kept = {name: value for name, value in values.items() if name not in absent}
     write_json(folder / FACTS, kept)
 
@@ -255,7 +304,23 @@ def read_facts(layout: Layout, fingerprint: str) -> DataFacts:
     finite = np.isfinite(facts.row_shift).all() and np.isfinite(facts.row_scale).all()
     if not (finite and all(facts.row_scale > 0)):
         raise InputError(f"{folder / FACTS}: shifts must be finite, and scales positive and finite")
-    return facts
+    return replace(facts, start=_read_start(layout, fingerprint, facts))
+
+
+def _read_start(layout: Layout, fingerprint: str, facts: DataFacts) -> StartMap | None:
+    """The start map beside the facts.
+
+    Raises:
+        InputError: it is missing, damaged, or one of other columns.
+    """
+    if not facts.start_kind:
+        return None
+    folder = checked_block(layout, 0, fingerprint, f"{START}/")
+    tables = {name: torch.from_numpy(values) for name, values in read_arrays(folder / START).items()}
+    made = start_map(facts.start_kind, tables)
+    if made.dim != facts.dim:
+        raise InputError(f"{folder / START}: a map of {made.dim} columns; the data have {facts.dim}")
+    return made
 
 
 def read_samples(

@@ -221,7 +221,8 @@ def chain_of(
     like: dict[str, Any] = {"dtype": torch.float64, "device": readable_here(config).runtime.device}
     shift, scale = torch.tensor(facts.row_shift, **like), torch.tensor(facts.row_scale, **like)
     reference = reference_of(config, facts.dim)
-    return Chain(blocks, shift, scale, reference, context=facts.context, corrections=corrections)
+    start = None if facts.start is None else facts.start.to(shift.device)
+    return Chain(blocks, shift, scale, reference, context=facts.context, corrections=corrections, start=start)
 
 
 def read_curve(folder: Path) -> pd.DataFrame | None:

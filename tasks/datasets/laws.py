@@ -64,8 +64,8 @@ def smoothed_entropy(source: str, smoothing: float, shift: Array, scale: Array) 
 
 def score_of(config: Config, facts: DataFacts) -> Score | None:
     """∇log p_0 in standardised units, if the law is known and its use is not switched off."""
-    if config.measure.density == "off":
-        return None
+    if config.measure.density == "off" or facts.start is not None:
+        return None  # behind a start map the law has another score
     shift, scale = np.array(facts.shift), np.array(facts.scale)
     if facts.smoothing:
         if config.data.source != "curve":

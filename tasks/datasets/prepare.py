@@ -7,12 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from jko.config import Config
 from jko.errors import InputError
+from jko.rows import at_most
 from jko.seeds import counter_seed
 from jko.smoothing import ornstein_uhlenbeck, smoothing_w2_bound
+from jko.start_fit import FITTED_ROWS, fit_start
+from jko.start_map import StartMap
 from tasks.datasets.checks import (
     check_distinct,
     check_reach,
@@ -49,6 +53,8 @@ class Prepared:
         smoothing_w2: upper bound of W2 between the law of the data and that of the smoothed rows,
             standardised units; ``None`` if they are not smoothed.
         atoms: columns of which one value has a probability of its own.
+        start: the map from standardised units to start coordinates; ``None`` for the identity. The arrays
+            are behind it.
     """
 
     arrays: Mapping[str, NDArray[Any]]
@@ -59,6 +65,7 @@ class Prepared:
     smoothing: float = 0.0
     smoothing_w2: float | None = None
     atoms: tuple[str, ...] = ()
+    start: StartMap | None = None
 
 
 def prepare(table: Table, config: Config) -> Prepared:
@@ -83,19 +90,22 @@ def prepare(table: Table, config: Config) -> Prepared:
         shift, scale = np.concatenate([shift, moved[0]]), np.concatenate([scale, moved[1]])
     arrays: dict[str, NDArray[Any]] = {}
     bound = None
+    joined = all_copies(table, parts["train"], grid, config)
+    dim = table.rows.shape[1]
+    start = start_of_rows(rows[parts["train"], :dim], joined[:, :dim], (shift[:dim], scale[:dim]), config)
     for name, index in parts.items():
-        more = all_copies(table, index, grid, config) if name == "train" else np.empty((0, rows.shape[1]))
+        more = joined if name == "train" else np.empty((0, rows.shape[1]))
         if config.data.smoothing == 0:
-            arrays[name] = standardised(rows, index, more, shift, scale)
+            arrays[name] = standardised(rows, index, more, (shift, scale), start=start)
         else:
-            standard = (np.concatenate([rows[index], more]) - shift) / scale
+            standard = started((np.concatenate([rows[index], more]) - shift) / scale, start)
             arrays[name] = np.ascontiguousarray(smoothed(standard, name, config), dtype=np.float32)
             bound = smoothing_w2(standard[: len(index)], config) if name == "train" else bound
         arrays[f"{name}_rows"] = np.resize(index, len(arrays[name])).astype(np.int64)
     found = _checked(table, rows, parts["train"], (shift, scale, grid), config)
     check_reach(
         [arrays[part] for part in PARTS], (*table.columns, *table.context_columns), table.name,
-        standardised=config.data.standardise == "on",
+        standardised=config.data.standardise != "off",
     )  # fmt: skip
     notes = (
         *table.notes,
@@ -104,7 +114,7 @@ def prepare(table: Table, config: Config) -> Prepared:
         *_smoothing_notes(grid, bound, config),
     )
     with_atoms = columns_with_atoms(table, grid)
-    return Prepared(arrays, shift, scale, grid, notes, config.data.smoothing, bound, with_atoms)
+    return Prepared(arrays, shift, scale, grid, notes, config.data.smoothing, bound, with_atoms, start)
 
 
 def columns_with_atoms(table: Table, grid: Array) -> tuple[str, ...]:
@@ -138,7 +148,7 @@ def _checked(
     """
     if table.entropy is not None:
         return ()
-    dim, on = table.rows.shape[1], config.data.standardise == "on"
+    dim, on = table.rows.shape[1], config.data.standardise != "off"
     (shift, scale, grid), classes = units, by_class(table.context_columns)
     check_distinct(table.rows[train], shift[:dim], scale[:dim], table.columns, table.name, standardised=on)
     notes = () if table.grid is not None else notes_on_values(table.rows, grid, table.columns)
@@ -153,16 +163,58 @@ def _checked(
 
 
 def standardised(
-    rows: Array, index: NDArray[np.int64], more: Array, shift: Array, scale: Array
+    rows: Array,
+    index: NDArray[np.int64],
+    more: Array,
+    units: tuple[Array, Array],
+    *,
+    start: StartMap | None = None,
 ) -> NDArray[np.float32]:
-    """Rows of a part and what joins them, standardised some at a time: never all of them in float64."""
+    """Rows of a part and what joins them in start coordinates, some at a time: never all of them in float64.
+
+    Args:
+        rows: all rows, data units, shape (rows, d + c).
+        index: numbers of those of the part.
+        more: rows behind them, data units.
+        units: shift and scale.
+        start: the start map.
+    """
+    shift, scale = units
     found = np.empty((len(index) + len(more), rows.shape[1]), np.float32)
     with np.errstate(over="ignore"):  # what float32 cannot hold is refused afterwards
-        for start in range(0, len(index), PIECE):
-            piece = index[start : start + PIECE]
-            found[start : start + len(piece)] = (rows[piece] - shift) / scale
-        found[len(index) :] = (more - shift) / scale
+        for first in range(0, len(index), PIECE):
+            piece = index[first : first + PIECE]
+            found[first : first + len(piece)] = started((rows[piece] - shift) / scale, start)
+        for first in range(0, len(more), PIECE):
+            copied = more[first : first + PIECE]
+            at = len(index) + first
+            found[at : at + len(copied)] = started((copied - shift) / scale, start)
     return found
+
+
+def started(standard: Array, start: StartMap | None) -> Array:
+    """Rows in standardised units behind the start map, shape (rows, d + c); a context stays as it is."""
+    if start is None:
+        return standard
+    z = start(torch.from_numpy(np.ascontiguousarray(standard[:, : start.dim])))[0].numpy()
+    return np.concatenate([z, standard[:, start.dim :]], axis=1)
+
+
+def start_of_rows(own: Array, more: Array, units: tuple[Array, Array], config: Config) -> StartMap | None:
+    """The start map that the settings ask for, fitted to the state of training rows.
+
+    Args:
+        own: training rows, data units, shape (rows, d).
+        more: copies of them.
+        units: shift and scale of d columns.
+        config: the settings.
+    """
+    if config.data.standardise in ("on", "off"):
+        return None
+    shift, scale = units
+    own, more = at_most(own, FITTED_ROWS), at_most(more, FITTED_ROWS)
+    rows = (np.concatenate([own, more]) - shift) / scale
+    return fit_start(config.data.standardise, rows, len(own))
 
 
 def grid_steps(table: Table, config: Config) -> Array:

@@ -99,11 +99,12 @@ def gap(problem: Problem, log_q: Tensor) -> Figure | None:
 
     Args:
         problem: the set.
-        log_q: log-densities of the test rows, or the first of them, in standardised units, shape (rows,).
+        log_q: log-densities of the test rows, or the first of them, in a method's coordinates, (rows,).
     """
     if problem.log_density is None:
         return None
-    return _mean(torch.from_numpy(problem.log_density[: len(log_q)]) - log_q + problem.constant)
+    known = torch.from_numpy(problem.log_density[: len(log_q)])
+    return _mean(known - log_q - problem.log_det("test")[: len(log_q)])
 
 
 def figure(problem: Problem, density: LogDensity, rows: int | None = None) -> Figure:

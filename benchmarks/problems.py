@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,11 @@ from benchmarks.sets import SETS, Set, file_of, names
 from jko.config import Config, parse_config
 from jko.densities import Array, Density, PictureDensity, rose_picture
 from jko.errors import InputError
+from jko.rows import at_most
 from jko.score import Score
 from jko.seeds import counter_seed
+from jko.start_fit import FITTED_ROWS, fit_start
+from jko.start_map import StartMap
 from tasks.adapters.commit import file_digest
 from tasks.adapters.sealed import digest_of
 from tasks.datasets.pictures import is_picture, load_picture
@@ -32,11 +35,9 @@ from tasks.datasets.table import Table
 ROWS = {"plane": (50_000, 5_000, 10_000), "picture": (200_000, 5_000, 10_000)}
 #: rows drawn anew for a set that a generator makes
 FRESH_ROWS = 5000
-#: how a peer's rows are standardised, where it does not get the start of ours
-AFFINE = "on"
-
-#: rows in data units, shape (rows, d), to rows as a method sees them and log|det| of the map, nats, (rows,)
-Start = Callable[[Tensor], tuple[Tensor, Tensor]]
+#: how a peer's rows are standardised as it comes; and with the start of ours, or the monotone maps of the
+#: columns where ours has none
+AFFINE, SAME, MARGINALS = "on", "same", "marginals"
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,9 @@ class Problem:
         grid: step of the columns that were dequantised by uniform noise of one step, 0 where none, data
             units, shape (d,); ``None`` where no column was.
         own: how many of the training rows are rows of the set; all by default.
-        start: the map to a method's coordinates, where it is more than shift and scale.
-        log_dets: its log|det| at the rows of ``validation`` and ``test``, nats.
+        start: the map from standardised units to a method's coordinates; ``None`` for the identity.
+        log_dets: log|det| of the whole map from data units at the rows of ``validation`` and ``test``, nats,
+            where there is one.
         fresh: new rows of the same law as they would stand in a file, data units, where they can be drawn.
     """
 
@@ -76,7 +78,7 @@ class Problem:
     notes: tuple[str, ...] = ()
     grid: Array | None = None
     own: int | None = None
-    start: Start | None = None
+    start: StartMap | None = None
     log_dets: Mapping[str, Tensor] | None = None
     fresh: Array | None = None
 
@@ -116,10 +118,12 @@ class Problem:
 
     def mapped(self, rows: Array) -> tuple[Tensor, Tensor]:
         """Rows in data units as a method sees them, float32, and log|det| of the map, nats."""
-        if self.start is not None:
-            return self.start(torch.from_numpy(rows))
-        standard = torch.from_numpy(((rows - self.shift) / self.scale).astype(np.float32))
-        return standard, torch.full((len(rows),), -self.constant, dtype=torch.float64)
+        standard = torch.from_numpy((rows - self.shift) / self.scale)
+        log_det = torch.full((len(rows),), -self.constant, dtype=torch.float64)
+        if self.start is None:
+            return standard.float(), log_det
+        moved, more = self.start(standard)
+        return moved.float(), log_det + more
 
 
 def load_problem(name: str, seed: int, data: Path | None = None, *, start: str | None = AFFINE) -> Problem:
@@ -129,8 +133,8 @@ def load_problem(name: str, seed: int, data: Path | None = None, *, start: str |
         name: of a set, or a path.
         seed: of the draws, the split and the dequantisation.
         data: folder of the files that do not come with the project.
-        start: how a table's rows are standardised, as ``data.standardise``; ``None`` for what the project's
-            own preset says.
+        start: how rows are standardised, as ``data.standardise``; :data:`SAME` for the start of ours, and
+            ``None`` for what the project's own preset says.
 
     Raises:
         InputError: unknown name, missing or unreadable file.
@@ -140,9 +144,9 @@ def load_problem(name: str, seed: int, data: Path | None = None, *, start: str |
         listed = ", ".join(SETS)
         raise InputError(f"{name}: neither a file nor a set; the sets are {listed}")
     if known is not None and known.source == "law":
-        return law_problem(name, known.kind, law_of(name), seed)
+        return law_problem(name, known.kind, law_of(name), seed, start=start)
     if path is not None and is_picture(str(path)):
-        return picture_problem(name, path, seed)
+        return picture_problem(name, path, seed, start=start)
     return table_problem(
         name, table_of(known or Set(name, "table", "file"), path, seed), seed, start=start, fresh=_fresh(name)
     )
@@ -179,7 +183,7 @@ def data_digest(name: str, seed: int, data: Path | None, start: str | None) -> d
     """
     path, known = file_of(name, data), SETS.get(name)
     group = known.group if known else None
-    prepared = preparation(group, seed, start) if known and known.kind == "table" else None
+    prepared = preparation(group, seed, start) if known else None
     return {
         "file": None if path is None else file_digest(path),
         "set": None if known is None else digest_of([known.file, known.columns, known.places, known.group]),
@@ -193,14 +197,16 @@ def preparation(group: str | None, seed: int, start: str | None) -> Config:
     Args:
         group: of the set.
         seed: of noise, split and copies.
-        start: in place of the preset's ``data.standardise``.
+        start: as of :func:`load_problem`.
     """
     data = settings_of(group or "table", {}, seed).data
+    if start == SAME:
+        start = MARGINALS if data.standardise == AFFINE else None
     kept = {"augment": data.augment.model_dump(), "standardise": start or data.standardise}
     return parse_config({"seed": seed, "data": {"source": "digits", **kept}})
 
 
-def picture_problem(name: str, path: Path, seed: int) -> Problem:
+def picture_problem(name: str, path: Path, seed: int, *, start: str | None = AFFINE) -> Problem:
     """Draws of the density that is a picture's darkness.
 
     Raises:
@@ -210,11 +216,17 @@ def picture_problem(name: str, path: Path, seed: int) -> Problem:
         raise InputError(f"{path}: no such file")
     if not is_picture(str(path)):
         raise InputError(f"{path}: not a picture; give a .png, .jpg or the like")
-    return law_problem(name, "picture", load_picture(str(path))[1], seed)
+    return law_problem(name, "picture", load_picture(str(path))[1], seed, start=start)
 
 
 def law_problem(
-    name: str, kind: str, law: Density, seed: int, *, rows: tuple[int, int, int] | None = None
+    name: str,
+    kind: str,
+    law: Density,
+    seed: int,
+    *,
+    rows: tuple[int, int, int] | None = None,
+    start: str | None = AFFINE,
 ) -> Problem:
     """Fresh draws of a law with a known density.
 
@@ -224,6 +236,7 @@ def law_problem(
         law: what is drawn from.
         seed: of the draws.
         rows: for training, validation and test; those of the kind by default.
+        start: as of :func:`load_problem`; behind a start map the score is not known.
     """
     train, validation, test = (
         law.sample(count, np.random.default_rng(counter_seed(seed, "benchmark", part)))
@@ -238,11 +251,37 @@ def law_problem(
         return torch.from_numpy(scale * law.score(x.numpy() * scale + shift)).to(x)
 
     parts = standard(train), standard(validation), standard(test)
-    return Problem(name, kind, *parts, shift, scale, log_density=law.log_prob(test), score=score)
+    made = Problem(name, kind, *parts, shift, scale, log_density=law.log_prob(test), score=score)
+    word = preparation(kind, seed, start).data.standardise
+    if word in (AFFINE, "off"):
+        return made
+    mapping = fit_start(word, at_most((train - shift) / scale, FITTED_ROWS), min(len(train), FITTED_ROWS))
+    return started(made, mapping, {"train": train, "validation": validation, "test": test})
+
+
+def started(made: Problem, mapping: StartMap, rows: Mapping[str, Array]) -> Problem:
+    """A problem behind a start map.
+
+    Args:
+        made: in standardised units.
+        mapping: the map.
+        rows: of all parts, data units.
+    """
+    behind = replace(made, start=mapping, score=None)
+    moved = {part: behind.mapped(values) for part, values in rows.items()}
+    train, validation, test = (moved[part][0] for part in PARTS)
+    log_dets = {part: log_det for part, (_, log_det) in moved.items()}
+    return replace(behind, train=train, validation=validation, test=test, log_dets=log_dets)
 
 
 def table_problem(
-    name: str, table: Table, seed: int, *, start: str | None = AFFINE, fresh: int = 0
+    name: str,
+    table: Table,
+    seed: int,
+    *,
+    start: str | None = AFFINE,
+    fresh: int = 0,
+    config: Config | None = None,
 ) -> Problem:
     """Rows of a table, prepared as those of a chain: dequantised, split, copied, standardised.
 
@@ -252,14 +291,21 @@ def table_problem(
         seed: of the dequantisation, the split and the copies.
         start: as of :func:`load_problem`.
         fresh: how many new rows are drawn to judge by, where the set is a generator's.
+        config: settings by which it is prepared; those of its group by default.
     """
     held = parse_config({}).data.split
     own = round(len(table.rows) * (1 - held.validation - held.test))
-    prepared = prepare(table, preparation(group_of("table", own), seed, start))
+    prepared = prepare(table, config or preparation(group_of("table", own), seed, start))
     train, validation, test = (torch.from_numpy(np.array(prepared.arrays[part])) for part in PARTS)
+    log_dets = None
+    if prepared.start is not None:
+        constant = float(np.log(prepared.scale).sum())
+        held_out = (("validation", validation), ("test", test))
+        log_dets = {part: prepared.start.log_det_at(rows) - constant for part, rows in held_out}
     return Problem(
         name, "table", train, validation, test, prepared.shift, prepared.scale,
         notes=prepared.notes, grid=prepared.grid, own=len(np.unique(prepared.arrays["train_rows"])),
+        start=prepared.start, log_dets=log_dets,
         fresh=drawn(name, fresh, seed, "fresh") if fresh else None,
     )  # fmt: skip
 

@@ -39,7 +39,7 @@ class Method:
         packages: what must be installed beside the project; their versions are part of a cell's fingerprint.
         trained: whether it spends the whole budget; the others are done when they are done.
         shares: other files of this folder that its figures depend on.
-        start: how a table's rows are standardised for it; ``None`` for what our own preset says.
+        start: how rows are standardised for it (:func:`benchmarks.problems.load_problem`).
     """
 
     label: str
@@ -102,9 +102,9 @@ SAME_START, STARTED = "after the same start", "_same_start"
 METHODS: Mapping[str, Method] = {
     "gaussian": Method("one Gaussian", "gaussian", trained=False),
     "mixture": _MIXTURE,
-    f"mixture{STARTED}": replace(_MIXTURE, label=f"{_MIXTURE.label}, {SAME_START}", start=None),
+    f"mixture{STARTED}": replace(_MIXTURE, label=f"{_MIXTURE.label}, {SAME_START}", start="same"),
     "nsf": _NSF,
-    f"nsf{STARTED}": replace(_NSF, label=f"{_NSF.label}, {SAME_START}", start=None),
+    f"nsf{STARTED}": replace(_NSF, label=f"{_NSF.label}, {SAME_START}", start="same"),
     "cnf": Method("CNF (zuko)", "cnf", packages=("zuko",), shares=("training",)),
     "ot_cfm": Method(
         "OT-CFM (torchcfm)", "ot_cfm", packages=("torchcfm", "POT", "torchdiffeq"), shares=("training",)

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from benchmarks.budget import Budget
+from jko.build import new_block
 from jko.calibrate import cost_of
 from jko.config import Config, Training
 from jko.errors import InputError
+from jko.objective import jko_objective
+from jko.seeds import generator
 
 #: share of what is left that is not planned, so that the last part ends at the end and not after it
 SPARE = 0.005
 #: the polish that uses up what is left has this part of the rate, and begins if so much of the budget is left
 LAST_RATE, LEFT = 0.1, 0.01
+#: validations that a part has beside those of its iterations: of its start and the identity, and in copies of
+#: weights; so many are kept back, too, for a part that is stopped
+BESIDE = 5
 #: the phases of a block in their order, and the settings that hold their iterations
 ITERATIONS = {"flow_matching": "flow_matching_iterations", "jko": "iterations"}
 
@@ -64,10 +71,11 @@ class Pace:
         blocks = range(1, len(config.step_sizes) + 1)
         plans = dict.fromkeys(config.training_of(k) for k in blocks)
         self._costs = {plan: cost_of(config, plan, train, validation, lambda: budget.spent) for plan in plans}
+        self._validations = {plan: self._validation(plan, validation) for plan in plans}
         self._waiting = [part for k in blocks for part in self._parts(k)]
         self._ratio = dict.fromkeys(ITERATIONS, 1.0)
         self._begun = self._planned = 0.0
-        self._reserve = max(cost.validation for cost in self._costs.values())
+        self._reserve = max(self._validations.values())
         self._last_look = budget.spent
         if self._factor() <= 0:
             fixed = sum(part.fixed for part in self._waiting)
@@ -76,6 +84,18 @@ class Pace:
                 f"validating alone take {fixed:.0f} s; give more time, fewer blocks or fewer rows"
             )
 
+    def _validation(self, plan: Training, validation: Tensor) -> float:
+        """Seconds of a validation: of the rows it has, since few cost more each than many."""
+        block = new_block(self.config, 1, validation.shape[1])
+        draw = generator(self.config.seed, "pace")
+        rows = validation[: plan.validation_rows]
+        for _ in range(2):  # the first is slower
+            begun = self.budget.spent
+            with torch.no_grad():
+                jko_objective(block, rows, draw)
+            took = self.budget.spent - begun
+        return took
+
     def _parts(self, k: int) -> list[Part]:
         plan = self.config.training_of(k)
         cost, parts = self._costs[plan], []
@@ -83,11 +103,10 @@ class Pace:
             count = getattr(plan, name)
             if count:
                 other = {one: 0 for one in ITERATIONS.values() if one != name}
-                validations = 2 - (-count // plan.validate_every)
+                validations = BESIDE - (-count // plan.validate_every)
                 each = cost.flow_matching if phase == "flow_matching" else cost.jko
-                parts.append(
-                    Part(k, phase, plan.model_copy(update=other), count * each, validations * cost.validation)
-                )
+                fixed = validations * self._validations[plan]
+                parts.append(Part(k, phase, plan.model_copy(update=other), count * each, fixed))
         last = k == len(self.config.step_sizes)
         if parts and not last:
             parts[-1] = Part(**{**vars(parts[-1]), "fixed": parts[-1].fixed + cost.push})
@@ -120,7 +139,7 @@ class Pace:
         return left / variable if variable else 0.0
 
     def begin(self, part: Part) -> Training | None:
-        """The training of a part, scaled to what is left; ``None`` for a rest that is not worth a polish."""
+        """The training of a part, scaled to what is left; ``None`` where not one iteration fits into that."""
         name = "iterations" if part.plan.iterations else ITERATIONS["flow_matching"]
         if part.phase == "rest":
             phase = "jko" if part.plan.iterations else "flow_matching"
@@ -131,6 +150,8 @@ class Pace:
         else:
             factor = self._factor()
             self._waiting.remove(part)
+            if self.budget.left < part.fixed + part.variable / getattr(part.plan, name):
+                return None
         self._begun = self._last_look = self.budget.spent
         count = getattr(part.plan, name)
         changed = {
@@ -148,7 +169,7 @@ class Pace:
         """
         now = self.budget.spent
         each, self._last_look = now - self._last_look, now
-        if self.budget.left <= each + 2 * self._reserve:
+        if self.budget.left <= each + BESIDE * self._reserve:
             raise Spent
 
     def end(self, part: Part) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import click
 
 from benchmarks.command import sentences
-from benchmarks.problems import Problem, file_table, table_problem
+from benchmarks.problems import AFFINE, Problem, file_table, table_problem
 from benchmarks.sets import SECONDS
 from benchmarks.side_by_side import SHOWN, compare, show
 from jko.errors import InputError
@@ -29,7 +30,10 @@ from tasks.datasets.pictures import is_picture
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @sentences
 def main(file: Path, columns: str | None, seconds: float, seed: int, *, as_json: bool) -> None:
-    """Fit peers and ours to the rows of the CSV or NPY table FILE; rows with empty cells are dropped."""
+    """Fit peers and ours to the rows of the CSV or NPY table FILE; rows with empty cells are dropped.
+
+    All get the same rows, the smoothed copies of few rows included, that the preset for tables makes.
+    """
     if is_picture(str(file)):
         raise InputError(f"{file}: a picture; `python -m benchmarks.picture` takes it")
     settings: dict[str, Any] = {"file": str(file), "missing": "drop"}
@@ -37,9 +41,11 @@ def main(file: Path, columns: str | None, seconds: float, seed: int, *, as_json:
         settings["columns"] = [name.strip() for name in columns.split(",")]
     table = file_table(settings)
 
+    @cache
     def problem(start: str | None) -> Problem:
         return table_problem(file.stem, table, seed, start=start)
 
+    problem(AFFINE)  # a table that cannot be prepared is refused before anything is said
     lines = compare(problem, dict.fromkeys(SHOWN, seconds), {}, seed)
     show(problem(None), lines, as_json=as_json)
 

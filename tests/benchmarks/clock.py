@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 class WorkClock(TorchDispatchMode):
-    """Seconds by the operations of torch that ran inside, forward and backward: a fixed cost, and one a number.
+    """Seconds by torch's operations inside, forward and backward: a fixed cost, and one for each number.
 
     Args:
         operation: seconds of each.

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from benchmarks.budget import Budget
 from benchmarks.evaluate import Track, figure
 from benchmarks.methods import gaussian, ours
-from benchmarks.problems import Problem, law_problem
-from jko.config import parse_config
+from benchmarks.presets import PRESET, SMALL, group_of, settings_of
+from benchmarks.problems import Problem, law_problem, load_problem, preparation
+from benchmarks.sets import GROUPS
+from benchmarks.settings import SETTINGS
 from jko.densities import eight_gaussians
 
 TINY: dict[str, Any] = {
@@ -38,49 +39,43 @@ def test_the_chain_beats_one_gaussian_and_tells_the_exact_error_of_every_step(
     other = gaussian.fit(problem, Budget(4.0), {}, 0, Track(problem, Budget(4.0)))
     assert figure(problem, density).value < figure(problem, other).value
     steps = track.notes["steps"]
-    assert len(steps) == len(ours.settings_of("plane", {}, 0).step_sizes)
+    assert len(steps) == len(settings_of("plane", {}, 0).step_sizes)
     for step in steps:
         assert math.isfinite(step["epsilon_squared"]["value"])
         assert (step["before_polish"] is None) == (variant == "plain_jko")
 
 
 def test_the_plain_variant_has_no_flow_matching_start() -> None:
-    for kind in ours.PRESET:
-        plain = ours.settings_of(kind, {"variant": "plain_jko"}, 0)
-        assert all(
-            plain.training_of(k).flow_matching_iterations == 0 for k in range(1, len(plain.step_sizes) + 1)
-        )
-        assert any(
-            ours.settings_of(kind, {}, 0).training_of(k).flow_matching_iterations
-            for k in range(1, len(plain.step_sizes) + 1)
-        )
+    for group in PRESET:
+        plain = settings_of(group, {"variant": "plain_jko"}, 0)
+        usual = settings_of(group, {}, 0)
+        blocks = range(1, len(plain.step_sizes) + 1)
+        assert all(plain.training_of(k).flow_matching_iterations == 0 for k in blocks)
+        assert any(usual.training_of(k).flow_matching_iterations for k in blocks)
 
 
-def test_tables_of_few_rows_are_a_kind_of_their_own(problem: Problem) -> None:
-    def kind(kind: str, rows: int) -> str:
-        return ours.kind_of(Problem("x", kind, torch.zeros(rows, 2), *[torch.zeros(1, 2)] * 2, *[None] * 2))  # type: ignore[arg-type]
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_setting_that_is_tried_changes_the_preset_of_every_group(group: str) -> None:
+    made = [settings_of(group, setting, 0).model_dump_json() for setting in SETTINGS["ours"].values()]
+    assert len(set(made)) == len(made) == 4
 
-    assert [kind("table", 100), kind("table", ours.SMALL), kind("plane", 100)] == [
+
+def test_tables_of_few_rows_are_a_group_of_their_own() -> None:
+    assert [group_of("table", SMALL - 1), group_of("table", SMALL), group_of("plane", 100)] == [
         "small table", "table", "plane",
     ]  # fmt: skip
 
 
-def test_rows_are_joined_by_copies_only_where_they_are_few() -> None:
-    config = ours.settings_of("small table", {}, 0)
-    draw = np.random.default_rng(0)
-    values = np.stack([draw.integers(5, size=50) * 2.0, draw.standard_normal(50)], axis=1)
-    grid, shift, scale = np.array([2.0, 0.0]), np.array([4.0, 0.0]), np.array([3.0, 1.0])
-    noisy = values + (draw.random((50, 2)) - 0.5) * grid
-    few = Problem(
-        "x", "table", torch.from_numpy(((noisy - shift) / scale).astype(np.float32)),
-        torch.zeros(1, 2), torch.zeros(1, 2), shift, scale, grid=grid,
-    )  # fmt: skip
-    more = ours.augmented(few, config)
-    assert len(more) == 50 * config.data.augment.copies
-    assert torch.equal(more[:50], few.train)
-    assert torch.equal(more, ours.augmented(few, config))
-    assert ours.augmented(few, ours.settings_of("table", {}, 0)) is few.train
-    # the copies' noise is their own: at width 0 they spread over the whole step around the grid's values
-    still = parse_config({"data": {"source": "digits", "augment": {"copies": 400, "width": 0.0}}})
-    first = ours.augmented(few, still)[::50, 0] * 3 + 4 - values[0, 0]
-    assert float(first.abs().max()) == pytest.approx(1.0, abs=0.05)
+def test_every_method_gets_the_copies_that_ours_gets_each_with_noise_of_its_own() -> None:
+    problem = load_problem("digits", 0)
+    copies = preparation("small table", 0, None).data.augment.copies
+    own = len(problem.own_rows)
+    assert own == 1437
+    assert len(problem.train) == copies * own
+    assert problem.group == "small table"
+    assert problem.grid is not None
+    # pixels of the corner that are 0 in all rows but few: the copies spread over the whole step
+    raw = problem.train[:, 0].double().numpy() * problem.scale[0] + problem.shift[0]
+    spread = raw.reshape(copies, own)
+    assert np.ptp(spread[:, 0]) > 0.5
+    assert len(np.unique(spread[:, 0])) == copies

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.cell import Cell
-from benchmarks.plan import SECONDS, TRIAL, budget
-from benchmarks.tables import EMPTY, between_marks, board, plane_table, steps_table
+from benchmarks.plan import PART, budget
+from benchmarks.sets import SECONDS, names
+from benchmarks.tables import EMPTY, between_marks, board, nll_table, plane_table, steps_table
 
 
 def record(cell: Cell, gap: float, curve: list[list[float]] | None = None, **more: Any) -> Mapping[str, Any]:
@@ -29,7 +30,7 @@ def store(*records: Mapping[str, Any]) -> Any:
 
 
 def test_a_short_budget_is_read_off_the_curve_unless_it_was_run_by_itself() -> None:
-    full, short = SECONDS["plane"], SECONDS["plane"] // TRIAL
+    full, short = SECONDS, SECONDS // PART
     peer = record(
         Cell("moons", "nsf", "default", 0, full), 0.02, [[short * 0.9, 0.08, 0.001], [full, 0.02, 0.001]]
     )
@@ -52,15 +53,15 @@ def test_of_several_seeds_stand_the_median_and_the_range() -> None:
     def lookup(cell: Cell) -> Mapping[str, Any]:
         return record(cell, 0.01 * (cell.seed + 1) if cell.method == "ours" else 0.05)
 
-    lines = plane_table(board("plane", lookup), SECONDS["plane"], lookup).splitlines()
+    lines = nll_table(board("table", lookup), names("table")).splitlines()
     assert [line[:43] for line in lines if "**ours**" in line] == [
         "| **ours** | 0.0200 (0.0100 … 0.0300) | 0.0"
     ]
-    assert sum("0.0500 ± 0.0010" in line for line in lines) > 5
+    assert sum("0.0500 (0.0500 … 0.0500)" in line for line in lines) > 3
 
 
 def test_the_steps_show_their_error_before_and_after_the_polish() -> None:
-    cell = Cell("rose", "ours", "default", 0, budget("picture", "ours"))
+    cell = Cell("rose", "ours", "default", 0, budget("rose"))
     steps = [
         {"step_size": 0.01, "epsilon_squared": {"value": 12.3, "se": 1.2}, "before_polish": None},
         {

@@ -78,10 +78,10 @@ _ALL = (
     ),
     _table("power_plant", "file", "power_plant.txt", seconds=SHORT),
     _table("magic", "file", "22_magic.gamma.npz", seconds=SHORT),
-    _table("mammography", "file", "23_mammography.npz", seconds=SHORT),
-    _table("pendigits", "file", "28_pendigits.npz", seconds=SHORT),
+    _table("satellite", "file", "30_satellite.npz", seconds=SHORT),
+    _table("waveform", "file", "41_Waveform.npz", seconds=SHORT, small=True),
     _table("shuttle", "file", "32_shuttle.npz", seconds=SHORT),
-    _table("thyroid", "file", "38_thyroid.npz", seconds=SHORT, small=True),
+    _table("vowels", "file", "40_vowels.npz", seconds=SHORT, small=True),
     # on these settings are chosen
     Set("built_in_rose", "picture", "law", reported=False, seconds=LONG),
     Set("two_spirals", "plane", "law", reported=False),

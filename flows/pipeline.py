@@ -207,7 +207,7 @@ def train_chain(run: Run, last: int | None = None) -> Run:
 def open_tracking(run: Run, name: str, root: Path, tags: Mapping[str, str]) -> None:
     """Open MLflow's run with the settings, the data version and where it came from."""
     facts = read_facts(run.layout, run.chain[0])
-    for note in facts.notes:
+    for note in (*facts.notes, *facts.choices):
         run.progress.say(f"{facts.name}: {note}")
     folder = run.layout.block(0, run.chain[0])
     origin = read_origin(run.config, run.layout)

@@ -7,7 +7,7 @@ from typing import Any
 from flows.session import Job
 from jko.config import Config
 from jko.schedule import shown, stored
-from tasks.adapters.commit import SAMPLES
+from tasks.adapters.commit import FACTS, SAMPLES
 from tasks.adapters.damage import damaged_in, is_whole
 from tasks.adapters.identity import certificate_fingerprint, evaluation_fingerprint
 from tasks.adapters.layout import Layout
@@ -20,7 +20,7 @@ from tasks.adapters.plan import (
     planned,
     stored_figures,
 )
-from tasks.adapters.sealed import is_damaged, read_sealed
+from tasks.adapters.sealed import is_damaged, read_json, read_sealed
 from tasks.report.identity import has_own_report
 
 
@@ -31,11 +31,12 @@ def planned_work(job: Job) -> dict[str, Any]:
         job: the chain, its settings and the parts asked for.
 
     Returns:
-        ``{"chain", "data_digest", "complete", "stopped", "digest", "blocks", "then"}``; a block is
+        ``{"chain", "data_digest", "complete", "stopped", "digest", "blocks", "then", "choices"}``; a block is
         ``{"index", "step_size", "fingerprint", "action": "done" | "train" | "retrain" | "take" | "later",
         "reason", "measured", "samples", "checkpoint"}``, where index 0 is the data and ``checkpoint`` the
         iteration training goes on from, and ``then`` lists certificate, evaluation
-        and report as ``{"stage", "action": "done" | "make", "reason"}``.
+        and report as ``{"stage", "action": "done" | "make", "reason"}``, and ``choices`` says in sentences
+        what was or will be chosen of the data's preparation by trials, and why.
     """
     config, layout = job.config, job.layout
     plan = make_plan(config, layout, verify=True)
@@ -55,7 +56,16 @@ def planned_work(job: Job) -> dict[str, Any]:
         "digest": digest,
         "blocks": blocks,
         "then": later_stages(config, layout, chain, digest),
+        "choices": choices(job, chain, blocks),
     }
+
+
+def choices(job: Job, chain: tuple[str, ...], blocks: list[dict[str, Any]]) -> list[str]:
+    """What was chosen when the data were prepared, or will be."""
+    if chain and blocks[0]["action"] == "done":
+        facts = read_json(job.layout.block(0, chain[0]) / FACTS)
+        return list(facts.get("choices", [])) if isinstance(facts, dict) else []
+    return [job.config.data.left_open] if job.config.data.left_open else []
 
 
 def in_parts(job: Job, blocks: list[dict[str, Any]]) -> None:
@@ -166,6 +176,8 @@ def show_plan(layout: Layout, found: dict[str, Any]) -> None:
     for stage in found["then"]:
         table.add_row(stage["stage"], "", ACTIONS[stage["action"]], stage["reason"], "")
     console.print(table)
+    for sentence in found["choices"]:
+        console.print(f"data: {sentence}")
     train = [block for block in found["blocks"] if block["index"] and block["action"] in ("train", "retrain")]
     if found["stopped"]:
         console.print(f"the chain ends there: {found['stopped']}")

@@ -165,10 +165,10 @@ def check_input(job: Job, plan: Plan) -> None:
 
         require_device(job.config)
     if plan.data_digest is None and job.config.data.source == "file":
-        from tasks.datasets.prepare import prepare
+        from tasks.datasets.prepare import prepare, unfitted
         from tasks.datasets.sources import SOURCES
 
-        prepare(SOURCES["file"](job.config.data, job.config.seed), job.config)
+        prepare(SOURCES["file"](job.config.data, job.config.seed), unfitted(job.config))
 
 
 def check_folder(layout: Layout) -> None:

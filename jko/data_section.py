@@ -10,6 +10,10 @@ from jko.sections import Finite, Fraction, Positive, Section, switch
 
 #: the context that is a row's class, and the name of its column
 CLASS = "class"
+#: copies that ``auto`` tries where a table has fewer rows than that
+AUTO_COPIES, FEW_ROWS = 16, 10_000
+#: starts that ``auto`` tries; the first one stays where two are equal
+STARTS = ("marginals", "on", "whiten")
 #: sources that can have a context, and those whose rows have a class
 CONTEXT_SOURCES, CLASS_SOURCES = ("file", "digits", "breast_cancer"), ("digits", "breast_cancer")
 
@@ -57,17 +61,20 @@ class Augment(Section):
 
     ``copies`` counts the rows themselves, so 1 means none; each copy gets its own dequantisation
     noise. ``width`` is relative to the offsets of the ``neighbours`` nearest rows. There are no more
-    copies than fit into ``most_rows``: where rows are many, they speak for themselves.
+    copies than fit into ``most_rows``: where rows are many, they speak for themselves. ``auto`` is 1 or
+    :data:`AUTO_COPIES`, by a short trial on validation rows, where there are fewer than :data:`FEW_ROWS`
+    rows; else 1.
     """
 
-    copies: Annotated[int, Strict(), Field(ge=1, le=10_000)] = 1
+    copies: Annotated[int, Strict(), Field(ge=1, le=10_000)] | Literal["auto"] = 1
     most_rows: Annotated[int, Strict(), Field(ge=1, le=1_000_000_000)] = 100_000_000
     width: Annotated[float, Field(ge=0, le=10)] = 0.0
     neighbours: Annotated[int, Strict(), Field(ge=1, le=1000)] = 10
 
     def copies_of(self, rows: int) -> int:
         """How often so many rows are there afterwards, themselves included."""
-        return max(1, min(self.copies, self.most_rows // max(rows, 1)))
+        copies = 1 if self.copies == "auto" else self.copies
+        return max(1, min(copies, self.most_rows // max(rows, 1)))
 
 
 class Data(Section):
@@ -76,6 +83,11 @@ class Data(Section):
     ``smoothing`` is an Ornstein-Uhlenbeck time δ in standardised units: every row X becomes
     e^{-δ}X + √(1 − e^{-2δ}) Z, so that the chain models a law with a density where the data have
     none (see :func:`jko.smoothing.ornstein_uhlenbeck`); 0 leaves the rows as they are.
+
+    ``standardise`` is how rows get into the coordinates in which the chain starts (block 0): ``on`` by mean
+    and deviation of every column, ``whiten`` to covariance I, ``marginals`` by a monotone spline of every
+    column to a standard normal one (:mod:`jko.start_map`), ``off`` not at all; ``auto`` takes the best of the
+    first three on validation rows, by short trials.
 
     ``missing_values`` are numbers that stand for an empty cell, such as −999; ``missing`` says what is then
     done. ``header``, ``separator``, ``decimal`` and ``thousands`` say how a CSV is written, where that is not
@@ -109,6 +121,13 @@ class Data(Section):
     context: Annotated[
         Annotated[tuple[str, ...], Field(min_length=1)] | Literal["class"] | None, BeforeValidator(_context)
     ] = None
+
+    @property
+    def left_open(self) -> str:
+        """What is chosen by trials when the data are prepared, as a sentence; empty where all is settled."""
+        open_ = [f"the start ({', '.join(STARTS)})"] if self.standardise == "auto" else []
+        open_ += ["copies of few rows or none"] if self.augment.copies == "auto" else []
+        return f"{' and '.join(open_)}: chosen by short trials on validation rows" if open_ else ""
 
     @model_validator(mode="after")
     def _conditional(self) -> Data:

@@ -19,7 +19,9 @@ FITTED_ROWS = 200_000
 #: numbers of knots that are tried for a column
 KNOTS = (6, 12, 25, 50, 100, 200)
 #: parts into which rows are divided to choose among them, and rows used for it
-FOLDS, CHOOSING_ROWS = 4, 20_000
+FOLDS, CHOOSING_ROWS = 3, 10_000
+#: relative accuracy of slopes while a number of knots is chosen
+ROUGHLY = 0.02
 #: rows that lie between two knots at least, on average
 ROWS_BETWEEN = 3
 #: quantiles nearer than this share of a column's range are one
@@ -45,16 +47,16 @@ def fit_marginals(rows: Array, source: int) -> Marginals:
 
     The value at the quantile of level p is :math:`\Phi^{-1}(p)`. Levels are spaced equally in
     :math:`\Phi^{-1}(p)` up to :math:`p = 1/(2n)` for n rows, with at least three rows between two of them on
-    average. How many, is chosen by the held-out likelihood of the column in four parts.
+    average. How many, is chosen by the held-out likelihood of the column in three parts.
 
     Args:
         rows: training rows, and their copies behind them, standardised units, shape (rows, d).
         source: n, how many of them are no copies.
     """
-    own = at_most(rows[:source], CHOOSING_ROWS)
+    own, used = at_most(rows[:source], CHOOSING_ROWS), min(source, FITTED_ROWS)
     folds = np.random.default_rng(0).permutation(len(own)) % FOLDS
     fitted = at_most(rows, FITTED_ROWS)
-    columns = [_column(fitted[:, j], source, _chosen(own[:, j], folds)) for j in range(rows.shape[1])]
+    columns = [_column(fitted[:, j], used, _chosen(own[:, j], folds)) for j in range(rows.shape[1])]
     longest = max(len(knots) for knots, _, _ in columns)
     tables = [_stacked([column[part] for column in columns], longest) for part in range(3)]
     return Marginals(*tables)
@@ -80,28 +82,28 @@ def _held_out(values: Array, folds: NDArray[np.int64], count: int) -> float:
         train = values[folds != fold]
         if np.ptp(train) == 0:
             return -np.inf
-        spline = Marginals(*(part[None] for part in _column(train, len(train), count)))
+        spline = Marginals(*(part[None] for part in _column(train, len(train), count, ROUGHLY)))
         z, log_det = spline(torch.from_numpy(values[folds == fold])[:, None])
         total += float((log_normal_density(z[:, 0]) + log_det).sum())
     return total / len(values)
 
 
-def _column(values: Array, source: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
+def _column(values: Array, source: int, count: int, tolerance: float = 1e-7) -> tuple[Tensor, Tensor, Tensor]:
     """Knots, normal scores and slopes of one column."""
     scores = _levels(source, count)
     knots = np.quantile(values, ndtr(scores), method="hazen")
     apart = np.diff(knots, prepend=-np.inf) > TIED * max(float(np.ptp(knots)), np.finfo(float).tiny)
     group = np.cumsum(apart) - 1  # equal quantiles, as of an atom, are one knot at their mean score
     scores = np.bincount(group, scores) / np.bincount(group)
-    at, z = torch.from_numpy(knots[apart]), torch.from_numpy(scores)
+    at, z = knots[apart], scores
     if len(at) == 1:  # all of the levels fell on one value
-        at, z = torch.stack([at[0] - 1, at[0] + 1]), torch.tensor([-1.0, 1.0], dtype=torch.float64)
-    slopes = smooth_slopes(at, z)
+        at, z = np.array([at[0] - 1, at[0] + 1]), np.array([-1.0, 1.0])
+    slopes = smooth_slopes(at, z, tolerance=tolerance)
     # beyond the data a row may be one step of its grid away: the line there is no steeper than the spline
     # is on average
     steepest = (z[-1] - z[0]) / (at[-1] - at[0])
-    slopes[[0, -1]] = slopes[[0, -1]].clamp(max=float(steepest))
-    return at, z, slopes
+    slopes[[0, -1]] = np.minimum(slopes[[0, -1]], steepest)
+    return torch.from_numpy(at), torch.from_numpy(z), torch.from_numpy(slopes)
 
 
 def _levels(source: int, count: int) -> Array:

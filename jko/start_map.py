@@ -10,13 +10,19 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from jko.errors import InputError
+
+Array = NDArray[np.float64]
+#: rows that go through a start map at a time
+PIECE = 20_000
 
 
 class StartMap(nn.Module, ABC):
@@ -177,6 +183,29 @@ def _check_increasing(knots: Tensor, values: Tensor, slopes: Tensor) -> None:
 START_MAPS: dict[str, type[StartMap]] = {cls.kind: cls for cls in (Whiten, Marginals)}
 
 
+def start_log_det(
+    start: StartMap | None, scale: Sequence[float] | Array, stored: NDArray[Any]
+) -> NDArray[np.float64]:
+    """Block 0's log-determinant at rows in start coordinates, nats, shape (rows,).
+
+    Args:
+        start: the start map; ``None`` for the identity.
+        scale: by which columns of the state were divided, d numbers.
+        stored: rows, the state first, shape (rows, d or more).
+    """
+    found = np.full(len(stored), -np.log(scale).sum())
+    if start is not None:
+        for part in pieces(len(stored)):
+            state = torch.from_numpy(stored[part, : start.dim].astype(np.float64))
+            found[part] += start.log_det_at(state).numpy()
+    return found
+
+
+def pieces(rows: int) -> list[slice]:
+    """Rows that go through a start map at a time: it keeps several numbers a value."""
+    return [slice(first, first + PIECE) for first in range(0, rows, PIECE)]
+
+
 def start_map(kind: str, tensors: Mapping[str, Tensor]) -> StartMap:
     """A map from its kind and its numbers.
 
@@ -192,7 +221,7 @@ def start_map(kind: str, tensors: Mapping[str, Tensor]) -> StartMap:
         raise InputError(f"the start map {kind} cannot be made of {', '.join(sorted(tensors))}") from None
 
 
-def smooth_slopes(knots: Tensor, values: Tensor, *, sweeps: int = 400, tolerance: float = 1e-9) -> Tensor:
+def smooth_slopes(knots: Array, values: Array, *, sweeps: int = 200, tolerance: float = 1e-7) -> Array:
     r"""Slopes that make the spline of one column twice continuously differentiable.
 
     With widths :math:`h_i` and chords :math:`\Delta_i` the second derivatives at knot i agree where
@@ -215,28 +244,31 @@ def smooth_slopes(knots: Tensor, values: Tensor, *, sweeps: int = 400, tolerance
     Source: Delbourgo, Gregory, IMA J. Numer. Anal. 3 (1983) 141–152; the condition is derived from the form
     above.
     """
-    width = knots.diff()
-    chord = values.diff() / width
-    weight, flat = 1 / (width * chord), 1 / width
-    zero = weight.new_zeros(1)
-    w_left, w_right = torch.cat([zero, weight]), torch.cat([weight, zero])
+    width = np.diff(knots)
+    chord = np.diff(values) / width
+    w_left, w_right = _beside(1 / (width * chord))
+    constant, linear = np.add(*_beside(chord / width)), np.add(*_beside(1 / width))
     square = w_left + w_right
-    constant = torch.cat([zero, chord * flat]) + torch.cat([chord * flat, zero])
-    linear = torch.cat([zero, flat]) + torch.cat([flat, zero])
-    slopes = constant / linear  # means of the chords
+    slopes: Array = constant / linear  # means of the chords
+    padded = np.zeros(len(knots) + 2)
+    turns = (slice(0, None, 2), slice(1, None, 2))  # neighbours of one turn stay
     for _ in range(sweeps):
-        old = slopes.clone()
-        for start in (0, 1):  # every second knot at a time: neighbours of one turn are fixed
-            around = (
-                w_left * torch.cat([zero, slopes[:-1]]) + w_right * torch.cat([slopes[1:], zero]) - linear
+        old = slopes.copy()
+        for turn in turns:
+            padded[1:-1] = slopes
+            middle = (w_left * padded[:-2] + w_right * padded[2:] - linear)[turn]
+            root = np.sqrt(middle**2 + 4 * square[turn] * constant[turn])
+            slopes[turn] = np.where(  # without cancellation
+                middle > 0, 2 * constant[turn] / (middle + root), (root - middle) / (2 * square[turn])
             )
-            root = (-around + (around**2 + 4 * square * constant).sqrt()) / (2 * square)
-            # the form without cancellation where the root is small
-            small = 2 * constant / (around + (around**2 + 4 * square * constant).sqrt())
-            slopes[start::2] = torch.where(around > 0, small, root)[start::2]
-        if bool(((slopes - old).abs() <= tolerance * old).all()):
+        if (np.abs(slopes - old) <= tolerance * old).all():
             break
     return slopes
+
+
+def _beside(pieces: Array) -> tuple[Array, Array]:
+    """For each knot the number of the piece left of it, and of that right of it; 0 where there is none."""
+    return np.concatenate([[0.0], pieces]), np.concatenate([pieces, [0.0]])
 
 
 def log_normal_density(z: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tasks.adapters.identity import data_fingerprint, source_key
 from tasks.adapters.layout import Layout
 from tasks.adapters.plan import find_data, stored_source_key
 from tasks.adapters.store import DataFacts, data_digest, write_arrays, write_facts
+from tasks.choose import choose
 from tasks.datasets.laws import smoothed_entropy
 from tasks.datasets.prepare import PARTS, Prepared, prepare
 from tasks.datasets.sources import SOURCES
@@ -31,8 +33,10 @@ def prepare_data(config: Config, layout: Layout) -> Any:
         adopt_prepared(layout, digest)
         return skipped(f"the data are prepared already ({digest[:12]})", digest)
     table = SOURCES[config.data.source](config.data, config.seed)
-    prepared = prepare(table, config)
-    digest = commit_data(layout, facts_of(table, prepared, config.data.source), prepared, key)
+    choice = choose(table, config)
+    prepared = prepare(table, choice.config)
+    facts = replace(facts_of(table, prepared, config.data.source), choices=choice.notes)
+    digest = commit_data(layout, facts, prepared, key)
     adopt_prepared(layout, digest)
     return digest
 

@@ -24,6 +24,8 @@ from tasks.adapters.sealed import SEAL, digest_of, read_json
 COMMIT = "COMMIT.json"
 #: the part of a block that its weights and the block before it can make again
 SAMPLES = "samples.zarr"
+#: of the data's units, columns and rows
+FACTS = "data.json"
 #: of commit files that have a seal
 FORMAT = 2
 #: what a commit file holds beside its format and its seal

@@ -19,8 +19,8 @@ from zarr.codecs import BytesCodec, Crc32cCodec
 from jko.build import torch_dtype
 from jko.config import Config
 from jko.errors import InputError
-from jko.start_map import StartMap, start_map
-from tasks.adapters.commit import SAMPLES
+from jko.start_map import StartMap, pieces, start_log_det, start_map
+from tasks.adapters.commit import FACTS, SAMPLES
 from tasks.adapters.damage import checked_block
 from tasks.adapters.device import readable_here
 from tasks.adapters.layout import Layout
@@ -28,12 +28,8 @@ from tasks.adapters.rows import Pieces, StoredRows
 from tasks.adapters.sealed import digest_of, write_json
 
 CHUNK_BYTES = 8_000_000
-#: of the data's units, columns and rows
-FACTS = "data.json"
-#: beside them, the numbers of the start map
+#: beside the facts, the numbers of the start map
 START = "start.zarr"
-#: rows that go through a start map at a time
-PIECE = 20_000
 #: particles that take more are not read whole
 STREAMED_BYTES = 64_000_000
 
@@ -160,6 +156,7 @@ class DataFacts:
         context_scale: the context is divided by it, data units, c values.
         atoms: columns of which one value has a probability of its own, so that their law has no density.
         marks: before decimals and between thousands, where the rows come from a text that shows them.
+        choices: sentences on what was chosen of the preparation by trials on validation rows.
         start_kind: word for the start map, empty where there is none.
         start: the map from standardised units to start coordinates; its numbers are stored beside the facts.
     """
@@ -180,6 +177,7 @@ class DataFacts:
     context_scale: tuple[float, ...] = ()
     atoms: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
     start_kind: str = ""
     start: InstanceOf[StartMap] | None = None
 
@@ -207,7 +205,7 @@ class DataFacts:
         """Stored rows, shape (rows, d + c), in data units; one copy of them, since there may be many."""
         rows = stored.astype(np.float64)
         if self.start is not None:
-            for part in _pieces(len(rows)):
+            for part in pieces(len(rows)):
                 rows[part, : self.dim] = self.start.inverse(torch.from_numpy(rows[part, : self.dim])).numpy()
         rows *= self.row_scale
         rows += self.row_shift
@@ -217,23 +215,13 @@ class DataFacts:
         """Rows in data units, shape (rows, d + c), as they are stored, but in float64."""
         found = (rows - self.row_shift) / self.row_scale
         if self.start is not None:
-            for part in _pieces(len(found)):
+            for part in pieces(len(found)):
                 found[part, : self.dim] = self.start(torch.from_numpy(found[part, : self.dim]))[0].numpy()
         return found
 
     def log_det(self, stored: NDArray[Any]) -> NDArray[np.float64]:
         """Block 0's log-determinant at stored rows, nats, shape (rows,)."""
-        found = np.full(len(stored), -np.log(self.scale).sum())
-        if self.start is not None:
-            for part in _pieces(len(stored)):
-                state = torch.from_numpy(stored[part, : self.dim].astype(np.float64))
-                found[part] += self.start.log_det_at(state).numpy()
-        return found
-
-
-def _pieces(rows: int) -> list[slice]:
-    """Rows that go through a start map at a time: it keeps several numbers a value."""
-    return [slice(start, start + PIECE) for start in range(0, rows, PIECE)]
+        return start_log_det(self.start, self.scale, stored)
 
 
 def data_digest(
@@ -277,7 +265,7 @@ def write_facts(folder: Path, facts: DataFacts) -> None:
         write_arrays(folder / START, start_tables(facts.start), {"kind": facts.start_kind})
     values = asdict(replace(facts, start=None))
     absent = {"start"} | {name for name in values if name.startswith("context") and not facts.context}
-    absent |= {name for name in ("atoms", "marks", "start_kind") if not values[name]}
+    absent |= {name for name in ("atoms", "marks", "choices", "start_kind") if not values[name]}
     kept = {name: value for name, value in values.items() if name not in absent}
     write_json(folder / FACTS, kept)
 

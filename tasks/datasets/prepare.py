@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from jko.config import Config
+from jko.config import Config, parse_config
 from jko.errors import InputError
 from jko.rows import at_most
 from jko.seeds import counter_seed
 from jko.smoothing import ornstein_uhlenbeck, smoothing_w2_bound
 from jko.start_fit import FITTED_ROWS, fit_start
-from jko.start_map import StartMap
+from jko.start_map import StartMap, start_log_det
 from tasks.datasets.checks import (
     check_distinct,
     check_reach,
@@ -67,14 +67,21 @@ class Prepared:
     atoms: tuple[str, ...] = ()
     start: StartMap | None = None
 
+    def log_det(self, stored: NDArray[Any]) -> Array:
+        """Block 0's log-determinant at rows of the arrays, nats, shape (rows,)."""
+        return start_log_det(self.start, self.scale[: len(self.grid)], stored)
+
 
 def prepare(table: Table, config: Config) -> Prepared:
     """Prepare a table as the settings say.
+
+    What is left to be chosen (``auto``, see :mod:`tasks.choose`) is ``marginals`` and no copies here.
 
     Raises:
         InputError: too few rows, a column that stays constant or loses its values in float32, columns that
             determine each other.
     """
+    parts = split_rows(len(table.rows), config, table.name)
     if table.entropy is None and table.grid is None and config.data.smoothing == 0:
         beside = () if by_class(table.context_columns) else table.context_columns
         both = np.concatenate([table.rows, table.context], axis=1) if beside else table.rows
@@ -82,7 +89,6 @@ def prepare(table: Table, config: Config) -> Prepared:
     check_units(table.rows, table.columns, table.name)
     grid = grid_steps(table, config)
     rows = dequantise(table.rows, grid, config.seed)
-    parts = split_rows(len(rows), config, table.name)
     shift, scale = standardisation(rows[parts["train"]], config, table)
     if table.context is not None:
         moved = context_standardisation(table.context[parts["train"]], config, table)
@@ -115,6 +121,14 @@ def prepare(table: Table, config: Config) -> Prepared:
     )
     with_atoms = columns_with_atoms(table, grid)
     return Prepared(arrays, shift, scale, grid, notes, config.data.smoothing, bound, with_atoms, start)
+
+
+def unfitted(config: Config) -> Config:
+    """Settings that ask the same of a table's rows, and need no map fitted to them and no copies."""
+    values = config.model_dump(mode="json")
+    values["data"]["standardise"] = "off" if config.data.standardise == "off" else "on"
+    values["data"]["augment"]["copies"] = 1
+    return parse_config(values)
 
 
 def columns_with_atoms(table: Table, grid: Array) -> tuple[str, ...]:
@@ -209,12 +223,13 @@ def start_of_rows(own: Array, more: Array, units: tuple[Array, Array], config: C
         units: shift and scale of d columns.
         config: the settings.
     """
-    if config.data.standardise in ("on", "off"):
+    kind = config.data.standardise
+    if kind in ("on", "off"):
         return None
     shift, scale = units
     own, more = at_most(own, FITTED_ROWS), at_most(more, FITTED_ROWS)
     rows = (np.concatenate([own, more]) - shift) / scale
-    return fit_start(config.data.standardise, rows, len(own))
+    return fit_start("marginals" if kind == "auto" else kind, rows, len(own))
 
 
 def grid_steps(table: Table, config: Config) -> Array:

@@ -77,9 +77,8 @@ def test_the_log_determinant_is_that_of_the_map(kind: str) -> None:
 
 
 def test_the_slope_has_no_jump_between_knots() -> None:
-    at = torch.tensor([-2.0, -0.5, 0.0, 0.01, 3.0], dtype=torch.float64)
-    z = torch.tensor([-1.5, -1.0, 0.5, 1.0, 1.7], dtype=torch.float64)
-    spline = Marginals(at[None], z[None], smooth_slopes(at, z)[None])
+    at, z = np.array([-2.0, -0.5, 0.0, 0.01, 3.0]), np.array([-1.5, -1.0, 0.5, 1.0, 1.7])
+    spline = Marginals(*(torch.from_numpy(part)[None] for part in (at, z, smooth_slopes(at, z))))
     for knot in at:
         near = knot + torch.tensor([-1e-5, -1e-6, 1e-6, 1e-5], dtype=torch.float64)
         slope = spline(near[:, None])[1].exp()

@@ -17,10 +17,13 @@ class Budget:
     Args:
         seconds: how many may be spent.
         clock: CPU seconds since any time.
+        charged: CPU seconds that were spent before.
     """
 
-    def __init__(self, seconds: float, *, clock: Callable[[], float] = time.process_time) -> None:
-        self.seconds = float(seconds)
+    def __init__(
+        self, seconds: float, *, clock: Callable[[], float] = time.process_time, charged: float = 0.0
+    ) -> None:
+        self.seconds, self.charged = float(seconds), charged
         #: CPU seconds that were not charged
         self.free = 0.0
         self.clock = clock
@@ -29,7 +32,7 @@ class Budget:
     @property
     def spent(self) -> float:
         """CPU seconds charged so far."""
-        return self.clock() - self._start - self.free
+        return self.clock() - self._start - self.free + self.charged
 
     @property
     def left(self) -> float:

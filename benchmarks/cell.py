@@ -26,7 +26,10 @@ ROOM = Path(__file__).parent
 PARTS = ("validation", "test")
 RESULTS = ROOM / "results"
 #: code that every figure depends on
-COMMON = ("budget.py", "evaluate.py", "files.py", "generators.py", "laws.py", "problems.py", "run.py")
+COMMON = (
+    "budget.py", "evaluate.py", "files.py", "generators.py", "laws.py", "preparation.py", "problem.py",
+    "problems.py", "run.py",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,9 @@ def fingerprint(cell: Cell, data: Path | None) -> str:
     """
     from benchmarks.problems import data_digest
 
-    method = method_of(cell.method)
+    method, group = method_of(cell.method), group_of_set(cell.set)
+    # the preset decides how the rows of tables are prepared for all
+    prepared = {name: own["data"] for name, own in identity(group).items()} if "table" in group else None
     sources = [ROOM / name for name in COMMON] + list(method.sources)
     own = method.ours or cell.method == "end_to_end"
     return digest_of(
@@ -76,10 +81,11 @@ def fingerprint(cell: Cell, data: Path | None) -> str:
             "cell": asdict(cell),
             "setting": setting_of(cell.method, cell.setting),
             "sources": {path.name: file_digest(path) for path in sources},
-            "data": data_digest(cell.set, cell.seed, data, method.start),
+            "data": data_digest(cell.set, data),
+            "prepared": [method.start, prepared],
             "versions": method.versions,
             "numerics": NUMERICS if own else None,
-            "preset": identity(group_of_set(cell.set)) if method.ours else None,
+            "preset": identity(group) if method.ours else None,
         }
     )
 
@@ -128,20 +134,20 @@ def run_cell(
         "fingerprint": mark,
         "versions": METHODS[cell.method].versions,
         "tuning": None if entry is None else digest_of(entry),
-        **_outcome(cell, data, opened=True).record(),
+        **_outcome(cell, data, results, opened=True).record(),
     }
     write_json(cell.path(results), found)
     return found
 
 
-def _outcome(cell: Cell, data: Path | None, *, opened: bool) -> Outcome:
+def _outcome(cell: Cell, data: Path | None, choices: Path | None, *, opened: bool) -> Outcome:
     """Run a method; where the test rows stay closed, validation rows stand in their place."""
     import torch
 
     from benchmarks.problems import load_problem
 
     torch.set_num_threads(1)
-    problem = load_problem(cell.set, cell.seed, data, start=METHODS[cell.method].start)
+    problem = load_problem(cell.set, cell.seed, data, start=METHODS[cell.method].start, choices=choices)
     if not opened:
         log_dets = None if problem.log_dets is None else dict.fromkeys(PARTS, problem.log_dets["validation"])
         problem = replace(problem, test=problem.validation, log_density=None, log_dets=log_dets, fresh=None)
@@ -154,7 +160,7 @@ def tried(cell: Cell, data: Path | None) -> Figure:
     Raises:
         InputError: as of :func:`run_cell`, but for what was recorded.
     """
-    return _outcome(cell, data, opened=False).validation_nll
+    return _outcome(cell, data, None, opened=False).validation_nll
 
 
 @click.command()

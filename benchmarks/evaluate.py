@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.budget import Budget
-from benchmarks.problems import Problem
+from benchmarks.problem import Problem
 from jko.densities import Array
 from jko.seeds import counter_seed
 

@@ -110,7 +110,7 @@ def rows(name: str, lookup: Lookup, record: Path = RECORD) -> dict[tuple[str, st
         for which, setting in (("default", settings[0]), ("best", settings[-1])):
             if setting is None or (which == "best" and not _choice(method)):
                 continue
-            if which == "default" and setting != "default":
+            if which == "default" and setting != "default" and method != "ours":
                 continue  # a peer after the same start has no row of its default
             cells = [Cell(name, method, setting, seed, one.seconds) for seed in SEEDS[one.kind]]
             records = [known for cell in cells if (known := lookup(cell))]

@@ -20,7 +20,8 @@ from benchmarks.generators import GENERATORS, drawn
 from benchmarks.sets import SETS
 from benchmarks.watched import said
 from flows.settings import build_request, read_preset
-from jko.config import NUMERICS, Config, parse_config
+from jko.config import NUMERICS, Config
+from jko.data_section import AUTO_COPIES
 from jko.densities import Array
 from tasks.adapters.commit import file_digest
 from tasks.adapters.evaluated import FIGURES
@@ -40,7 +41,10 @@ MIXTURE_SECONDS = 300.0
 #: the bars: nats by which ours' worst row may exceed the mixture's, and standard errors of test against fresh
 WORSE, ERRORS = 15.0, 3.0
 #: whose source the figures depend on
-SOURCES = ("fresh.py", "generators.py", "evaluate.py", "problems.py", "methods/mixture.py")
+SOURCES = (
+    "fresh.py", "generators.py", "evaluate.py", "problem.py", "problems.py", "preparation.py",
+    "methods/mixture.py",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -120,19 +124,20 @@ def trained(case: Case, folder: Path) -> tuple[Array, dict[str, float], Config]:
 def mixture(case: Case, config: Config) -> Array:
     """NLL of every fresh row under the mixture that is the best on validation rows, nats, data units.
 
-    It is fitted to the rows that the chain has: the same split, noise and copies, only standardised.
+    It is fitted to the rows that the chain has: the same split and noise, only standardised, and to them with
+    the copies that the chain may have.
     """
     from benchmarks.budget import Budget
     from benchmarks.evaluate import Track, fresh_scores
     from benchmarks.methods.mixture import fit
+    from benchmarks.preparation import Chosen
     from benchmarks.problems import table_problem
     from tasks.datasets.table import Table
 
     table = Table(case.generator, case.table, GENERATORS[case.generator].columns)
-    data = {"source": "digits", "augment": config.data.augment.model_dump(), "standardise": "on"}
-    problem = table_problem(
-        case.generator, table, case.seed, config=parse_config({"seed": case.seed, "data": data})
-    )
+    copies = config.data.augment.copies
+    chosen = Chosen("on", AUTO_COPIES if copies == "auto" else copies)
+    problem = table_problem(case.generator, table, case.seed, chosen=chosen)
     budget = Budget(MIXTURE_SECONDS)
     density = fit(problem, budget, MIXTURE, case.seed, Track(problem, Budget(0.0)))
     return -fresh_scores(problem, density, case.new, case.seed)

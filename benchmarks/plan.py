@@ -64,8 +64,7 @@ def budget(name: str) -> int:
 def plan(name: str, record: Path = RECORD) -> Plan:
     """The cells of a reported set: defaults and chosen settings, all seeds.
 
-    Ours is run as its preset only: a change that does better on the tuning sets becomes the preset first.
-    A peer after the same start is run in its chosen setting only.
+    Ours, and a peer after the same start, are run in the chosen setting only.
 
     Args:
         name: of the set.
@@ -78,17 +77,23 @@ def plan(name: str, record: Path = RECORD) -> Plan:
                 made.later[f"{name} {method}, chosen setting"] = one.seconds * len(SEEDS[one.kind])
             else:
                 made.cells += [Cell(name, method, setting, seed, one.seconds) for seed in SEEDS[one.kind]]
-    if one.kind == "plane":  # a chain is planned as a whole
-        made.cells.append(Cell(name, "ours", "default", 0, one.seconds // PART))
+    own = ours_setting(one, record)
+    if one.kind == "plane" and own is not None:  # a chain is planned as a whole
+        made.cells.append(Cell(name, "ours", own, 0, one.seconds // PART))
     return made
+
+
+def ours_setting(one: Set, record: Path = RECORD) -> str | None:
+    """The setting of ours on a set; ``None`` while it is not chosen."""
+    return chosen("ours", one.group, record)
 
 
 def settings_to_run(method: str, one: Set, record: Path = RECORD) -> list[str | None]:
     """The settings of a method that are reported on a set; ``None`` for one that is not chosen yet."""
-    if method == "ours" or not tuned(method):
+    if not tuned(method):
         return ["default"]
     best = chosen(method, one.group, record)
-    if method.endswith(STARTED):
+    if method == "ours" or method.endswith(STARTED):
         return [best]
     return ["default"] if best == "default" else ["default", best]
 

@@ -10,7 +10,9 @@ from jko.config import Config, parse_config
 from tasks.adapters.sealed import digest_of
 
 #: preset of each group of sets: one default a kind of data, none a set
-PRESET = {"picture": "rose", "plane": "moons", "table": "tabular", "small table": "digits"}
+PRESET = {"picture": "rose", "plane": "moons", "table": "tabular", "small table": "tabular"}
+#: presets that are tried in its place
+OTHERS = {"small table": ("digits",)}
 #: a table of fewer training rows than this is a small one
 SMALL = 5000
 #: the JKO objective alone, without the flow-matching start
@@ -24,7 +26,7 @@ def group_of(kind: str, rows: int) -> str:
 
 def identity(group: str) -> dict[str, Any]:
     """The preset of a group as settings: comments in its file change nothing."""
-    return {PRESET[group]: read_preset(PRESET[group])}
+    return {name: read_preset(name) for name in (PRESET[group], *OTHERS.get(group, ()))}
 
 
 def preset_digest(group: str) -> str:
@@ -37,12 +39,13 @@ def settings_of(group: str, setting: Mapping[str, Any], seed: int) -> Config:
 
     Args:
         group: one of :data:`benchmarks.sets.GROUPS`.
-        setting: ``variant``: ``default`` or ``plain_jko``; ``groups``: changes by group; other keys change
-            the preset's settings.
+        setting: ``variant``: ``default`` or ``plain_jko``; ``groups``: changes by group, of which ``preset``
+            names another one; other keys change the preset's settings.
         seed: of everything that is drawn.
     """
     own = {key: value for key, value in setting.items() if key not in ("variant", "groups")}
-    values = merged(read_preset(PRESET[group]), {**own, **setting.get("groups", {}).get(group, {})})
+    own |= setting.get("groups", {}).get(group, {})
+    values = merged(read_preset(own.pop("preset", PRESET[group])), own)
     if setting.get("variant") == "plain_jko":
         values = merged(values, {"training": PLAIN})
         values["blocks"] = {k: {**changed, **PLAIN} for k, changed in values.get("blocks", {}).items()}

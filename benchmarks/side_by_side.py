@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.methods import METHODS
-from benchmarks.problems import Problem
+from benchmarks.problem import Problem
 from benchmarks.run import run_method
 from jko.errors import InputError
 

@@ -13,10 +13,11 @@ from typing import Any
 import click
 
 from benchmarks.cell import RESULTS, ROOM, Cell, result_of
+from benchmarks.chosen import RECORD
 from benchmarks.command import DATA, sentences
 from benchmarks.drawing import write_pictures
 from benchmarks.figures import Row, published, rows, stored
-from benchmarks.plan import PART, Lookup, budget, plan
+from benchmarks.plan import PART, Lookup, budget, ours_setting, plan
 from benchmarks.sets import SECONDS, SETS, names
 from jko.errors import InputError
 from tasks.adapters.durable import write_text
@@ -87,10 +88,11 @@ def _ended(row: Row, seconds: float, lookup: Lookup) -> Row:
     return replace(row, records=(record,)) if record else row
 
 
-def steps_table(lookup: Lookup) -> str:
+def steps_table(lookup: Lookup, record: Path = RECORD) -> str:
     """Exact ε² of every step of our chain on the rose, before and after the JKO objective polished it."""
-    record = lookup(Cell("rose", "ours", "default", 0, budget("rose")))
-    steps = (record or {}).get("notes", {}).get("steps", [])
+    setting = ours_setting(SETS["rose"], record) or "default"
+    found = lookup(Cell("rose", "ours", setting, 0, budget("rose")))
+    steps = (found or {}).get("notes", {}).get("steps", [])
     if not steps:
         return EMPTY
     body = [

@@ -9,7 +9,9 @@ from typing import Any
 import click
 
 from benchmarks.command import sentences
-from benchmarks.problems import AFFINE, Problem, file_table, table_problem
+from benchmarks.preparation import AFFINE, chosen_for
+from benchmarks.problem import Problem
+from benchmarks.problems import file_table, table_problem
 from benchmarks.sets import SECONDS
 from benchmarks.side_by_side import SHOWN, compare, show
 from jko.errors import InputError
@@ -40,10 +42,11 @@ def main(file: Path, columns: str | None, seconds: float, seed: int, *, as_json:
     if columns:
         settings["columns"] = [name.strip() for name in columns.split(",")]
     table = file_table(settings)
+    chosen = chosen_for(table, seed)
 
     @cache
     def problem(start: str | None) -> Problem:
-        return table_problem(file.stem, table, seed, start=start)
+        return table_problem(file.stem, table, seed, start=start, chosen=chosen)
 
     problem(AFFINE)  # a table that cannot be prepared is refused before anything is said
     lines = compare(problem, dict.fromkeys(SHOWN, seconds), {}, seed)

@@ -60,11 +60,9 @@ def missing(groups: Sequence[str], data: Path | None, results: Path) -> list[Cel
 
 
 def sentence_of(group: str, made: Mapping[str, Any]) -> str:
-    """What was chosen, and whether ours should become another."""
+    """What was chosen."""
     said = ", ".join(f"{method} {setting}" for method, setting in made["chosen"].items())
-    ours = made["chosen"].get("ours")
-    more = "" if ours in (None, "default") else f"; the preset {PRESET[group]} would do better with {ours}"
-    return f"{group}: {said}{more}"
+    return f"{group}: {said} (of ours default is the preset {PRESET[group]})"
 
 
 @click.command()

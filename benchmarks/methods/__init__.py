@@ -14,7 +14,7 @@ from jko.errors import InputError
 if TYPE_CHECKING:
     from benchmarks.budget import Budget
     from benchmarks.evaluate import LogDensity, Track
-    from benchmarks.problems import Problem
+    from benchmarks.problem import Problem
 
 HERE = Path(__file__).parent
 

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.budget import Budget
 from benchmarks.evaluate import LogDensity, Track, log_densities
-from benchmarks.problems import Problem
+from benchmarks.problem import Problem
 from jko.seeds import counter_seed
 
 #: iterations of EM between two looks at the clock

@@ -13,7 +13,7 @@ from benchmarks.budget import Budget
 from benchmarks.evaluate import LogDensity, Track
 from benchmarks.methods.pace import Pace, Spent
 from benchmarks.presets import settings_of
-from benchmarks.problems import Problem
+from benchmarks.problem import Problem
 from jko.block import Block
 from jko.build import new_block
 from jko.chain import Chain, push_in_batches

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from benchmarks.budget import Budget
 from benchmarks.evaluate import LogDensity, Track, log_densities
-from benchmarks.problems import Problem
+from benchmarks.problem import Problem
 from jko.seeds import generator
 
 #: validations take at most this share of the time, and there are at most so many in a budget

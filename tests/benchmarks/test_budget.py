@@ -13,7 +13,8 @@ from sklearn.mixture import GaussianMixture
 from benchmarks.budget import Budget
 from benchmarks.evaluate import Track
 from benchmarks.methods import METHODS, mixture, ours, training
-from benchmarks.problems import Problem, law_problem
+from benchmarks.problem import Problem
+from benchmarks.problems import law_problem
 from benchmarks.settings import SETTINGS
 from jko.densities import eight_gaussians
 from tests.benchmarks.clock import WorkClock

@@ -96,7 +96,7 @@ def test_default_and_recorded_choice_are_run_on_every_seed(tmp_path: Path) -> No
     cells_of = plan("digits", record).cells
     assert {(cell.method, cell.setting) for cell in cells_of} == {
         ("gaussian", "default"), ("mixture", "default"), ("mixture_same_start", "default"),
-        ("nsf", "default"), ("nsf", "fine"), ("nsf_same_start", "fine"), ("ours", "default"),
+        ("nsf", "default"), ("nsf", "fine"), ("nsf_same_start", "fine"), ("ours", "deep"),
     }  # fmt: skip
     assert {cell.seed for cell in cells_of} == {0, 1, 2}
     assert not plan("digits", record).later

@@ -13,7 +13,8 @@ from benchmarks.budget import Budget, peak_memory_mb
 from benchmarks.evaluate import Track, gap, log_densities, nll
 from benchmarks.methods import METHODS, Method, method_of
 from benchmarks.plan import BASELINES, PEERS
-from benchmarks.problems import Problem, law_problem, load_problem
+from benchmarks.problem import Problem
+from benchmarks.problems import law_problem, load_problem
 from benchmarks.run import run_method
 from benchmarks.settings import SETTINGS, setting_of, settings_of
 from jko.densities import DiagonalGaussian, eight_gaussians

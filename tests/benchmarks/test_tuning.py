@@ -15,7 +15,7 @@ from benchmarks.cell import Cell, run_cell, tried
 from benchmarks.cell import main as cell_command
 from benchmarks.chosen import best_of, check
 from benchmarks.plan import trials
-from benchmarks.problems import Problem
+from benchmarks.problem import Problem
 from benchmarks.run import Outcome
 from benchmarks.settings import SETTINGS
 from jko.errors import InputError
@@ -33,8 +33,7 @@ def test_a_reported_set_is_refused_before_anything_is_recorded(tmp_path: Path) -
 def test_a_changed_preset_closes_the_test_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record = write_record(tmp_path / "tuning.json")
     assert run_cell(ORDERS, None, tmp_path, record=record)["fresh"]["value"] > 0
-    other = {**presets.PRESET, "small table": "tabular"}
-    monkeypatch.setattr(presets, "PRESET", other)
+    monkeypatch.setattr(presets, "PRESET", {**presets.PRESET, "small table": "smoke"})
     with pytest.raises(InputError, match="is not the one that"):
         run_cell(ORDERS, None, tmp_path, record=record)
 
@@ -97,14 +96,14 @@ def test_the_record_holds_sets_trials_choices_and_digests(
 ) -> None:
     """Made of figures as the trials leave them; the record lets reported cells run."""
     monkeypatch.setattr(tuning, "missing", lambda *_: [])
-    values = {"default": 3.0, "deep": 1.0, "fine": 2.0, "small": 4.0, "matched": 5.0, "slow": 6.0}
+    values = {"default": 3.0, "deep": 1.0, "fine": 2.0, "small": 4.0, "other": 5.0, "slow": 6.0}
     monkeypatch.setattr(
         tuning, "result_of", lambda cell, *_: {"validation_nll": {"value": values[cell.setting]}}
     )
     path = tmp_path / "tuning.json"
     done = CliRunner().invoke(tuning.main, ["--only", "small table", "--record", str(path)])
     assert done.exit_code == 0, done.output
-    assert "would do better with deep" in done.output
+    assert "ours deep" in done.output
     entry = json.loads(path.read_text())["small table"]
     assert set(entry["sets"]) == {cell.set for cell in trials("small table")}
     assert not any(one["reported"] for one in entry["sets"].values())

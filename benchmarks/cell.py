@@ -148,6 +148,8 @@ def _outcome(cell: Cell, data: Path | None, choices: Path | None, *, opened: boo
 
     torch.set_num_threads(1)
     problem = load_problem(cell.set, cell.seed, data, start=METHODS[cell.method].start, choices=choices)
+    if cell.set in SETS and not SETS[cell.set].reported:
+        problem = replace(problem, choice_s=0.0)  # the trials of all settings have it in common
     if not opened:
         log_dets = None if problem.log_dets is None else dict.fromkeys(PARTS, problem.log_dets["validation"])
         problem = replace(problem, test=problem.validation, log_density=None, log_dets=log_dets, fresh=None)

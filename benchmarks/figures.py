@@ -111,7 +111,7 @@ def rows(name: str, lookup: Lookup, record: Path = RECORD) -> dict[tuple[str, st
             if setting is None or (which == "best" and not _choice(method)):
                 continue
             if which == "default" and setting != "default" and method != "ours":
-                continue  # a peer after the same start has no row of its default
+                continue  # no row of the default where only what was chosen is run
             cells = [Cell(name, method, setting, seed, one.seconds) for seed in SEEDS[one.kind]]
             records = [known for cell in cells if (known := lookup(cell))]
             if records:

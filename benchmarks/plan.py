@@ -24,6 +24,8 @@ PEERS: Mapping[str, tuple[str, ...]] = {
     "picture": ("nsf", "ours"),
 }
 BASELINES = ("gaussian", "mixture")
+#: run in the chosen setting only
+CHOSEN_ONLY = ("cnf", "ot_cfm", "ours")
 #: of a set of each kind
 SEEDS: Mapping[str, tuple[int, ...]] = {"table": (0, 1, 2), "plane": (0,), "picture": (0,)}
 #: the short chains of the plane have this part of the budget
@@ -64,7 +66,7 @@ def budget(name: str) -> int:
 def plan(name: str, record: Path = RECORD) -> Plan:
     """The cells of a reported set: defaults and chosen settings, all seeds.
 
-    Ours, and a peer after the same start, are run in the chosen setting only.
+    Ours, neural equations and a peer after the same start are run in the chosen setting only.
 
     Args:
         name: of the set.
@@ -93,7 +95,7 @@ def settings_to_run(method: str, one: Set, record: Path = RECORD) -> list[str | 
     if not tuned(method):
         return ["default"]
     best = chosen(method, one.group, record)
-    if method == "ours" or method.endswith(STARTED):
+    if method in CHOSEN_ONLY or method.endswith(STARTED):
         return [best]
     return ["default"] if best == "default" else ["default", best]
 

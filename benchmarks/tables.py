@@ -51,11 +51,11 @@ def rose_table(lookup: Lookup) -> str:
     return markdown(("method", "gap, nats", "core-s", "peak MiB"), body)
 
 
-def board(kind: str, lookup: Lookup) -> Board:
+def board(kind: str, lookup: Lookup, record: Path = RECORD) -> Board:
     """Rows of all sets of a kind by method."""
     found: dict[tuple[str, str], dict[str, Row]] = {}
     for name in names(kind):
-        for key, row in rows(name, lookup).items():
+        for key, row in rows(name, lookup, record).items():
             found.setdefault(key, {})[name] = row
     return found
 

@@ -112,7 +112,7 @@ def test_the_page_gets_its_tables_and_keeps_its_text(tmp_path: Path) -> None:
     results = tmp_path / "results"
     record = write_record(tmp_path / "tuning.json")
     for seed in range(3):
-        run_cell(Cell("digits", "gaussian", seed=seed, seconds=120), None, results, record=record)
+        run_cell(Cell("breast_cancer", "gaussian", seed=seed, seconds=120), None, results, record=record)
     page = tmp_path / "README.md"
     names = list(tables.contents(stored()))
     marks = "".join(f"<!-- {name} -->old<!-- /{name} -->\nkept\n" for name in names)

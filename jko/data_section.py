@@ -49,6 +49,9 @@ Thousands = Annotated[
 ]
 
 
+Start = Annotated[Literal["on", "off", "whiten", "marginals", "mixture", "auto"], BeforeValidator(switch)]
+
+
 class Split(Section):
     """Fractions of the rows held out, chosen by seed; the rest is for training."""
 
@@ -86,7 +89,8 @@ class Data(Section):
 
     ``standardise`` is how rows get into the coordinates in which the chain starts (block 0): ``on`` by mean
     and deviation of every column, ``whiten`` to covariance I, ``marginals`` by a monotone spline of every
-    column to a standard normal one (:mod:`jko.start_map`), ``off`` not at all; ``auto`` takes the best of the
+    column to a standard normal one (:mod:`jko.start_map`), ``mixture`` by the triangular map of a Gaussian
+    mixture (:mod:`jko.triangular`), ``off`` not at all; ``auto`` takes the best of the
     first three on validation rows, by short trials.
 
     ``missing_values`` are numbers that stand for an empty cell, such as −999; ``missing`` says what is then
@@ -109,9 +113,7 @@ class Data(Section):
     decimal: Decimal = "auto"
     thousands: Thousands = "auto"
     dequantise: Annotated[Literal["auto", "off"], BeforeValidator(switch)] = "auto"
-    standardise: Annotated[Literal["on", "off", "whiten", "marginals", "auto"], BeforeValidator(switch)] = (
-        "on"
-    )
+    standardise: Start = "on"
     rows: Annotated[int, Strict(), Field(ge=2, le=100_000_000)] = 20_000
     mean: tuple[Finite, ...] = (3.0, 3.0)
     std: tuple[Positive, ...] = (1.0, 1.0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,7 +22,7 @@ from jko.errors import InputError
 
 Array = NDArray[np.float64]
 #: rows that go through a start map at a time
-PIECE = 20_000
+PIECE = 5000
 
 
 class StartMap(nn.Module, ABC):
@@ -179,10 +179,6 @@ def _check_increasing(knots: Tensor, values: Tensor, slopes: Tensor) -> None:
         raise InputError("the start map does not increase: its knots, values and slopes are damaged")
 
 
-#: by the word in the settings
-START_MAPS: dict[str, type[StartMap]] = {cls.kind: cls for cls in (Whiten, Marginals)}
-
-
 def start_log_det(
     start: StartMap | None, scale: Sequence[float] | Array, stored: NDArray[Any]
 ) -> NDArray[np.float64]:
@@ -204,21 +200,6 @@ def start_log_det(
 def pieces(rows: int) -> list[slice]:
     """Rows that go through a start map at a time: it keeps several numbers a value."""
     return [slice(first, first + PIECE) for first in range(0, rows, PIECE)]
-
-
-def start_map(kind: str, tensors: Mapping[str, Tensor]) -> StartMap:
-    """A map from its kind and its numbers.
-
-    Raises:
-        InputError: an unknown kind, or other numbers than it needs.
-    """
-    made = START_MAPS.get(kind)
-    if made is None:
-        raise InputError(f"start map {kind!r} is unknown; known: {', '.join(START_MAPS)}")
-    try:
-        return made(**dict(tensors))
-    except TypeError:
-        raise InputError(f"the start map {kind} cannot be made of {', '.join(sorted(tensors))}") from None
 
 
 def smooth_slopes(knots: Array, values: Array, *, sweeps: int = 200, tolerance: float = 1e-7) -> Array:

@@ -19,7 +19,8 @@ from zarr.codecs import BytesCodec, Crc32cCodec
 from jko.build import torch_dtype
 from jko.config import Config
 from jko.errors import InputError
-from jko.start_map import StartMap, pieces, start_log_det, start_map
+from jko.start_kinds import start_map
+from jko.start_map import StartMap, pieces, start_log_det
 from tasks.adapters.commit import FACTS, SAMPLES
 from tasks.adapters.damage import checked_block
 from tasks.adapters.device import readable_here

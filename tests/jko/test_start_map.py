@@ -12,7 +12,8 @@ from jko.block import Block, Solver
 from jko.chain import Chain
 from jko.errors import InputError
 from jko.start_fit import fit_marginals, fit_start, fit_whiten
-from jko.start_map import Marginals, log_normal_density, smooth_slopes, start_map
+from jko.start_kinds import start_map
+from jko.start_map import Marginals, log_normal_density, smooth_slopes
 from jko.velocity import VelocityField
 
 ROWS = 2000
@@ -132,7 +133,7 @@ def test_equal_columns_can_be_whitened() -> None:
     assert fit_whiten(u)(torch.from_numpy(u))[0].isfinite().all()
 
 
-@pytest.mark.parametrize("kind", ["whiten", "marginals"])
+@pytest.mark.parametrize("kind", ["whiten", "marginals", "mixture"])
 def test_a_map_is_made_again_from_its_numbers(kind: str) -> None:
     u = np.concatenate([columns("zeros"), columns("heavy")], axis=1)
     fitted = fit_start(kind, u, ROWS)
@@ -165,7 +166,7 @@ def test_any_distinct_numbers_give_an_increasing_map(values: list[float]) -> Non
     u = (u - u.mean()) / u.std()
     spline = fit_marginals(u, len(u))
     z = spline(torch.from_numpy(np.sort(u, axis=0)))[0][:, 0]
-    assert (z.diff() >= 0).all()
+    assert (z.diff() >= -1e-12).all()  # up to rounding
     assert float(z.abs().max()) < 50
 
 

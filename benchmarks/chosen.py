@@ -18,7 +18,7 @@ from tasks.adapters.sealed import digest_of, read_json
 
 RECORD = Path(__file__).parent / "tuning.json"
 #: what to do where something is not as it was recorded
-WAY_OUT = "run `python -m benchmarks.tuning` again, or try things with --try, which opens no test rows"
+WAY_OUT = "run `python -m benchmarks.tuning`, or try things with --try, which opens no test rows"
 
 
 def entry_of(group: str, record: Path = RECORD) -> Mapping[str, Any] | None:

@@ -15,7 +15,7 @@ from tasks.adapters.damage import well_formed
 from tasks.adapters.environment import platform_environment
 from tasks.adapters.identity import data_fingerprint
 from tasks.adapters.layout import Layout
-from tasks.compare.comparison import RULE, Comparison, Subject
+from tasks.compare.comparison import RULE, Comparison, Pair, Subject, paired_figures
 from tasks.compare.gate import Outcome, judge, parse_condition
 from tasks.compare.page import write_results
 from tasks.compare.record import RECORD, Record, read_record, record_of_chain
@@ -290,18 +290,36 @@ def as_json(done: Compared) -> dict[str, Any]:
         "paired": [
             {
                 "run": pair.label, "baseline": pair.baseline, "reason": pair.reason or None,
-                **({"difference": pair.paired.difference, "se": pair.paired.se, "rows": pair.paired.rows,
-                    "verdict": pair.paired.verdict} if pair.paired else {"verdict": None}),
+                **(paired_json(pair) if pair.paired else {"verdict": None}),
             }
             for pair in comparison.pairs
         ],
         "rule": RULE,
+        "warnings": comparison.warnings,
         "gate": [
             {"condition": one.condition.text, "run": one.candidate, "tripped": one.tripped,
-             "difference": one.difference, "says": one.says}
+             "unreliable": one.unreliable, "difference": one.difference, "says": one.says}
             for one in done.outcomes
         ],
         "page": str(done.page) if done.page else None,
+    }  # fmt: skip
+
+
+def paired_json(pair: Pair) -> dict[str, Any]:
+    """A paired difference for scripts: mean, median and trimmed mean of the rows' differences, nats."""
+    paired = pair.paired
+    if paired is None:
+        return {}
+    names = {"test/nll": "difference", "test/nll_median": "median", "test/nll_trimmed": "trimmed"}
+    found: dict[str, Any] = {}
+    for name, (value, se) in paired_figures(paired).items():
+        found |= {names[name]: value, "se" if name == "test/nll" else f"{names[name]}_se": se}
+    rows = paired.robust.dominating if paired.robust else ()
+    return {
+        **found, "rows": paired.rows, "worse_share": paired.worse_share,
+        "worse_share_se": paired.worse_share_se, "verdict": paired.verdict,
+        "unreliable": pair.unreliable or None,
+        "dominating_rows": [int(pair.differences.index[i]) for i in rows],
     }  # fmt: skip
 
 

@@ -31,7 +31,7 @@ from tasks.adapters.weights import read_curve
 from tasks.certify import certify_chain
 from tasks.compare.record import track_record
 from tasks.evaluate import evaluate_chain
-from tasks.headline import chain_headline, headline, step_headline
+from tasks.headline import chain_headline, headline, nll_warning, step_headline
 from tasks.measure import measure_block
 from tasks.options import done
 from tasks.prepare import prepare_data
@@ -149,7 +149,7 @@ def run_stages(run: Run, upto: Stage) -> dict[str, Any]:
         run.progress.say("evaluating on test rows …")
         with timed(run.layout, "evaluate", of=run.chain[-1]):
             figures = done(evaluate_chain, run.config, run.layout, run.chain)
-        result["metrics"] = headline(figures)
+        result["metrics"], result["warning"] = headline(figures), nll_warning(figures)
         run.tracker.final(result["metrics"])
         run.tracker.tag("jko.test_digest", figures["test_digest"])
     if upto == "report":

@@ -6,11 +6,12 @@ import logging
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from flows.schedule_state import ScheduleState, Seen, look, now
 from flows.session import Finished, Job, check_input, nothing_to_do, run_job
 from jko.config import Config
+from jko.display import pair_of
 from jko.errors import ChainInUseError, InputError
 from tasks.adapters.environment import platform_environment
 from tasks.adapters.identity import fingerprints, source_key
@@ -26,7 +27,10 @@ from tasks.adapters.start import (
     started_from,
     write_origin,
 )
-from tasks.headline import stored_headline
+from tasks.headline import nll_warning, stored_evaluation, stored_headline
+
+if TYPE_CHECKING:
+    from flows.drifted import Drift
 
 OnChange = Literal["retrain", "warm", "score"]
 log = logging.getLogger("jko.refresh")
@@ -172,19 +176,17 @@ class _Work:
 
     def score(self, last: Layout) -> Outcome:
         """Score the new data under the last chain, and leave it at that."""
-        from flows.drift import drift, words
+        from flows.drift import drift
 
-        figures = drift(last, self.job.config)
-        _warn_without_drift(figures, words(figures))
-        self._track(stored_config(last), last, figures, words(figures))
+        found = drift(last, self.job.config)
+        _warn(found)
+        self._track(stored_config(last), last, found.figures, found.says)
         replace(self.state, scored=self.key).write(self.root, self.name)
-        reason = f"new data: {self.data}; {words(figures)}"
-        return Outcome("scored", reason, _inside(last.chain, self.root), figures)
+        reason = f"new data: {self.data}; {found.says}"
+        return Outcome("scored", reason, _inside(last.chain, self.root), found.figures)
 
     def train_on_new(self, last: Layout, *, warm: bool) -> Outcome:
         """Score the new data under the last chain, then train a chain on them."""
-        from flows.drift import words
-
         config = self.job.config
         if warm and read_manifest(self.layout) is None:
             config = started_from(config, self.layout, last)
@@ -193,25 +195,26 @@ class _Work:
         check_input(self.job, self.plan)
         origin = self._origin(config, last)
         how = "every block started from the last chain's" if started else "trained from scratch"
-        return self.train(origin.figures, f"new data: {self.data}; {words(origin.figures)}; {how}")
+        return self.train(origin.figures, f"new data: {self.data}; {origin.tags[DRIFT]}; {how}")
 
     def _origin(self, config: Config, last: Layout) -> Origin:
         """Drift and parent of a new chain; measured once, also if its training takes several runs."""
-        from flows.drift import drift, words
+        from flows.drift import drift
+        from flows.drifted import Drift, words
 
         known, tags = read_origin(config, self.layout), parent_tags(last, self.root)
-        if known.figures and known.tags.get(PARENT_CHAIN) == tags[PARENT_CHAIN]:
+        if known.figures and DRIFT in known.tags and known.tags.get(PARENT_CHAIN) == tags[PARENT_CHAIN]:
             return known
         try:
-            figures = drift(last, config)
+            found = drift(last, config)
         except InputError as error:  # other columns, say: a reason to train, not one to stop
             log.warning("the new data cannot be scored under %s: %s", last.chain, error)
-            figures = {}
+            found = Drift({}, words({}))
         else:
-            _warn_without_drift(figures, words(figures))
-        tags |= {DRIFT: words(figures)}
-        write_origin(config, self.layout, Origin(tags, figures))
-        return Origin(tags, figures)
+            _warn(found)
+        tags |= {DRIFT: found.says}
+        write_origin(config, self.layout, Origin(tags, found.figures))
+        return Origin(tags, found.figures)
 
     def train(self, drifted: dict[str, float] | None = None, said: str = "") -> Outcome:
         """Train what is missing of the chain of these data.
@@ -230,7 +233,11 @@ class _Work:
             return Outcome("busy", str(error), self.chain, figures)
         own = self.layout.chain.name
         replace(self.state, working=own, last=own, scored=None).write(self.root, self.name)
-        nll = f"test NLL {finished.metrics['test/nll']:.4g} ± {finished.metrics['test/nll_se']:.2g} nats"
+        nll = f"test NLL {pair_of(finished.metrics, 'test/nll', '.4g', '.2g')} nats"
+        nll += f" (median {pair_of(finished.metrics, 'test/nll_median', '.4g', '.2g')})"
+        chain = (read_manifest(self.layout) or {}).get("fingerprints", [])
+        if said := nll_warning(stored_evaluation(stored_config(self.layout), self.layout, chain)):
+            nll += f"; {said}"
         return Outcome("trained", f"{said or begun}; {nll}", self.chain, {**figures, **finished.metrics})
 
     def _track(self, config: Config, layout: Layout, figures: dict[str, float], said: str = "") -> None:
@@ -251,9 +258,10 @@ def _keeping_start(config: Config, layout: Layout) -> Config:
     return config.model_copy(update={"start": stored.start}) if same_network(config, stored) else config
 
 
-def _warn_without_drift(figures: dict[str, float], said: str) -> None:
-    if "drift/change" not in figures:
-        log.warning("%s", said)
+def _warn(found: Drift) -> None:
+    """Say aloud that there is a drift, or that none can be known."""
+    if found.alarm or not found.known:
+        log.warning("%s", found.says)
 
 
 def _inside(chain: Path, root: Path) -> str:

@@ -48,7 +48,8 @@ def runs_table(runs: Sequence[TrackedRun], choice: Choice) -> pd.DataFrame:
 
     NLLs of different data versions are of different rows, so ``best`` marks the smallest of each
     version (among all runs, chosen or not), and no order ranks across versions unless it was asked
-    for by ``sort``.
+    for by ``sort``. The mean decides: a row that explodes only counts against its run, so the best is none
+    of those; ``--sort test/nll_median`` leaves such rows out.
 
     Raises:
         InputError: there is nothing of the name to sort by.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from jko.chain import Chain
 from jko.data_section import Data
 from jko.densities import Density
 from jko.errors import InputError
+from jko.heavy import warning
+from jko.robust import heavy_rows, robust
 from jko.row_seeds import RowSeeds
 from jko.sampling import log_density
 from jko.seeds import counter_seed
@@ -50,19 +53,28 @@ class Scored:
         mean: of the log-densities, nats, data units.
         left: why rows were left empty, and how many.
         notes: on how the file was read.
+        median: of the log-densities, nats, data units.
+        warning: a sentence that names rows which decide the mean; empty where none does.
     """
 
     rows: int
     mean: float
     left: Mapping[str, int]
     notes: tuple[str, ...] = ()
+    median: float = math.nan
+    warning: str = ""
 
     def __str__(self) -> str:
         """One sentence."""
         empty = sum(self.left.values())
         reasons = ", ".join(f"{count} {why}" for why, count in self.left.items() if count)
         rest = f"; {empty} left empty ({reasons})" if empty else ""
-        return f"{self.rows - empty} of {self.rows} rows scored, mean log-density {self.mean:.4f} nats{rest}"
+        median = f" (median {self.median:.4f})" if math.isfinite(self.median) else ""
+        said = f"; {self.warning}" if self.warning else ""
+        return (
+            f"{self.rows - empty} of {self.rows} rows scored, mean log-density {self.mean:.4f} nats{median}"
+            f"{rest}{said}"
+        )
 
 
 def score_file(layout: Layout, file: Path, output: Path, *, missing: str = "drop") -> Scored:
@@ -98,7 +110,22 @@ def score_file(layout: Layout, file: Path, output: Path, *, missing: str = "drop
         frame["log_density_se"] = values[:, 1]
     write_table(frame, output)
     left = {**left, "too far out for the model's numbers": int(np.isnan(found[:, 0]).sum())}
-    return Scored(len(frame), float(frame["log_density"].mean()), left, cells.notes)
+    scores = -frame["log_density"].to_numpy()
+    mean = float(frame["log_density"].mean())
+    return Scored(len(frame), mean, left, cells.notes, *beside_mean(scores))
+
+
+def beside_mean(scores: Array) -> tuple[float, str]:
+    """Median of the log-densities, and a sentence that names rows which decide their mean.
+
+    Args:
+        scores: −log q of every row of a file, nats; not a number where it has none.
+    """
+    scored = np.flatnonzero(np.isfinite(scores))
+    if not len(scored):
+        return math.nan, ""
+    found = robust(scores[scored])
+    return -found.median, warning(heavy_rows(scores[scored], found, scored), found.mean, "mean of −log q")
 
 
 def _read(settings: Data, facts: DataFacts) -> Cells:

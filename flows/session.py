@@ -190,6 +190,7 @@ def finished_receipt(job: Job, digest: str) -> dict[str, Any]:
         "digest": digest,
         "evaluation": job.config.evaluation.model_dump(mode="json"),
         "measure": job.config.measure.model_dump(mode="json"),
+        "defence": job.config.defence_share,
         "report": REPORT,
     }
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jko.config import Config, parse_config
+from jko.data_section import PICTURES
 from jko.errors import InputError
 from jko.plain import shortened
 from tasks.plain_yaml import plain_yaml
@@ -183,4 +184,4 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_picture(file: str) -> bool:
-    return Path(file).suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp")
+    return Path(file).suffix.lower() in PICTURES

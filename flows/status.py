@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jko.display import figure, pair_of
 from jko.figures import bound_of, epsilon
+from jko.heavy import TRIM
 from jko.schedule import shown, stored
 from tasks.adapters.commit import read_commit
 from tasks.adapters.damage import damaged_places
@@ -16,7 +17,7 @@ from tasks.adapters.manifest import read_manifest, stored_config
 from tasks.adapters.plan import block_figures, chain_digest
 from tasks.adapters.sealed import read_json
 from tasks.adapters.terminal import say
-from tasks.headline import stored_headline
+from tasks.headline import headline, nll_warning, stored_evaluation
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -30,8 +31,8 @@ def chain_status(layout: Layout) -> dict[str, Any]:
 
     Returns:
         ``{"state", "digest", "blocks": [{"index", "state", "step_size", "weights_digest",
-        "metrics"}], "metrics", "damaged"}``; states are those of the design: ``complete``, ``partial``,
-        ``running`` or ``broken`` for the chain, ``done``, ``missing`` or ``training`` for a
+        "metrics"}], "metrics", "warnings", "damaged"}``; states are those of the design: ``complete``,
+        ``partial``, ``running`` or ``broken`` for the chain, ``done``, ``missing`` or ``training`` for a
         block. ``damaged`` lists the files that are not what was committed; no figure is read from them.
 
     Raises:
@@ -44,7 +45,8 @@ def chain_status(layout: Layout) -> dict[str, Any]:
     held = is_held(layout)
     blocks = [block_status(layout, k, chain[k], config.step_sizes[k - 1]) for k in range(1, len(chain))]
     missing = [block for block in blocks if block["state"] == "missing"]
-    metrics = stored_headline(config, layout, chain) or {}
+    evaluated = stored_evaluation(config, layout, chain)
+    metrics = headline(evaluated) if evaluated else {}
     damaged = damaged_files_of(layout, chain, metrics)
     if held and missing:
         missing[0]["state"] = "training"
@@ -54,6 +56,7 @@ def chain_status(layout: Layout) -> dict[str, Any]:
         "digest": chain_digest(layout, chain),
         "blocks": blocks,
         "metrics": metrics,
+        "warnings": [said for said in (nll_warning(evaluated),) if said],
         "damaged": damaged,
     }
 
@@ -121,6 +124,10 @@ def status_table(layout: Layout, found: dict[str, Any]) -> None:
         console.print(why, soft_wrap=True, markup=False)
     for key, value in found["metrics"].items():
         console.print(f"{key:28s} {figure(value, '.6g')}")
+    for said in found["warnings"]:
+        console.print(said, soft_wrap=True, markup=False)
+    if words := fresh_words(found["metrics"]):
+        console.print(words, soft_wrap=True, markup=False)
     if found["digest"]:
         console.print(f"{'digest':28s} {found['digest'][:16]}")
     for path in found["damaged"]:
@@ -144,6 +151,18 @@ def why_missing(blocks: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"block {', '.join(which)}: {why}" for why, which in found.items()]
 
 
+def fresh_words(metrics: Mapping[str, float]) -> str:
+    """A sentence on made-up rows that the blocks score far below a Gaussian mixture; empty without any."""
+    below = metrics.get("fresh/below", 0)
+    if not below:
+        return ""
+    return (
+        f"warning: the blocks score {below:.0f} of {metrics['fresh/rows']:.0f} rows made of training rows "
+        f"more than {metrics['fresh/limit']:g} nats below a Gaussian mixture: a low score of such a row is "
+        "no sign of an anomaly by itself; the report lists the worst"
+    )
+
+
 def result_table(job: Job, finished: Finished) -> None:
     """Print the short table that ends a run, the report and the next commands."""
     from rich.table import Table
@@ -160,13 +179,32 @@ def result_table(job: Job, finished: Finished) -> None:
     table.add_column("on held-out test rows")
     table.add_column("nats (± one SE)", justify="right")
     table.add_row("NLL of the chain", pair_of(figures, "test/nll"))
+    for label, cell in beside_mean(figures):
+        table.add_row(f"  {label}", cell)
     if "test/gap_to_entropy" in figures:
         gap = pair_of(figures, "test/gap_to_entropy")
         table.add_row("gap to the data entropy", gap)
     table.add_row("NLL of a Gaussian mixture", figure(figures.get("test/nll_mixture"), ".3f"))
     table.add_row("NLL of one Gaussian", figure(figures.get("test/nll_gaussian"), ".3f"))
     console.print(table)
+    chain = (read_manifest(job.layout) or {}).get("fingerprints", [])
+    if said := nll_warning(stored_evaluation(job.config, job.layout, chain)):
+        console.print(said, soft_wrap=True, markup=False)
+    if words := fresh_words(figures):
+        console.print(words, soft_wrap=True, markup=False)
     _show_next(console, job, finished)
+
+
+def beside_mean(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What stands beside a mean NLL, so that one row cannot pass for all: labels and cells."""
+    if "test/nll_median" not in figures:  # of an earlier version
+        return []
+    share = figures.get("test/nll_worst_share")
+    return [
+        ("median", pair_of(figures, "test/nll_median")),
+        (f"without {100 * TRIM:g} % at each end", pair_of(figures, "test/nll_trimmed")),
+        ("worst row's share of SE²", "–" if share is None else f"{100 * share:.1f} %"),
+    ]
 
 
 def target_table(figures: Mapping[str, Any]) -> Table:

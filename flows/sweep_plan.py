@@ -26,7 +26,10 @@ MOST_CELLS = 100_000
 #: letters of a name that leave room for what is put behind it
 LONGEST = 100
 #: what cells can be compared by; less is better in all of them
-FIGURES = ("test/nll", "test/gap_to_entropy", "epsilon", "kl_bound", "inversion_error_chain", "cpu_s")
+FIGURES = (
+    "test/nll", "test/nll_median", "test/nll_trimmed", "test/gap_to_entropy", "epsilon", "kl_bound",
+    "inversion_error_chain", "cpu_s",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def print_cells(sweep: Sweep, found: Results) -> None:
     gap = any(row["test/gap_to_entropy"] is not None for row in found.cells)
     state = any(row["state"] != "complete" for row in found.cells)
     named = ["test NLL", *["gap"] * gap, "Δ to best", "ε", "KL ≤", "blocks", "CPU s", *["state"] * state]
-    title = f"sweep {sweep.name}, by {sweep.by}; blocks: trained + taken; * two SE apart"
+    title = f"sweep {sweep.name}, by {sweep.by}; blocks: trained + taken; * two SE apart, ? unreliable"
     table = plain_table(title, ["cell", *short_names(sweep.keys), "seed", *named])
     for row in found.cells:
         table.add_row(
@@ -72,6 +72,9 @@ def print_cells(sweep: Sweep, found: Results) -> None:
         whys.setdefault(row["why"], []).append(row["cell"])
     for why in [why for why in whys if why]:
         say(f"{', '.join(whys[why])}: {why}")
+    for row in found.cells:
+        if row["warning"]:
+            say(f"{row['cell']}: {row['warning']}")
 
 
 def print_settings(sweep: Sweep, found: Results) -> None:
@@ -117,8 +120,11 @@ def word(value: Any) -> str:
 
 
 def difference(row: Mapping[str, Any], found: Results) -> str:
-    """The paired difference to the best cell; a star where two standard errors tell them apart."""
+    """The paired difference to the best cell; a star where two standard errors tell them apart.
+
+    A question mark stands where one row, or a few, are most of the error.
+    """
     if not finite(row["difference"]):
         return "best" if found.settings and row["cell"] in found.settings[0]["cells"] else "–"
-    star = " " if row["verdict"] == "not distinguishable" else "*"
+    star = {"not distinguishable": " ", "unreliable": "?"}.get(row["verdict"], "*")
     return with_error(row["difference"], row["difference_se"], "+.3f", ".3f") + star

@@ -102,6 +102,8 @@ def show_comparison(comparison: Comparison) -> None:
         console.print(_table("block by block", ["k", *labels], rows, right=True))
     for pair in comparison.pairs:
         console.print(pair.says, soft_wrap=True)
+    for said in comparison.warnings:
+        console.print(said, soft_wrap=True)
     console.print(f"rule: {RULE}", soft_wrap=True)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from jko.context import joined, state_of
 from jko.correction import Correction
+from jko.defence import Defence
 from jko.errors import InputError, NumericalError
 from jko.invertible import InvertibleBlock, Pushed
 from jko.objective import potential
@@ -42,6 +43,9 @@ class Chain(nn.Module):
     A chain from a known law to a target may have corrections between its blocks (:mod:`jko.correction`).
     ``forward`` and ``inverse`` are its blocks alone; its law is that of :mod:`jko.sampling`.
 
+    With a defence (:mod:`jko.defence`) the law of the chain is one share of the model, and ``log_prob`` and
+    ``sample`` are those of the model; ``forward`` and ``inverse`` are the blocks alone.
+
     Args:
         blocks: the blocks in forward order.
         shift: subtracted from the data, shape (d + c,).
@@ -49,6 +53,7 @@ class Chain(nn.Module):
         reference: log q, of N(0, I) by default.
         context: c.
         corrections: one for each block, ``None`` where its rows stay as they are; none by default.
+        defence: a broad law in the model; none by default.
         start: the map S of the state; ``None`` for the identity.
     """
 
@@ -64,6 +69,7 @@ class Chain(nn.Module):
         *,
         context: int = 0,
         corrections: Sequence[Correction | None] = (),
+        defence: Defence | None = None,
         start: StartMap | None = None,
     ) -> None:
         super().__init__()
@@ -74,6 +80,7 @@ class Chain(nn.Module):
             raise InputError(f"{len(self.corrections)} corrections for {len(self.blocks)} blocks")
         self.register_buffer("shift", shift)
         self.register_buffer("scale", scale)
+        self.defence = defence
         self.start = start
         if start is not None and start.dim != self.dim:
             raise InputError(f"a start map of {start.dim} columns for a state of {self.dim}")
@@ -119,12 +126,23 @@ class Chain(nn.Module):
     def _started(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Start coordinates in the blocks' dtype, and block 0's log-determinants."""
         u = (x.to(self.shift) - self.shift) / self.scale
-        constant = -torch.log(self.scale[: self.dim]).sum()
+        z, log_det = self._state(u, self.start)
         if self.start is None:
-            return u.to(self.dtype), constant.expand(len(u))
-        z, log_det = self.start(u[..., : self.dim])
-        y = torch.cat([z.to(self.dtype), u[..., self.dim :].to(self.dtype)], dim=-1)
-        return y, constant + log_det.to(constant)
+            return u.to(self.dtype), log_det
+        return torch.cat([z.to(self.dtype), u[..., self.dim :].to(self.dtype)], dim=-1), log_det
+
+    def _state(self, u: Tensor, start: StartMap | None) -> tuple[Tensor, Tensor]:
+        """The state of standardised rows u behind a start map, and log-determinants from data units."""
+        constant = -torch.log(self.scale[: self.dim]).sum()
+        if start is None:
+            return u[..., : self.dim], constant.expand(len(u))
+        z, log_det = start(u[..., : self.dim])
+        return z, constant + log_det.to(constant)
+
+    @property
+    def _broad_start(self) -> StartMap | None:
+        """The start map before the broad law (see :class:`jko.defence.Defence`)."""
+        return self.start if self.start is not None and self.start.affine_tails else None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -176,7 +194,7 @@ class Chain(nn.Module):
     def log_prob(
         self, x: Tensor, *, context: Tensor | None = None, batch: int = 4096, seed: int | RowSeeds = 0
     ) -> tuple[Tensor, Tensor]:
-        """Log-density of rows under the model q_0, given their context.
+        """Log-density of rows under the model, which is q_0 and the defence's broad law, given their context.
 
         Args:
             x: rows in data units, shape (rows, d), or (rows, d + c) with the context in them.
@@ -185,18 +203,48 @@ class Chain(nn.Module):
             seed: seed of the probes, where blocks use them, or one for every row.
 
         Returns:
-            log q_0(x) in nats with respect to Lebesgue measure in data units, shape (rows,), and
+            log q(x) in nats with respect to Lebesgue measure in data units, shape (rows,), and
             its standard error (zero where the log-determinants are exact).
 
         Raises:
             InputError: a context of another width, or none where one is needed; a corrected chain.
         """
         self._refuse_corrections()
-        pushed = self(self._rows(x, context), batch=batch, seed=seed)
-        return self.reference_log_prob(pushed.x) + pushed.log_det, pushed.log_det_se
+        rows = self._rows(x, context)
+        pushed = self(rows, batch=batch, seed=seed)
+        values, errors = self.reference_log_prob(pushed.x) + pushed.log_det, pushed.log_det_se
+        return self.defended(values, errors, self.broad_log_prob(rows))
+
+    def defended(self, values: Tensor, errors: Tensor, broad: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Log-densities of the model from those of the blocks alone, or the same without a defence.
+
+        Args:
+            values: log-densities in nats, of the whole chain or of one that is cut, shape (rows,).
+            errors: their standard errors, shape (rows,).
+            broad: what :meth:`broad_log_prob` gives for the same rows.
+        """
+        if self.defence is None or broad is None:
+            return values, errors
+        return self.defence.mixed(values, errors, broad)
+
+    def broad_log_prob(self, x: Tensor) -> Tensor | None:
+        """Log-density of rows under the defence's broad law, nats, data units; ``None`` without a defence.
+
+        Args:
+            x: rows in data units, shape (rows, d + c).
+
+        Returns:
+            Shape (rows,), finite wherever x is, differentiable.
+        """
+        if self.defence is None:
+            return None
+        # not in the blocks' dtype, whose range ends where this density must not
+        u = (x.to(self.shift.device).double() - self.shift) / self.scale
+        z, log_det = self._state(u, self._broad_start)
+        return self.defence.law.log_prob(z) + log_det
 
     def sample(self, rows: int, *, context: Tensor | None = None, seed: int = 0, batch: int = 4096) -> Tensor:
-        """Draw from the model: the inverse of standard normal draws.
+        """Draw from the model: the inverse of standard normal draws, and a few rows of the defence's law.
 
         Args:
             rows: how many.
@@ -215,7 +263,16 @@ class Chain(nn.Module):
         if self.context and context is not None:
             start = self.dim
             context = (context.to(self.shift) - self.shift[start:]) / self.scale[start:]
-        return state_of(self.inverse(self._rows(z, context), batch=batch), self.dim)
+        z = self._rows(z, context)
+        x = state_of(self.inverse(z, batch=batch), self.dim)
+        if self.defence is None:
+            return x
+        # all rows went through the blocks, so that the others are those of the chain alone to the last bit
+        chosen, broad = self.defence.draws(rows, seed)
+        before, u = self._broad_start, broad.to(self.shift.device)
+        u = u if before is None else before.inverse(u)
+        x[chosen] = (u * self.scale[: self.dim] + self.shift[: self.dim]).to(x)
+        return x
 
     def _refuse_corrections(self) -> None:
         if self.corrected:

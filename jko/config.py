@@ -23,6 +23,7 @@ from jko.sections import (
     Measure,
     Network,
     Runtime,
+    Safety,
     Section,
     SolverSettings,
     Start,
@@ -34,6 +35,8 @@ from jko.sections import (
 
 #: Raised by hand when a change alters what training computes; part of every fingerprint.
 NUMERICS = 1
+#: η of a table's model
+TABLE_SHARE = 1e-3
 
 
 class Config(Section):
@@ -52,6 +55,7 @@ class Config(Section):
     stop: Stop = Stop()
     start: Start = Start()
     evaluation: Evaluation = Evaluation()
+    defence: Safety = Safety()
     runtime: Runtime = Runtime()
 
     @model_validator(mode="after")
@@ -83,6 +87,15 @@ class Config(Section):
             raise ValueError(
                 f"target.correction = {self.target.correction:g} is for chains from noise to a target, and "
                 "these take no context; with data.context it is 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _defended(self) -> Config:
+        if self.defence_share and not self.target.standard:
+            raise ValueError(
+                f"defence.share = {self.defence_share:g} is for chains from data to N(0, I); towards another "
+                "target it is 0 or auto"
             )
         return self
 
@@ -121,6 +134,13 @@ class Config(Section):
         """γ_1 … γ_N with the blocks' own overrides; infinite for a free block."""
         override = {k: block.step_size for k, block in self.blocks.items() if block.step_size}
         return tuple(override.get(k, size) for k, size in enumerate(self.steps.resolve(), start=1))
+
+    @property
+    def defence_share(self) -> float:
+        """η, the share of the broad law in the model."""
+        if self.defence.share != "auto":
+            return self.defence.share
+        return TABLE_SHARE if self.data.is_table and self.target.standard else 0.0
 
     def start_of(self, k: int) -> str | None:
         """SHA-256 of the weights file that block k (1..N) starts from, if it starts from one."""

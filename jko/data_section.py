@@ -10,6 +10,8 @@ from jko.sections import Finite, Fraction, Positive, Section, switch
 
 #: the context that is a row's class, and the name of its column
 CLASS = "class"
+#: endings of files that are pictures
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp")
 #: copies that ``auto`` tries where a table has fewer rows than that
 AUTO_COPIES, FEW_ROWS = 16, 10_000
 #: starts that ``auto`` tries; the first one stays where two are equal
@@ -123,6 +125,12 @@ class Data(Section):
     context: Annotated[
         Annotated[tuple[str, ...], Field(min_length=1)] | Literal["class"] | None, BeforeValidator(_context)
     ] = None
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the rows are those of a table, and no draws of a law or of a picture."""
+        picture = self.file is not None and self.file.lower().endswith(PICTURES)
+        return self.source in CONTEXT_SOURCES and not picture
 
     @property
     def left_open(self) -> str:

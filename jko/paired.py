@@ -9,7 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Verdict = Literal["better", "worse", "not distinguishable"]
+from jko.robust import Robust, robust
+
+Verdict = Literal["better", "worse", "not distinguishable", "unreliable"]
 #: standard errors within which two models are not distinguished
 LEVEL = 2.0
 
@@ -22,18 +24,53 @@ class Paired:
         difference: its mean over rows, nats; below 0 the candidate is better.
         se: standard error of the mean, over rows; ``inf`` for a single row.
         rows: number of rows.
+        robust: median, trimmed mean and the rows that weigh most; ``None`` where the rows are not known.
+        worse_share: share of the rows to which the candidate gives less density, equal ones by half.
     """
 
     difference: float
     se: float
     rows: int
+    robust: Robust | None = None
+    worse_share: float | None = None
 
     @property
     def verdict(self) -> Verdict:
-        """Of the candidate: ``not distinguishable`` up to two standard errors, else by the sign."""
-        if abs(self.difference) <= LEVEL * self.se:
-            return "not distinguishable"
-        return "better" if self.difference < 0 else "worse"
+        """Of the candidate: ``not distinguishable`` up to two standard errors, else by the sign.
+
+        The mean and the trimmed mean have to say the same; a side that only one of them takes is none.
+        ``unreliable`` where they take opposite sides, or where one row, or a few far out, are most of the
+        error: such rows can hide any difference.
+        """
+        mean = _side(self.difference, self.se)
+        if self.robust is None:
+            return mean
+        trimmed = _side(self.robust.trimmed, self.robust.trimmed_se)
+        if self.robust.dominating or {mean, trimmed} == {"better", "worse"}:
+            return "unreliable"
+        return mean if mean == trimmed else "not distinguishable"
+
+    def share_of_error(self, differences: NDArray[Any]) -> float:
+        """Share of the dominating rows in the squared standard error of the mean.
+
+        Args:
+            differences: log p_baseline − log p_candidate of every row, shape (n,).
+        """
+        squares = (differences - differences.mean()) ** 2
+        rows = [] if self.robust is None else list(self.robust.dominating)
+        return float(squares[rows].sum() / squares.sum()) if rows else 0.0
+
+    @property
+    def worse_share_se(self) -> float | None:
+        """Standard error of the share of rows that got worse."""
+        share = self.worse_share
+        return None if share is None else math.sqrt(share * (1 - share) / self.rows)
+
+
+def _side(value: float, se: float) -> Verdict:
+    if abs(value) <= LEVEL * se:
+        return "not distinguishable"
+    return "better" if value < 0 else "worse"
 
 
 def paired_difference(baseline: NDArray[Any], candidate: NDArray[Any]) -> Paired:
@@ -59,4 +96,5 @@ def paired_difference(baseline: NDArray[Any], candidate: NDArray[Any]) -> Paired
         raise ValueError(f"{int((~np.isfinite(values)).sum())} rows have no finite difference")
     n = len(values)
     se = float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else math.inf
-    return Paired(float(values.mean()), se, n)
+    worse = float((np.sign(values) + 1).mean()) / 2
+    return Paired(float(values.mean()), se, n, robust(values), worse)

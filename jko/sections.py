@@ -276,6 +276,16 @@ class Evaluation(Section):
     ] = (1, 2, 5, 10, 20)
 
 
+class Safety(Section):
+    """The defensive component of the model: a share of a broad law (see :mod:`jko.defence`).
+
+    ``share`` is η; ``auto`` is .001 for tables and 0 for laws that are drawn from, pictures and chains to a
+    target. No part of any block: it changes the density and the samples of the model, not the training.
+    """
+
+    share: Literal["auto"] | Annotated[float, Field(ge=0, le=0.5)] = "auto"
+
+
 class Runtime(Section):
     """Where the numbers are computed, and how often a block in training is kept.
 

@@ -30,6 +30,8 @@ class StartMap(nn.Module, ABC):
 
     #: word for it in the settings and in a stored map
     kind: ClassVar[str]
+    #: whether it is affine far out, so that its log-determinant is known there to the last digits
+    affine_tails: ClassVar[bool] = True
 
     @property
     @abstractmethod

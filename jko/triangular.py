@@ -33,6 +33,7 @@ class MixtureMap(StartMap):
     """
 
     kind = "mixture"
+    affine_tails = False  # the difference of two squares there, of which no digit may be left
     log_weights: Tensor
     means: Tensor
     factors: Tensor

@@ -19,9 +19,12 @@ from jko.config import Config
 from jko.context import state_of, with_context
 from jko.copies import copies
 from jko.corrected import stages
+from jko.defence import price
 from jko.densities import Density
 from jko.errors import NumericalError
+from jko.fresh_rows import FreshRows
 from jko.measures import chain_inversion_error, standard_error
+from jko.robust import heavy_rows, named, robust
 from jko.rows import at_most
 from jko.sampling import draw, mass_error, target_figures
 from jko.seeds import counter_seed, generator
@@ -35,6 +38,7 @@ from tasks.adapters.store import DataFacts, array_digest, read_facts, read_sampl
 from tasks.adapters.weights import load_chain
 from tasks.baselines import baseline_log_densities
 from tasks.datasets.laws import start_of
+from tasks.fresh import fresh_figures, made_up, surprising
 from tasks.headline import headline
 from tasks.options import DURABLE, skipped, threads_of
 
@@ -101,16 +105,20 @@ def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> E
         for name, most in (("train", facts.rows["source"]), ("validation", None), ("test", None))
     }
     law, test = start_of(config), torch.from_numpy(parts["test"])
+    defence = None
     if chain.corrected and law is not None:
         cuts, found = followed_cuts(chain, law, test, config.seed, entropy=(facts.entropy or {})["value"])
         cuts_se = np.zeros_like(cuts)
     else:
-        cuts, cuts_se = log_prob_of_cuts(chain, test, config.seed)
+        scored = log_prob_of_cuts(chain, test, config.seed)
+        cuts, cuts_se, defence = scored.values, scored.errors, scored.defence
         found = paths(chain, parts["test"], config.seed)
     for k, values in enumerate(cuts):
         check_finite(values, k)
-    components = config.evaluation.mixture_components
-    baselines = baseline_log_densities(parts, components, config.seed, dim=facts.dim)
+    components, fresh = config.evaluation.mixture_components, made_up(config, facts, parts["train"])
+    beside = parts if fresh is None else {**parts, "test": np.concatenate([parts["test"], fresh.rows])}
+    every = baseline_log_densities(beside, components, config.seed, dim=facts.dim)
+    baselines = {name: values[: len(test)] for name, values in every.items()}
     states = {name: rows[:, : facts.dim] for name, rows in parts.items()}
     contexts = drawn_contexts(config, parts["train"][:, facts.dim :])
     if law is None:
@@ -121,20 +129,34 @@ def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> E
     else:
         generated, target = drawn_towards(config, chain, law)
     test_rows = read_samples(layout, 0, fingerprints[0], "test_rows")
+    look: dict[str, Any] = {}
+    if fresh is not None:
+        scores = (cuts[-1], scored.blocks, baselines["mixture"])
+        look = {
+            "fresh": looked_at(chain, fresh, every["mixture"][len(test) :], config.seed),
+            "surprising": surprising(test_rows, parts["test"], scores),
+        }
     figures = {
         "steps": len(chain.blocks),
         "test_digest": array_digest({"row": test_rows, "values": parts["test"]}),
-        "test": nll_figures(cuts[-1], cuts_se[-1], facts, mass_se=mass_error(chain)),
-        "cuts": cut_figures(cuts, [one.acceptance_se if one else 0.0 for one in chain.corrections]),
-        "baselines": {name: nll_figures(values, None, facts) for name, values in baselines.items()},
+        "test": nll_figures(cuts[-1], cuts_se[-1], facts, test_rows, mass_se=mass_error(chain)),
+        "cuts": cut_figures(
+            cuts, [one.acceptance_se if one else 0.0 for one in chain.corrections], test_rows
+        ),
+        "baselines": {
+            name: nll_figures(values, None, facts, test_rows) for name, values in baselines.items()
+        },
         "inversion_error_chain": chain_inversion_error(chain, torch.from_numpy(parts["validation"])),
         **(copied_figures(generated, states) if law is None else NOT_COPIED),
         **({} if law is None else {"target": target}),
+        **look,
+        **({} if defence is None else {"defence": defence}),
     }
     rows = {
         "row": test_rows,
         "log_density": cuts[-1],
         "log_density_se": cuts_se[-1],
+        **({"log_density_blocks": scored.blocks} if defence else {}),
         **{f"log_density_cut_{k}": values for k, values in enumerate(cuts)},
         **{f"log_density_{name}": values for name, values in baselines.items()},
     }
@@ -144,6 +166,12 @@ def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> E
     arrays = {"generated": generated, **found, **({} if contexts is None else {CONTEXT: contexts})}
     shown = shown_rows({"generated": generated, "test": states["test"]})
     return Evaluation(figures, pd.DataFrame(rows), shown, arrays)
+
+
+def looked_at(chain: Chain, fresh: FreshRows, mixture: NDArray[Any], seed: int) -> dict[str, Any]:
+    """Figures of made-up rows under a chain, beside their log-densities under the Gaussian mixture."""
+    found = log_prob_of_cuts(chain, torch.from_numpy(fresh.rows), seed)
+    return fresh_figures(fresh, found.values[-1], found.blocks, mixture)
 
 
 def drawn_contexts(config: Config, training: NDArray[Any]) -> NDArray[Any] | None:
@@ -207,27 +235,60 @@ def shown_rows(parts: Mapping[str, NDArray[Any]]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-@torch.no_grad()
-def log_prob_of_cuts(chain: Chain, x: torch.Tensor, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Log-densities of the chain cut after block 0..N and their standard errors.
+@dataclass(frozen=True)
+class Cuts:
+    """Log-densities of rows under the chain cut after block 0..N, each a model with the chain's defence.
 
-    Returns:
-        Two arrays of shape (N + 1, rows), nats, data units; cut 0 is the standardised normal.
+    Args:
+        values: shape (N + 1, rows), nats, data units; cut 0 is the standardised normal.
+        errors: their standard errors over Hutchinson probes.
+        blocks: log-densities under the whole chain without its defence, shape (rows,).
+        defence: what it did: ``share``; ``price``, the most that it adds to a mean NLL, nats;
+            ``nll_blocks``, of the chain without it (null where that is not finite); ``carried``, the
+            number of rows of which the broad law has the larger part. ``None`` without one.
+    """
+
+    values: NDArray[Any]
+    errors: NDArray[Any]
+    blocks: NDArray[Any]
+    defence: dict[str, Any] | None = None
+
+
+@torch.no_grad()
+def log_prob_of_cuts(chain: Chain, x: torch.Tensor, seed: int) -> Cuts:
+    """Log-densities of rows under every cut of a chain.
+
+    Args:
+        chain: the chain.
+        x: rows in data units, shape (rows, d + c).
+        seed: of the probes.
     """
     y = chain.standardise(x)
     total = chain.start_log_det(x).double()
     variance = torch.zeros(len(x), dtype=torch.float64)
-    values, errors = [chain.reference_log_prob(y.double()) + total], [variance.sqrt()]
+    cuts = [(chain.reference_log_prob(y.double()) + total, variance.sqrt())]
     for k, block in enumerate(chain, start=1):
         pushed = push_in_batches(block, y, 4096, generator(seed, k, "probes"))
         y, total = pushed.x, total + pushed.log_det.double()
         variance = variance + pushed.log_det_se.double().cpu() ** 2
-        values.append(chain.reference_log_prob(y.double()) + total)
-        errors.append(variance.sqrt())
-    return (
-        np.stack([value.cpu().numpy() for value in values]),
-        np.stack([error.cpu().numpy() for error in errors]),
-    )
+        cuts.append((chain.reference_log_prob(y.double()) + total, variance.sqrt()))
+    last, broad = cuts[-1][0], chain.broad_log_prob(x)
+    models = [chain.defended(values, errors.to(values), broad) for values, errors in cuts]
+    values, errors = (np.stack([one.cpu().numpy() for one in part]) for part in zip(*models, strict=True))
+    return Cuts(values, errors, last.cpu().numpy(), defence_figures(chain, last, broad))
+
+
+def defence_figures(chain: Chain, blocks: torch.Tensor, broad: torch.Tensor | None) -> dict[str, Any] | None:
+    """What a defence costs and does, as :class:`Cuts` says; of log-densities under the blocks alone."""
+    if chain.defence is None or broad is None:
+        return None
+    nll = float(-blocks.mean())
+    return {
+        "share": chain.defence.share,
+        "price": price(chain.defence.share),
+        "nll_blocks": nll if math.isfinite(nll) else None,
+        "carried": int(chain.defence.carried(blocks, broad).sum()),
+    }
 
 
 @torch.no_grad()
@@ -260,18 +321,32 @@ def followed_cuts(
 
 
 def nll_figures(
-    values: NDArray[Any], errors: NDArray[Any] | None, facts: DataFacts, *, mass_se: float = 0.0
-) -> dict[str, float | None]:
-    """Mean negative log-density with its standard error, and the gap to a known entropy.
+    values: NDArray[Any],
+    errors: NDArray[Any] | None,
+    facts: DataFacts,
+    numbers: NDArray[Any],
+    *,
+    mass_se: float = 0.0,
+) -> dict[str, Any]:
+    """Mean negative log-density with its error, what is robust beside it, and the gap to a known entropy.
 
     ``log_density_se`` is the mean standard error of a row's value over Hutchinson probes; ``mass_se`` that of
-    all values together (see :func:`jko.sampling.mass_error`).
+    all values together (see :func:`jko.sampling.mass_error`). ``numbers`` are those of the rows in their
+    source: by them :func:`jko.robust.named` names the worst one, ``heavy_rows`` those that weigh too much in
+    the mean, and ``dominating_rows`` those that are most of its error.
     """
     se = math.hypot(float(values.std(ddof=1) / math.sqrt(len(values))), mass_se)
     mean = float(-values.mean())
     if not math.isfinite(mean):  # a baseline that rows are too far from
         return {"nll": None, "nll_se": None, "gap_to_entropy": None, "gap_to_entropy_se": None}
-    figures: dict[str, float | None] = {"nll": mean, "nll_se": se if math.isfinite(se) else None}
+    found = robust(-values)
+    figures: dict[str, Any] = {
+        "nll": mean,
+        "nll_se": se if math.isfinite(se) else None,
+        **named(found, numbers),
+        "heavy_rows": heavy_rows(-values, found, numbers),
+        "dominating_rows": [int(numbers[i]) for i in found.dominating],
+    }
     if errors is not None:
         error = float(errors.mean())
         figures["log_density_se"] = error if math.isfinite(error) else None
@@ -281,12 +356,15 @@ def nll_figures(
     return figures
 
 
-def cut_figures(cuts: NDArray[Any], mass_se: Sequence[float]) -> list[dict[str, float | None]]:
+def cut_figures(
+    cuts: NDArray[Any], mass_se: Sequence[float], numbers: NDArray[Any]
+) -> list[dict[str, float | None]]:
     """Test NLL after each block, with the paired change against the cut before.
 
     Args:
         cuts: log-densities, shape (N + 1, rows).
         mass_se: what the correction of each block adds to their common error, N values.
+        numbers: of the rows in their source.
     """
     figures: list[dict[str, float | None]] = []
     for k, values in enumerate(cuts):
@@ -295,6 +373,7 @@ def cut_figures(cuts: NDArray[Any], mass_se: Sequence[float]) -> list[dict[str, 
             {
                 "nll": float(-values.mean()),
                 "nll_se": math.hypot(standard_error(torch.from_numpy(values)), *mass_se[:k]),
+                **named(robust(-values), numbers),
                 "change": None if change is None else float(change.mean()),
                 "change_se": None if change is None else math.hypot(standard_error(change), mass_se[k - 1]),
             }

@@ -7,6 +7,7 @@ from typing import Any
 
 from jko.config import Config
 from jko.figures import epsilon
+from jko.heavy import warning
 from tasks.adapters.evaluated import evaluation_figures
 from tasks.adapters.identity import evaluation_fingerprint
 from tasks.adapters.layout import Layout
@@ -19,6 +20,11 @@ STEP = (
 )  # fmt: skip
 #: and those that blocks with a correction have beside them
 CORRECTED = ("kl", "kl_drop_correction", "redrawn")
+#: figures of −log q over test rows that stand beside its mean
+BESIDE = (
+    "nll_median", "nll_median_se", "nll_trimmed", "nll_trimmed_se", "nll_worst_share", "nll_worst_part",
+    "nll_worst", "nll_worst_row",
+)  # fmt: skip
 #: figures of a certificate that are tracked for the chain
 CHAIN = ("kl_bound", "kl_lower_bound", "kl_measured", "inversion_w2_coupled")
 
@@ -55,6 +61,7 @@ def headline(figures: Mapping[str, Any]) -> dict[str, float]:
     flat = {
         "test/nll": figures["test"]["nll"],
         "test/nll_se": figures["test"]["nll_se"],
+        **{f"test/{name}": figures["test"].get(name) for name in BESIDE},
         "test/gap_to_entropy": figures["test"].get("gap_to_entropy"),
         "test/gap_to_entropy_se": figures["test"].get("gap_to_entropy_se"),
         "test/nll_gaussian": figures["baselines"]["gaussian"]["nll"],
@@ -65,6 +72,9 @@ def headline(figures: Mapping[str, Any]) -> dict[str, float]:
         "inversion_error_chain": figures["inversion_error_chain"],
         "steps": figures["steps"],
     }
+    if fresh := figures.get("fresh"):
+        flat |= {"fresh/rows": sum(fresh["rows"].values()), "fresh/below": fresh["below"]}
+        flat |= {"fresh/limit": fresh["limit"]}
     flat |= {f"target/{name}": value for name, value in figures.get("target", {}).items()}
     return {key: value for key, value in flat.items() if value is not None}
 
@@ -80,8 +90,21 @@ def stored_headline(config: Config, layout: Layout, chain: Sequence[str]) -> dic
     Returns:
         ``None`` where the evaluation is missing, damaged, or of other blocks or settings.
     """
-    digest = chain_digest(layout, chain) if chain else None
-    if digest is None:
-        return None
-    figures = evaluation_figures(layout, evaluation_fingerprint(config, digest))
+    figures = stored_evaluation(config, layout, chain)
     return None if figures is None else headline(figures)
+
+
+def stored_evaluation(config: Config, layout: Layout, chain: Sequence[str]) -> dict[str, Any] | None:
+    """All figures of a chain's evaluation, for the same arguments and as seldom as its headline."""
+    digest = chain_digest(layout, chain) if chain else None
+    return None if digest is None else evaluation_figures(layout, evaluation_fingerprint(config, digest))
+
+
+def nll_warning(figures: Mapping[str, Any] | None) -> str:
+    """A sentence that names the test rows which decide the mean NLL; empty where none does.
+
+    Args:
+        figures: of an evaluation; those of an earlier version do not name rows.
+    """
+    test = (figures or {}).get("test", {})
+    return warning(test.get("heavy_rows") or [], test.get("nll") or 0.0)

@@ -13,6 +13,7 @@ from jko.config import Config
 from jko.seeds import generator
 from tasks.adapters.commit import SAMPLES, read_commit
 from tasks.adapters.damage import is_whole
+from tasks.adapters.defence import fitted_law, kept_law, place_of, same_law
 from tasks.adapters.identity import certificate_fingerprint, evaluation_fingerprint
 from tasks.adapters.layout import Layout, name_of
 from tasks.adapters.plan import chain_digest, planned, stored_figures
@@ -68,6 +69,8 @@ def checks(config: Config, layout: Layout, manifest: dict[str, Any]) -> Iterator
         yield check
     if whole[0]:
         yield data_check(layout, chain, manifest["data_digest"])
+        if config.defence_share:
+            yield defence_check(config, layout, chain[0])
     with threads_of(config):
         for k in range(1, len(chain)):
             if whole[k - 1] and whole[k]:
@@ -107,6 +110,16 @@ def data_check(layout: Layout, chain: tuple[str, ...], wanted: str) -> Check:
     # chains begun before the units counted have the digest of the arrays alone
     same = found == wanted or array_digest(arrays) == wanted
     return Check("data digest", same, f"arrays and units hash to {found[:12]}")
+
+
+def defence_check(config: Config, layout: Layout, data: str) -> Check:
+    """The broad law that is kept of the model is the one that the data give."""
+    law, path = fitted_law(layout, data), place_of(layout, data)
+    kept = kept_law(layout, data)
+    how = f"share {config.defence_share:g}, Student t of {law.degrees:g} degrees of freedom"
+    if path.exists() and (kept is None or not same_law(kept, law)):
+        return Check("broad law of the model", False, f"{path}: damaged, or not the one that the data give")
+    return Check("broad law of the model", True, f"{how}, from the training rows")
 
 
 def particle_checks(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> Iterator[Check]:

@@ -27,6 +27,7 @@ measure: {inversion_limit: 0.05}
 stop: {certificate: null}
 start: {weights: null}
 evaluation: {samples: 50, mixture_components: [1]}
+defence: {share: auto}
 runtime: {threads: 1}
 """
 

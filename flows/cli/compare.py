@@ -116,7 +116,6 @@ def show(done: Compared) -> None:
 
     show_comparison(done.comparison)
     for outcome in done.outcomes:
-        verdict = "gate failed" if outcome.tripped else "gate passed"
-        say(f"{verdict}: {outcome.condition.text}\n  {outcome.says}")
+        say(f"{outcome.verdict}: {outcome.condition.text}\n  {outcome.says}")
     if done.page:
         say(f"page {done.page}")

@@ -15,11 +15,13 @@ from tasks.adapters.commit import file_digest
 from tasks.adapters.sealed import digest_of
 
 #: raised when a change alters what the evaluation computes
-EVALUATION = 5
+EVALUATION = 6
 #: raised when a change alters what is measured of a block
 MEASURES = 7
 #: raised when a change alters what a certificate says
 CERTIFICATE = 3
+#: raised when a change alters the broad law that is fitted
+DEFENCE = 1
 #: keys of the network that came after chains were trained (see :func:`without_defaults`)
 LATER_NETWORK = ("kind", "lipschitz")
 #: and those of the data
@@ -109,12 +111,20 @@ def measured_with(config: Config) -> dict[str, Any]:
 
 
 def evaluation_fingerprint(config: Config, digest: str) -> str:
-    """Identity of an evaluation: the chain's content and what is drawn."""
+    """Identity of an evaluation: the chain's content, what is drawn, and the model's broad part."""
     settings = config.evaluation.model_dump(mode="json")
-    return digest_of({"chain": digest, "evaluation": settings, "version": EVALUATION})
+    of = {"chain": digest, "evaluation": settings, "version": EVALUATION}
+    return digest_of(of | defended_with(config))
 
 
 def certificate_fingerprint(config: Config, digest: str) -> str:
     """Identity of a certificate: the chain's content and how it is measured."""
     stop = config.stop.model_dump(mode="json")  # a chain that its rule ended says so
-    return digest_of({"chain": digest, "measure": measured_with(config), "stop": stop})
+    of = {"chain": digest, "measure": measured_with(config), "stop": stop}
+    return digest_of(of | defended_with(config))
+
+
+def defended_with(config: Config) -> dict[str, Any]:
+    """What a defence adds to the identity of what is said of the model; nothing without one."""
+    share = config.defence_share
+    return {"defence": {"share": share, "version": DEFENCE}} if share else {}

@@ -12,6 +12,8 @@ from tasks.adapters.layout import Layout
 from tasks.adapters.sealed import SEAL, read_json, read_sealed, write_sealed
 
 FORMAT = 1
+#: of chains that were made before there was a defence: their law stays what it was
+WITHOUT_DEFENCE = {"share": 0.0}
 #: what it holds, and held before it had a seal
 HELD = {"format", "config", "data_digest", "fingerprints"}
 
@@ -50,7 +52,10 @@ def _known(path: Path) -> dict[str, Any] | None:
         raise InputError(f"{path}: this is a chain of format {other}; this version reads format {FORMAT}")
     if whole is None or (SEAL not in values and values.keys() != HELD):
         return None
-    return whole if _follows(whole) else None
+    if not _follows(whole):
+        return None
+    whole["config"].setdefault("defence", dict(WITHOUT_DEFENCE))
+    return whole
 
 
 def _follows(values: dict[str, Any]) -> bool:

@@ -110,7 +110,7 @@ class Shown:
         page = self.layout.report / "report.html"
         if not result.get("metrics"):
             return
-        text = result_text(self.layout, result["metrics"], run_id)
+        text = result_text(self.layout, result["metrics"], run_id, result.get("warning", ""))
         self._show("result", MarkdownArtifact(markdown=text, description=f"report: {page}"))
         for file, name in PICTURES.items():
             path = self.layout.report / file
@@ -198,14 +198,14 @@ def row_of(k: int, figures: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def result_text(layout: Layout, metrics: Mapping[str, float], run_id: str | None) -> str:
-    """The headline figures on test rows and where everything is, as Markdown."""
+def result_text(layout: Layout, metrics: Mapping[str, float], run_id: str | None, warning: str = "") -> str:
+    """The headline figures on test rows, what to mistrust in them, and where everything is, as Markdown."""
     rows = "\n".join(f"| `{name}` | {figure(value, '.6g')} |" for name, value in metrics.items())
     page, chain = (layout.report / "report.html").resolve(), shlex.quote(str(layout.chain))
     tracked = f"- MLflow run: `{run_id}`\n" if run_id else ""
     return (
         f"# {layout.chain.name}\n\n| figure (log-densities in nats, on test rows) | value |\n|---|---|\n"
-        f"{rows}\n\n"
+        f"{rows}\n\n{warning and f'**{warning}**'}\n\n"
         f"- report: [{page}]({page.as_uri()})\n- chain: `{layout.chain}`\n{tracked}\n"
         f"```sh\njko status {chain}\njko sample {chain} -n 1000 -o samples.csv\n```\n"
     )

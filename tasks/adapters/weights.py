@@ -17,11 +17,13 @@ from jko.build import new_block, reference_of
 from jko.chain import Chain
 from jko.config import Config
 from jko.correction import Correction
+from jko.defence import Defence
 from jko.errors import InputError
 from jko.invertible import InvertibleBlock
 from tasks.adapters.commit import file_digest
 from tasks.adapters.corrections import CORRECTION, read_correction
 from tasks.adapters.damage import checked_block
+from tasks.adapters.defence import defence_of
 from tasks.adapters.device import readable_here
 from tasks.adapters.durable import write_bytes
 from tasks.adapters.layout import Layout
@@ -181,7 +183,7 @@ def load_block(
 
 
 def load_chain(layout: Layout, config: Config, chain: tuple[str, ...]) -> Chain:
-    """All blocks of a chain with its standardisation and corrections; on the CPU without the run's device.
+    """A chain's blocks, standardisation, corrections and defence; on the CPU without the run's device.
 
     Args:
         layout: the chain.
@@ -193,9 +195,8 @@ def load_chain(layout: Layout, config: Config, chain: tuple[str, ...]) -> Chain:
         load_block(layout, config, k, chain[k], facts.dim, context=facts.context)
         for k in range(1, len(chain))
     ]
-    return chain_of(
-        config, facts, blocks, load_corrections(layout, chain) if config.target.correction else ()
-    )
+    corrections = load_corrections(layout, chain) if config.target.correction else ()
+    return chain_of(config, facts, blocks, corrections, defence=defence_of(config, layout, chain[0]))
 
 
 def load_corrections(layout: Layout, chain: tuple[str, ...]) -> list[Correction]:
@@ -216,13 +217,18 @@ def chain_of(
     facts: DataFacts,
     blocks: Sequence[InvertibleBlock],
     corrections: Sequence[Correction | None] = (),
+    *,
+    defence: Defence | None = None,
 ) -> Chain:
-    """A chain of blocks behind the standardisation of its data."""
+    """A chain of blocks behind the standardisation of its data, with the model's defence where it has one."""
     like: dict[str, Any] = {"dtype": torch.float64, "device": readable_here(config).runtime.device}
     shift, scale = torch.tensor(facts.row_shift, **like), torch.tensor(facts.row_scale, **like)
     reference = reference_of(config, facts.dim)
     start = None if facts.start is None else facts.start.to(shift.device)
-    return Chain(blocks, shift, scale, reference, context=facts.context, corrections=corrections, start=start)
+    return Chain(
+        blocks, shift, scale, reference, context=facts.context, corrections=corrections, start=start,
+        defence=None if defence is None else defence.to(shift.device),
+    )  # fmt: skip
 
 
 def read_curve(folder: Path) -> pd.DataFrame | None:

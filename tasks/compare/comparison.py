@@ -10,10 +10,15 @@ from typing import Any
 import pandas as pd
 
 from jko.display import with_error
+from jko.heavy import rows_said
 from jko.paired import LEVEL, Paired, paired_difference
 from tasks.compare.record import Record
+from tasks.headline import nll_warning
 
-RULE = f"up to {LEVEL:g} standard errors two runs are not distinguishable; beyond, the smaller NLL is better"
+RULE = (
+    f"up to {LEVEL:g} standard errors two runs are not distinguishable; beyond, by mean and trimmed mean "
+    "alike, the smaller NLL is better; where a row, or few, are most of the error, the verdict is unreliable"
+)
 #: figures with a curve over JKO steps -> title and unit
 CURVES = {
     "kl_drop": ("KL drop of each block", "nats"),
@@ -26,11 +31,24 @@ CURVES = {
 }
 #: densities of rows, comparable on the same rows only -> of which rows
 SAME_ROWS = {
-    "test/nll": "test", "test/nll_gaussian": "test", "test/nll_mixture": "test", "step/nll": "data",
+    "test/nll": "test", "test/nll_median": "test", "test/nll_trimmed": "test", "test/nll_worst": "test",
+    "test/nll_gaussian": "test", "test/nll_mixture": "test", "step/nll": "data",
     "step/loss_potential": "data",
 }  # fmt: skip
+#: a number of a row: figures of this name have no difference
+WORST_ROW = "test/nll_worst_row"
 #: shown first, in this order; all other figures follow
-FIRST = ("test/nll", "test/gap_to_entropy", "chain/kl_bound", "chain/kl_measured", "step/nll", "steps")
+FIRST = (
+    "test/nll",
+    "test/nll_median",
+    "test/nll_trimmed",
+    "test/nll_worst_share",
+    "test/gap_to_entropy",
+    "chain/kl_bound",
+    "chain/kl_measured",
+    "step/nll",
+    "steps",
+)
 
 
 @dataclass(frozen=True)
@@ -77,11 +95,32 @@ class Pair:
         """The result in one sentence."""
         if self.paired is None:
             return f"{self.label} against {self.baseline}: no verdict; {self.reason}."
-        own = self.paired
+        own, beside, why = self.paired, "", self.unreliable
+        if own.robust is not None:
+            trimmed = with_error(own.robust.trimmed, own.robust.trimmed_se, "+.4f", ".2g")
+            beside = f" (trimmed mean {trimmed}; {100 * (own.worse_share or 0):.0f} % of the rows worse)"
         return (
             f"{self.label} against {self.baseline}: {own.verdict}; test NLL "
-            f"{with_error(own.difference, own.se, '+.4f', '.2g')} nats, "
-            f"paired over the same {own.rows} test rows."
+            f"{with_error(own.difference, own.se, '+.4f', '.2g')} nats{beside}, "
+            f"paired over the same {own.rows} test rows{why and f'; {why}'}."
+        )
+
+    @property
+    def unreliable(self) -> str:
+        """Why no verdict can rest on the mean difference, with the rows' numbers; empty if one can."""
+        found = self.paired and self.paired.robust
+        if not found or not self.paired:
+            return ""
+        numbers = [int(self.differences.index[i]) for i in found.dominating]
+        if not numbers:
+            return "mean and trimmed mean take opposite sides" if self.paired.verdict == "unreliable" else ""
+        share = 100 * self.paired.share_of_error(self.differences.to_numpy())
+        verb = "is" if len(numbers) == 1 else "are"
+        first = float(self.differences.iloc[found.dominating[0]])
+        which = "" if len(numbers) == 1 else "the first "
+        return (
+            f"{rows_said(numbers)} of the source {verb} {share:.0f} % of the squared standard error "
+            f"({which}{first:+.5g} nats)"
         )
 
 
@@ -130,6 +169,8 @@ class Comparison:
 
     def difference(self, label: str, name: str) -> float | None:
         """A figure of a run minus the baseline's; ``None`` where it would compare other rows."""
+        if name == WORST_ROW:
+            return None
         baseline, other = self.subjects[0], self.subjects[self.labels.index(label)]
         before, after = self.metric(baseline.label, name), self.metric(label, name)
         if before is None or after is None or not on_same_rows(baseline, other, name):
@@ -165,6 +206,12 @@ class Comparison:
         """Every other run against the baseline."""
         return [pair_of(self.subjects[0], other) for other in self.subjects[1:]]
 
+    @property
+    def warnings(self) -> list[str]:
+        """A sentence for every run of whose test NLL a row, or a few, are too large a part."""
+        found = [(own.label, nll_warning(own.record.figures or {})) for own in self.subjects]
+        return [f"{label}: {said}" for label, said in found if said]
+
     def long(self) -> pd.DataFrame:
         """Everything as one table: ``run``, ``kind``, ``name``, ``step``, ``value``, ``se``, ``text``.
 
@@ -184,9 +231,10 @@ class Comparison:
             for name in self.metric_names for label in self.labels if self.metric(label, name) is not None
         ]  # fmt: skip
         rows += [
-            {"run": pair.label, "kind": "paired", "name": "test/nll", "value": pair.paired.difference,
-             "se": pair.paired.se, "text": pair.paired.verdict}
+            {"run": pair.label, "kind": "paired", "name": name, "value": value, "se": se,
+             "text": pair.paired.verdict}
             for pair in self.pairs if pair.paired
+            for name, (value, se) in paired_figures(pair.paired).items()
         ]  # fmt: skip
         empty = {
             "run": str,
@@ -213,6 +261,19 @@ def pair_of(baseline: Subject, other: Subject) -> Pair:
     except ValueError as error:
         return Pair(other.label, baseline.label, None, str(error), pd.Series(dtype=float))
     return Pair(other.label, baseline.label, paired, "", one - two)
+
+
+def paired_figures(paired: Paired) -> dict[str, tuple[float, float]]:
+    """Mean, median and trimmed mean of the differences of a pair with their standard errors, nats.
+
+    These are of the differences, row by row: their median is not the difference of the medians.
+    """
+    found, own = {"test/nll": (paired.difference, paired.se)}, paired.robust
+    if own is not None:
+        found |= {
+            "test/nll_median": (own.median, own.median_se), "test/nll_trimmed": (own.trimmed, own.trimmed_se)
+        }  # fmt: skip
+    return found
 
 
 def on_same_rows(baseline: Subject, other: Subject, name: str) -> bool:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from jko.errors import InputError
-from tasks.compare.comparison import Comparison, Subject, on_same_rows, pair_of
+from jko.heavy import rows_said
+from tasks.compare.comparison import Comparison, Pair, Subject, on_same_rows, pair_of
 
 Unit = Literal["", "se", "%"]
 FORM = re.compile(
@@ -18,6 +19,10 @@ FORM = re.compile(
 HOW = 'the form is "test/nll > +0.02", "test/nll > +2se" or "time/train_cpu_s > +10%"'
 #: with an error of the paired difference
 PAIRED = ("test/nll",)
+#: means of −log q over test rows, which row by row can be shown to hang on one
+OF_ROWS = ("test/nll", "test/gap_to_entropy")
+#: means of −log q over rows whose values are not kept
+NOT_KEPT = ("step/nll", "step/kl_measured", "chain/kl_measured")
 #: never negative, so that a percentage means something
 POSITIVE = (
     "time/train_cpu_s", "time/wall_s", "steps", "test/nearest_training_row", "inversion_error_chain",
@@ -46,6 +51,10 @@ class Condition:
     limit: float
     unit: Unit
 
+    def holds(self, difference: float) -> bool:
+        """Whether it holds of a difference in its unit."""
+        return difference > self.limit if self.above else difference < self.limit
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -54,9 +63,10 @@ class Outcome:
     Args:
         condition: what was asked.
         candidate: label of the run.
-        tripped: whether the condition holds, so that the comparison fails.
+        tripped: whether the comparison fails: the condition holds, or nothing reliable says that it does not.
         difference: candidate − baseline, in the condition's unit.
         says: the numbers in one sentence.
+        unreliable: whether it fails because mean and trimmed mean differ on it, or hang on few rows.
     """
 
     condition: Condition
@@ -64,6 +74,14 @@ class Outcome:
     tripped: bool
     difference: float
     says: str
+    unreliable: bool = False
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        if self.unreliable:
+            return "gate failed as unreliable"
+        return "gate failed" if self.tripped else "gate passed"
 
 
 def parse_condition(text: str) -> Condition:
@@ -127,23 +145,64 @@ def _outcome(comparison: Comparison, baseline: Subject, other: Subject, conditio
     assert after is not None
     _same_rows(said, name, baseline, other)
     difference, unit = after - before, ""
-    shown = f"{after:.6g} against {before:.6g}"
+    shown, doubt = f"{after:.6g} against {before:.6g}", ""
     if condition.unit == "%":
         if before <= 0:
             raise InputError(f"{said}: {name} of {baseline.label} is {before:g}; no percentage of it")
         difference, unit = 100 * difference / before, " %"
-    elif name in PAIRED:
-        paired = pair_of(baseline, other).paired
-        if paired is not None:
-            difference = paired.difference
-            shown += f", paired difference {difference:+.6g} ± {paired.se:.3g}"
-            if condition.unit == "se":
-                difference, unit = _ratio(paired.difference, paired.se), " standard errors"
-    tripped = difference > condition.limit if condition.above else difference < condition.limit
+    elif name in OF_ROWS:
+        pair = pair_of(baseline, other)
+        if pair.paired is not None:
+            difference, unit = _in_unit(condition, pair.paired.difference, pair.paired.se)
+            shown += f", paired difference {pair.paired.difference:+.6g} ± {pair.paired.se:.3g}"
+            doubt = _doubt(condition, pair)
+        else:
+            doubt = "; ".join(filter(None, (few_rows(baseline), few_rows(other))))
+    tripped, sign = condition.holds(difference), ">" if condition.above else "<"
     word = "is" if tripped else "is not"
-    sign = ">" if condition.above else "<"
     says = f"{other.label}: {name} {shown}; {difference:+.4g}{unit} {word} {sign} {condition.limit:+g}{unit}"
-    return Outcome(condition, other.label, tripped, difference, says)
+    if name in NOT_KEPT:
+        says += (
+            f"; one row can decide this mean, whose rows are not kept, and {PAIRED[0]} is judged row by row"
+        )
+    if doubt:
+        says += f"; unreliable: {doubt}"
+    return Outcome(condition, other.label, tripped or bool(doubt), difference, says, bool(doubt))
+
+
+def _in_unit(condition: Condition, difference: float, se: float) -> tuple[float, str]:
+    """A paired difference in the condition's unit, and that unit in words."""
+    return (_ratio(difference, se), " standard errors") if condition.unit == "se" else (difference, "")
+
+
+def _doubt(condition: Condition, pair: Pair) -> str:
+    """Why the rows do not decide a condition; empty where they do.
+
+    One row that explodes makes the mean large and its error as large, so that no number of standard errors
+    is ever reached: mean and trimmed mean must say the same, and few rows must not be most of the error.
+    """
+    assert pair.paired is not None  # asked before
+    found = pair.paired.robust
+    if pair.unreliable or found is None:
+        return pair.unreliable
+    trimmed, unit = _in_unit(condition, found.trimmed, found.trimmed_se)
+    mean, _ = _in_unit(condition, pair.paired.difference, pair.paired.se)
+    if condition.holds(mean) == condition.holds(trimmed):
+        return ""
+    row = int(pair.differences.index[found.worst])
+    return (
+        f"the trimmed mean, {trimmed:+.4g}{unit}, says otherwise than the mean; row {row} of the source "
+        f"counts most in the mean, with {found.worst_value:+.4g} nats"
+    )
+
+
+def few_rows(subject: Subject) -> str:
+    """That the test NLL of a run hangs on few rows; empty where it does not, or is not known."""
+    rows = (subject.record.figures or {}).get("test", {}).get("dominating_rows") or []
+    if not rows:
+        return ""
+    verb = "is" if len(rows) == 1 else "are"
+    return f"{rows_said(rows)} of the source {verb} most of the squared standard error of {subject.label}"
 
 
 def _same_rows(said: str, name: str, baseline: Subject, other: Subject) -> None:

@@ -14,7 +14,7 @@ from jko.display import DASH, figure, finite, with_error
 from tasks.adapters.durable import write_bytes, write_text
 from tasks.adapters.output import csv_text
 from tasks.compare import pictures
-from tasks.compare.comparison import RULE, Comparison
+from tasks.compare.comparison import RULE, Comparison, paired_figures
 from tasks.compare.gate import Outcome
 from tasks.report.drawing import STYLE, data_uri, page, png
 
@@ -48,6 +48,7 @@ def render(comparison: Comparison, outcomes: Sequence[Outcome] = ()) -> str:
         "settings": comparison.settings,
         "metrics": metric_rows(comparison),
         "pairs": comparison.pairs,
+        "warnings": comparison.warnings,
         "rule": RULE,
         "outcomes": outcomes,
         "pictures": images,
@@ -64,8 +65,9 @@ def metric_rows(comparison: Comparison) -> list[dict[str, Any]]:
         changes = []
         for label, pair in paired.items():
             change = comparison.difference(label, name)
-            if name == "test/nll" and pair is not None:
-                changes.append(with_error(pair.difference, pair.se, "+.4f", ".2g"))
+            own = paired_figures(pair) if pair is not None else {}
+            if name in own:
+                changes.append(with_error(*own[name], "+.4f", ".2g"))
             else:
                 changes.append("" if change is None else figure(change, "+.4g"))
         cells = [cell(comparison, label, name) for label in comparison.labels]

@@ -36,7 +36,7 @@ from tasks.adapters.sealed import (
     write_json,
     write_sealed,
 )
-from tasks.headline import chain_headline, headline, step_headline
+from tasks.headline import chain_headline, headline, nll_warning, step_headline
 
 if TYPE_CHECKING:
     from tasks.adapters.tracking import Tracker
@@ -235,8 +235,12 @@ def _description(record: Record) -> str:
     about, metrics = record.about, record.metrics
     parts = [f"{about['blocks']} of {about['planned']} JKO blocks on {about['data']}"]
     if "test/nll" in metrics:
-        parts.append(f"test NLL {pair_of(metrics, 'test/nll', '.4f', '.2g')} nats")
+        median = pair_of(metrics, "test/nll_median", ".4f", ".2g")
+        beside = f" (median {median})" if "test/nll_median" in metrics else ""
+        parts.append(f"test NLL {pair_of(metrics, 'test/nll', '.4f', '.2g')} nats{beside}")
     if "chain/kl_bound" in metrics:
         parts.append(f"KL bound {figure(metrics['chain/kl_bound'])} nats ({_bound_status(record)})")
+    if said := nll_warning(record.figures):
+        parts.append(said)
     files = f"`{RECORD}/` among the artifacts holds all figures by block and of every test row"
     return "; ".join(parts) + f".\n\n{files}" + (", `report/` the page." if record.figures else ".")

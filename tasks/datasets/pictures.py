@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from jko.data_section import PICTURES
 from jko.densities import PictureDensity
 from jko.errors import InputError
 from tasks.datasets.checks import far_out, is_marker
 from tasks.datasets.dialect import refuse_other_kinds
 
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp")
 #: what is decoded: other kinds have readers that start programs, whatever the file is called
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP")
 #: pixels at most: each is a Gaussian of the density

@@ -217,7 +217,10 @@ def heading_of(whole: Figures) -> str:
     """What the certificates bound."""
     if whole["kl_bound"] is not None and whole["tv"] is None:  # what the steps descend is no divergence
         return "G after the last block less its minimum"
-    return f"KL(particles after the last block ‖ {reference_of(whole)}), which is KL({law_of(whole)} ‖ model)"
+    model = f"which is KL({law_of(whole)} ‖ model)"
+    if defence := whole.get("defence"):
+        model += f" but for the {defence['price']:.2g} nats that its broad part may add"
+    return f"KL(particles after the last block ‖ {reference_of(whole)}), {model}"
 
 
 def _distances(certificate: Figures) -> list[Claim]:
@@ -228,7 +231,7 @@ def _distances(certificate: Figures) -> list[Claim]:
         (f"W2 of particles and {reference_of(whole)}", whole["w2_bound"], label_of(certificate, "w2_bound"),
          "Between the law after the last block and the reference."),
         ("total variation", whole["tv"] if (whole["tv"] or 0) < 1 else None, best_label(certificate),
-         f"Between the model and the {law_of(whole)}, √(KL/2)."),
+         f"Between the model and the {law_of(whole)}, √(KL/2){_broad_share(whole)}."),
         ("W2 of model and computed samples", whole["inversion_w2_coupled"], MEASURED,
          f"Numerical against exact inverse from the same {whole['inversion_rows']} ends; at the "
          f"worst draw they differ by {number(whole['inversion_worst'])}."),
@@ -238,6 +241,12 @@ def _distances(certificate: Figures) -> list[Claim]:
     return [
         Claim(name, f"≤ {number(value)}", how, says) for name, value, how, says in rows if value is not None
     ]
+
+
+def _broad_share(whole: Figures) -> str:
+    """What a defence adds to a total variation, in words."""
+    defence = whole.get("defence")
+    return f" of the blocks and the share {defence['share']:g} of the broad law" if defence else ""
 
 
 def _block(block: Mapping[str, Any]) -> dict[str, str]:

@@ -12,15 +12,18 @@ from prefect import task
 
 from jko.config import Config
 from jko.display import figure, finite, pair_of
+from jko.heavy import TRIM
 from jko.schedule import shown
 from tasks.adapters.commit import committing
 from tasks.adapters.damage import is_whole
 from tasks.adapters.layout import Layout
+from tasks.headline import nll_warning
 from tasks.options import DURABLE, skipped
 from tasks.report import pictures
 from tasks.report.claims import panel_of
 from tasks.report.content import Content, read_content
 from tasks.report.drawing import STYLE, data_uri, page, png
+from tasks.report.fresh import fresh_panel
 from tasks.report.guarantee import guarantee
 from tasks.report.identity import report_fingerprint, settings_of
 from tasks.report.labels import LEGEND, best_label, number
@@ -67,9 +70,10 @@ def render(content: Content, images: dict[str, str | None]) -> str:
     values: dict[str, Any] = {
         "facts": content.facts, "steps": content.steps, "figures": figures, "digest": content.digest,
         "models": models, "cards": cards(content), "pictures": images, "versions": versions(),
+        "warning": nll_warning(figures), "trim": TRIM,
         "step_text": shown, "figure": figure, "pair_of": pair_of,
         "panel": panel_of(content.certificate, content.facts.entropy), "legend": LEGEND,
-        "settings": settings_of(content.config),
+        "settings": settings_of(content.config), "fresh": fresh_panel(figures, content.facts),
     }  # fmt: skip
     return page("page.html.j2", Path(__file__).parent, values)
 
@@ -87,10 +91,23 @@ def cards(content: Content) -> list[dict[str, str]]:
         *target_cards(content),
     ]  # fmt: skip
     found.insert(1, bound_card(content))
+    if "nll_median" in test:
+        found.insert(1, beside_card(test))
     if "gap_to_entropy" in test:
         gap = pair_of(test, "gap_to_entropy")
         found.insert(1, {"value": gap, "label": f"{gap_words(content.figures)}, nats"})
     return found
+
+
+def beside_card(test: Mapping[str, Any]) -> dict[str, str]:
+    """Median and trimmed mean, which no single row moves, and how much one row is of the mean's error."""
+    share = figure(100 * test["nll_worst_share"], ".0f")
+    trimmed = figure(test["nll_trimmed"], ".3f")
+    label = (
+        f"median of −log q over test rows, nats; without {100 * TRIM:g} % at each end the mean is {trimmed}; "
+        f"the worst row is {share} % of the squared error of the mean"
+    )
+    return {"value": pair_of(test, "nll_median"), "label": label}
 
 
 def gap_words(figures: Mapping[str, Any]) -> str:

@@ -25,6 +25,8 @@ WIDE = 30.0
 TICKS = 28
 UNITS = {
     "test/nll": "test NLL, nats",
+    "test/nll_median": "median of −log q on test rows, nats",
+    "test/nll_trimmed": "trimmed mean of −log q on test rows, nats",
     "test/gap_to_entropy": "test NLL − entropy, nats",
     "epsilon": "ε of the last block",
     "kl_bound": "KL bound, nats",

@@ -22,14 +22,15 @@ from tasks.adapters.output import csv_text, write_whole
 from tasks.adapters.partial import taken_from
 from tasks.adapters.plan import chain_digest, stored_figures
 from tasks.adapters.sealed import read_lines, read_sealed, read_verified
-from tasks.headline import stored_headline
+from tasks.headline import nll_warning, stored_evaluation, stored_headline
 from tasks.sweep.cells import Cell, Sweep
 
 if TYPE_CHECKING:
     import pandas as pd
 
 HEADLINE = (
-    "test/nll", "test/nll_se", "test/gap_to_entropy", "test/gap_to_entropy_se", "inversion_error_chain",
+    "test/nll", "test/nll_se", "test/nll_median", "test/nll_trimmed", "test/nll_worst_share",
+    "test/gap_to_entropy", "test/gap_to_entropy_se", "inversion_error_chain",
 )  # fmt: skip
 
 
@@ -89,6 +90,7 @@ def row_of(sweep: Sweep, cell: Cell, state: str, why: str) -> dict[str, Any]:
         "difference": None,
         "difference_se": None,
         "verdict": "",
+        "warning": nll_warning(evaluated_of(cell, layout)) if figures else "",
         "digest": chain_digest(layout, chain) if figures else None,
         "chain": str(layout.chain),
     }
@@ -108,6 +110,12 @@ def figures_of(cell: Cell, layout: Layout) -> dict[str, float | None]:
     }
 
 
+def evaluated_of(cell: Cell, layout: Layout) -> dict[str, Any] | None:
+    """All figures of a complete chain's evaluation."""
+    chain = (known_manifest(layout) or {}).get("fingerprints", [])
+    return stored_evaluation(cell.config, layout, chain)
+
+
 def cpu_seconds(layout: Layout) -> float:
     """CPU time of all steps made in this chain; taken blocks cost where they were trained."""
     spent = [event.get("cpu_s") for event in read_lines(layout.run / "events.jsonl")]
@@ -117,7 +125,9 @@ def cpu_seconds(layout: Layout) -> float:
 def over_seeds(sweep: Sweep, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Mean and standard deviation over the seeds of every combination that has a complete cell.
 
-    The best combination is first: of those with most complete seeds the one with the least mean.
+    The best combination is first: of those with most complete seeds the one with the least mean. Of the NLL
+    that is the mean over rows, too, and rightly: a row that explodes only counts against its cell, so the
+    best one has none among its test rows, and a cell that has one is told (``warning``).
     """
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:

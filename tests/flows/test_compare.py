@@ -72,6 +72,10 @@ def test_the_paired_difference_is_that_of_the_stored_rows(
     assert pair["difference"] == pytest.approx(values.mean())
     assert pair["se"] == pytest.approx(values.std(ddof=1) / np.sqrt(len(values)))
     assert pair["rows"] == 60
+    assert pair["median"] == pytest.approx(np.median(values))
+    assert pair["trimmed"] == pytest.approx(np.sort(values)[1:-1].mean())
+    assert pair["worse_share"] == pytest.approx((values > 0).mean())
+    assert (pair["dominating_rows"], pair["unreliable"]) == ([], None)
     nll = [run["metrics"]["test/nll"] for run in found["runs"]]
     assert pair["difference"] == pytest.approx(nll[1] - nll[0])
     # trained three times as long, which 60 rows tell

@@ -55,6 +55,34 @@ def test_status_says_what_scripts_rely_on(
         names = {"kl_drop", "nll", "nll_se", "movement", "inversion_error", "loss_potential"}
         assert names <= set(block["metrics"])
     assert {"test/nll", "test/nll_se", "inversion_error_chain"} <= set(found["metrics"])
+    assert found["warnings"] == []
+
+
+def test_beside_the_test_nll_stands_what_no_row_moves(
+    inside: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the files, on the screen and on the page: of the same rows whose mean it is."""
+    rows = pd.read_parquet(inside.evaluation / "test_rows.parquet")
+    values = -rows["log_density"].to_numpy()
+    metrics = status(monkeypatch, capsys)["metrics"]
+    assert metrics["test/nll_median"] == pytest.approx(np.median(values))
+    assert metrics["test/nll_trimmed"] == pytest.approx(np.sort(values)[1:-1].mean(), abs=0.02)
+    far = int(np.argmax(np.abs(values - np.median(values))))
+    assert metrics["test/nll_worst_row"] == rows["row"][far]
+    assert metrics["test/nll_worst"] == values[far]
+    share = (values[far] - values.mean()) ** 2 / ((values - values.mean()) ** 2).sum()
+    assert metrics["test/nll_worst_share"] == pytest.approx(share)
+    assert json.loads(inside.metrics.read_text()) == metrics
+    cuts = read_json(inside.evaluation / "figures.json")["cuts"]
+    assert cuts[-1]["nll_median"] == metrics["test/nll_median"]
+    page = (inside.report / "report.html").read_text()
+    assert f"(row {metrics['test/nll_worst_row']})" in page
+    assert f"{metrics['test/nll_median']:.3f} ± {metrics['test/nll_median_se']:.3f}" in page
+    assert call(monkeypatch, "train", "--preset", "smoke", *QUICK, "--chain", str(CHAIN)) == 0
+    shown = capsys.readouterr().out
+    assert "  median" in shown
+    assert "without 1 % at each end" in shown
+    assert "worst row's share of SE²" in shown
 
 
 def test_the_files_are_those_of_the_design(inside: Layout) -> None:

@@ -145,19 +145,40 @@ def test_a_touched_file_is_hashed_and_skipped(root: Path) -> None:
     assert (after.seen.sha256, after.seen.since) == (before.seen.sha256, before.seen.since)
 
 
-def test_score_tells_apart_the_same_law_and_another_and_stops(root: Path) -> None:
+def test_one_row_far_out_is_told_and_is_no_drift(root: Path) -> None:
+    """A wrong entry among rows of the same law: the mean is another, the law is not."""
+    append(root, law(400, 2))
+    append(root, pd.DataFrame({"x": [4000.0], "y": [-3000.0]}))
+    outcome = refresh(NAME, settings(root), root, "score")
+    assert outcome.metrics["drift/alarm"] == 0
+    assert outcome.metrics["drift/worst_row"] == 800
+    assert outcome.metrics["drift/change"] > 100
+    assert abs(outcome.metrics["drift/median_change"]) < 4 * outcome.metrics["drift/median_change_se"]
+    assert "; no drift (p = " in outcome.reason
+    assert "row 800 of the source" in outcome.reason
+
+
+def test_score_tells_apart_the_same_law_and_another_and_stops(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Twenty files of the same law: the change over its error is like a standard normal's draw."""
     append(root, law(400, 2))
     first = refresh(NAME, settings(root), root, "score")
     assert first.action == "scored"
     assert first.metrics["drift/rows"] == 400  # those the chain has seen are left out
     assert abs(first.metrics["drift/change"]) < 4 * first.metrics["drift/change_se"]
+    assert first.metrics["drift/alarm"] == 0
+    assert "; no drift (p = " in first.reason
     again = refresh(NAME, settings(root), root, "score")
     assert again.action == "skipped"
     assert "was scored already" in again.reason
     append(root, law(400, 3, shift=3.0))
     shifted = refresh(NAME, settings(root), root, "score")
     assert shifted.metrics["drift/change"] > 10 * shifted.metrics["drift/change_se"]
+    assert shifted.metrics["drift/median_change"] > 3 * shifted.metrics["drift/median_change_se"]
+    assert shifted.metrics["drift/alarm"] == 1
+    assert "; drift: column 'x' (median +" in shifted.reason
+    assert "drift: column 'x' (median +" in caplog.text
     assert chains(root) == {NAME}
     run = run_of(layout_of(root, first))
     history = MlflowClient().get_metric_history(run.info.run_id, "drift/nll")

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
-from flows.scoring import score_file, usable_rows
+from flows.scoring import Scored, beside_mean, score_file, usable_rows
 from jko.config import parse_config
 from jko.errors import InputError
 from tasks.adapters.layout import Layout
@@ -93,7 +93,7 @@ def test_the_mean_of_scores_is_that_of_the_test_nll(folder: Path) -> None:
     chain = tuple((read_manifest(layout) or {})["fingerprints"])
     facts, config = read_facts(layout, chain[0]), stored_config(layout)
     stored = torch.from_numpy(facts.in_data_units(read_samples(layout, 0, chain[0], "test")))
-    tested = log_prob_of_cuts(load_chain(layout, config, chain), stored, config.seed)[0][-1]
+    tested = log_prob_of_cuts(load_chain(layout, config, chain), stored, config.seed).values[-1]
     numbers = read_samples(layout, 0, chain[0], "test_rows")
     found = scores(folder, table(1500, 0).iloc[numbers])
     apart = found["log_density"].to_numpy() - tested
@@ -113,14 +113,24 @@ def test_every_row_keeps_its_place(marked: Path) -> None:
     holes = rows.copy()
     holes.iloc[3, 0], holes.iloc[7, 1], holes.iloc[11, 1], holes.iloc[12, 0] = np.nan, np.inf, -999, 1e30
     found = scores(marked, holes)["log_density"]
-    assert list(np.flatnonzero(found.isna())) == [3, 7, 11, 12]
-    others = found.notna()
+    assert list(np.flatnonzero(found.isna())) == [3, 7, 11]
+    assert found[12] < found.drop(12).min() - 50  # however far out, the model's broad part knows it
+    others = found.notna() & (found.index != 12)
     np.testing.assert_allclose(found[others], whole[others], rtol=1e-5, atol=1e-5)
     said = str(score_file(Layout(marked / "chain"), marked / "rows.csv", marked / "scores.npy"))
-    assert said.startswith("36 of 40 rows scored")
-    assert "4 left empty (2 with a missing cell, 1 with an infinite number, 1 too far out" in said
+    assert said.startswith("37 of 40 rows scored")
+    assert "3 left empty (2 with a missing cell, 1 with an infinite number)" in said
     assert len(np.load(marked / "scores.npy")) == 40
     assert len((marked / "scores.csv").read_text().splitlines()) == 41
+
+
+def test_a_row_too_far_out_has_no_score_without_a_defence(tmp_path: Path) -> None:
+    place, rows = trained(tmp_path, defence={"share": 0}), table(40, 3).astype(float)
+    rows.iloc[12, 0] = 1e30
+    found = scores(place, rows)["log_density"]
+    assert list(np.flatnonzero(found.isna())) == [12]
+    said = str(score_file(Layout(place / "chain"), place / "rows.csv", place / "scores.npy"))
+    assert "1 left empty (1 too far out for the model's numbers)" in said
 
 
 def test_holes_can_be_refused_and_a_file_of_holes_is(marked: Path) -> None:
@@ -201,3 +211,17 @@ def test_rows_of_an_unknown_class_are_left_out() -> None:
     assert kept.tolist() == [0, 3]
     assert rows.rows.tolist() == [[1.0], [4.0]]
     assert left == {"with a missing cell": 1, "with an infinite number": 0, "of an unknown class": 1}
+
+
+def test_a_row_that_decides_the_mean_of_a_file_is_named() -> None:
+    scores = np.full(200, 2.0)
+    scores[[3, 7]] = np.nan, 90_000.0
+    median, said = beside_mean(scores)
+    assert median == -2.0
+    assert said.startswith(
+        "warning: row 7 of the source (counted from 0) alone adds 452 nats to the mean of −log q"
+    )
+    shown = str(Scored(200, -454.2, {"with a missing cell": 1}, median=median, warning=said))
+    assert "mean log-density -454.2000 nats (median -2.0000); 1 left empty" in shown
+    assert shown.endswith(said)
+    assert beside_mean(np.array([np.nan]))[1] == ""

@@ -20,7 +20,10 @@ def test_swapping_the_models_swaps_the_verdict(rows: list[tuple[float, float]]) 
     one, other = paired_difference(a, b), paired_difference(b, a)
     assert one.difference == -other.difference
     assert one.se == other.se
-    swapped = {"better": "worse", "worse": "better", "not distinguishable": "not distinguishable"}
+    swapped = {
+        "better": "worse", "worse": "better", "not distinguishable": "not distinguishable",
+        "unreliable": "unreliable",
+    }  # fmt: skip
     assert other.verdict == swapped[one.verdict]
 
 
@@ -93,7 +96,8 @@ def test_the_verdict_needs_more_than_two_standard_errors() -> None:
 
 def test_a_model_is_not_distinguishable_from_itself() -> None:
     values = np.random.default_rng(0).standard_normal(50)
-    assert paired_difference(values, values) == Paired(0.0, 0.0, 50)
+    found = paired_difference(values, values)
+    assert (found.difference, found.se, found.rows, found.worse_share) == (0.0, 0.0, 50, 0.5)
     assert paired_difference(values, values).verdict == "not distinguishable"
 
 
@@ -113,3 +117,34 @@ def test_one_row_tells_nothing() -> None:
 def test_what_cannot_be_paired_is_refused(baseline: np.ndarray, candidate: np.ndarray, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         paired_difference(baseline, candidate)
+
+
+def test_one_row_cannot_hide_a_difference_in_its_own_error() -> None:
+    """Worse at every row by .05 nats, and at one by 13 000: two standard errors of the mean say nothing."""
+    rng = np.random.default_rng(5)
+    rows = rng.standard_normal(2600)
+    worse = rows - 0.05 - 0.02 * rng.standard_normal(2600)
+    worse[1432] -= 13_000
+    pair = paired_difference(rows, worse)
+    assert abs(pair.difference) < LEVEL * pair.se
+    assert pair.verdict == "unreliable"
+    assert pair.robust is not None
+    assert pair.robust.dominating == (1432,)
+    assert pair.robust.trimmed == pytest.approx(0.05, abs=0.002)
+    assert pair.worse_share is not None
+    assert pair.worse_share > 0.98
+    assert paired_difference(worse, rows).verdict == "unreliable"
+
+
+def test_a_side_that_the_mean_alone_takes_is_none() -> None:
+    """Twelve rows of a thousand are a nat worse: the trimmed mean has two of them."""
+    rng = np.random.default_rng(6)
+    values = 0.1 * rng.standard_normal(1000)
+    values -= values.mean()
+    values[np.argsort(values)[-12:]] += 1.0
+    pair = paired_difference(values, np.zeros(1000))
+    assert pair.robust is not None
+    assert pair.difference > LEVEL * pair.se
+    assert abs(pair.robust.trimmed) <= LEVEL * pair.robust.trimmed_se
+    assert not pair.robust.dominating
+    assert pair.verdict == "not distinguishable"

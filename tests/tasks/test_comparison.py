@@ -156,9 +156,31 @@ def test_the_long_table_holds_every_figure_once(tmp_path: Path) -> None:
     assert not table.duplicated(["run", "kind", "name", "step"]).any()
     own = table[(table.kind == "step") & (table.run == "a") & (table.name == "kl_drop")]
     assert own[["step", "value", "se"]].values.tolist() == [[1, 0.5, 0.1], [2, 0.1, 0.1]]
-    paired = table[table.kind == "paired"].iloc[0]
-    assert (paired.run, paired.text) == ("b", "worse")
-    assert paired.value == pytest.approx(0.5)
+    paired = table[table.kind == "paired"]
+    assert paired.name.tolist() == ["test/nll", "test/nll_median", "test/nll_trimmed"]
+    assert set(paired.run) == {"b"}
+    assert set(paired.text) == {"worse"}
+    assert paired.value.tolist() == [pytest.approx(0.5)] * 3
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "compare.csv", "compare.html", "compare.parquet",
     ]  # fmt: skip
+
+
+def test_a_verdict_that_hangs_on_a_row_is_unreliable_and_names_it() -> None:
+    baseline, other = subject("a"), subject("b", shift=0.01)
+    assert other.record.test_rows is not None
+    other.record.test_rows.loc[12, "log_density"] = -5_000.0
+    pair = pair_of(baseline, other)
+    assert "b against a: unreliable; test NLL +166" in pair.says
+    assert "(trimmed mean +0.0100 ± " in pair.says
+    assert "row 12 of the source is 97 % of the squared standard error (+4998.1 nats)" in pair.says
+    assert "unreliable" in render(Comparison([baseline, other]))
+
+
+def test_the_number_of_a_row_has_no_difference() -> None:
+    runs = [subject("a"), subject("b")]
+    for place, own in enumerate(runs):
+        assert own.record.figures is not None
+        own.record.figures["test"] |= {"nll_worst_row": 3 + place, "nll_median": 1.0 + place}
+    assert Comparison(runs).difference("b", "test/nll_worst_row") is None
+    assert Comparison(runs).difference("b", "test/nll_median") == 1.0

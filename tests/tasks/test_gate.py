@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from tasks.compare.gate import Condition, judge, parse_condition
 from tasks.compare.record import Record
 
 ROWS = 100
+#: number in the source of the first of them
+FIRST_ROW = 1000
 
 
 def subject(label: str, nll: float, *, spread: float = 0.0, digest: str = "rows", **more: Any) -> Subject:
@@ -29,7 +32,8 @@ def subject(label: str, nll: float, *, spread: float = 0.0, digest: str = "rows"
         "state": "complete", "blocks": 2, "planned": 2, "digest": "d", "data": "toy", "data_digest": digest,
         "columns": ["x"], "image_shape": None, "entropy": None, "config": Config().model_dump(mode="json"),
     }  # fmt: skip
-    rows = pd.DataFrame({"row": np.arange(ROWS), "log_density": densities})
+    densities[list(more.get("exploded", {}))] -= list(more.get("exploded", {}).values())
+    rows = pd.DataFrame({"row": FIRST_ROW + np.arange(ROWS), "log_density": densities})
     tracked = {"time/train_cpu_s": more.get("seconds", 10.0)}
     return Subject(label, "a test", Record(about, figures=figures, test_rows=rows, tracked=tracked))
 
@@ -139,3 +143,88 @@ def test_rows_that_are_not_finite_do_not_pass() -> None:
     broken.record.test_rows.loc[3, "log_density"] = -np.inf
     with pytest.raises(InputError, match="1 rows have no finite difference"):
         outcome("test/nll > +1", subject("a", 1.0), broken)
+
+
+@pytest.mark.parametrize("condition", ["test/nll > +2se", "test/nll > +0.02", "test/nll > +100"])
+@pytest.mark.parametrize("rows", [{7: 13_000.0}, {7: 13_000.0, 8: 13_100.0, 9: 13_200.0}])
+def test_rows_that_explode_cannot_hide_in_their_own_error(condition: str, rows: dict[int, float]) -> None:
+    """The mean is at most 1.7 of its own standard errors above 0, whatever the height of the rows."""
+    found = judge(
+        Comparison([subject("a", 1.0), subject("b", 1.0, spread=0.1, exploded=rows)]),
+        [parse_condition(condition)],
+    )
+    assert found[0].tripped
+    assert found[0].unreliable
+    assert found[0].verdict == "gate failed as unreliable"
+    names = "row 1007" if len(rows) == 1 else "rows 1009, 1008 and 1007"
+    assert f"unreliable: {names} of the source" in found[0].says
+    assert "\n" not in found[0].says
+
+
+def test_a_row_that_exploded_in_the_baseline_is_told_as_well() -> None:
+    """Such a baseline is no measure: every candidate would pass."""
+    exploded = subject("a", 1.0, spread=0.1, exploded={3: 500.0})
+    (found,) = judge(
+        Comparison([exploded, subject("b", 1.2, spread=0.1)]), [parse_condition("test/nll > +2se")]
+    )
+    assert (found.tripped, found.unreliable) == (True, True)
+    assert "row 1003 of the source" in found.says
+
+
+def test_mean_and_trimmed_mean_have_to_agree() -> None:
+    """Five rows are worse by two nats, each a fifth of the error: without the worst the mean is below .1."""
+    candidate = subject("b", 1.0, spread=0.3, exploded=dict.fromkeys(range(5), 2.0))
+    found = judge(
+        Comparison([subject("a", 1.0), candidate]),
+        [parse_condition(text) for text in ("test/nll > +0.095", "test/nll > +0.2", "test/nll > +0.01")],
+    )
+    assert [(one.tripped, one.unreliable) for one in found] == [(True, True), (False, False), (True, False)]
+    assert "the trimmed mean" in found[0].says
+    assert "row 1000 of the source" in found[0].says
+
+
+def test_a_chain_with_heavy_tails_that_was_made_worse_never_passes() -> None:
+    """Twenty tries: .1 nats worse a row, and in every second one some rows explode."""
+    rng = np.random.default_rng(0)
+    for try_ in range(20):
+        base = 9 + rng.standard_t(5, 500)
+        worse = base + 0.1 + 0.3 * rng.standard_t(4, 500)
+        if try_ % 2:
+            which = rng.choice(500, 1 + try_ // 5, replace=False)
+            worse[which] += 10 ** rng.uniform(2, 5, len(which))
+        pair = [with_rows(subject(label, 1.0), -rows) for label, rows in (("a", base), ("b", worse))]
+        (found,) = judge(Comparison(pair), [parse_condition("test/nll > +2se")])
+        assert found.tripped, found.says
+
+
+def test_an_equal_chain_with_heavy_tails_passes() -> None:
+    rng, passed = np.random.default_rng(1), 0
+    for _ in range(40):
+        base = 9 + rng.standard_t(5, 500)
+        other = base + 0.3 * rng.standard_t(5, 500)
+        pair = [with_rows(subject(label, 1.0), -rows) for label, rows in (("a", base), ("b", other))]
+        (found,) = judge(Comparison(pair), [parse_condition("test/nll > +2se")])
+        passed += not found.tripped
+    assert passed >= 36
+
+
+def with_rows(own: Subject, densities: np.ndarray) -> Subject:
+    """The run with other log-densities of its test rows."""
+    rows = pd.DataFrame({"row": np.arange(len(densities)), "log_density": densities})
+    return replace(own, record=replace(own.record, test_rows=rows))
+
+
+def test_the_gap_to_the_entropy_is_judged_by_the_same_rows() -> None:
+    """It is the NLL less a constant."""
+    runs = [subject("a", 1.0), subject("b", 1.0, exploded={7: 13_000.0})]
+    for own in runs:
+        assert own.record.figures is not None
+        own.record.figures["test"]["gap_to_entropy"] = 0.1
+    (found,) = judge(Comparison(runs), [parse_condition("test/gap_to_entropy > +1")])
+    assert (found.tripped, found.unreliable) == (True, True)
+    other = subject("b", 1.0, digest="others")
+    assert other.record.figures is not None
+    other.record.figures["test"] |= {"gap_to_entropy": 0.1, "dominating_rows": [3]}
+    (found,) = judge(Comparison([runs[0], other]), [parse_condition("test/gap_to_entropy > +1")])
+    assert "row 3 of the source is most of the squared standard error of b" in found.says
+    assert (found.tripped, found.unreliable) == (True, True)

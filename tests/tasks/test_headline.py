@@ -7,11 +7,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jko.config import Config
 from tasks.adapters.environment import first_line
 from tasks.adapters.events import events_of, timed, times_of
 from tasks.adapters.layout import Layout
-from tasks.headline import step_headline
+from tasks.adapters.prefect_artifacts import result_text
+from tasks.adapters.store import DataFacts
+from tasks.compare.comparison import Comparison, Subject
+from tasks.compare.page import render
+from tasks.compare.record import Record, _description
+from tasks.evaluate import cut_figures, nll_figures
+from tasks.headline import headline, nll_warning, step_headline
 
+FACTS = DataFacts(
+    name="table", columns=("x",), shift=(0.0,), scale=(1.0,), grid=(0.0,), notes=(), rows={}, entropy=None,
+    image_shape=None,
+)  # fmt: skip
+ABOUT = {
+    "state": "complete", "planned": 2, "digest": "d", "data": "toy", "data_digest": "e", "columns": ["x"],
+    "image_shape": None, "entropy": None, "config": Config().model_dump(mode="json"),
+}  # fmt: skip
 CHAIN = tuple(letter * 64 for letter in "abc")
 
 
@@ -94,3 +109,55 @@ def test_an_outside_system_s_words_come_without_passwords() -> None:
     error = OSError("API request to https://me:secret@host/api failed\nwith details")
     assert first_line(error) == "API request to https://host/api failed"
     assert first_line(ValueError()) == "ValueError"
+
+
+def exploded(row: int = 17) -> dict:
+    """Figures of an evaluation on two hundred rows, numbered from 1000, of which one explodes."""
+    values = -9 - np.random.default_rng(0).standard_normal(200)
+    values[row] = -109_638.0
+    test = nll_figures(values, None, FACTS, 1000 + np.arange(200))
+    usual = nll_figures(np.delete(values, row), None, FACTS, np.arange(199))
+    return {
+        "test": test, "baselines": {"gaussian": usual, "mixture": usual}, "steps": 2,
+        "nearest_training_row": 1.0, "inversion_error_chain": 1e-5,
+    }  # fmt: skip
+
+
+def test_a_row_that_decides_the_mean_is_named_by_its_number() -> None:
+    figures = exploded()
+    flat = headline(figures)
+    assert flat["test/nll"] > 500
+    assert flat["test/nll_median"] == pytest.approx(9, abs=0.3)
+    assert flat["test/nll_trimmed"] == pytest.approx(9, abs=0.3)
+    assert flat["test/nll_trimmed_se"] < 0.1
+    assert flat["test/nll_worst_row"] == 1017
+    assert flat["test/nll_worst"] == 109_638.0
+    assert flat["test/nll_worst_share"] > 0.99
+    assert flat["test/nll_worst_part"] > 0.9
+    assert figures["test"]["dominating_rows"] == [1017]
+    assert nll_warning(figures).startswith(
+        "warning: row 1017 of the source (counted from 0) alone adds 548 nats to the test NLL of 557"
+    )
+    assert nll_warning({"test": figures["baselines"]["mixture"]}) == ""
+    assert nll_warning({"test": {"nll": 2.0}}) == ""  # of an earlier version
+    assert nll_warning(None) == ""
+
+
+def test_cuts_have_the_same_beside_their_means() -> None:
+    cuts = np.stack([np.arange(100.0), np.arange(100.0) + 1])
+    found = cut_figures(cuts, [0.0], np.arange(100))
+    assert [cut["nll_median"] for cut in found] == [-49.5, -50.5]
+    assert found[1]["change"] == -1
+
+
+def test_everybody_who_shows_the_mean_names_the_row() -> None:
+    """What MLflow says of the run, what Prefect's page does, and the report's table of models."""
+    figures = exploded()
+    record = Record({**ABOUT, "blocks": 2}, figures=figures)
+    assert "row 1017 of the source" in _description(record)
+    assert "(median 9.0" in _description(record)
+    text = result_text(Layout(Path("chain")), headline(figures), None, nll_warning(figures))
+    assert "**warning: row 1017 of the source" in text
+    runs = [Subject("a", "a test", record), Subject("b", "a test", Record({**ABOUT, "blocks": 2}))]
+    assert [said.startswith("a: warning: row 1017") for said in Comparison(runs).warnings] == [True]
+    assert "a: warning: row 1017" in render(Comparison(runs))

@@ -6,6 +6,7 @@ import dataclasses
 import html
 import math
 import re
+from dataclasses import replace
 from typing import Any
 
 import matplotlib
@@ -299,3 +300,19 @@ def test_the_gap_is_called_what_it_is() -> None:
     assert gap_words({}) == "gap to the data entropy"
     assert gap_words({"target": {"log_z_known": 0.5}}) == "KL to the target"
     assert gap_words({"target": {"log_z_known": None}}) == "KL to the target − log Z"
+
+
+def test_a_row_that_decides_the_mean_stands_above_all_on_the_page() -> None:
+    own = content(certificate())
+    heavy = {"row": 1432, "nll": 109_638.0, "adds": 52.2}
+    beside = {
+        "nll_median": 8.9, "nll_median_se": 0.1, "nll_trimmed": 9.0, "nll_trimmed_se": 0.1,
+        "nll_worst_share": 0.97, "nll_worst_row": 1432, "heavy_rows": [heavy],
+    }  # fmt: skip
+    own = replace(own, figures={**own.figures, "test": {"nll": 61.2, "nll_se": 52.0, **beside}})
+    page = render(own, NO_PICTURES)
+    assert "row 1432 of the source (counted from 0) alone adds 52.2 nats to the test NLL of 61.2" in page
+    assert page.index("row 1432") < page.index("Data and samples")
+    assert "8.900 ± 0.100" in page
+    assert "97.0 % (row 1432)" in page
+    assert "the worst row is 97 % of the squared error of the mean" in page

@@ -1,0 +1,117 @@
+"""What a chain makes of rows that it was not shown, beside what a Gaussian mixture makes of them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jko.config import Config
+from jko.fresh_rows import FreshRows, fresh_rows
+from tasks.adapters.store import DataFacts
+
+Array = NDArray[np.float64]
+#: nats from which two scores of a row disagree, and what each column adds where that is more
+DISAGREES, EACH_COLUMN = 100.0, 4.0
+#: rows that are kept of a list
+LISTED = 10
+
+
+def made_up(config: Config, facts: DataFacts, train: Array) -> FreshRows | None:
+    """Rows made of the training rows; none where the law is no table's.
+
+    Args:
+        config: the settings.
+        facts: of the data.
+        train: training rows without copies, shape (rows, d + c), data units.
+    """
+    if not (config.data.is_table and config.target.standard):
+        return None
+    grid = (0.0,) * facts.dim if facts.smoothing else facts.grid  # smoothed rows lie on no grid
+    return fresh_rows(train, grid, seed=config.seed)
+
+
+def fresh_figures(rows: FreshRows, model: Array, blocks: Array, mixture: Array) -> dict[str, Any]:
+    """Figures of made-up rows.
+
+    Args:
+        rows: the rows.
+        model: log-densities under the model, nats, data units, shape (rows,).
+        blocks: the same under the chain's blocks without a defence.
+        mixture: the same under the Gaussian mixture.
+
+    Returns:
+        ``rows`` by kind; ``limit``, nats; ``below``, how many rows the blocks score lower than the mixture by
+        more; and ``most_different``, the rows of which both say the most different things: ``kind``,
+        ``column`` (number of the one at its edge, or null), ``values``, ``log_density``,
+        ``log_density_blocks``, ``log_density_mixture``, ``difference`` (null where a score is not finite).
+    """
+    apart, limit = differences(blocks, mixture), limit_of(rows.rows)
+    order = np.argsort(-np.abs(apart), kind="stable")[:LISTED]
+    return {
+        "rows": dict(Counter(rows.kinds)),
+        "limit": limit,
+        "below": int((apart < -limit).sum()),
+        "most_different": [
+            {
+                "kind": rows.kinds[i],
+                "column": int(rows.columns[i]) if rows.columns[i] >= 0 else None,
+                **scored(rows.rows[i], model[i], blocks[i], mixture[i]),
+            }
+            for i in order
+        ],
+    }
+
+
+def surprising(
+    numbers: NDArray[Any], rows: Array, scores: tuple[Array, Array, Array]
+) -> list[dict[str, Any]]:
+    """The test rows that the model finds least likely, lowest first.
+
+    A low score is a sign of an anomaly only as far as the model can be trusted there: ``disputed`` says that
+    a Gaussian mixture scores the row otherwise by more than :func:`limit_of`.
+
+    Args:
+        numbers: of the rows in their source.
+        rows: shape (rows, d + c), data units.
+        scores: log-densities under the model, under its blocks alone and under the mixture, nats.
+    """
+    model, blocks, mixture = scores
+    lowest = np.argsort(model, kind="stable")
+    apart, limit = np.abs(differences(blocks, mixture)), limit_of(rows)
+    return [
+        {
+            "row": int(numbers[i]),
+            "disputed": bool(apart[i] > limit),
+            **scored(rows[i], model[i], blocks[i], mixture[i]),
+        }
+        for i in lowest[:LISTED]
+    ]
+
+
+def limit_of(rows: Array) -> float:
+    """Nats from which two scores of a row disagree: the more columns, the more two good models differ by."""
+    return max(DISAGREES, EACH_COLUMN * rows.shape[1])
+
+
+def differences(blocks: Array, mixture: Array) -> Array:
+    """Scores of the blocks less those of the mixture; −∞ where the blocks have none, 0 where neither has."""
+    ours, theirs = (np.where(np.isfinite(values), values, -math.inf) for values in (blocks, mixture))
+    with np.errstate(invalid="ignore"):
+        apart: Array = ours - theirs
+    return np.where(np.isnan(apart), 0.0, apart)
+
+
+def scored(values: Array, model: float, blocks: float, mixture: float) -> dict[str, Any]:
+    """A row with its scores as JSON; what is not finite is null."""
+    found = {
+        "log_density": model, "log_density_blocks": blocks, "log_density_mixture": mixture,
+        "difference": blocks - mixture,
+    }  # fmt: skip
+    return {
+        "values": [float(value) for value in values],
+        **{name: float(value) if math.isfinite(value) else None for name, value in found.items()},
+    }

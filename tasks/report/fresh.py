@@ -1,0 +1,95 @@
+"""The report's section on rows that a chain was not shown, and on the test rows that surprise it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jko.display import figure
+from jko.fresh_rows import EDGES
+from tasks.adapters.store import DataFacts
+from tasks.report.labels import Figures
+
+#: columns of a row that are shown, the furthest from their mean where there are more
+MOST_COLUMNS = 8
+
+
+@dataclass(frozen=True)
+class FreshPanel:
+    """What the section shows.
+
+    Args:
+        verdict: whether blocks and mixture disagree by much, in one sentence or two.
+        rows: made-up rows with their scores, ``kind`` and ``words`` for their values.
+        caution: how to read the list of test rows.
+        surprising: the test rows of the lowest scores in the same way.
+        edges: the quantiles of edge rows, with commas between them.
+    """
+
+    verdict: str
+    rows: Sequence[Mapping[str, Any]]
+    caution: str
+    surprising: Sequence[Mapping[str, Any]]
+    edges: str = ", ".join(f"{100 * edge:g} %" for edge in EDGES)
+
+
+def fresh_panel(figures: Figures, facts: DataFacts) -> FreshPanel | None:
+    """The section, where the evaluation looked at such rows."""
+    fresh = figures.get("fresh")
+    if fresh is None:
+        return None
+    rows = [
+        {**row, "kind": _kind(row, facts), "words": row_words(row["values"], facts)}
+        for row in fresh["most_different"]
+    ]
+    tested = [{**row, "words": row_words(row["values"], facts)} for row in figures["surprising"]]
+    disputed = sum(row["disputed"] for row in tested)
+    return FreshPanel(_verdict(fresh), rows, _caution(disputed, fresh["limit"]), tested)
+
+
+def _verdict(fresh: Figures) -> str:
+    count, limit = sum(fresh["rows"].values()), figure(fresh["limit"], ",.0f")
+    if not fresh["below"]:
+        return (
+            f"Of {count:,} rows made of training rows the blocks score none more than {limit} nats below a "
+            "Gaussian mixture."
+        )
+    return (
+        f"The blocks score {fresh['below']:,} of {count:,} rows made of training rows more than {limit} nats "
+        "below a Gaussian mixture. Either such rows are impossible and the mixture does not know it, or the "
+        "blocks send ordinary rows far out; look at the rows before you call such a score an anomaly."
+    )
+
+
+def _caution(disputed: int, limit: float) -> str:
+    nats = figure(limit, ",.0f")
+    if not disputed:
+        return f"The lowest scores among the test rows; a Gaussian mixture agrees within {nats} nats on each."
+    which = "one of them is" if disputed == 1 else f"{disputed} of them are"
+    return (
+        f"The lowest scores among the test rows; {which} disputed: a Gaussian mixture of the same training "
+        f"rows says otherwise by more than {nats} nats. A disputed score says more of the models "
+        "than of the row, and is no anomaly by itself."
+    )
+
+
+def _kind(row: Figures, facts: DataFacts) -> str:
+    return row["kind"] if row["column"] is None else f"edge of {facts.columns[row['column']]}"
+
+
+def row_words(values: Sequence[float], facts: DataFacts) -> str:
+    """The values of a row by column; of many columns those that are furthest from their means.
+
+    Args:
+        values: of the state and the context, data units.
+        facts: of the data.
+    """
+    names = (*facts.columns, *facts.context_columns)
+    far = np.abs((np.array(values) - facts.row_shift) / facts.row_scale)
+    chosen = np.sort(np.argsort(-far, kind="stable")[:MOST_COLUMNS])
+    words = [f"{names[i]} = {figure(values[i], '.4g')}" for i in chosen]
+    left = len(names) - len(chosen)
+    return ", ".join(words) + (f", and {left} more" if left else "")

@@ -17,6 +17,7 @@ test-all: $(READY) lint
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --require-outside
 
 benchmarks: benchmarks-install
+	@$(if $(DATA),$(BIN)/python -m benchmarks.tuning --data "$(DATA)")
 	@$(BIN)/python -m benchmarks.grid $(if $(DATA),--data "$(DATA)")
 	@$(BIN)/python -m benchmarks.tables $(if $(DATA),--data "$(DATA)")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
@@ -16,37 +16,42 @@ class Budget:
 
     Args:
         seconds: how many may be spent.
+        clock: CPU seconds since any time.
+        charged: CPU seconds that were spent before.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = float(seconds)
+    def __init__(
+        self, seconds: float, *, clock: Callable[[], float] = time.process_time, charged: float = 0.0
+    ) -> None:
+        self.seconds, self.charged = float(seconds), charged
         #: CPU seconds that were not charged
         self.free = 0.0
-        self._start = time.process_time()
+        self.clock = clock
+        self._start = clock()
 
     @property
     def spent(self) -> float:
         """CPU seconds charged so far."""
-        return time.process_time() - self._start - self.free
+        return self.clock() - self._start - self.free + self.charged
 
     @property
     def left(self) -> float:
         """CPU seconds that may still be spent; negative once too many were."""
         return self.seconds - self.spent
 
-    @property
-    def share(self) -> float:
-        """Part of the budget that is spent, between 0 and 1."""
-        return min(1.0, self.spent / self.seconds)
+    def share(self, reserve: float = 0.0) -> float:
+        """Part that is spent of the budget, but for seconds that are kept for its end, between 0 and 1."""
+        usable = self.seconds - reserve
+        return min(1.0, self.spent / usable) if usable > 0 else 1.0
 
     @contextmanager
     def uncounted(self) -> Iterator[None]:
         """What runs inside is not charged: looking at the test rows is no part of training."""
-        start = time.process_time()
+        start = self.clock()
         try:
             yield
         finally:
-            self.free += time.process_time() - start
+            self.free += self.clock() - start
 
 
 def peak_memory_mb() -> float:

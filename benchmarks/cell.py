@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from benchmarks.chosen import RECORD, check
 from benchmarks.command import DATA, sentences
+from benchmarks.evaluate import Figure
 from benchmarks.methods import METHODS, method_of
-from benchmarks.run import run_method, setting_of
+from benchmarks.presets import identity
+from benchmarks.run import Outcome, run_method
+from benchmarks.sets import SETS
+from benchmarks.settings import setting_of
 from jko.config import NUMERICS
 from tasks.adapters.commit import file_digest
 from tasks.adapters.sealed import digest_of, read_json, write_json
 
 ROOM = Path(__file__).parent
+#: parts of the rows that are held out
+PARTS = ("validation", "test")
 RESULTS = ROOM / "results"
 #: code that every figure depends on
-COMMON = ("budget.py", "evaluate.py", "laws.py", "problems.py", "run.py")
+COMMON = (
+    "budget.py", "evaluate.py", "files.py", "generators.py", "laws.py", "preparation.py", "problem.py",
+    "problems.py", "run.py",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,7 @@ class Cell:
     """What is run, and for how long.
 
     Args:
-        set: a name in :data:`benchmarks.problems.SETS`.
+        set: a name in :data:`benchmarks.sets.SETS`, or a file.
         method: a name in :data:`benchmarks.methods.METHODS`.
         setting: a name of the method's settings.
         seed: of the rows and of the method.
@@ -62,7 +71,9 @@ def fingerprint(cell: Cell, data: Path | None) -> str:
     """
     from benchmarks.problems import data_digest
 
-    method = method_of(cell.method)
+    method, group = method_of(cell.method), group_of_set(cell.set)
+    # the preset decides how the rows of tables are prepared for all
+    prepared = {name: own["data"] for name, own in identity(group).items()} if "table" in group else None
     sources = [ROOM / name for name in COMMON] + list(method.sources)
     own = method.ours or cell.method == "end_to_end"
     return digest_of(
@@ -71,29 +82,21 @@ def fingerprint(cell: Cell, data: Path | None) -> str:
             "setting": setting_of(cell.method, cell.setting),
             "sources": {path.name: file_digest(path) for path in sources},
             "data": data_digest(cell.set, data),
+            "prepared": [method.start, prepared],
             "versions": method.versions,
             "numerics": NUMERICS if own else None,
-            "identity": _identity(method.module, kind_of(cell.set)) if method.ours else None,
+            "preset": identity(group) if method.ours else None,
         }
     )
 
 
-def _identity(module: str, kind: str) -> Any:
-    """What a method says of itself beyond its source, such as the text of its presets for a kind of set."""
-    try:
-        loaded = importlib.import_module(f"benchmarks.methods.{module}")
-    except ModuleNotFoundError:
-        return None
-    return loaded.identity(kind) if hasattr(loaded, "identity") else None
-
-
-def kind_of(name: str) -> str:
-    """The kind of a set, or of a file by its ending."""
-    from benchmarks.problems import SETS
+def group_of_set(name: str) -> str:
+    """The group of a set, or of a file by its ending."""
     from tasks.datasets.pictures import is_picture
 
-    known = {one: kind for kind, names in SETS.items() for one in names}
-    return known.get(name) or ("picture" if is_picture(name) else "table")
+    if name in SETS:
+        return SETS[name].group
+    return "picture" if is_picture(name) else "table"
 
 
 def result_of(cell: Cell, data: Path | None, results: Path = RESULTS) -> Mapping[str, Any] | None:
@@ -102,34 +105,64 @@ def result_of(cell: Cell, data: Path | None, results: Path = RESULTS) -> Mapping
     return known if known and known["fingerprint"] == fingerprint(cell, data) else None
 
 
-def run_cell(cell: Cell, data: Path | None, results: Path = RESULTS) -> Mapping[str, Any]:
+def run_cell(
+    cell: Cell, data: Path | None, results: Path = RESULTS, *, record: Path = RECORD
+) -> Mapping[str, Any]:
     """The cell's figures, computed and written if they are not there yet.
 
     The file appears in one piece when the cell ends; a cell that is stopped leaves none.
 
+    Args:
+        cell: what to run.
+        data: folder of the files.
+        results: where figures are kept.
+        record: of the tuning, without which no test row of a reported set is looked at.
+
     Raises:
-        InputError: unknown set, method or setting; a file or a package is missing.
+        InputError: unknown set, method or setting; a file or a package is missing; the settings are not those
+            that were recorded before.
     """
+    reported = cell.set in SETS and SETS[cell.set].reported
+    setting_of(cell.method, cell.setting)
+    entry = check(SETS[cell.set].group, cell.method, cell.setting, record) if reported else None
+    known = result_of(cell, data, results)
+    if known is not None:
+        return known
+    mark = fingerprint(cell, data)
+    found = {
+        "cell": asdict(cell),
+        "fingerprint": mark,
+        "versions": METHODS[cell.method].versions,
+        "tuning": None if entry is None else digest_of(entry),
+        **_outcome(cell, data, results, opened=True).record(),
+    }
+    write_json(cell.path(results), found)
+    return found
+
+
+def _outcome(cell: Cell, data: Path | None, choices: Path | None, *, opened: bool) -> Outcome:
+    """Run a method; where the test rows stay closed, validation rows stand in their place."""
     import torch
 
     from benchmarks.problems import load_problem
 
-    known = result_of(cell, data, results)
-    if known is not None:
-        return known
     torch.set_num_threads(1)
-    mark = fingerprint(cell, data)
-    outcome = run_method(
-        load_problem(cell.set, cell.seed, data), cell.method, cell.setting, cell.seed, cell.seconds
-    )
-    record = {
-        "cell": asdict(cell),
-        "fingerprint": mark,
-        "versions": METHODS[cell.method].versions,
-        **outcome.record(),
-    }
-    write_json(cell.path(results), record)
-    return record
+    problem = load_problem(cell.set, cell.seed, data, start=METHODS[cell.method].start, choices=choices)
+    if cell.set in SETS and not SETS[cell.set].reported:
+        problem = replace(problem, choice_s=0.0)  # the trials of all settings have it in common
+    if not opened:
+        log_dets = None if problem.log_dets is None else dict.fromkeys(PARTS, problem.log_dets["validation"])
+        problem = replace(problem, test=problem.validation, log_density=None, log_dets=log_dets, fresh=None)
+    return run_method(problem, cell.method, cell.setting, cell.seed, cell.seconds)
+
+
+def tried(cell: Cell, data: Path | None) -> Figure:
+    """The NLL on the validation rows: nothing is recorded, and no test row is looked at.
+
+    Raises:
+        InputError: as of :func:`run_cell`, but for what was recorded.
+    """
+    return _outcome(cell, data, None, opened=False).validation_nll
 
 
 @click.command()
@@ -139,10 +172,15 @@ def run_cell(cell: Cell, data: Path | None, results: Path = RESULTS) -> Mapping[
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--seconds", type=click.IntRange(min=1), default=60, show_default=True, help="CPU seconds.")
 @click.option("--results", type=click.Path(path_type=Path), default=RESULTS, help="Folder of the JSON files.")
+@click.option("--try", "only_try", is_flag=True, help="Validation rows only; nothing is kept.")
 @DATA
 @sentences
-def main(results: Path, data: Path | None, **cell: Any) -> None:
+def main(results: Path, data: Path | None, *, only_try: bool, **cell: Any) -> None:
     """Run METHOD on SET for some CPU seconds, unless its figures are there, and print them."""
+    if only_try:
+        found = tried(Cell(**cell), data)
+        click.echo(f"{cell['set']} {cell['method']}: validation NLL {found.value:.4f} ± {found.se:.4f} nats")
+        return
     record = run_cell(Cell(**cell), data, results)
     measure = record["measure"]
     value = record[measure]

@@ -15,7 +15,7 @@ from jko.errors import JkoError
 DATA = click.option(
     "--data",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of rose.png, htru2.csv and california_housing.csv, which do not come with the project.",
+    help="Folder of the files that do not come with the project; benchmarks/README.md lists them.",
 )
 
 

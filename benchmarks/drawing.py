@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.figures import Row, published, rows
 from benchmarks.plan import Lookup
-from benchmarks.problems import SETS
+from benchmarks.sets import names
 from tasks.adapters.durable import write_bytes
 from tasks.report.drawing import ACCENT, DATA, GREY, MODEL, STYLE, png
 
@@ -40,7 +40,7 @@ def write_pictures(lookup: Lookup, folder: Path) -> None:
 
 def rose_figure(lookup: Lookup) -> Figure | None:
     """The gap on the rose over the time, beside the published figures."""
-    found = rows("picture", "rose", lookup)
+    found = rows("rose", lookup)
     if not found:
         return None
     figure = Figure(figsize=(7.2, 4.6))
@@ -63,7 +63,7 @@ def rose_figure(lookup: Lookup) -> Figure | None:
 
 def plane_figure(lookup: Lookup) -> Figure | None:
     """The gaps on the laws of the plane over the time, one panel a law."""
-    found = {name: rows("plane", name, lookup) for name in SETS["plane"]}
+    found = {name: rows(name, lookup) for name in names("plane")}
     shown = {name: of for name, of in found.items() if of}
     if not shown:
         return None

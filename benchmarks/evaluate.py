@@ -7,11 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from benchmarks.budget import Budget
-from benchmarks.problems import Problem
+from benchmarks.problem import Problem
+from jko.densities import Array
+from jko.seeds import counter_seed
 
 #: rows (n, d) in standardised units to log-densities (n,) in nats, standardised units
 LogDensity = Callable[[Tensor], Tensor]
@@ -44,14 +47,51 @@ def log_densities(density: LogDensity, rows: Tensor) -> Tensor:
         return torch.cat([density(part).detach().double() for part in rows.split(BATCH)])
 
 
-def nll(problem: Problem, log_q: Tensor) -> Figure:
+def nll(problem: Problem, log_q: Tensor, part: str = "test") -> Figure:
     """Mean negative log-likelihood in data units.
 
     Args:
         problem: the set.
-        log_q: log-densities in standardised units, shape (rows,).
+        log_q: log-densities of the part's rows, or the first of them, in a method's coordinates, shape
+            (rows,).
+        part: ``test`` or ``validation``.
     """
-    return _mean(problem.constant - log_q)
+    return _mean(-problem.log_det(part)[: len(log_q)] - log_q)
+
+
+def fresh_scores(problem: Problem, density: LogDensity, rows: Array, seed: int) -> Array:
+    """Log-densities of rows as they stand in a file, scored as the project scores a file, nats, data units.
+
+    Where columns are gridded, a score is the mean over draws of the noise that the training rows got; the
+    draws go by the row's numbers.
+
+    Args:
+        problem: the set.
+        density: of a method, in its coordinates.
+        rows: shape (rows, d), data units.
+        seed: of the noise.
+
+    Returns:
+        Shape (rows,).
+    """
+    from flows.scoring import DRAWS
+
+    grid = np.zeros(problem.dim) if problem.grid is None else problem.grid
+    noisy = bool(grid.any())
+    many = np.repeat(rows, DRAWS, axis=0) if noisy else rows
+    if noisy:
+        keys = [counter_seed(seed, "score", row.astype("<f8").tobytes().hex()) for row in rows]
+        noise = [np.random.default_rng(key).random((DRAWS, problem.dim)) - 0.5 for key in keys]
+        many = many + np.concatenate(noise) * grid
+    standard, log_det = problem.mapped(many)
+    values = (log_densities(density, standard) + log_det).numpy()
+    found: Array = values.reshape(len(rows), -1).mean(axis=1)
+    return found
+
+
+def mean_of(values: Array) -> Figure:
+    """A mean over rows with its standard error."""
+    return _mean(torch.from_numpy(values))
 
 
 def gap(problem: Problem, log_q: Tensor) -> Figure | None:
@@ -59,11 +99,12 @@ def gap(problem: Problem, log_q: Tensor) -> Figure | None:
 
     Args:
         problem: the set.
-        log_q: log-densities of the test rows, or the first of them, in standardised units, shape (rows,).
+        log_q: log-densities of the test rows, or the first of them, in a method's coordinates, (rows,).
     """
     if problem.log_density is None:
         return None
-    return _mean(torch.from_numpy(problem.log_density[: len(log_q)]) - log_q + problem.constant)
+    known = torch.from_numpy(problem.log_density[: len(log_q)])
+    return _mean(known - log_q - problem.log_det("test")[: len(log_q)])
 
 
 def figure(problem: Problem, density: LogDensity, rows: int | None = None) -> Figure:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cell import RESULTS, ROOM
+from benchmarks.cell import RESULTS, ROOM, Cell
+from benchmarks.chosen import RECORD
 from benchmarks.methods import METHODS
-from benchmarks.plan import BASELINES, PEERS, Lookup, budget, chosen, plan
-from benchmarks.settings import tried
+from benchmarks.plan import BASELINES, PEERS, SEEDS, Lookup, settings_to_run
+from benchmarks.sets import SETS
+from benchmarks.settings import tuned
 from tasks.adapters.sealed import read_json
 
 #: a point of the curve stands for a time up to this factor before it
@@ -88,32 +90,43 @@ def _text(values: Sequence[float | None], se: float | None) -> str:
 
 
 def stored(results: Path = RESULTS) -> Lookup:
-    """Looks up what the files say, also of code that has changed since."""
-    return lambda cell: read_json(cell.path(results))
+    """Looks up what the files say, also of code that changed since; only cells of recorded settings."""
+
+    def lookup(cell: Cell) -> Mapping[str, Any] | None:
+        known: Mapping[str, Any] | None = read_json(cell.path(results))
+        return known if known and known.get("tuning") else None
+
+    return lookup
 
 
-def rows(kind: str, name: str, lookup: Lookup) -> dict[tuple[str, str], Row]:
-    """The rows of a set by method and ``default`` or ``best``; those without figures are left out."""
-    cells = plan(kind, name, lookup).cells
-    found = {}
-    for method in (*BASELINES, *PEERS[kind]):
-        best = chosen(kind, name, method, lookup) if tried(method) else None
-        for which, setting in (("default", "default"), ("best", best)):
-            seconds = budget(kind, method)
-            records = [
-                record
-                for cell in cells
-                if (cell.method, cell.setting, cell.seconds) == (method, setting, seconds)
-                and (record := lookup(cell))
-            ]
+def rows(name: str, lookup: Lookup, record: Path = RECORD) -> dict[tuple[str, str], Row]:
+    """The rows of a set by method and ``default`` or ``best``; those without figures are left out.
+
+    Where the default itself was chosen, both rows are of its cells.
+    """
+    one, found = SETS[name], {}
+    for method in (*BASELINES, *PEERS[one.kind]):
+        settings = settings_to_run(method, one, record)
+        for which, setting in (("default", settings[0]), ("best", settings[-1])):
+            if setting is None or (which == "best" and not _choice(method)):
+                continue
+            if which == "default" and setting != "default" and method != "ours":
+                continue  # no row of the default where only what was chosen is run
+            cells = [Cell(name, method, setting, seed, one.seconds) for seed in SEEDS[one.kind]]
+            records = [known for cell in cells if (known := lookup(cell))]
             if records:
                 found[method, which] = Row(_label(method, which), METHODS[method].ours, tuple(records))
     return found
 
 
+def _choice(method: str) -> bool:
+    """Whether a method has a row of its chosen setting."""
+    return tuned(method) and method != "ours"
+
+
 def _label(method: str, which: str) -> str:
     label = METHODS[method].label
-    return f"{label}, {'best of three' if which == 'best' else 'default'}" if tried(method) else label
+    return f"{label}, {'best of four' if which == 'best' else 'default'}" if _choice(method) else label
 
 
 def published() -> Mapping[str, Any]:

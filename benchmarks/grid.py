@@ -1,4 +1,4 @@
-"""The whole benchmark, some cells at a time; stopped and started again, it goes on with what is missing."""
+"""The reported cells, some at a time; stopped and started again, it goes on with what is missing."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks.cell import RESULTS, ROOM, Cell, result_of
+from benchmarks.chosen import RECORD, check
 from benchmarks.command import DATA, sentences
 from benchmarks.methods import METHODS
-from benchmarks.plan import Plan, expected, plan
-from benchmarks.problems import SETS, file_of
+from benchmarks.plan import Plan, expected, plan, trials
+from benchmarks.sets import GROUPS, SETS, file_of, names
 from jko.errors import InputError
 
 #: one thread for every cell, whatever library it uses
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+#: kinds of sets
+KINDS = ("picture", "plane", "table")
 #: seconds between two looks at the running cells
 PAUSE = 0.2
 
@@ -44,23 +47,23 @@ class Failure:
     sentence: str
 
 
-def plans(only: str | None, data: Path | None, results: Path) -> tuple[list[Plan], list[str]]:
-    """The plan of every set, and sentences on what is left out.
+def plans(only: str | None, data: Path | None, record: Path = RECORD) -> tuple[list[Plan], list[str]]:
+    """The plan of every reported set, and sentences on what is left out.
 
     Args:
         only: a kind of sets; all by default.
         data: folder of the files.
-        results: folder of the figures.
+        record: of the tuning.
     """
     made, left_out = [], []
-    for kind, names in SETS.items():
-        for name in names if only in (None, kind) else ():
+    for kind in KINDS if only is None else (only,):
+        for name in names(kind):
             try:
                 file_of(name, data)
             except InputError as error:
                 left_out.append(f"left out: {error}")
                 continue
-            made.append(plan(kind, name, lambda cell: result_of(cell, data, results)))
+            made.append(plan(name, record))
     return made, left_out
 
 
@@ -155,34 +158,36 @@ def show(made: Sequence[Plan], todo: Sequence[Cell], console: Console) -> None:
     later = sum(sum(one.later.values()) for one in made)
     seconds = sum(map(expected, todo)) + later
     total = sum(one.seconds for one in made)
+    tuning = sum(cell.seconds for group in GROUPS for cell in trials(group))
     console.print(
         f"to run: {seconds / 3600:.2f} core-hours at most, of {total / 3600:.2f} for the whole; "
-        "looking at the test rows comes on top"
+        f"the tuning before it is {tuning / 3600:.2f}; looking at the test rows comes on top"
     )
 
 
-def go_on(only: str | None, jobs: int, data: Path | None, results: Path, console: Console) -> list[Failure]:
-    """Run rounds of cells until none is missing: the figures of one round tell the cells of the next."""
-    failures: list[Failure] = []
-    while True:
-        made, _ = plans(only, data, results)
-        unable_to = unable(missing(made, data, results))
-        failed = {failure.cell for failure in failures}
-        todo = [
-            cell
-            for cell in missing(made, data, results)
-            if cell.method not in unable_to and cell not in failed
-        ]
-        if not todo:
-            for sentence in unable_to.values():
-                console.print(f"left out: {sentence}")
-            return failures
-        failures += _round(todo, jobs, data, results, console)
+def go_on(
+    made: Sequence[Plan], jobs: int, data: Path | None, results: Path, console: Console
+) -> list[Failure]:
+    """Run the cells that are missing and can be run here.
+
+    Raises:
+        InputError: settings are not those that the tuning recorded.
+    """
+    todo = missing(made, data, results)
+    for cell in todo:
+        check(SETS[cell.set].group, cell.method, cell.setting)
+    unable_to = unable(todo)
+    todo = [cell for cell in todo if cell.method not in unable_to]
+    failures = run_round(todo, jobs, data, results, console) if todo else []
+    for sentence in unable_to.values():
+        console.print(f"left out: {sentence}")
+    return failures
 
 
-def _round(
+def run_round(
     todo: Sequence[Cell], jobs: int, data: Path | None, results: Path, console: Console
 ) -> list[Failure]:
+    """Run cells with a bar that shows how many have ended."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("cells", total=len(todo))
@@ -194,7 +199,7 @@ def _round(
 
 
 @click.command()
-@click.option("--only", type=click.Choice(list(SETS)), help="One kind of sets.")
+@click.option("--only", type=click.Choice(KINDS), help="One kind of sets.")
 @click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Cells at a time.")
 @click.option("--results", type=click.Path(path_type=Path), default=RESULTS, help="Folder of the JSON files.")
 @click.option("--dry-run", is_flag=True, help="List the cells that would run, with their CPU seconds.")
@@ -203,13 +208,13 @@ def _round(
 def main(only: str | None, jobs: int, results: Path, data: Path | None, *, dry_run: bool) -> None:
     """Run every cell of the benchmark that has no figures yet."""
     console = Console(highlight=False, soft_wrap=True)
-    made, left_out = plans(only, data, results)
+    made, left_out = plans(only, data)
     for sentence in left_out:
         console.print(sentence)
     if dry_run:
         show(made, missing(made, data, results), console)
         return
-    failures = go_on(only, jobs, data, results, console)
+    failures = go_on(made, jobs, data, results, console)
     for failure in failures:
         console.print(f"failed: {failure.cell.name}: {failure.sentence}")
     if failures:

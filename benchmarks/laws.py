@@ -141,3 +141,42 @@ PLANE: dict[str, Callable[[], Density]] = {
     "pinwheel": Pinwheel,
     "swiss_roll": swiss_roll,
 }
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Uniform on three bars of size 1 × 5, side by side, the outer ones half as likely as the middle one.
+
+    For choosing settings: hard edges, as the checkerboard has them.
+    """
+
+    @property
+    def dim(self) -> int:
+        """Dimension, 2."""
+        return 2
+
+    def sample(self, rows: int, rng: np.random.Generator) -> Array:
+        """Independent draws, shape (rows, 2)."""
+        left = 2.0 * rng.choice(3, size=rows, p=(0.25, 0.5, 0.25)) - 2.5
+        return np.stack([left + rng.random(rows), 5 * rng.random(rows) - 2.5], axis=1)
+
+    def log_prob(self, x: Array) -> Array:
+        """Log-density in nats, −∞ off the bars, shape (rows,)."""
+        bar = np.floor((x[:, 0] + 2.5) / 2)
+        inside = (bar >= 0) & (bar < 3) & ((x[:, 0] + 2.5) % 2 < 1) & (np.abs(x[:, 1]) < 2.5)
+        return np.where(inside, np.log(np.where(bar == 1, 0.5, 0.25) / 5), -np.inf)
+
+    def score(self, x: Array) -> Array:
+        """Gradient of the log-density, 0 wherever there is one, shape (rows, 2)."""
+        return np.zeros_like(x)
+
+
+def two_spirals(std: float = 0.12, points: int = 300) -> IsotropicMixture:
+    """Two blurred arms that wind one and a half times around each other; for choosing settings."""
+    t = 3 * math.pi * np.sqrt((np.arange(points) + 0.5) / points)
+    arm = np.stack([t * np.cos(t), t * np.sin(t)], axis=1) / 3
+    return IsotropicMixture(np.concatenate([arm, -arm]), std)
+
+
+#: laws on which settings are chosen
+TUNING_PLANE: dict[str, Callable[[], Density]] = {"two_spirals": two_spirals, "bars": Bars}

@@ -28,19 +28,17 @@ THREADS = 2
 @click.option(
     "--peer-seconds",
     type=click.FloatRange(min=0, min_open=True),
-    default=300.0,
-    show_default=True,
-    help="CPU seconds of each peer, and never more than ours has.",
+    help="CPU seconds of each peer, where they shall have fewer than ours.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @sentences
-def main(file: Path, minutes: float, peer_seconds: float, seed: int, *, as_json: bool) -> None:
+def main(file: Path, minutes: float, peer_seconds: float | None, seed: int, *, as_json: bool) -> None:
     """Fit peers and ours to the darkness of the picture FILE and print their gaps to it."""
     problem = picture_problem(file.stem, file, seed)
     chain = 60 * THREADS * minutes
-    seconds = {**dict.fromkeys(SHOWN, min(peer_seconds, chain)), "ours": chain}
-    lines = compare(problem, seconds, {"ours": THREADS}, seed)
+    seconds = {**dict.fromkeys(SHOWN, min(peer_seconds or chain, chain)), "ours": chain}
+    lines = compare(lambda start: problem, seconds, {"ours": THREADS}, seed)
     show(problem, [*lines, *papers(file)], as_json=as_json)
 
 

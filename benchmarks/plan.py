@@ -1,32 +1,35 @@
-"""Which cells the benchmark consists of, as far as the figures so far tell."""
+"""Which cells the benchmark consists of: what is reported, and the trials that choose settings."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from benchmarks.cell import Cell
-from benchmarks.methods import METHODS
-from benchmarks.settings import tried
+from benchmarks.chosen import RECORD, chosen
+from benchmarks.methods import STARTED
+from benchmarks.sets import SECONDS, SETS, Set, tuning_sets
+from benchmarks.settings import settings_of, tuned
 
-#: CPU seconds of a cell by kind of set; of our chain on the rose, twenty minutes of one core
-SECONDS: Mapping[str, int] = {"plane": 300, "table": 120, "picture": 300}
-CHAIN_SECONDS: Mapping[str, int] = {"picture": 1200}
-#: a setting is tried for this part of the budget
-TRIAL = 5
-#: CPU seconds after which a baseline is done, for the sum; on tables the mixture uses its whole budget
-BASELINE_SECONDS: Mapping[str, int] = {"gaussian": 2, "mixture": 120}
+#: a trial takes this part of a cell's budget by kind of set
+TRIAL: Mapping[str, int] = {"picture": 10, "plane": 5, "table": 5}
+#: CPU seconds after which a baseline is done, for the sum; on tables the mixture may use its whole budget
+BASELINE_SECONDS: Mapping[str, int] = {"gaussian": 2, "mixture": 120, f"mixture{STARTED}": 120}
 #: methods of every kind of set, beside the two baselines
 PEERS: Mapping[str, tuple[str, ...]] = {
     "plane": ("nsf", "cnf", "ot_cfm", "end_to_end", "ours_plain_jko", "ours"),
-    "table": ("nsf", "ours"),
+    "table": ("nsf", f"mixture{STARTED}", f"nsf{STARTED}", "ours"),
     "picture": ("nsf", "ours"),
 }
 BASELINES = ("gaussian", "mixture")
-SEEDS = (0, 1, 2)
-#: methods of a set of the plane that get all seeds
-BEST = 2
+#: run in the chosen setting only
+CHOSEN_ONLY = ("cnf", "ot_cfm", "ours")
+#: of a set of each kind
+SEEDS: Mapping[str, tuple[int, ...]] = {"table": (0, 1, 2), "plane": (0,), "picture": (0,)}
+#: the short chains of the plane have this part of the budget
+PART = 5
 
 #: figures of a cell, ``None`` while there are none
 Lookup = Callable[[Cell], Mapping[str, Any] | None]
@@ -38,7 +41,7 @@ class Plan:
 
     Args:
         cells: those that are known.
-        later: CPU seconds of those that depend on figures still missing, by what they will be.
+        later: CPU seconds of those that depend on the tuning, by what they will be.
     """
 
     cells: list[Cell] = field(default_factory=list)
@@ -55,78 +58,54 @@ def expected(cell: Cell) -> int:
     return min(cell.seconds, BASELINE_SECONDS.get(cell.method, cell.seconds))
 
 
-def budget(kind: str, method: str) -> int:
-    """CPU seconds of a method on a kind of set."""
-    return CHAIN_SECONDS.get(kind, SECONDS[kind]) if METHODS[method].ours else SECONDS[kind]
+def budget(name: str) -> int:
+    """CPU seconds of every method on a set, or on a table of the user's."""
+    return SETS[name].seconds if name in SETS else SECONDS
 
 
-def plan(kind: str, name: str, lookup: Lookup) -> Plan:
-    """The cells of a set: defaults, trials of settings, the best of them in full, more seeds.
+def plan(name: str, record: Path = RECORD) -> Plan:
+    """The cells of a reported set: defaults and chosen settings, all seeds.
+
+    Ours, neural equations and a peer after the same start are run in the chosen setting only.
 
     Args:
-        kind: of the set.
         name: of the set.
-        lookup: the figures so far.
+        record: of the tuning.
     """
-    made = Plan()
-    methods = (*BASELINES, *PEERS[kind])
-    seeds = SEEDS if kind == "table" else SEEDS[:1]
-    for method in methods:
-        made.cells += [Cell(name, method, "default", seed, budget(kind, method)) for seed in seeds]
-        if tried(method):
-            _tune(made, kind, name, method, lookup)
-    if kind == "plane":
-        made.cells.append(
-            Cell(name, "ours", "default", 0, SECONDS[kind] // TRIAL)
-        )  # a chain is planned as a whole
-        _repeat(made, lookup)
+    made, one = Plan(), SETS[name]
+    for method in (*BASELINES, *PEERS[one.kind]):
+        for setting in settings_to_run(method, one, record):
+            if setting is None:
+                made.later[f"{name} {method}, chosen setting"] = one.seconds * len(SEEDS[one.kind])
+            else:
+                made.cells += [Cell(name, method, setting, seed, one.seconds) for seed in SEEDS[one.kind]]
+    own = ours_setting(one, record)
+    if one.kind == "plane" and own is not None:  # a chain is planned as a whole
+        made.cells.append(Cell(name, "ours", own, 0, one.seconds // PART))
     return made
 
 
-def _tune(made: Plan, kind: str, name: str, method: str, lookup: Lookup) -> None:
-    """Trials of a method's settings, and the best on validation rows in full."""
-    seconds = budget(kind, method)
-    made.cells += trials(kind, name, method)
-    best = chosen(kind, name, method, lookup)
-    seeds = SEEDS if kind == "table" else SEEDS[:1]
-    if best is None:
-        made.later[f"{name} {method}, best setting"] = seconds * len(seeds)
-    else:
-        made.cells += [Cell(name, method, best, seed, seconds) for seed in seeds]
+def ours_setting(one: Set, record: Path = RECORD) -> str | None:
+    """The setting of ours on a set; ``None`` while it is not chosen."""
+    return chosen("ours", one.group, record)
 
 
-def trials(kind: str, name: str, method: str) -> list[Cell]:
-    """The cells that choose a method's setting."""
-    return [Cell(name, method, setting, 0, budget(kind, method) // TRIAL) for setting in tried(method)]
+def settings_to_run(method: str, one: Set, record: Path = RECORD) -> list[str | None]:
+    """The settings of a method that are reported on a set; ``None`` for one that is not chosen yet."""
+    if not tuned(method):
+        return ["default"]
+    best = chosen(method, one.group, record)
+    if method in CHOSEN_ONLY or method.endswith(STARTED):
+        return [best]
+    return ["default"] if best == "default" else ["default", best]
 
 
-def chosen(kind: str, name: str, method: str, lookup: Lookup) -> str | None:
-    """The setting with the smallest validation NLL; ``None`` while a trial is missing."""
-    found = {cell.setting: _validation(lookup(cell)) for cell in trials(kind, name, method)}
-    scores = {setting: score for setting, score in found.items() if score is not None}
-    return min(scores, key=lambda setting: scores[setting]) if found and len(scores) == len(found) else None
-
-
-def _repeat(made: Plan, lookup: Lookup) -> None:
-    """More seeds for the best methods, one setting each, chosen on validation rows."""
-    full = [cell for cell in made.cells if cell.seconds == SECONDS["plane"]]
-    scores = {cell: _validation(lookup(cell)) for cell in full}
-    if made.later or any(score is None for score in scores.values()):
-        made.later["more seeds of the best methods"] = BEST * (len(SEEDS) - 1) * SECONDS["plane"]
-        return
-    ranked = sorted(full, key=lambda cell: scores[cell] or 0.0)
-    best = {cell.method: cell for cell in reversed(ranked)}  # the best cell of every method
-    leading = sorted(best.values(), key=lambda cell: scores[cell] or 0.0)[:BEST]
-    made.cells += [
-        Cell(cell.set, cell.method, cell.setting, seed, cell.seconds)
-        for cell in leading
-        for seed in SEEDS[1:]
-    ]
-
-
-def _validation(record: Mapping[str, Any] | None) -> float | None:
-    """Validation NLL of a record, nats; one that is not finite is worse than all others."""
-    if record is None:
-        return None
-    value = record["validation_nll"]["value"]
-    return float("inf") if value is None else float(value)
+def trials(group: str) -> list[Cell]:
+    """The cells that choose the settings of a group of sets: as many for every method that has some."""
+    made = []
+    for one in tuning_sets(group):
+        for method in PEERS[one.kind]:
+            if tuned(method) and not method.endswith(STARTED):
+                seconds = one.seconds // TRIAL[one.kind]
+                made += [Cell(one.name, method, setting, 0, seconds) for setting in settings_of(method)]
+    return made

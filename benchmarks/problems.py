@@ -1,9 +1,9 @@
-"""The sets of the benchmark: the same prepared rows for every method."""
+"""The rows of a set: the same prepared rows for every method."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,141 +11,106 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.laws import PLANE
+from benchmarks.files import read_table
+from benchmarks.generators import GENERATORS, drawn
+from benchmarks.laws import PLANE, TUNING_PLANE
+from benchmarks.preparation import AFFINE, SAME, Chosen, chosen_for, kept_choice, own_rows, preparation
+from benchmarks.presets import group_of, settings_of
+from benchmarks.problem import Problem
+from benchmarks.sets import SETS, Set, file_of, names
 from jko.config import parse_config
-from jko.densities import Array, Density
+from jko.densities import Array, Density, PictureDensity, rose_picture
 from jko.errors import InputError
-from jko.score import Score
+from jko.rows import at_most
 from jko.seeds import counter_seed
+from jko.start_fit import FITTED_ROWS, fit_start
+from jko.start_map import StartMap
 from tasks.adapters.commit import file_digest
+from tasks.adapters.sealed import digest_of
 from tasks.datasets.pictures import is_picture, load_picture
 from tasks.datasets.prepare import PARTS, prepare
 from tasks.datasets.sources import SOURCES
+from tasks.datasets.table import Table
 
 #: rows for training, validation and test of each kind of law
 ROWS = {"plane": (50_000, 5_000, 10_000), "picture": (200_000, 5_000, 10_000)}
-#: settings of the tables that come with scikit-learn, and of those in the folder of the user's data
-BUNDLED: Mapping[str, Mapping[str, Any]] = {
-    "breast_cancer": {"source": "breast_cancer"},
-    "digits": {"source": "digits"},
-}
-HTRU2_COLUMNS = (
-    "Mean_IP", "Standard_Dev_IP", "E_Kurtosis_IP", "Skewness_IP",
-    "Mean_SNR", "Standard_Dev_SNR", "E_Kurtosis_SNR", "Skewness_SNR",
-)  # fmt: skip
-FILES: Mapping[str, Mapping[str, Any]] = {
-    "rose": {"file": "rose.png"},
-    "htru2": {"file": "htru2.csv", "columns": HTRU2_COLUMNS},
-    "california_housing": {"file": "california_housing.csv", "missing": "drop"},
-}
-#: names of all sets by kind
-SETS: Mapping[str, tuple[str, ...]] = {
-    "picture": ("rose",),
-    "plane": tuple(PLANE),
-    "table": ("htru2", "california_housing", *BUNDLED),
-}
+#: rows drawn anew for a set that a generator makes
+FRESH_ROWS = 5000
 
 
-@dataclass(frozen=True)
-class Problem:
-    """Rows to fit a density to, and to judge it by.
-
-    Args:
-        name: of the set.
-        kind: ``plane``, ``picture`` or ``table``.
-        train: shape (rows, d), float32, standardised units, as the next two.
-        validation: rows for early stopping and for choosing settings.
-        test: rows for the figures; no method may look at them.
-        shift: subtracted from the data, data units, shape (d,).
-        scale: divided by, data units, shape (d,).
-        log_density: log p of the test rows, nats, data units, where the law is known.
-        score: ∇log p in standardised units, where it is known and smooth.
-        notes: how the rows were prepared, as sentences.
-        grid: step of the columns that were dequantised by uniform noise of one step, 0 where none, data
-            units, shape (d,); ``None`` where no column was.
-    """
-
-    name: str
-    kind: str
-    train: Tensor
-    validation: Tensor
-    test: Tensor
-    shift: Array
-    scale: Array
-    log_density: Array | None = None
-    score: Score | None = None
-    notes: tuple[str, ...] = ()
-    grid: Array | None = None
-
-    @property
-    def dim(self) -> int:
-        """Dimension d."""
-        return self.train.shape[1]
-
-    @property
-    def constant(self) -> float:
-        """Nats to add to an NLL in standardised units to get it in data units."""
-        return float(np.log(self.scale).sum())
-
-    @property
-    def measure(self) -> str:
-        """What the figure is: ``gap`` to the known density, or ``nll`` in data units."""
-        return "nll" if self.log_density is None else "gap"
-
-
-def load_problem(name: str, seed: int, data: Path | None = None) -> Problem:
+def load_problem(
+    name: str,
+    seed: int,
+    data: Path | None = None,
+    *,
+    start: str | None = AFFINE,
+    choices: Path | None = None,
+) -> Problem:
     """A set by its name, or any picture or table by its path.
 
     Args:
-        name: a name in :data:`SETS`, or a path.
+        name: of a set, or a path.
         seed: of the draws, the split and the dequantisation.
         data: folder of the files that do not come with the project.
+        start: how rows are standardised, as ``data.standardise``; :data:`SAME` for the start of ours, and
+            ``None`` for what the project's own preset says.
+        choices: folder where is kept what the preset left open and trials settled.
 
     Raises:
         InputError: unknown name, missing or unreadable file.
     """
-    if name in PLANE:
-        return law_problem(name, "plane", PLANE[name](), seed)
-    if name in BUNDLED:
-        return table_problem(name, BUNDLED[name], seed)
-    path = file_of(name, data)
-    if path is None:
-        known = ", ".join(one for names in SETS.values() for one in names)
-        raise InputError(f"{name}: neither a file nor a set; the sets are {known}")
-    if is_picture(str(path)):
-        return picture_problem(name, path, seed)
-    settings = {**FILES.get(name, {"missing": "drop"}), "source": "file", "file": str(path)}
-    return table_problem(name, settings, seed)
+    known, path = SETS.get(name), file_of(name, data)
+    if known is None and path is None:
+        listed = ", ".join(SETS)
+        raise InputError(f"{name}: neither a file nor a set; the sets are {listed}")
+    if known is not None and known.source == "law":
+        return law_problem(name, known.kind, law_of(name), seed, start=start)
+    if path is not None and is_picture(str(path)):
+        return picture_problem(name, path, seed, start=start)
+    table = table_of(known or Set(name, "table", "file"), path, seed)
+    chosen = None
+    if choices is not None and known is not None:
+        chosen = kept_choice(table, seed, data_digest(name, data), choices / f"choice-{name}-{seed}.json")
+    return table_problem(name, table, seed, start=start, fresh=_fresh(name), chosen=chosen)
 
 
-def file_of(name: str, data: Path | None) -> Path | None:
-    """The file that a set is read from; ``None`` for a set that needs none.
+def law_of(name: str) -> Density:
+    """The law of a set that is one."""
+    if name == "built_in_rose":
+        return PictureDensity(rose_picture())
+    return {**PLANE, **TUNING_PLANE}[name]()
+
+
+def table_of(known: Set, path: Path | None, seed: int) -> Table:
+    """A set's rows as its source has them.
 
     Raises:
-        InputError: it needs one that is not there.
+        InputError: the file is no table that can be read.
     """
-    if name in FILES:
-        if data is None:
-            raise InputError(
-                f"{name} needs the file {FILES[name]['file']}: name its folder with --data FOLDER"
-            )
-        path = data / str(FILES[name]["file"])
-    elif name in PLANE or name in BUNDLED or not (Path(name).suffix or Path(name).exists()):
-        return None
-    else:
-        path = Path(name)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    return path
+    if known.source == "generator":
+        law = GENERATORS[known.name]
+        return Table(known.name, drawn(known.name, law.rows, seed, "rows"), law.columns)
+    return read_table(known, path)
 
 
-def data_digest(name: str, data: Path | None) -> str | None:
-    """SHA-256 of the set's file; ``None`` for a set that needs none."""
-    path = file_of(name, data)
-    return None if path is None else file_digest(path)
+def _fresh(name: str) -> int:
+    return FRESH_ROWS if name in names("table") and SETS[name].source == "generator" else 0
 
 
-def picture_problem(name: str, path: Path, seed: int) -> Problem:
+def data_digest(name: str, data: Path | None) -> dict[str, Any]:
+    """What the rows of a set come from: the digest of its file, where it has one, and what is taken of it.
+
+    Raises:
+        InputError: the file is not there.
+    """
+    path, known = file_of(name, data), SETS.get(name)
+    return {
+        "file": None if path is None else file_digest(path),
+        "set": None if known is None else digest_of([known.file, known.columns, known.places, known.group]),
+    }
+
+
+def picture_problem(name: str, path: Path, seed: int, *, start: str | None = AFFINE) -> Problem:
     """Draws of the density that is a picture's darkness.
 
     Raises:
@@ -155,11 +120,17 @@ def picture_problem(name: str, path: Path, seed: int) -> Problem:
         raise InputError(f"{path}: no such file")
     if not is_picture(str(path)):
         raise InputError(f"{path}: not a picture; give a .png, .jpg or the like")
-    return law_problem(name, "picture", load_picture(str(path))[1], seed)
+    return law_problem(name, "picture", load_picture(str(path))[1], seed, start=start)
 
 
 def law_problem(
-    name: str, kind: str, law: Density, seed: int, *, rows: tuple[int, int, int] | None = None
+    name: str,
+    kind: str,
+    law: Density,
+    seed: int,
+    *,
+    rows: tuple[int, int, int] | None = None,
+    start: str | None = AFFINE,
 ) -> Problem:
     """Fresh draws of a law with a known density.
 
@@ -169,6 +140,7 @@ def law_problem(
         law: what is drawn from.
         seed: of the draws.
         rows: for training, validation and test; those of the kind by default.
+        start: as of :func:`load_problem`; behind a start map the score is not known.
     """
     train, validation, test = (
         law.sample(count, np.random.default_rng(counter_seed(seed, "benchmark", part)))
@@ -183,21 +155,72 @@ def law_problem(
         return torch.from_numpy(scale * law.score(x.numpy() * scale + shift)).to(x)
 
     parts = standard(train), standard(validation), standard(test)
-    return Problem(name, kind, *parts, shift, scale, log_density=law.log_prob(test), score=score)
+    made = Problem(name, kind, *parts, shift, scale, log_density=law.log_prob(test), score=score)
+    own = settings_of(kind, {}, seed).data.standardise
+    word = own if start is None else AFFINE if own == AFFINE and start == SAME else start
+    if word in (AFFINE, SAME, "off"):
+        return made
+    mapping = fit_start(word, at_most((train - shift) / scale, FITTED_ROWS), min(len(train), FITTED_ROWS))
+    return started(made, mapping, {"train": train, "validation": validation, "test": test})
 
 
-def table_problem(name: str, settings: Mapping[str, Any], seed: int) -> Problem:
-    """Rows of a table, prepared as those of a chain: dequantised, split, standardised.
+def started(made: Problem, mapping: StartMap, rows: Mapping[str, Array]) -> Problem:
+    """A problem behind a start map.
+
+    Args:
+        made: in standardised units.
+        mapping: the map.
+        rows: of all parts, data units.
+    """
+    behind = replace(made, start=mapping, score=None)
+    moved = {part: behind.mapped(values) for part, values in rows.items()}
+    train, validation, test = (moved[part][0] for part in PARTS)
+    log_dets = {part: log_det for part, (_, log_det) in moved.items()}
+    return replace(behind, train=train, validation=validation, test=test, log_dets=log_dets)
+
+
+def table_problem(
+    name: str,
+    table: Table,
+    seed: int,
+    *,
+    start: str | None = AFFINE,
+    fresh: int = 0,
+    chosen: Chosen | None = None,
+) -> Problem:
+    """Rows of a table, prepared as those of a chain: dequantised, split, copied, standardised.
 
     Args:
         name: of the set.
-        settings: of the section ``data`` of the configuration.
-        seed: of the dequantisation and the split.
+        table: its rows.
+        seed: of the dequantisation, the split and the copies.
+        start: as of :func:`load_problem`.
+        fresh: how many new rows are drawn to judge by, where the set is a generator's.
+        chosen: what the preset left open; settled here by default.
     """
-    config = parse_config({"seed": seed, "data": dict(settings)}, where=name)
-    prepared = prepare(SOURCES[config.data.source](config.data, seed), config)
+    chosen = chosen or chosen_for(table, seed)
+    group = group_of("table", own_rows(table))
+    prepared = prepare(table, preparation(group, chosen, seed, start))
     train, validation, test = (torch.from_numpy(np.array(prepared.arrays[part])) for part in PARTS)
+    log_dets = None
+    if prepared.start is not None:
+        constant = float(np.log(prepared.scale).sum())
+        held_out = (("validation", validation), ("test", test))
+        log_dets = {part: prepared.start.log_det_at(rows) - constant for part, rows in held_out}
     return Problem(
         name, "table", train, validation, test, prepared.shift, prepared.scale,
-        notes=prepared.notes, grid=prepared.grid,
+        notes=(*prepared.notes, *chosen.notes), grid=prepared.grid, choice_s=chosen.seconds,
+        own=len(np.unique(prepared.arrays["train_rows"])),
+        start=prepared.start, log_dets=log_dets,
+        fresh=drawn(name, fresh, seed, "fresh") if fresh else None,
     )  # fmt: skip
+
+
+def file_table(settings: Mapping[str, Any]) -> Table:
+    """The table that settings of the section ``data`` describe, as the project reads it.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    config = parse_config({"data": {"source": "file", **settings}})
+    return SOURCES["file"](config.data, config.seed)

@@ -9,11 +9,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from benchmarks.budget import Budget, peak_memory_mb
-from benchmarks.evaluate import Figure, Track, gap, log_densities, nll
+from benchmarks.evaluate import Figure, Track, fresh_scores, gap, log_densities, mean_of, nll
 from benchmarks.methods import method_of
-from benchmarks.problems import Problem
-from benchmarks.settings import SETTINGS
-from jko.errors import InputError
+from benchmarks.problem import Problem
+from benchmarks.settings import setting_of
 
 
 @dataclass(frozen=True)
@@ -21,16 +20,18 @@ class Outcome:
     """What a method reached.
 
     Args:
-        measure: ``gap`` or ``nll``: what the curve shows.
+        measure: ``gap``, ``nll`` or ``fresh``: which figure the tables show; the curve is of test rows.
         nll: on the test rows, nats, data units.
         gap: on the test rows, nats; ``None`` where the law is unknown.
         validation_nll: on the validation rows, nats, data units.
-        core_s: CPU seconds charged: training and validation.
+        core_s: CPU seconds charged: training and validation, and for ours the choice of start and copies.
         evaluation_s: CPU seconds spent on the test rows, not charged.
         wall_s: seconds of the clock, evaluations included.
         peak_mb: largest resident memory of the process, MiB.
         curve: CPU seconds charged and the measure then, the end included.
         notes: what the method told beside its density.
+        fresh: NLL on rows drawn anew, nats, data units; ``None`` where the set has none.
+        fresh_worst: the largest of them, nats.
     """
 
     measure: str
@@ -43,11 +44,13 @@ class Outcome:
     peak_mb: float
     curve: tuple[tuple[float, Figure], ...]
     notes: Mapping[str, Any]
+    fresh: Figure | None = None
+    fresh_worst: float | None = None
 
     @property
     def figure(self) -> Figure:
-        """The gap where the law is known, and else the NLL."""
-        return self.gap or self.nll
+        """The figure that the tables show."""
+        return self.fresh or self.gap or self.nll
 
     def record(self) -> dict[str, Any]:
         """As JSON; what is not finite is ``null``."""
@@ -66,18 +69,6 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def setting_of(method: str, name: str) -> Mapping[str, Any]:
-    """Values of a setting by its name.
-
-    Raises:
-        InputError: the method has none of that name.
-    """
-    method_of(method)
-    if name not in SETTINGS[method]:
-        raise InputError(f"{name}: no setting of {method}; it has {', '.join(SETTINGS[method])}")
-    return SETTINGS[method][name]
-
-
 def run_method(problem: Problem, method: str, setting: str, seed: int, seconds: float) -> Outcome:
     """Fit a method and judge it on the test rows.
 
@@ -92,13 +83,15 @@ def run_method(problem: Problem, method: str, setting: str, seed: int, seconds: 
         InputError: unknown method or setting, or the method is not installed.
     """
     values, fit = setting_of(method, setting), method_of(method).load()
-    wall, budget = time.perf_counter(), Budget(seconds)
+    charged = problem.choice_s if method_of(method).ours else 0.0
+    wall, budget = time.perf_counter(), Budget(seconds, charged=charged)
     track = Track(problem, budget)
     density = fit(problem, budget, values, seed, track)
     core_s = budget.spent
     with budget.uncounted():
         log_q = log_densities(density, problem.test)
-        validation = nll(problem, log_densities(density, problem.validation))
+        validation = nll(problem, log_densities(density, problem.validation), "validation")
+        fresh = None if problem.fresh is None else -fresh_scores(problem, density, problem.fresh, seed)
     end = gap(problem, log_q) or nll(problem, log_q)
     return Outcome(
         measure=problem.measure,
@@ -111,4 +104,6 @@ def run_method(problem: Problem, method: str, setting: str, seed: int, seconds: 
         peak_mb=peak_memory_mb(),
         curve=(*track.curve, (core_s, end)),
         notes=track.notes,
+        fresh=None if fresh is None else mean_of(fresh),
+        fresh_worst=None if fresh is None else float(fresh.max()),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.methods import METHODS
-from benchmarks.problems import Problem
+from benchmarks.problem import Problem
 from benchmarks.run import run_method
 from jko.errors import InputError
 
@@ -48,12 +48,15 @@ class Line:
 
 
 def compare(
-    problem: Problem, seconds: Mapping[str, float], threads: Mapping[str, int], seed: int
+    problem: Callable[[str | None], Problem],
+    seconds: Mapping[str, float],
+    threads: Mapping[str, int],
+    seed: int,
 ) -> list[Line]:
     """Run every method that can be run here.
 
     Args:
-        problem: the user's rows.
+        problem: the user's rows, as a method's start (:attr:`benchmarks.methods.Method.start`) has them.
         seconds: CPU seconds by method.
         threads: of torch, by method; 1 for those that are not named.
         seed: of the methods.
@@ -65,7 +68,9 @@ def compare(
     return lines
 
 
-def _line(problem: Problem, name: str, seconds: float, threads: int, seed: int) -> Line:
+def _line(
+    problem: Callable[[str | None], Problem], name: str, seconds: float, threads: int, seed: int
+) -> Line:
     method = METHODS[name]
     try:
         method.load()
@@ -74,7 +79,7 @@ def _line(problem: Problem, name: str, seconds: float, threads: int, seed: int) 
         return Line(method.label, method.ours, note=note)
     torch.set_num_threads(threads)
     try:
-        record = run_method(problem, name, "default", seed, seconds).record()
+        record = run_method(problem(method.start), name, "default", seed, seconds).record()
     except InputError as error:  # such as a budget in which no iteration would be left
         return Line(method.label, method.ours, note=str(error))
     figure = record[record["measure"]]

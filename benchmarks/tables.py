@@ -13,11 +13,12 @@ from typing import Any
 import click
 
 from benchmarks.cell import RESULTS, ROOM, Cell, result_of
+from benchmarks.chosen import RECORD
 from benchmarks.command import DATA, sentences
 from benchmarks.drawing import write_pictures
 from benchmarks.figures import Row, published, rows, stored
-from benchmarks.plan import SECONDS, TRIAL, Lookup, budget, plan
-from benchmarks.problems import SETS
+from benchmarks.plan import PART, Lookup, budget, ours_setting, plan
+from benchmarks.sets import SECONDS, SETS, names
 from jko.errors import InputError
 from tasks.adapters.durable import write_text
 from tasks.adapters.sealed import write_json
@@ -42,7 +43,7 @@ def rose_table(lookup: Lookup) -> str:
     for one in known["measured"]:
         seconds, gap = one["curve"][-1]
         lines.append((gap, f"{gap:.3f}", one["name"], f"{seconds}", "–"))
-    for row in rows("picture", "rose", lookup).values():
+    for row in rows("rose", lookup).values():
         value = math.inf if row.value is None else row.value
         lines.append((value, row.text, _name(row), f"{row.core_s:.0f}", f"{row.peak_mb:.0f}"))
     ranked = sorted(lines, key=lambda line: line[0])
@@ -50,19 +51,19 @@ def rose_table(lookup: Lookup) -> str:
     return markdown(("method", "gap, nats", "core-s", "peak MiB"), body)
 
 
-def board(kind: str, lookup: Lookup) -> Board:
+def board(kind: str, lookup: Lookup, record: Path = RECORD) -> Board:
     """Rows of all sets of a kind by method."""
     found: dict[tuple[str, str], dict[str, Row]] = {}
-    for name in SETS[kind]:
-        for key, row in rows(kind, name, lookup).items():
+    for name in names(kind):
+        for key, row in rows(name, lookup, record).items():
             found.setdefault(key, {})[name] = row
     return found
 
 
 def plane_table(made: Board, seconds: float, lookup: Lookup) -> str:
     """Gaps on the laws of the plane after some CPU seconds, with the median ratio to ours."""
-    names = [name for name in SETS["plane"] if any(name in of for of in made.values())]
-    if not names:
+    shown = [name for name in names("plane") if any(name in of for of in made.values())]
+    if not shown:
         return EMPTY
     ended = {
         key: {name: _ended(row, seconds, lookup) for name, row in of.items()} for key, of in made.items()
@@ -70,9 +71,9 @@ def plane_table(made: Board, seconds: float, lookup: Lookup) -> str:
     ours = ended.get(("ours", "default"), {})
     body = []
     for of in ended.values():
-        texts = [of[name].at(seconds)[1] if name in of else "–" for name in names]
+        texts = [of[name].at(seconds)[1] if name in of else "–" for name in shown]
         body.append((_label(of), *texts, _ratio(of, ours, seconds), *_costs(of)))
-    return markdown(("method", *names, "median ratio to ours", *COSTS), body)
+    return markdown(("method", *shown, "median ratio to ours", *COSTS), body)
 
 
 def _ended(row: Row, seconds: float, lookup: Lookup) -> Row:
@@ -87,10 +88,11 @@ def _ended(row: Row, seconds: float, lookup: Lookup) -> Row:
     return replace(row, records=(record,)) if record else row
 
 
-def steps_table(lookup: Lookup) -> str:
+def steps_table(lookup: Lookup, record: Path = RECORD) -> str:
     """Exact ε² of every step of our chain on the rose, before and after the JKO objective polished it."""
-    record = lookup(Cell("rose", "ours", "default", 0, budget("picture", "ours")))
-    steps = (record or {}).get("notes", {}).get("steps", [])
+    setting = ours_setting(SETS["rose"], record) or "default"
+    found = lookup(Cell("rose", "ours", setting, 0, budget("rose")))
+    steps = (found or {}).get("notes", {}).get("steps", [])
     if not steps:
         return EMPTY
     body = [
@@ -111,16 +113,18 @@ def _ratio(of: Mapping[str, Row], ours: Mapping[str, Row], seconds: float) -> st
     return f"{statistics.median(ratios):.2f}" if ratios else "–"
 
 
-def nll_table(made: Board) -> str:
-    """Test NLL on the tables."""
-    names = [name for name in SETS["table"] if any(name in of for of in made.values())]
-    if not names:
+def nll_table(made: Board, sets: Sequence[str]) -> str:
+    """NLL on some of the tables: of fresh rows where a generator makes them, and else of test rows."""
+    shown = [name for name in sets if any(name in of for of in made.values())]
+    if not shown:
         return EMPTY
     body = []
     for of in made.values():
-        texts = [of[name].text if name in of else "–" for name in names]
-        body.append((_label(of), *texts, *_costs(of)))
-    return markdown(("method", *names, *COSTS), body)
+        own = {name: of[name] for name in shown if name in of}
+        if own:
+            texts = [own[name].text if name in own else "–" for name in shown]
+            body.append((_label(own), *texts, *_costs(own)))
+    return markdown(("method", *shown, *COSTS), body)
 
 
 def _label(of: Mapping[str, Row]) -> str:
@@ -164,27 +168,30 @@ def keep(path: Path, figures: Mapping[str, Any], name: str, content: str, readme
 
 def contents(lookup: Lookup) -> dict[str, str]:
     """The tables by the name of their marks."""
-    plane = board("plane", lookup)
+    plane, table = board("plane", lookup), board("table", lookup)
+    long, short = (
+        [n for n in names("table") if (SETS[n].seconds == SECONDS) is first] for first in (True, False)
+    )
     return {
         "rose": rose_table(lookup),
         "rose-steps": steps_table(lookup),
-        "plane-short": plane_table(plane, SECONDS["plane"] / TRIAL, lookup),
-        "plane": plane_table(plane, SECONDS["plane"], lookup),
-        "tables": nll_table(board("table", lookup)),
+        "plane-short": plane_table(plane, SECONDS / PART, lookup),
+        "plane": plane_table(plane, SECONDS, lookup),
+        "tables": nll_table(table, long),
+        "more-tables": nll_table(table, short),
     }
 
 
 def outdated(data: Path | None, results: Path) -> list[str]:
     """Names of the cells whose figures are of other code, settings, rows or libraries than the present."""
     lookup, found = stored(results), []
-    for kind, names in SETS.items():
-        for name in names:
-            for cell in plan(kind, name, lookup).cells:
-                try:
-                    if lookup(cell) and result_of(cell, data, results) is None:
-                        found.append(cell.name)
-                except InputError:
-                    continue  # its file is not here, so nothing is known of it
+    for name in SETS:
+        for cell in plan(name).cells if SETS[name].reported else ():
+            try:
+                if lookup(cell) and result_of(cell, data, results) is None:
+                    found.append(cell.name)
+            except InputError:
+                continue  # its file is not here, so nothing is known of it
     return found
 
 

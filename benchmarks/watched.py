@@ -69,14 +69,23 @@ def jko(folder: Path, *words: str) -> dict[str, Any]:
     Raises:
         JkoError: it failed.
     """
+    found: dict[str, Any] = json.loads(said(folder, *words, "--json"))
+    return found
+
+
+def said(folder: Path, *words: str) -> str:
+    """What a command of ``jko`` in a project's folder prints.
+
+    Raises:
+        JkoError: it failed.
+    """
     done = subprocess.run(
-        [sys.executable, "-m", "flows.cli.main", *words, "--json"],
+        [sys.executable, "-m", "flows.cli.main", *words],
         cwd=folder, env=environment(), capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
         raise JkoError(f"jko {' '.join(words)} failed: {done.stderr.strip()[-400:]}")
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return done.stdout
 
 
 def seconds_of_children() -> float:

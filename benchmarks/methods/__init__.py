@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,7 +14,7 @@ from jko.errors import InputError
 if TYPE_CHECKING:
     from benchmarks.budget import Budget
     from benchmarks.evaluate import LogDensity, Track
-    from benchmarks.problems import Problem
+    from benchmarks.problem import Problem
 
 HERE = Path(__file__).parent
 
@@ -39,6 +39,7 @@ class Method:
         packages: what must be installed beside the project; their versions are part of a cell's fingerprint.
         trained: whether it spends the whole budget; the others are done when they are done.
         shares: other files of this folder that its figures depend on.
+        start: how rows are standardised for it (:func:`benchmarks.problems.load_problem`).
     """
 
     label: str
@@ -47,6 +48,7 @@ class Method:
     packages: tuple[str, ...] = ()
     trained: bool = True
     shares: tuple[str, ...] = ()
+    start: str | None = "on"
 
     @property
     def sources(self) -> tuple[Path, ...]:
@@ -92,18 +94,30 @@ def _version(package: str) -> str | None:
         return None
 
 
+_NSF = Method("NSF (zuko)", "nsf", packages=("zuko",), shares=("training",))
+_MIXTURE = Method("Gaussian mixture", "mixture", trained=False)
+#: what the label of a peer says that gets the start of our own chain, and its name
+SAME_START, STARTED = "after the same start", "_same_start"
+
 METHODS: Mapping[str, Method] = {
     "gaussian": Method("one Gaussian", "gaussian", trained=False),
-    "mixture": Method("Gaussian mixture", "mixture", trained=False),
-    "nsf": Method("NSF (zuko)", "nsf", packages=("zuko",), shares=("training",)),
+    "mixture": _MIXTURE,
+    f"mixture{STARTED}": replace(_MIXTURE, label=f"{_MIXTURE.label}, {SAME_START}", start="same"),
+    "nsf": _NSF,
+    f"nsf{STARTED}": replace(_NSF, label=f"{_NSF.label}, {SAME_START}", start="same"),
     "cnf": Method("CNF (zuko)", "cnf", packages=("zuko",), shares=("training",)),
     "ot_cfm": Method(
         "OT-CFM (torchcfm)", "ot_cfm", packages=("torchcfm", "POT", "torchdiffeq"), shares=("training",)
     ),
     "end_to_end": Method("one block, end to end", "end_to_end", shares=("training",)),
-    "ours_plain_jko": Method("ours, plain JKO objective", "ours", ours=True),
-    "ours": Method("ours", "ours", ours=True),
+    "ours_plain_jko": Method("ours, plain JKO objective", "ours", ours=True, shares=("pace",), start=None),
+    "ours": Method("ours", "ours", ours=True, shares=("pace",), start=None),
 }
+
+
+def settings_name(method: str) -> str:
+    """The method whose settings another has: a peer after the same start has those of the peer."""
+    return method.removesuffix(STARTED)
 
 
 def method_of(name: str) -> Method:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from benchmarks.budget import Budget
 from benchmarks.evaluate import LogDensity, Track
 from benchmarks.methods.training import Recipe, train
-from benchmarks.problems import Problem
+from benchmarks.problem import Problem
 from jko.seeds import counter_seed
 
 #: tolerances of the library, with which every model is judged

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from benchmarks.budget import Budget
 from benchmarks.evaluate import LogDensity, Track
 from benchmarks.methods.training import Recipe, train
-from benchmarks.problems import Problem
+from benchmarks.problem import Problem
 from jko.block import Block, Solver
 from jko.chain import reference_log_prob
 from jko.seeds import generator

@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.budget import Budget
 from benchmarks.evaluate import LogDensity, Track, log_densities
-from benchmarks.problems import Problem
+from benchmarks.problem import Problem
 
 #: added to the covariance of the standardised rows, chosen on the validation rows
 RIDGES = (1e-6, 1e-3, 1e-2, 1e-1)

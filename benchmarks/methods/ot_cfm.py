@@ -14,7 +14,7 @@ from torchdiffeq import odeint
 from benchmarks.budget import Budget
 from benchmarks.evaluate import LogDensity, Track
 from benchmarks.methods.training import Recipe, train
-from benchmarks.problems import Problem
+from benchmarks.problem import Problem
 from jko.chain import reference_log_prob
 from jko.divergence import exact_divergence
 from jko.seeds import counter_seed

@@ -1,4 +1,4 @@
-"""The training loop of the peers that are torch modules: Adam, early stopping, the best weights kept."""
+"""The training loop of the peers that are torch modules: Adam for the whole budget, the best weights kept."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from torch import Tensor, nn
 
 from benchmarks.budget import Budget
 from benchmarks.evaluate import LogDensity, Track, log_densities
-from benchmarks.problems import Problem
+from benchmarks.problem import Problem
 from jko.seeds import generator
 
-#: validations without an improvement before training stops
-PATIENCE = 20
 #: validations take at most this share of the time, and there are at most so many in a budget
 VALIDATION_SHARE, VALIDATIONS = 0.1, 100
-#: losses in a row that are not finite before training stops
+#: losses in a row that are not finite before training goes back to the best weights with half the rate
 FAILURES = 10
 
 #: the loss of a batch (rows, d), shape (); draws come from the generator
@@ -36,12 +34,14 @@ class Recipe:
         batch: rows of a batch.
         schedule: ``constant``, or ``cosine`` from the rate to 0 over the budget.
         clip: largest norm of the gradient.
+        copies: whether batches are drawn from the smoothed copies of the rows, too, where there are some.
     """
 
     rate: float = 1e-3
     batch: int = 256
     schedule: str = "constant"
     clip: float = math.inf
+    copies: bool = True
 
     @classmethod
     def of(cls, setting: Mapping[str, Any]) -> Recipe:
@@ -61,7 +61,10 @@ def train(
     track: Track,
     validation_rows: int = 5000,
 ) -> LogDensity:
-    """Train until the budget is spent or validation stops improving; the best model's density.
+    """Train until the budget is spent, the schedule's end included; the density of the best weights.
+
+    Training never ends early: under a rate that falls over the budget, weights that are no better for a while
+    become so when it is low. The last validation is kept back for, so that it ends within the budget.
 
     Args:
         model: trained in place.
@@ -77,20 +80,30 @@ def train(
     optimiser = torch.optim.Adam(model.parameters(), lr=recipe.rate)
     draw = generator(seed, "batches")
     best = _Best(model, density, problem.validation[:validation_rows], budget)
-    failures = 0
-    while budget.left > 0 and best.age < PATIENCE and failures < FAILURES:
-        if recipe.schedule == "cosine":
-            for group in optimiser.param_groups:
-                group["lr"] = recipe.rate * 0.5 * (1 + math.cos(math.pi * budget.share))
-        rows = torch.randint(len(problem.train), (recipe.batch,), generator=draw)
-        stepped = _step(model, loss(problem.train[rows], draw), optimiser, recipe.clip)
+    train_rows = problem.train if recipe.copies else problem.own_rows
+    failures, rate, last = 0, recipe.rate, 0.0
+    while budget.left > best.cost + last:
+        begun = budget.spent
+        for group in optimiser.param_groups:
+            group["lr"] = rate * _fall(recipe.schedule, budget.share(best.cost + last))
+        rows = torch.randint(len(train_rows), (recipe.batch,), generator=draw)
+        stepped = _step(model, loss(train_rows[rows], draw), optimiser, recipe.clip)
         failures = 0 if stepped else failures + 1
+        if failures >= FAILURES:
+            model.load_state_dict(best.model.state_dict())
+            optimiser, failures, rate = torch.optim.Adam(model.parameters()), 0, rate / 2
+        last = budget.spent - begun
         if best.due:
             best.look(model)
         if track.due:
             track(density(best.model))
     best.look(model)
     return density(best.model)
+
+
+def _fall(schedule: str, share: float) -> float:
+    """The rate beside that of the start, after a part of the budget."""
+    return 0.5 * (1 + math.cos(math.pi * share)) if schedule == "cosine" else 1.0
 
 
 def _step(model: nn.Module, loss: Tensor, optimiser: torch.optim.Optimizer, clip: float) -> bool:
@@ -106,13 +119,15 @@ def _step(model: nn.Module, loss: Tensor, optimiser: torch.optim.Optimizer, clip
 
 
 class _Best:
-    """The model of the smallest validation NLL so far, and how long ago it was found."""
+    """The model of the smallest validation NLL so far, and what a validation costs."""
 
     def __init__(
         self, model: nn.Module, density: Callable[[nn.Module], LogDensity], rows: Tensor, budget: Budget
     ) -> None:
         self.model, self.density, self.rows, self.budget = copy.deepcopy(model), density, rows, budget
-        self.nll, self.age, self.next = math.inf, 0, 0.0
+        self.nll, self.next = math.inf, 0.0
+        #: CPU seconds of the last one
+        self.cost = 0.0
 
     @property
     def due(self) -> bool:
@@ -123,8 +138,7 @@ class _Best:
         start = self.budget.spent
         value = -float(log_densities(self.density(model), self.rows).mean())
         if value < self.nll:
-            self.model, self.nll, self.age = copy.deepcopy(model), value, 0
-        else:
-            self.age += 1
+            self.model, self.nll = copy.deepcopy(model), value
         now = self.budget.spent
-        self.next = now + max(self.budget.seconds / VALIDATIONS, (now - start) / VALIDATION_SHARE)
+        self.cost = now - start
+        self.next = now + max(self.budget.seconds / VALIDATIONS, self.cost / VALIDATION_SHARE)

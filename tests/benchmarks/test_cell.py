@@ -8,28 +8,29 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from benchmarks import cell as cells
 from benchmarks.cell import Cell, fingerprint, result_of, run_cell
 from benchmarks.grid import command_of, plans, run_all
-from benchmarks.plan import plan
+from benchmarks.plan import PEERS, plan, trials
+from benchmarks.sets import GROUPS, SETS, names, tuning_sets
 from benchmarks.settings import SETTINGS
+from tests.benchmarks.recorded import write_record
 
 ROOT = Path(__file__).resolve().parents[2]
-GAUSSIAN = Cell("digits", "gaussian", seconds=5)
+#: of a set that is not reported, so that nothing must have been recorded
+GAUSSIAN = Cell("wine", "gaussian", seconds=5)
 
 
 def test_a_finished_cell_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = run_cell(GAUSSIAN, None, tmp_path)
     assert json.loads(GAUSSIAN.path(tmp_path).read_text()) == first
     assert first["measure"] == "nll"
-    monkeypatch.setattr(cells, "run_method", lambda *_: pytest.fail("run again"))
+    monkeypatch.setattr(cells, "_outcome", lambda *_, **__: pytest.fail("run again"))
     assert run_cell(GAUSSIAN, None, tmp_path) == first
 
 
@@ -60,7 +61,7 @@ def test_our_numerics_count_for_our_methods_only(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_killed_cell_leaves_nothing_half_written(tmp_path: Path) -> None:
-    cell = Cell("breast_cancer", "end_to_end", seconds=100)
+    cell = Cell("diabetes", "end_to_end", seconds=100)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command_of(cell, None, tmp_path), cwd=ROOT, env=environment)
     time.sleep(2.5)
@@ -90,38 +91,47 @@ def test_a_cell_that_says_a_lot_ends(tmp_path: Path) -> None:
     assert failure.sentence == "no luck"
 
 
-def record(value: float) -> Mapping[str, Any]:
-    return {"validation_nll": {"value": value, "se": 0.1}}
-
-
-def test_the_best_setting_on_validation_is_run_in_full_and_the_best_methods_with_more_seeds() -> None:
-    trials = {"deep": 3.0, "fine": 1.0, "small": 2.0, "wide": 2.5, "loose": 0.5, "sharp": 1.5, "fast": 9.0}
-
-    def lookup(cell: Cell) -> Mapping[str, Any] | None:
-        if cell.seconds == 60:
-            return record(trials[cell.setting])
-        return record({"ours": -1.0, "mixture": -2.0}.get(cell.method, 0.0))
-
-    made = plan("plane", "moons", lookup)
-    assert Cell("moons", "nsf", "fine", 0, 300) in made.cells
-    assert Cell("moons", "cnf", "loose", 0, 300) in made.cells
-    assert not made.later
-    assert {(cell.method, cell.seed) for cell in made.cells if cell.seed} == {
-        ("ours", 1), ("ours", 2), ("mixture", 1), ("mixture", 2),
+def test_default_and_recorded_choice_are_run_on_every_seed(tmp_path: Path) -> None:
+    record = write_record(tmp_path / "tuning.json", nsf="fine", ours="deep")
+    cells_of = plan("digits", record).cells
+    assert {(cell.method, cell.setting) for cell in cells_of} == {
+        ("gaussian", "default"), ("mixture", "default"), ("mixture_same_start", "default"),
+        ("nsf", "default"), ("nsf", "fine"), ("nsf_same_start", "fine"), ("ours", "deep"),
     }  # fmt: skip
+    assert {cell.seed for cell in cells_of} == {0, 1, 2}
+    assert not plan("digits", record).later
+    assert plan("digits", tmp_path / "none.json").later
+    assert {cell.seconds for cell in plan("rose", record).cells} == {1200}
+
+
+def test_every_method_with_settings_has_equally_many_trials_and_none_on_a_reported_set() -> None:
+    for group in GROUPS:
+        cells_of = trials(group)
+        counts = {
+            method: sum(cell.method == method for cell in cells_of)
+            for method in PEERS["table" if "table" in group else group]
+        }
+        assert {counts[method] for method in counts if counts[method]} == {4 * len(tuning_sets(group))}
+        assert not any(SETS[cell.set].reported for cell in cells_of)
+        assert tuning_sets(group)
 
 
 def test_the_whole_benchmark_takes_less_than_nine_core_hours(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
-    for name in ("rose.png", "htru2.csv", "california_housing.csv"):
-        (data / name).write_text("")
-    made, left_out = plans(None, data, tmp_path)
+    for one in SETS.values():
+        if one.file:
+            (data / one.file).write_text("")
+    made, left_out = plans(None, data, tmp_path / "none.json")
     assert not left_out
-    assert sum(one.seconds for one in made) / 3600 < 9
+    tuning = sum(cell.seconds for group in GROUPS for cell in trials(group))
+    assert (sum(one.seconds for one in made) + tuning) / 3600 < 9
 
 
-def test_sets_without_their_file_are_left_out_with_a_sentence(tmp_path: Path) -> None:
-    made, left_out = plans("picture", None, tmp_path)
+def test_sets_without_their_file_are_left_out_with_a_sentence() -> None:
+    made, left_out = plans("picture", None)
     assert not made
     assert "rose" in left_out[0]
+    made, left_out = plans("table", None)
+    assert len(made) + len(left_out) == len(names("table"))
+    assert len(made) == 6  # with scikit-learn, or drawn

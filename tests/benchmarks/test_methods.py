@@ -13,9 +13,10 @@ from benchmarks.budget import Budget, peak_memory_mb
 from benchmarks.evaluate import Track, gap, log_densities, nll
 from benchmarks.methods import METHODS, Method, method_of
 from benchmarks.plan import BASELINES, PEERS
-from benchmarks.problems import Problem, law_problem, load_problem
-from benchmarks.run import run_method, setting_of
-from benchmarks.settings import SETTINGS
+from benchmarks.problem import Problem
+from benchmarks.problems import law_problem, load_problem
+from benchmarks.run import run_method
+from benchmarks.settings import SETTINGS, setting_of, settings_of
 from jko.densities import DiagonalGaussian, eight_gaussians
 from jko.errors import InputError
 
@@ -109,9 +110,10 @@ def test_what_is_not_finite_is_null_in_the_record(problem: Problem) -> None:
 
 
 def test_every_method_has_a_default_and_its_peers_three_more() -> None:
-    assert set(SETTINGS) == set(METHODS)
+    assert all(settings_of(name) for name in METHODS)
+    assert settings_of("nsf_same_start") is settings_of("nsf")
     assert all("default" in settings for settings in SETTINGS.values())
-    assert {len(settings) for name, settings in SETTINGS.items() if METHODS[name].packages} == {4}
+    assert {len(SETTINGS[name]) for name in ("nsf", "cnf", "ot_cfm", "ours")} == {4}
     assert {name for names in PEERS.values() for name in names} | set(BASELINES) == set(METHODS)
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from benchmarks.cell import Cell
-from benchmarks.plan import SECONDS, TRIAL, budget
-from benchmarks.tables import EMPTY, between_marks, board, plane_table, steps_table
+from benchmarks.plan import PART, budget
+from benchmarks.sets import SECONDS, names
+from benchmarks.tables import EMPTY, between_marks, board, nll_table, plane_table, steps_table
+from tests.benchmarks.recorded import write_record
 
 
 def record(cell: Cell, gap: float, curve: list[list[float]] | None = None, **more: Any) -> Mapping[str, Any]:
@@ -28,8 +31,9 @@ def store(*records: Mapping[str, Any]) -> Any:
     return known.get
 
 
-def test_a_short_budget_is_read_off_the_curve_unless_it_was_run_by_itself() -> None:
-    full, short = SECONDS["plane"], SECONDS["plane"] // TRIAL
+def test_a_short_budget_is_read_off_the_curve_unless_it_was_run_by_itself(tmp_path: Path) -> None:
+    recorded = write_record(tmp_path / "tuning.json")
+    full, short = SECONDS, SECONDS // PART
     peer = record(
         Cell("moons", "nsf", "default", 0, full), 0.02, [[short * 0.9, 0.08, 0.001], [full, 0.02, 0.001]]
     )
@@ -38,29 +42,31 @@ def test_a_short_budget_is_read_off_the_curve_unless_it_was_run_by_itself() -> N
     )
     alone = record(Cell("moons", "ours", "default", 0, short), 0.04)
     lookup = store(peer, ours, alone)
-    lines = plane_table(board("plane", lookup), short, lookup).splitlines()
+    lines = plane_table(board("plane", lookup, recorded), short, lookup).splitlines()
     cells = {line.split("|")[1].strip(): [part.strip() for part in line.split("|")[2:]] for line in lines[2:]}
     assert cells["NSF (zuko), default"][0].startswith("0.080")
     assert cells["**ours**"][0].startswith("0.040")
     assert cells["NSF (zuko), default"][1] == "2.00"  # the ratio to ours
-    whole = plane_table(board("plane", lookup), full, lookup)
+    whole = plane_table(board("plane", lookup, recorded), full, lookup)
     assert "0.010" in whole
     assert "0.040" not in whole
 
 
-def test_of_several_seeds_stand_the_median_and_the_range() -> None:
+def test_of_several_seeds_stand_the_median_and_the_range(tmp_path: Path) -> None:
     def lookup(cell: Cell) -> Mapping[str, Any]:
         return record(cell, 0.01 * (cell.seed + 1) if cell.method == "ours" else 0.05)
 
-    lines = plane_table(board("plane", lookup), SECONDS["plane"], lookup).splitlines()
+    lines = nll_table(
+        board("table", lookup, write_record(tmp_path / "tuning.json")), names("table")
+    ).splitlines()
     assert [line[:43] for line in lines if "**ours**" in line] == [
         "| **ours** | 0.0200 (0.0100 … 0.0300) | 0.0"
     ]
-    assert sum("0.0500 ± 0.0010" in line for line in lines) > 5
+    assert sum("0.0500 (0.0500 … 0.0500)" in line for line in lines) > 3
 
 
 def test_the_steps_show_their_error_before_and_after_the_polish() -> None:
-    cell = Cell("rose", "ours", "default", 0, budget("picture", "ours"))
+    cell = Cell("rose", "ours", "default", 0, budget("rose"))
     steps = [
         {"step_size": 0.01, "epsilon_squared": {"value": 12.3, "se": 1.2}, "before_polish": None},
         {

@@ -1,0 +1,104 @@
+"""Chooses the settings on validation rows of sets that are not reported, and writes down how."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from benchmarks.cell import RESULTS, Cell, result_of
+from benchmarks.chosen import RECORD, best_of, settings_digest
+from benchmarks.command import DATA, sentences
+from benchmarks.grid import run_round, unable
+from benchmarks.plan import Lookup, trials
+from benchmarks.presets import PRESET, preset_digest
+from benchmarks.sets import GROUPS, file_of, tuning_sets
+from jko.errors import InputError
+from tasks.adapters.sealed import read_json, write_json
+
+
+def entry(group: str, lookup: Lookup) -> dict[str, Any]:
+    """What is recorded of a group: sets, trials, choices, and digests of preset and settings.
+
+    Args:
+        group: of sets.
+        lookup: figures of all its trials.
+    """
+    found: dict[str, dict[str, dict[str, float | None]]] = {}
+    for cell in trials(group):
+        record = lookup(cell)
+        assert record is not None  # the caller has run them
+        of = found.setdefault(cell.method, {}).setdefault(cell.setting, {})
+        of[cell.set] = record["validation_nll"]["value"]
+    return {
+        "sets": {one.name: {"reported": one.reported, "file": one.file} for one in tuning_sets(group)},
+        "seconds": {cell.set: cell.seconds for cell in trials(group)},
+        "trials": found,
+        "chosen": {method: best_of(of) for method, of in found.items()},
+        "preset": preset_digest(group),
+        "preset_name": PRESET[group],
+        "settings": {method: settings_digest(method) for method in found},
+    }
+
+
+def missing(groups: Sequence[str], data: Path | None, results: Path) -> list[Cell]:
+    """Trials without figures.
+
+    Raises:
+        InputError: a set's file is not there, or a method cannot run here.
+    """
+    cells = [cell for group in groups for cell in trials(group)]
+    for cell in cells:
+        file_of(cell.set, data)
+    for sentence in unable(cells).values():
+        raise InputError(sentence)
+    return [cell for cell in cells if result_of(cell, data, results) is None]
+
+
+def sentence_of(group: str, made: Mapping[str, Any]) -> str:
+    """What was chosen."""
+    said = ", ".join(f"{method} {setting}" for method, setting in made["chosen"].items())
+    return f"{group}: {said} (of ours default is the preset {PRESET[group]})"
+
+
+@click.command()
+@click.option("--only", type=click.Choice(GROUPS), multiple=True, help="Groups of sets; all by default.")
+@click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Trials at a time.")
+@click.option("--results", type=click.Path(path_type=Path), default=RESULTS, help="Folder of the JSON files.")
+@click.option("--record", type=click.Path(path_type=Path), default=RECORD, help="The file to write.")
+@click.option("--dry-run", is_flag=True, help="List the trials that would run, with their CPU seconds.")
+@DATA
+@sentences
+def main(
+    only: tuple[str, ...], jobs: int, results: Path, record: Path, data: Path | None, *, dry_run: bool
+) -> None:
+    """Try every setting on the tuning sets and record what does best on their validation rows.
+
+    Stopped, it goes on with what is missing. The record is written when all trials of a group are there.
+    """
+    groups, console = only or GROUPS, Console(highlight=False, soft_wrap=True)
+    todo = missing(groups, data, results)
+    if dry_run:
+        for cell in todo:
+            console.print(f"{cell.seconds:6d} core-s  {cell.name}")
+        console.print(f"to run: {sum(cell.seconds for cell in todo) / 3600:.2f} core-hours")
+        return
+    failures = run_round(todo, jobs, data, results, console) if todo else []
+    for failure in failures:
+        console.print(f"failed: {failure.cell.name}: {failure.sentence}")
+    failed = {failure.cell for failure in failures}
+    for group in groups:
+        if failed.isdisjoint(trials(group)):
+            made = entry(group, lambda cell: result_of(cell, data, results))
+            write_json(record, {**(read_json(record) or {}), group: made})
+            console.print(sentence_of(group, made))
+    if failures:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -17,6 +17,7 @@ from jko.config import Config, parse_config
 from jko.data_section import AUTO_COPIES, FEW_ROWS, STARTS
 from jko.display import with_error
 from jko.errors import NumericalError
+from jko.robust import robust
 from jko.trial import trial_log_density
 from tasks.datasets.prepare import prepare
 from tasks.datasets.table import Array, Table
@@ -97,8 +98,12 @@ def _trial(table: Table, config: Config) -> Array:
 
 
 def _best(found: Mapping[Key, Array]) -> Key:
-    """The entry with the largest mean log-density; the first of equal ones."""
-    return max(found, key=lambda name: float(found[name].mean()))
+    """The entry with the largest trimmed mean, which no single row decides; the first of equal ones."""
+    return max(found, key=lambda name: _middle(found[name]))
+
+
+def _middle(values: Array) -> float:
+    return robust(values).trimmed if np.isfinite(values).all() else -math.inf
 
 
 def _listed(found: Mapping[Key, Array], best: Key) -> str:

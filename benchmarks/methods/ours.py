@@ -17,10 +17,15 @@ from benchmarks.problem import Problem
 from jko.block import Block
 from jko.build import new_block
 from jko.chain import Chain, push_in_batches
+from jko.config import TABLE_SHARE
+from jko.defence import Defence
 from jko.fit import fit_block
 from jko.residual import residual_data
+from jko.rows import drawn
 from jko.score import Score, mean_square, score_after
 from jko.seeds import generator
+from jko.student_t import fit_student_t
+from tasks.adapters.defence import CHOOSING_ROWS, FITTED_ROWS
 
 #: steps of RK4 a block with which the chain is judged
 FINE = 8
@@ -44,6 +49,7 @@ def fit(problem: Problem, budget: Budget, setting: Mapping[str, Any], seed: int,
     train, validation = problem.train, problem.validation
     pace = Pace(config, train, validation, budget)
     blocks: list[Block] = []
+    defence = defence_of(problem)
     law = None if problem.score is None else _Law(problem.validation[:EPSILON_ROWS], problem.score)
     for k in range(1, len(config.step_sizes) + 1):
         block = new_block(config, k, problem.dim)
@@ -58,10 +64,18 @@ def fit(problem: Problem, budget: Budget, setting: Mapping[str, Any], seed: int,
             with torch.no_grad():
                 train = torch.cat([block.push_forward(rows) for rows in train.split(BATCH)])
             validation = push_in_batches(block, validation, BATCH, generator(seed, k, "push")).x
-        track(density_of(blocks))
+        track(density_of(blocks, defence))
         if pace.over:
             break
-    return density_of(blocks)
+    return density_of(blocks, defence)
+
+
+def defence_of(problem: Problem) -> Defence | None:
+    """The broad part that the model of a table has; its law is in start coordinates."""
+    if problem.kind != "table":
+        return None
+    train, held = drawn(problem.own_rows, FITTED_ROWS), drawn(problem.validation, CHOOSING_ROWS)
+    return Defence(TABLE_SHARE, fit_student_t(train.double().numpy(), held.double().numpy()))
 
 
 def _trained(block: Block, train: Tensor, validation: Tensor, pace: Pace, k: int) -> Block | None:
@@ -116,13 +130,13 @@ class _Law:
         return y, slope, {"value": error.value, "se": error.se}
 
 
-def density_of(blocks: list[Block]) -> LogDensity:
-    """Log-density of the chain of these blocks, with a fine solver; further training does not change it."""
+def density_of(blocks: list[Block], defence: Defence | None = None) -> LogDensity:
+    """Log-density of the model of these blocks, with a fine solver; further training does not change it."""
     fine = [copy.deepcopy(block) for block in blocks]
     for block in fine:
         block.solver = type(block.solver)("rk4", max(FINE, block.solver.steps), block.solver.probes)
     dim = fine[0].dim
-    chain = Chain(fine, torch.zeros(dim), torch.ones(dim))
+    chain = Chain(fine, torch.zeros(dim), torch.ones(dim), defence=defence)
 
     def log_density(rows: Tensor) -> Tensor:
         return chain.log_prob(rows)[0]

@@ -44,6 +44,8 @@ def all_copies(table: Table, train: NDArray[np.int64], grid: Array, config: Conf
         return copies(table.rows[train], grid, config)
     more = config.data.augment.copies_of(len(train)) - 1
     context = table.context[train]
+    if not more:
+        return np.empty((0, table.rows.shape[1] + context.shape[1]))
     moved = np.empty((more, len(train), table.rows.shape[1]))
     for value, own in per_class(context, table.context_columns).items():
         moved[:, own] = _copies_of(table.rows[train[own]], grid, config, more, str(value))

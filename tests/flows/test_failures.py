@@ -177,6 +177,8 @@ def test_a_soft_limit_of_files_is_raised(project: Path) -> None:
 def test_ctrl_c_in_any_command_is_one_sentence(project: Path) -> None:
     """Not only while training."""
     code = (
+        # a shell that runs the tests in the background has the signal ignored
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import time, flows.cli.upkeep as u, flows.cli.main as m\n"
         "u.project_root = lambda: (print('ready', flush=True), time.sleep(60))\n"
         "import sys; sys.argv = ['jko', 'verify', 'c']; m.main()"

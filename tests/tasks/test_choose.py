@@ -77,3 +77,19 @@ def test_what_is_settled_is_left_alone() -> None:
 def test_what_will_be_chosen_is_said_ahead(data: dict[str, Any], said: str) -> None:
     assert config(**data).data.left_open.startswith(said)
     assert bool(config(**data).data.left_open) == bool(said)
+
+
+def test_a_context_goes_with_no_copies() -> None:
+    draw = np.random.default_rng(0)
+    table = Table(
+        "t.csv",
+        draw.normal(size=(60, 2)),
+        ("a", "b"),
+        context=draw.normal(size=(60, 1)),
+        context_columns=("u",),
+    )
+    settings = config(standardise="marginals", context=["u"], augment={"copies": 1, "width": 0.2})
+    prepared = prepare(table, settings)
+    assert prepared.arrays["train"].shape == (48, 3)
+    assert prepared.start is not None
+    assert prepared.start.dim == 2

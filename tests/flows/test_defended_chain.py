@@ -115,7 +115,7 @@ def test_the_evaluation_is_of_the_model_and_says_what_it_paid(inside: Layout) ->
 
 
 def test_every_cut_has_the_floor(inside: Layout) -> None:
-    from tasks.evaluate import log_prob_of_cuts
+    from tasks.cuts import log_prob_of_cuts
 
     _, chain = chain_of(inside)
     x = torch.tensor([[1e9], [1e3]], dtype=torch.float64)

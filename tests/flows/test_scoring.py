@@ -20,8 +20,8 @@ from tasks.adapters.manifest import read_manifest, stored_config
 from tasks.adapters.plan import write_manifest
 from tasks.adapters.store import read_facts, read_samples
 from tasks.adapters.weights import load_chain
+from tasks.cuts import log_prob_of_cuts
 from tasks.datasets.files import Cells
-from tasks.evaluate import log_prob_of_cuts
 from tasks.options import value_of
 from tasks.prepare import prepare_data
 from tasks.progress import Progress

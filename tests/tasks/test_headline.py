@@ -16,7 +16,7 @@ from tasks.adapters.store import DataFacts
 from tasks.compare.comparison import Comparison, Subject
 from tasks.compare.page import render
 from tasks.compare.record import Record, _description
-from tasks.evaluate import cut_figures, nll_figures
+from tasks.cuts import cut_figures, nll_figures
 from tasks.headline import headline, nll_warning, step_headline
 
 FACTS = DataFacts(

@@ -8,26 +8,24 @@ number. ``tests/campaign/test_damage.py`` carries the cases out, and
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import random
 import shutil
 import signal
 import sys
 import time
-import traceback
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-from flows.cli.main import main as jko
 from jko.errors import InputError, JkoError
+from tests.campaign.asked import run, where
 from tests.campaign.chains import CHAIN, KINDS, Kind, bring_up, inside, job_of, make, resumed
+from tests.campaign.judged import judge
+from tests.campaign.ways import FILE_WAYS, FOLDER_WAYS, apply
 
-ROOT = Path(__file__).resolve().parents[2]
 #: what belongs to a result; the run folder does not
 RESULT = ("chain/", "chain.evaluation/", "chain.report/", "chain.certificate.json", "chain.metrics.json")
 #: commands that read, with what they write
@@ -40,7 +38,6 @@ READERS: dict[str, tuple[str, ...]] = {
     "compare": ("compare", CHAIN, "../other/chain", "--json"),
     "certify": ("certify", CHAIN, "--json"),
 }
-DEEP = 20_000
 
 
 @dataclass(frozen=True)
@@ -193,30 +190,6 @@ def put_away(place: Path) -> None:
         place.unlink()
 
 
-def run(*words: str) -> tuple[int, str, str]:
-    """The command line in this process: exit code, standard output and error."""
-    out, said = io.StringIO(), io.StringIO()
-    before, sys.argv = sys.argv, ["jko", *words]
-    code = 0
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(said):
-            jko()
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    except Exception as error:
-        code = 1
-        said.write(f"Traceback: {type(error).__name__}: {error}{where(error)}")
-    finally:
-        sys.argv = before
-    return code, out.getvalue(), said.getvalue()
-
-
-def where(error: BaseException) -> str:
-    """The last line of this project that an exception came through."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame[0].startswith(str(ROOT))]
-    return f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-
-
 def owned(path: Path, root: Path) -> bool:
     """Whether a file is the chain's."""
     return path.is_file() and str(path.relative_to(root)).startswith(CHAIN)
@@ -226,235 +199,6 @@ def tree(root: Path) -> dict[str, bytes]:
     """Every file of the result by its path."""
     names = {str(path.relative_to(root)): path for path in root.rglob("*") if path.is_file()}
     return {name: path.read_bytes() for name, path in sorted(names.items()) if name.startswith(RESULT)}
-
-
-# --- what is done to a file ---
-
-
-def flip(bench: Bench, path: Path, draw: random.Random) -> None:
-    content = bytearray(path.read_bytes())
-    if content:
-        content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
-    path.write_bytes(content)
-
-
-def truncate(bench: Bench, path: Path, draw: random.Random) -> None:
-    content = path.read_bytes()
-    path.write_bytes(content[: draw.randrange(len(content))] if content else b"")
-
-
-def empty(bench: Bench, path: Path, draw: random.Random) -> None:
-    path.write_bytes(b"")
-
-
-def delete(bench: Bench, path: Path, draw: random.Random) -> None:
-    shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def swap(bench: Bench, path: Path, draw: random.Random) -> None:
-    """Put the same file or folder of another block, or of the other chain, in its place."""
-    others = sorted(twins(bench, path))
-    if not others:
-        return
-    other = draw.choice(others)
-    delete(bench, path, draw)
-    shutil.copytree(other, path) if other.is_dir() else shutil.copy(other, path)
-
-
-def twins(bench: Bench, path: Path) -> Iterator[Path]:
-    """Files or folders that have the same part in another block or in the other chain."""
-    own = path.relative_to(bench.work)
-    for root in (bench.folder / "other", bench.folder / "whole"):
-        for other in root.rglob(f"*{path.suffix}"):
-            place = other.relative_to(root)
-            same_kind = other.is_dir() == path.is_dir() and part_of(place) == part_of(own)
-            if same_kind and not (root.name == "whole" and place == own):
-                yield other
-
-
-def part_of(place: Path) -> tuple[str, ...]:
-    """A path without the names of blocks: equal for the same part of different blocks and chains."""
-    return tuple("#" if "-" in name and name[0].isdigit() else name for name in place.parts)
-
-
-def garble(bench: Bench, path: Path, draw: random.Random) -> None:
-    """Valid JSON of other values; bytes at random where the file is none."""
-    try:
-        value = json.loads(path.read_text())
-    except (ValueError, UnicodeDecodeError):
-        path.write_bytes(draw.randbytes(path.stat().st_size))
-        return
-    path.write_text(garbled(value, draw))
-
-
-def garbled(value: Any, draw: random.Random) -> str:
-    """Other JSON than a value: one figure edited, one type changed, another top, or nested without end."""
-    way = draw.choice(["edit", "edit", "edit", "type", "type", "drop", "top", "deep", "nan"])
-    if way == "top":
-        return draw.choice(["[]", "null", "{}", "0", '"text"', "true", "[[]]", '{"a": 1}'])
-    if way == "deep":
-        return "[" * DEEP + "]" * DEEP
-    spots = list(leaves(value))
-    if not spots:
-        return "null"
-    holder, key = draw.choice(spots)
-    old = holder[key]
-    if way == "drop":
-        del holder[key]
-    elif way == "nan":
-        holder[key] = float(draw.choice(["nan", "inf"]))
-    elif way == "type":
-        holder[key] = draw.choice([v for v in (None, [], {}, "text", 3, -1.5, True, [[1]]) if v != old])
-    else:
-        holder[key] = edited(old, draw)
-    return json.dumps(value)
-
-
-def edited(old: Any, draw: random.Random) -> Any:
-    """Another value of the same type."""
-    if isinstance(old, bool) or old is None:
-        return not old
-    if isinstance(old, int | float):
-        return draw.choice([old + 1, old * 10, -old - 1])
-    if isinstance(old, str):
-        return f"{old}0" if draw.random() < 0.5 or not old else f"{old[:-1]}{'1' if old[-1] != '1' else '2'}"
-    return old
-
-
-def leaves(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Every value inside a JSON value that is no mapping, with what holds it."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, inner in list(items):
-        if isinstance(inner, dict | list) and inner:
-            yield from leaves(inner)
-        else:
-            yield value, key
-
-
-def replace_by_file(bench: Bench, path: Path, draw: random.Random) -> None:
-    shutil.rmtree(path)
-    path.write_text("{}")
-
-
-FILE_WAYS: dict[str, Callable[[Bench, Path, random.Random], None]] = {
-    "flipped": flip, "truncated": truncate, "emptied": empty, "deleted": delete, "swapped": swap,
-    "garbled": garble,
-}  # fmt: skip
-FOLDER_WAYS = {"folder deleted": delete, "folder swapped": swap, "folder a file": replace_by_file}
-
-
-def apply(bench: Bench, case: Case) -> bool:
-    """Damage a file or folder; whether that changed what it says."""
-    path = bench.work / case.place
-    before = content_of(path)
-    {**FILE_WAYS, **FOLDER_WAYS}[case.way](bench, path, case.random)
-    return content_of(path) != before
-
-
-def content_of(path: Path) -> Any:
-    """What a file says: a JSON value, or its bytes; of a folder all files."""
-    if path.is_dir():
-        return {str(own.relative_to(path)): own.read_bytes() for own in path.rglob("*") if own.is_file()}
-    if not path.exists():
-        return None
-    try:
-        return (
-            json.dumps(json.loads(path.read_text()), sort_keys=True)
-            if path.suffix == ".json"
-            else path.read_bytes()
-        )
-    except (ValueError, RecursionError, UnicodeDecodeError):
-        return path.read_bytes()
-
-
-# --- what a command may answer ---
-
-
-def judge(bench: Bench, outcome: Outcome, name: str, answer: Answer) -> str:
-    """How a command took the damage; a fault is noted with the outcome."""
-    whole = bench.expected[name]
-    if answer.code == 0:
-        if (answer.out, answer.written) == (whole.out, whole.written):
-            return "same"
-        gone = outcome.case.way == "folder deleted" and "/blocks/" in outcome.case.place
-        if told := honest(name, answer, whole, gone=gone):
-            outcome.noticed |= told == "told" and name in ("status", "plan", "verify")
-            return told
-        outcome.faults.append(f"{name}: exit 0 and {difference(whole, answer)}")
-        return "wrong"
-    if answer.code in (2, 3) and "Traceback" not in answer.said and named(answer.said):
-        outcome.noticed |= name in ("status", "plan", "verify")
-        return "named"
-    first = answer.said.strip().splitlines()
-    outcome.faults.append(f"{name}: exit {answer.code}, {first[-1][:300] if first else 'not a word'}")
-    return "crash"
-
-
-def named(said: str) -> bool:
-    """Whether a refusal is one sentence that says where."""
-    lines = [line for line in said.strip().splitlines() if line.startswith("jko: ")]
-    return len(lines) == 1 and (CHAIN in lines[0] or "block" in lines[0])
-
-
-def honest(name: str, answer: Answer, whole: Answer, *, gone: bool) -> str:
-    """Whether another output says of itself that something is missing, and every figure in it is true.
-
-    Args:
-        name: of the command.
-        answer: what it said.
-        whole: what it says of the undamaged chain.
-        gone: whether a block is gone without trace, as if it had never been trained.
-    """
-    try:
-        found, wanted = json.loads(answer.out), json.loads(whole.out)
-    except ValueError:
-        return ""
-    if name == "plan":
-        actions = [part["action"] for part in (*found["blocks"], *found["then"])]
-        known = all(block["measured"] for block in found["blocks"][1:])
-        return "told" if {*actions} - {"done"} or not known else ""
-    if name == "verify":  # what is not there is not checked
-        checks = {check["name"]: check for check in wanted}
-        return "told" if all(checks.get(one["name"]) == one for one in found) else ""
-    if name == "certify":  # made again, perhaps of fewer blocks where one is gone
-        fewer = gone and found["blocks"] == wanted["blocks"][: len(found["blocks"])]
-        return "same" if found == wanted else "told" if fewer else ""
-    if name == "compare" and gone:  # a chain in training, whose last block is another
-        return "told" if found["runs"][0]["state"] == "partial" else ""
-    if name == "compare":
-        found, wanted = found["runs"][0], wanted["runs"][0]
-    return "told" if not other_figures(found, wanted) else ""
-
-
-#: keys whose values say in words what is missing
-WORDS = ("state", "damaged", "source", "name")
-
-
-def other_figures(found: Any, whole: Any) -> list[str]:
-    """Numbers that are shown and differ; what is absent, null or empty says nothing."""
-    if isinstance(found, dict):
-        if not isinstance(whole, dict):
-            return ["another shape"] if found else []
-        return [
-            one for key, value in found.items() if key not in WORDS
-            for one in other_figures(value, whole.get(key))
-        ]  # fmt: skip
-    if isinstance(found, list) and isinstance(whole, list) and len(found) <= len(whole):
-        return [one for own, other in zip(found, whole, strict=False) for one in other_figures(own, other)]
-    return [] if found == whole or found in (None, "", [], {}) else [f"{found} for {whole}"]
-
-
-def difference(whole: Answer, answer: Answer) -> str:
-    """The first line in which two outputs differ."""
-    old = (whole.out + (whole.written or b"").decode()).splitlines()
-    new = (answer.out + (answer.written or b"").decode()).splitlines()
-    for one, other in zip(old, new, strict=False):
-        if one != other:
-            return f"{other.strip()[:80]!r} for {one.strip()[:80]!r}"
-    return f"{len(new)} lines for {len(old)}"
-
-
-# --- which cases ---
 
 
 def group_of(place: str) -> str:

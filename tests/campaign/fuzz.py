@@ -1,7 +1,7 @@
 """Hostile settings and files read in process: an error of this project in one sentence, or a right reading.
 
-Every input is a function of its kind and number (:mod:`tests.campaign.fuzz_inputs`). Inputs are read in a
-forked child with little memory to spare, which is killed when one takes too long; no exception but
+Every input is a function of its kind and number (``fuzz_text``, ``fuzz_tables``, ``fuzz_files``). Inputs are
+read in a forked child with little memory to spare, which is killed when one takes too long; no exception but
 :class:`jko.errors.JkoError` may come out, and nothing that is not finite. ``python -m tests.campaign.fuzz
 COUNT [KIND [FIRST]]`` prints what went wrong and the counts; the number of one gives it again.
 """
@@ -29,9 +29,9 @@ from typing import Any
 import numpy as np
 
 from jko.errors import JkoError
-from tests.campaign import fuzz_inputs as inputs
+from tests.campaign import fuzz_files, fuzz_tables, fuzz_text
+from tests.campaign.asked import ROOT, run, where
 from tests.campaign.chains import CHAIN, KINDS, make
-from tests.campaign.damage import ROOT, run, where
 
 #: bytes that an input may make this process take beside what it has
 MEMORY = 1_500_000_000
@@ -74,7 +74,7 @@ def draw_of(kind: str, number: int) -> random.Random:
 
 
 def settings(number: int) -> str:
-    words = inputs.settings(draw_of("settings", number))
+    words = fuzz_text.settings(draw_of("settings", number))
     options = [f"--preset={words['preset']}", *(f"--set={text}" for text in words["assignments"])]
     options += [] if words["seed"] is None else [f"--seed={words['seed']}"]
     state = command("plan", "--json", *(text.replace("\x00", "\x01") for text in options))
@@ -88,7 +88,7 @@ def settings(number: int) -> str:
 def yaml(number: int) -> str:
     draw = draw_of("yaml", number)
     valid = draw.choice([(ROOT / "params.yaml").read_text(), *(p.read_text() for p in presets())])
-    Path("params.yaml").write_bytes(inputs.yaml_text(draw, valid))
+    Path("params.yaml").write_bytes(fuzz_text.yaml_text(draw, valid))
     try:
         return command("plan", "--json")
     finally:
@@ -139,19 +139,19 @@ def read_data(file: str, *words: str) -> str:
 
 
 def csv(number: int) -> str:
-    content, words = inputs.csv(draw_of("csv", number))
+    content, words = fuzz_tables.csv(draw_of("csv", number))
     Path("t.csv").write_bytes(content)
     return read_data("t.csv", *words)
 
 
 def npy(number: int) -> str:
-    content, words = inputs.npy(draw_of("npy", number))
+    content, words = fuzz_tables.npy(draw_of("npy", number))
     Path("t.npy").write_bytes(content)
     return read_data("t.npy", *words)
 
 
 def picture(number: int) -> str:
-    content, ending = inputs.picture(draw_of("picture", number))
+    content, ending = fuzz_files.picture(draw_of("picture", number))
     Path(f"t.{ending}").write_bytes(content)
     return read_data(f"t.{ending}", "data.rows=200")
 
@@ -159,7 +159,7 @@ def picture(number: int) -> str:
 def score(number: int) -> str:
     """A file that is scored under the chain; its columns are often the chain's."""
     draw = draw_of("score", number)
-    content, _ = inputs.csv(draw)
+    content, _ = fuzz_tables.csv(draw)
     Path("t.csv").write_bytes(content.replace(b"c0", b"x", 1).replace(b"c1", b"y", 1))
     Path("out.csv").unlink(missing_ok=True)
     state = command("score", CHAIN, "t.csv", "-o", "out.csv")
@@ -191,7 +191,7 @@ def json_file(number: int) -> str:
     """A JSON file of the chain, its commit made to fit; then a command or two that read it."""
     draw = draw_of("json", number)
     path = next(Path.cwd().glob(draw.choice(JSON_FILES)))
-    with other_content(path, inputs.json_text(draw, path.read_text())):
+    with other_content(path, fuzz_text.json_text(draw, path.read_text())):
         states = {command(*words) for words in draw.sample(COMMANDS, 2)}
     return "refused" if "refused" in states else "accepted"
 
@@ -200,7 +200,7 @@ def safetensors(number: int) -> str:
     """Weights in a commit that fits them."""
     draw = draw_of("safetensors", number)
     path = next(Path.cwd().glob(f"chain/blocks/{draw.choice((1, 2))}-*/weights.safetensors"))
-    with other_content(path, inputs.safetensors(draw, path.read_bytes())):
+    with other_content(path, fuzz_files.safetensors(draw, path.read_bytes())):
         Path("out.csv").unlink(missing_ok=True)
         state = command("sample", CHAIN, "-n", "20", "-o", "out.csv")
         text = Path("out.csv").read_text().lower() if state == "accepted" else ""
@@ -215,7 +215,7 @@ def zarr(number: int) -> str:
     """The description of an array in a commit that fits it."""
     draw = draw_of("zarr", number)
     path = draw.choice(sorted(Path.cwd().glob("chain/blocks/*/samples.zarr/**/zarr.json")))
-    with other_content(path, inputs.zarr_json(draw, path.read_bytes())):
+    with other_content(path, fuzz_files.zarr_json(draw, path.read_bytes())):
         return command("verify", CHAIN)
 
 

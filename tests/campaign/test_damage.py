@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.campaign.chains import KINDS
-from tests.campaign.damage import FILE_WAYS, FOLDER_WAYS, Bench, Case, carry_out, draw_case, told
+from tests.campaign.damage import Bench, Case, carry_out, draw_case, told
 from tests.campaign.mutations import MUTATIONS, noticed_by
+from tests.campaign.ways import FILE_WAYS, FOLDER_WAYS
 
 #: cases of ``make test`` for each chain of it, and of ``make test-all`` for all
 FAST, WHOLE = 75, 2000

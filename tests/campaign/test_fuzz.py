@@ -15,7 +15,7 @@ from PIL import Image
 
 from tests.campaign import fuzz
 from tests.campaign.fuzz import SHARES, cases, project, read_all
-from tests.campaign.fuzz_inputs import chunk
+from tests.campaign.fuzz_files import chunk
 
 #: inputs of ``make test`` and of ``make test-all``
 FAST, WHOLE = 1500, 20_000

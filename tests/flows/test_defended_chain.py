@@ -27,8 +27,8 @@ from tasks.adapters.weights import chain_of as chain_before
 from tasks.adapters.weights import load_chain
 from tasks.options import value_of
 from tasks.prepare import prepare_data
+from tests.campaign.asked import run
 from tests.campaign.chains import CHAIN, KINDS, bring_up, job_of, make, write_table
-from tests.campaign.damage import run
 
 #: with a density, so that bounds hold
 KIND = replace(

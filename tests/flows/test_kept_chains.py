@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from tasks.adapters.layout import Layout
+from tests.campaign.asked import run
 from tests.campaign.chains import CHAIN, KINDS, bring_up, resumed
-from tests.campaign.damage import run
 from tests.fixtures.make import VERSIONS, answers, archive_of
 
 #: other processors and libraries round otherwise

@@ -197,21 +197,47 @@ def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _sentence(error: ValidationError) -> str:
     """The first problem of a validation error as: key, value, what is allowed."""
     problem = error.errors()[0]
-    key = ".".join(str(part) for part in problem["loc"])[:SHOWN] or "settings"
+    key = _key(problem["loc"]) or "settings"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
         return f"unknown key {key}; allowed there: {', '.join(_siblings(problem['loc']))}"
     if problem["type"] == "value_error":
         return message
-    return f"{key} = {shortened(problem['input'])} is not allowed: {message[:1].lower()}{message[1:]}"
+    # a value that may be of several kinds has a problem with each
+    others = [
+        one["msg"].removeprefix("Input should be ") for one in error.errors()[1:] if _key(one["loc"]) == key
+    ]
+    allowed = ", or ".join(dict.fromkeys([f"{message[:1].lower()}{message[1:]}", *others]))
+    return f"{key} = {shortened(problem['input'])} is not allowed: {allowed}"
+
+
+def _key(location: tuple[int | str, ...]) -> str:
+    """The key of a setting; what pydantic says behind it of the kinds that its value may have is no part."""
+    parts: list[str] = []
+    for part, model in zip(location, _models(location), strict=True):
+        if (model is None and isinstance(part, str)) or part == "[key]":
+            break
+        parts.append(str(part))
+    return ".".join(parts)[:SHOWN]
 
 
 def _siblings(location: tuple[int | str, ...]) -> list[str]:
     """Keys allowed beside the last part of a location."""
+    return sorted(getattr(_models(location)[-1], "model_fields", {}))
+
+
+def _models(location: tuple[int | str, ...]) -> list[Any]:
+    """The section that holds each part of a location; ``None`` within the value of a setting."""
     model: Any = Config
-    for part in location[:-1]:
+    found = []
+    for part in location:
+        found.append(model)
         if model is Config and part == "blocks":
+            model = Mapping
+        elif model is Mapping:
             model = BlockOverride
-        elif isinstance(part, str) and part in getattr(model, "model_fields", {}):
-            model = model.model_fields[part].annotation
-    return sorted(getattr(model, "model_fields", {}))
+        else:
+            fields = getattr(model, "model_fields", {})
+            inner = fields[part].annotation if part in fields else None
+            model = inner if isinstance(inner, type) and issubclass(inner, Section) else None
+    return found

@@ -49,6 +49,10 @@ REFUSED = {
     "mean and std differ": ({"data": {"mean": [1, 2], "std": [1]}}, ["data.mean", "data.std"]),
     "zero std": ({"data": {"std": [1, 0]}}, ["data.std.1", "0", "greater than 0"]),
     "switch": ({"data": {"standardise": "no"}}, ["data.standardise", "'no'", "'on', 'off', 'whiten'"]),
+    "neither number nor word": (
+        {"data": {"augment": {"copies": 0}}},
+        ["data.augment.copies = 0 is", "equal to 1, or 'auto'"],
+    ),
     "block zero": ({"blocks": {0: {"iterations": 1}}}, ["blocks.0", "0", "equal to 1"]),
     "block by name": ({"blocks": {"last": {"iterations": 1}}}, ["blocks.last", "'last'", "integer"]),
     "override": (

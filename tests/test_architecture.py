@@ -145,13 +145,15 @@ def test_the_pins_let_the_scheduler_start() -> None:
     loaded_after("import prefect.server.api.server")
 
 
-def test_the_readme_names_every_figure_and_preset() -> None:
+def test_the_pages_name_every_figure_and_the_readme_every_preset() -> None:
     from flows.settings import preset_names
     from jko.figures import BlockFigures
     from jko.guarantee import Guarantee
 
+    pages = "".join((ROOT / "docs" / name).read_text() for name in ("measured.md", "guaranteed.md"))
     readme = (ROOT / "README.md").read_text()
     figures = {*BlockFigures.__dataclass_fields__, *Guarantee.__dataclass_fields__} - {"pairing"}
     # standard errors and estimates are written as `name`, `_se`, `_estimate`
-    names = {name.removesuffix("_se").removesuffix("_estimate") for name in figures} | {*preset_names()}
-    assert [name for name in sorted(names) if name not in readme] == []
+    names = {name.removesuffix("_se").removesuffix("_estimate") for name in figures}
+    assert [name for name in sorted(names) if name not in pages] == []
+    assert [name for name in preset_names() if name not in readme] == []

@@ -18,18 +18,14 @@ from benchmarks.run import Outcome, run_method
 from benchmarks.sets import SETS
 from benchmarks.settings import setting_of
 from jko.config import NUMERICS
-from tasks.adapters.commit import file_digest
 from tasks.adapters.sealed import digest_of, read_json, write_json
 
 ROOM = Path(__file__).parent
 #: parts of the rows that are held out
 PARTS = ("validation", "test")
 RESULTS = ROOM / "results"
-#: code that every figure depends on
-COMMON = (
-    "budget.py", "evaluate.py", "files.py", "generators.py", "laws.py", "preparation.py", "problem.py",
-    "problems.py", "run.py",
-)  # fmt: skip
+#: raised when sets are prepared, budgets are kept or models are judged in another way
+RULES = 1
 
 
 @dataclass(frozen=True)
@@ -61,10 +57,10 @@ class Cell:
 
 
 def fingerprint(cell: Cell, data: Path | None) -> str:
-    """Identity of all that the figures depend on: code, settings, rows and libraries.
+    """Identity of all that the figures depend on: rules, settings, rows and libraries.
 
-    Of the project's own numerics it takes the number that is raised when they change, and not their source:
-    a comment in ``jko`` makes no cell run again.
+    Of code it takes the numbers that are raised when what it computes changes (:data:`RULES`, a method's
+    ``edition``, the library's ``NUMERICS``), and not its source: a comment or a move makes no cell run again.
 
     Raises:
         InputError: unknown method or setting, or the set's file is missing.
@@ -74,13 +70,13 @@ def fingerprint(cell: Cell, data: Path | None) -> str:
     method, group = method_of(cell.method), group_of_set(cell.set)
     # the preset decides how the rows of tables are prepared for all
     prepared = {name: own["data"] for name, own in identity(group).items()} if "table" in group else None
-    sources = [ROOM / name for name in COMMON] + list(method.sources)
     own = method.ours or cell.method == "end_to_end"
     return digest_of(
         {
             "cell": asdict(cell),
             "setting": setting_of(cell.method, cell.setting),
-            "sources": {path.name: file_digest(path) for path in sources},
+            "rules": RULES,
+            "edition": method.edition,
             "data": data_digest(cell.set, data),
             "prepared": [method.start, prepared],
             "versions": method.versions,

@@ -6,7 +6,6 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jko.errors import InputError
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from benchmarks.budget import Budget
     from benchmarks.evaluate import LogDensity, Track
     from benchmarks.problem import Problem
-
-HERE = Path(__file__).parent
 
 
 class Fit(Protocol):
@@ -38,7 +35,7 @@ class Method:
         ours: whether it is the project's own chain.
         packages: what must be installed beside the project; their versions are part of a cell's fingerprint.
         trained: whether it spends the whole budget; the others are done when they are done.
-        shares: other files of this folder that its figures depend on.
+        edition: raised when its code computes something else.
         start: how rows are standardised for it (:func:`benchmarks.problems.load_problem`).
     """
 
@@ -47,14 +44,8 @@ class Method:
     ours: bool = False
     packages: tuple[str, ...] = ()
     trained: bool = True
-    shares: tuple[str, ...] = ()
+    edition: int = 1
     start: str | None = "on"
-
-    @property
-    def sources(self) -> tuple[Path, ...]:
-        """Its own files; one that is not there is left out."""
-        paths = [HERE / f"{name}.py" for name in (self.module, *self.shares)]
-        return tuple(path for path in paths if path.is_file())
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -94,7 +85,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-_NSF = Method("NSF (zuko)", "nsf", packages=("zuko",), shares=("training",))
+_NSF = Method("NSF (zuko)", "nsf", packages=("zuko",))
 _MIXTURE = Method("Gaussian mixture", "mixture", trained=False)
 #: what the label of a peer says that gets the start of our own chain, and its name
 SAME_START, STARTED = "after the same start", "_same_start"
@@ -105,13 +96,11 @@ METHODS: Mapping[str, Method] = {
     f"mixture{STARTED}": replace(_MIXTURE, label=f"{_MIXTURE.label}, {SAME_START}", start="same"),
     "nsf": _NSF,
     f"nsf{STARTED}": replace(_NSF, label=f"{_NSF.label}, {SAME_START}", start="same"),
-    "cnf": Method("CNF (zuko)", "cnf", packages=("zuko",), shares=("training",)),
-    "ot_cfm": Method(
-        "OT-CFM (torchcfm)", "ot_cfm", packages=("torchcfm", "POT", "torchdiffeq"), shares=("training",)
-    ),
-    "end_to_end": Method("one block, end to end", "end_to_end", shares=("training",)),
-    "ours_plain_jko": Method("ours, plain JKO objective", "ours", ours=True, shares=("pace",), start=None),
-    "ours": Method("ours", "ours", ours=True, shares=("pace",), start=None),
+    "cnf": Method("CNF (zuko)", "cnf", packages=("zuko",)),
+    "ot_cfm": Method("OT-CFM (torchcfm)", "ot_cfm", packages=("torchcfm", "POT", "torchdiffeq")),
+    "end_to_end": Method("one block, end to end", "end_to_end"),
+    "ours_plain_jko": Method("ours, plain JKO objective", "ours", ours=True, start=None),
+    "ours": Method("ours", "ours", ours=True, start=None),
 }
 
 

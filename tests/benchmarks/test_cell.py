@@ -16,6 +16,7 @@ import pytest
 from benchmarks import cell as cells
 from benchmarks.cell import Cell, fingerprint, result_of, run_cell
 from benchmarks.grid import command_of, plans, run_all
+from benchmarks.methods import METHODS
 from benchmarks.plan import PEERS, plan, trials
 from benchmarks.sets import GROUPS, SETS, names, tuning_sets
 from benchmarks.settings import SETTINGS
@@ -58,6 +59,20 @@ def test_our_numerics_count_for_our_methods_only(monkeypatch: pytest.MonkeyPatch
     after = [fingerprint(Cell("moons", method), None) for method in ("gaussian", "end_to_end")]
     assert before[0] == after[0]
     assert before[1] != after[1]
+
+
+def test_what_is_computed_counts_and_not_where_its_code_lies(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = [fingerprint(Cell("moons", method), None) for method in ("gaussian", "end_to_end")]
+    moved = dict(METHODS) | {
+        "gaussian": replace(METHODS["gaussian"], module="elsewhere"),
+        "end_to_end": replace(METHODS["end_to_end"], edition=2),
+    }
+    monkeypatch.setattr("benchmarks.methods.METHODS", moved)
+    after = [fingerprint(Cell("moons", method), None) for method in ("gaussian", "end_to_end")]
+    assert before[0] == after[0]
+    assert before[1] != after[1]
+    monkeypatch.setattr(cells, "RULES", -1)
+    assert fingerprint(Cell("moons", "gaussian"), None) != before[0]
 
 
 def test_a_killed_cell_leaves_nothing_half_written(tmp_path: Path) -> None:

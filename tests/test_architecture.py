@@ -145,15 +145,21 @@ def test_the_pins_let_the_scheduler_start() -> None:
     loaded_after("import prefect.server.api.server")
 
 
-def test_the_pages_name_every_figure_and_the_readme_every_preset() -> None:
+def test_the_pages_name_every_figure_setting_and_preset() -> None:
     from flows.settings import preset_names
+    from jko.config import Config
     from jko.figures import BlockFigures
     from jko.guarantee import Guarantee
 
     pages = "".join((ROOT / "docs" / name).read_text() for name in ("measured.md", "guaranteed.md"))
-    readme = (ROOT / "README.md").read_text()
+    settings = (ROOT / "docs" / "settings.md").read_text()
+    defaults = (ROOT / "params.yaml").read_text()
     figures = {*BlockFigures.__dataclass_fields__, *Guarantee.__dataclass_fields__} - {"pairing"}
     # standard errors and estimates are written as `name`, `_se`, `_estimate`
     names = {name.removesuffix("_se").removesuffix("_estimate") for name in figures}
     assert [name for name in sorted(names) if name not in pages] == []
-    assert [name for name in preset_names() if name not in readme] == []
+    for name in preset_names():
+        assert f"| `{name}` |" in settings
+        assert f"flows/presets/{name}.yaml" in settings
+    assert "../params.yaml" in settings
+    assert [name for name in Config.model_fields if f"{name}:" not in defaults] == []

@@ -1,11 +1,15 @@
-"""What the pages show: Python under ``<!-- tested -->`` runs; commands of jko are ones that it takes."""
+"""The pages: their Python runs, jko takes their commands, and the site of them has no broken link."""
 
 from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
+from html.parser import HTMLParser
 from itertools import pairwise, takewhile
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import click
 import pytest
@@ -15,38 +19,148 @@ from flows.settings import build_request
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-BLOCK = re.compile(r"<!-- tested -->\n```python\n(.*?)```", re.DOTALL)
-PAGES = {str(path.relative_to(DOCS)): path for path in sorted(DOCS.rglob("*.md"))}
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+#: a page that holds this takes long; its code runs in make test-all
+SLOW = "<!-- slow -->"
+PAGES = {
+    str(path.relative_to(ROOT)): path
+    for path in (
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *(path for path in sorted(DOCS.rglob("*.md")) if "_build" not in path.parts),
+    )
+}
 
 
 def code_of(path: Path) -> list[tuple[int, str]]:
-    """Every tested block of a page with the line that its code begins at."""
+    """Every Python block of a page with the line that its code begins at."""
     text = path.read_text()
     return [(text.count("\n", 0, found.start(1)) + 1, found.group(1)) for found in BLOCK.finditer(text)]
 
 
-@pytest.mark.parametrize("name", [name for name, path in PAGES.items() if code_of(path)])
-def test_the_code_of_a_page_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One namespace a page; a failure names the line of the page."""
-    monkeypatch.chdir(tmp_path)
+def run(path: Path) -> None:
+    """All blocks of a page, one after the other in one namespace; a failure names the line of the page."""
     namespace: dict[str, object] = {"__name__": "docs"}
-    for line, code in code_of(PAGES[name]):
-        exec(compile("\n" * (line - 1) + code, str(PAGES[name]), "exec"), namespace)
+    for line, code in code_of(path):
+        exec(compile("\n" * (line - 1) + code, str(path), "exec"), namespace)
 
 
-def test_every_mark_is_followed_by_python() -> None:
-    """A mark before anything else would be passed over."""
+WITH_CODE = [
+    pytest.param(name, marks=[pytest.mark.slow] if SLOW in path.read_text() else [])
+    for name, path in PAGES.items()
+    if code_of(path)
+]
+
+
+@pytest.mark.parametrize("name", WITH_CODE)
+def test_the_code_of_a_page_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(PAGES[name])
+
+
+def test_no_python_is_passed_over() -> None:
+    """A fence that is indented or has more words behind it would not run."""
     for path in PAGES.values():
-        assert path.read_text().count("<!-- tested -->") == len(code_of(path)), path
+        assert len(re.findall(r"(?:```|~~~) *\{?(?:code-block\} *)?py", path.read_text())) == len(
+            code_of(path)
+        ), path
 
 
 def test_a_wrong_line_is_found_in_its_place(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("# Page\n\n<!-- tested -->\n```python\nx = 1\nassert x == 2\n```\n")
-    ((line, code),) = code_of(page)
-    assert line == 5
-    with pytest.raises(AssertionError):
-        exec(compile(code, "page", "exec"), {})
+    page.write_text("# Page\n\n```python\nx = 1\n```\n\nThen\n\n```python\nassert x == 2\n```\n")
+    assert [line for line, _ in code_of(page)] == [4, 10]
+    with pytest.raises(AssertionError) as caught:
+        run(page)
+    assert caught.traceback[-1].lineno == 9  # from 0
+
+
+def built(source: Path, target: Path) -> subprocess.CompletedProcess[str]:
+    """The site of a folder of pages, by the project's settings, warnings as errors."""
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-q",
+        "-W",
+        "--keep-going",
+        "-c",
+        str(DOCS),
+        "-d",
+        str(target / "trees"),
+    ]
+    return subprocess.run(
+        [*command, str(source), str(target / "html")], capture_output=True, text=True, timeout=300, cwd=ROOT
+    )
+
+
+class Links(HTMLParser):
+    """What a page of the site leads to, and the places in it that can be led to."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.targets: set[str] = set()
+        self.places: set[str] = {""}
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name in ("href", "src") and value:
+                self.targets.add(value)
+            elif name == "id" and value:
+                self.places.add(value)
+
+
+def broken_links(site: Path) -> list[str]:
+    """Links to files or places that the site has not, each with its page."""
+    pages = {path: Links(path.read_text()) for path in site.rglob("*.html")}
+    broken = []
+    for page, links in pages.items():
+        for target in links.targets:
+            parts = urlsplit(target)
+            if parts.scheme or parts.netloc:
+                continue
+            file = (page.parent / unquote(parts.path)).resolve() if parts.path else page
+            if not file.is_file() or (file in pages and unquote(parts.fragment) not in pages[file].places):
+                broken.append(f"{page.relative_to(site)}: {target}")
+    return sorted(broken)
+
+
+def test_the_site_is_built_without_a_warning_and_every_link_in_it_leads_somewhere(tmp_path: Path) -> None:
+    done = built(DOCS, tmp_path)
+    assert not done.returncode, done.stderr
+    assert broken_links(tmp_path / "html") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[there](nowhere.md)", "nowhere.md"),
+        ("[there](#nowhere)", "nowhere"),
+        ("```{eval-rst}\n.. autofunction:: jko.gaussian.nowhere\n```", "nowhere"),
+        ("$$\\nowhere{x}$$", "nowhere"),
+    ],
+)
+def test_the_build_fails_for(text: str, told: str, tmp_path: Path) -> None:
+    """A link to no page, to no heading, a name that is not there, a formula that cannot be set."""
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages" / "index.md").write_text(f"# Page\n\n{text}\n")
+    done = built(tmp_path / "pages", tmp_path)
+    assert done.returncode
+    assert told in done.stderr
+
+
+def test_a_broken_link_of_the_site_is_found(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text(
+        '<p id="here"><a href="b.html#there"></a><a href="c.html"></a><a href="#here"></a>'
+    )
+    (tmp_path / "b.html").write_text('<p><a href="a.html#here"></a><a href="https://example.org"></a>')
+    assert broken_links(tmp_path) == ["a.html: b.html#there", "a.html: c.html"]
+
+
+def test_the_readme_is_short_and_its_picture_small() -> None:
+    assert len((ROOT / "README.md").read_text().split()) <= 700
+    assert (DOCS / "pictures" / "noise.gif").stat().st_size < 1_000_000
 
 
 #: a command in a line of its own, perhaps behind a prompt, or in backticks
@@ -54,7 +168,7 @@ COMMAND = re.compile(r"(?:^\$ |^|`)(jko [a-z][^`\n]*)", re.MULTILINE)
 SHOWN = sorted(
     {
         (str(path.relative_to(ROOT)), found.group(1).strip())
-        for path in (ROOT / "README.md", ROOT / "benchmarks" / "README.md", *PAGES.values())
+        for path in (ROOT / "benchmarks" / "README.md", *PAGES.values())
         for found in COMMAND.finditer(path.read_text())
     }
 )

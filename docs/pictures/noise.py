@@ -1,0 +1,99 @@
+"""Draw docs/pictures/noise.gif: rows of a chain's data become noise, and noise becomes rows.
+
+Usage: python docs/pictures/noise.py CHAIN, with the chain of the preset rose.
+"""
+
+from __future__ import annotations
+
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from flows.models import open_chain
+from jko.chain import Chain
+from jko.densities import PictureDensity, moons, rose_picture
+from tasks.adapters.layout import Layout
+
+HERE = Path(__file__).resolve().parent
+POINTS = 7000
+SIDE = 360
+#: half of the side of the picture, standardised units
+REACH = 3.2
+#: frames of a block, and of a rest at either end
+FRAMES, REST = 9, 8
+
+
+def chain_of(folder: Path) -> tuple[Chain, Tensor]:
+    """A trained chain, and fresh rows of the law that it was trained on, in data units."""
+    config, chain, _ = open_chain(Layout(folder))
+    law = moons() if config.data.source == "moons" else PictureDensity(rose_picture())
+    return chain, torch.from_numpy(law.sample(POINTS, np.random.default_rng(1)))
+
+
+@torch.no_grad()
+def positions_of(chain: Chain, x: Tensor) -> np.ndarray:
+    """Rows before the first block and after each, shape (N + 1, rows, 2), standardised units."""
+    found = [chain.standardise(x)]
+    for block in chain:
+        found.append(block.push_forward(found[-1]))
+    return torch.stack(found).numpy()
+
+
+def between(positions: np.ndarray) -> list[np.ndarray]:
+    """Frames along straight lines from block to block, slow at both ends of a block."""
+    frames = [positions[0]] * REST
+    for before, after in pairwise(positions):
+        for share in np.linspace(0, 1, FRAMES + 1)[1:]:
+            smooth = share * share * (3 - 2 * share)
+            frames.append((1 - smooth) * before + smooth * after)
+    return frames
+
+
+def drawn(rows: np.ndarray, colours: np.ndarray, text: str) -> Image.Image:
+    """One frame: points on white, under a line of text."""
+    canvas = Image.new("RGB", (2 * SIDE, 2 * SIDE), "white")
+    draw = ImageDraw.Draw(canvas)
+    for (x, y), colour in zip((rows / REACH * [1, -1] + 1) * SIDE, colours, strict=True):
+        draw.ellipse((x - 1.7, y - 1.7, x + 1.7, y + 1.7), fill=tuple(colour))
+    small = canvas.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+    ImageDraw.Draw(small).text((8, SIDE - 22), text, fill="#444444", font=ImageFont.load_default(14))
+    return small
+
+
+def colours_of(rows: np.ndarray) -> np.ndarray:
+    """From the middle to the rim red, orange, blue; shape (rows, 3)."""
+    stops = np.array([[122, 24, 60], [214, 84, 72], [66, 98, 168]], dtype=float)
+    radius = np.hypot(*rows.T)
+    share = np.argsort(np.argsort(radius)) / len(rows) * (len(stops) - 1)
+    low = np.minimum(share.astype(int), len(stops) - 2)
+    rest = (share - low)[:, None]
+    return ((1 - rest) * stops[low] + rest * stops[low + 1]).astype(int)
+
+
+def animation(chain: Chain, rows: Tensor) -> list[Image.Image]:
+    """Data to noise, then fresh noise to new rows."""
+    there = positions_of(chain, rows)
+    back = positions_of(chain, chain.sample(POINTS, seed=1))
+    parts = ((between(there), there[0], "data → noise"), (between(back)[::-1], back[0], "noise → new points"))
+    frames = []
+    for steps, first, text in parts:
+        colours = colours_of(first)
+        frames += [drawn(step, colours, text) for step in steps]
+    return frames + [frames[-1]] * REST
+
+
+def save(frames: list[Image.Image], path: Path) -> None:
+    """An endless GIF of few colours, the same in all frames."""
+    palette = frames[0].quantize(24, method=Image.Quantize.MEDIANCUT)
+    plain = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+    plain[0].save(path, save_all=True, append_images=plain[1:], duration=70, loop=0, optimize=True)
+
+
+if __name__ == "__main__":
+    save(animation(*chain_of(Path(sys.argv[1]))), HERE / "noise.gif")
+    print(f"{HERE / 'noise.gif'}: {(HERE / 'noise.gif').stat().st_size / 1e3:.0f} kB")

@@ -1,11 +1,12 @@
 # make run   the main job: a JKO chain on handwritten digits, evaluated and reported
 # make test  everything that guards the project;  make test-all  what takes longer, too
+# make docs  the site of the pages, in docs/_build/html
 # make benchmarks DATA=FOLDER  this project beside others, hours; stopped, it goes on with what is missing
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run test test-all lint clean benchmarks benchmarks-install
+.PHONY: run test test-all docs lint clean benchmarks benchmarks-install
 
 run: $(READY)
 	@$(BIN)/jko train
@@ -15,6 +16,10 @@ test: $(READY) lint
 
 test-all: $(READY) lint
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --require-outside
+
+docs: $(READY)
+	@$(BIN)/python -m sphinx -q -W --keep-going docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 benchmarks: benchmarks-install
 	@$(if $(DATA),$(BIN)/python -m benchmarks.tuning --data "$(DATA)")
@@ -39,4 +44,4 @@ $(READY): pyproject.toml constraints.txt
 	@touch $(READY)
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache build *.egg-info
+	rm -rf .venv docs/_build .pytest_cache .mypy_cache .ruff_cache build *.egg-info

@@ -72,6 +72,15 @@ def read_docstring(*event: Any) -> None:
     lines[:] = escape_bars(lines)
 
 
+#: what docutils does not read, as it does: ½ without braces, dots, large brackets, a gap behind a function
+SPELLED = (
+    (r"\\t?frac(\d)(\d)", r"\\frac{\1}{\2}"),
+    (r"\\dots", r"\\ldots"),
+    (r"\\Big", ""),
+    (r"\\(log|det) *(?=[a-zA-Z\\])", r"\\\1\\,"),
+)
+
+
 def read_page(_: Sphinx, page: str, source: list[str]) -> None:
     """Put benchmarks/README.md in the place of its page, and lead links to it there."""
     if page == "benchmarks":
@@ -82,7 +91,9 @@ def read_page(_: Sphinx, page: str, source: list[str]) -> None:
 
 def mathml(node: nodes.Element, *, display: bool) -> str:
     """A formula as MathML, which browsers draw without a script from elsewhere."""
-    text = node.astext().replace(r"\dots", r"\ldots").replace(r"\Big", "")
+    text = node.astext()
+    for pattern, plain in SPELLED:
+        text = re.sub(pattern, plain, text)
     try:
         return str(tex2mathml(text, as_block=display))
     except MathError as error:

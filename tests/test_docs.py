@@ -90,7 +90,12 @@ def built(source: Path, target: Path) -> subprocess.CompletedProcess[str]:
         str(target / "trees"),
     ]
     return subprocess.run(
-        [*command, str(source), str(target / "html")], capture_output=True, text=True, timeout=300, cwd=ROOT
+        [*command, str(source), str(target / "html")],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=ROOT,
     )
 
 

@@ -20,12 +20,14 @@ from jko.densities import PictureDensity, moons, rose_picture
 from tasks.adapters.layout import Layout
 
 HERE = Path(__file__).resolve().parent
-POINTS = 7000
-SIDE = 360
+POINTS = 5000
+SIDE = 340
+#: from the middle of the data to their rim: wine, red, rose, violet, blue
+COLOURS = np.array([[112, 20, 56], [178, 42, 58], [222, 98, 84], [134, 92, 142], [62, 92, 166]])
 #: half of the side of the picture, standardised units
 REACH = 3.2
 #: frames of a block, and of a rest at either end
-FRAMES, REST = 9, 8
+FRAMES, REST = 8, 8
 
 
 def chain_of(folder: Path) -> tuple[Chain, Tensor]:
@@ -66,20 +68,19 @@ def drawn(rows: np.ndarray, colours: np.ndarray, text: str) -> Image.Image:
 
 
 def colours_of(rows: np.ndarray) -> np.ndarray:
-    """From the middle to the rim red, orange, blue; shape (rows, 3)."""
-    stops = np.array([[122, 24, 60], [214, 84, 72], [66, 98, 168]], dtype=float)
+    """From the middle to the rim, shape (rows, 3)."""
     radius = np.hypot(*rows.T)
-    share = np.argsort(np.argsort(radius)) / len(rows) * (len(stops) - 1)
-    low = np.minimum(share.astype(int), len(stops) - 2)
-    rest = (share - low)[:, None]
-    return ((1 - rest) * stops[low] + rest * stops[low + 1]).astype(int)
+    return COLOURS[np.argsort(np.argsort(radius)) * len(COLOURS) // len(rows)]
 
 
 def animation(chain: Chain, rows: Tensor) -> list[Image.Image]:
     """Data to noise, then fresh noise to new rows."""
     there = positions_of(chain, rows)
     back = positions_of(chain, chain.sample(POINTS, seed=1))
-    parts = ((between(there), there[0], "data → noise"), (between(back)[::-1], back[0], "noise → new points"))
+    parts = (
+        (between(there), there[0], "from data to noise"),
+        (between(back)[::-1], back[0], "from noise to new points"),
+    )
     frames = []
     for steps, first, text in parts:
         colours = colours_of(first)
@@ -89,7 +90,9 @@ def animation(chain: Chain, rows: Tensor) -> list[Image.Image]:
 
 def save(frames: list[Image.Image], path: Path) -> None:
     """An endless GIF of few colours, the same in all frames."""
-    palette = frames[0].quantize(24, method=Image.Quantize.MEDIANCUT)
+    palette = Image.new("P", (1, 1))
+    shades = [255 - share * (255 - COLOURS) for share in (1, 0.6, 0.25)]
+    palette.putpalette(np.concatenate([np.full((1, 3), 255), *shades]).astype(np.uint8).tobytes())
     plain = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     plain[0].save(path, save_all=True, append_images=plain[1:], duration=70, loop=0, optimize=True)
 

@@ -198,7 +198,8 @@ def validate(words: list[str]) -> None:
     preset = next((name for name in values["--preset"] if name.islower()), None)  # P is a placeholder
     axes = [axis.partition("=") for axis in values["--grid"]]
     for end in (0, -1):
-        cell = [f"{key}={choices.split(',')[end]}" for key, _, choices in axes]
+        # a comma within brackets is one of a list
+        cell = [f"{key}={re.split(r',(?![^[]*])', choices)[end]}" for key, _, choices in axes]
         build_request(ROOT, preset=preset, assignments=[*values["--set"], *cell])
 
 

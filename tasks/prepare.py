@@ -10,17 +10,19 @@ import numpy as np
 from prefect import task
 
 from jko.config import Config
-from tasks.adapters.commit import SAMPLES, committing, read_commit
-from tasks.adapters.durable import link_tree
-from tasks.adapters.identity import data_fingerprint, source_key
-from tasks.adapters.layout import Layout
+from jko.disk.commit import SAMPLES, committing, read_commit
+from jko.disk.durable import link_tree
+from jko.disk.facts import write_facts
+from jko.disk.identity import data_fingerprint, source_key
+from jko.disk.layout import Layout
+from jko.preparation.choose import choose
+from jko.preparation.facts import DataFacts, data_digest
+from jko.preparation.prepare import PARTS, Prepared, prepare
+from jko.preparation.table import Table
 from tasks.adapters.plan import find_data, stored_source_key
-from tasks.adapters.store import DataFacts, data_digest, write_arrays, write_facts
-from tasks.choose import choose
+from tasks.adapters.store import write_arrays
 from tasks.datasets.laws import smoothed_entropy
-from tasks.datasets.prepare import PARTS, Prepared, prepare
 from tasks.datasets.sources import SOURCES
-from tasks.datasets.table import Table
 from tasks.options import DURABLE, skipped
 
 

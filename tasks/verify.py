@@ -10,23 +10,18 @@ from typing import Any
 import torch
 
 from jko.config import Config
+from jko.disk.commit import SAMPLES, read_commit
+from jko.disk.damage import is_whole
+from jko.disk.facts import read_facts
+from jko.disk.identity import certificate_fingerprint, evaluation_fingerprint
+from jko.disk.layout import Layout, name_of
+from jko.disk.sealed import read_json, read_sealed
+from jko.disk.weights import load_block
+from jko.preparation.facts import array_digest, data_digest
 from jko.seeds import generator
-from tasks.adapters.commit import SAMPLES, read_commit
-from tasks.adapters.damage import is_whole
 from tasks.adapters.defence import fitted_law, kept_law, place_of, same_law
-from tasks.adapters.identity import certificate_fingerprint, evaluation_fingerprint
-from tasks.adapters.layout import Layout, name_of
 from tasks.adapters.plan import chain_digest, planned, stored_figures
-from tasks.adapters.sealed import read_json, read_sealed
-from tasks.adapters.store import (
-    array_digest,
-    data_digest,
-    read_arrays,
-    read_facts,
-    read_particles,
-    read_samples,
-)
-from tasks.adapters.weights import load_block
+from tasks.adapters.store import read_arrays, read_particles, read_samples
 from tasks.headline import stored_headline
 from tasks.options import threads_of
 from tasks.report.identity import report_fingerprint

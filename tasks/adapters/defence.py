@@ -11,12 +11,14 @@ from threadpoolctl import threadpool_limits
 
 from jko.config import Config
 from jko.defence import Defence
+from jko.digest import digest_of
+from jko.disk.facts import read_facts
+from jko.disk.identity import DEFENCE
+from jko.disk.layout import Layout
+from jko.disk.sealed import read_sealed, write_sealed
 from jko.rows import drawn
 from jko.student_t import StudentT, fit_student_t
-from tasks.adapters.identity import DEFENCE
-from tasks.adapters.layout import Layout
-from tasks.adapters.sealed import digest_of, read_sealed, write_sealed
-from tasks.adapters.store import read_facts, read_samples
+from tasks.adapters.store import read_samples
 
 #: rows that the law is fitted to, and chosen by, at most
 FITTED_ROWS, CHOOSING_ROWS = 20_000, 5000

@@ -15,16 +15,17 @@ import torch
 from flows.status import status_table
 from jko.config import Config, parse_config
 from jko.defence import price
+from jko.disk.facts import read_facts
+from jko.disk.identity import certificate_fingerprint, evaluation_fingerprint, fingerprints
+from jko.disk.layout import Layout
+from jko.disk.manifest import read_manifest, stored_config
+from jko.disk.sealed import read_json, read_sealed
+from jko.disk.weights import chain_of as chain_before
 from jko.errors import InputError
 from jko.guarantee import CERTIFICATES
+from tasks.adapters.chains import load_chain
 from tasks.adapters.defence import defence_of, place_of
-from tasks.adapters.identity import certificate_fingerprint, evaluation_fingerprint, fingerprints
-from tasks.adapters.layout import Layout
-from tasks.adapters.manifest import read_manifest, stored_config
-from tasks.adapters.sealed import read_json, read_sealed
-from tasks.adapters.store import read_facts, read_samples
-from tasks.adapters.weights import chain_of as chain_before
-from tasks.adapters.weights import load_chain
+from tasks.adapters.store import read_samples
 from tasks.options import value_of
 from tasks.prepare import prepare_data
 from tests.campaign.asked import run

@@ -10,7 +10,9 @@ import numpy as np
 from prefect import task
 
 from jko.config import Config
+from jko.defence import broad_law
 from jko.disk.commit import SAMPLES, committing, read_commit
+from jko.disk.defence import write_law
 from jko.disk.durable import link_tree
 from jko.disk.facts import write_facts
 from jko.disk.identity import data_fingerprint, source_key
@@ -19,6 +21,7 @@ from jko.preparation.choose import choose
 from jko.preparation.facts import DataFacts, data_digest
 from jko.preparation.prepare import PARTS, Prepared, prepare
 from jko.preparation.table import Table
+from jko.student_t import StudentT
 from tasks.adapters.plan import find_data, stored_source_key
 from tasks.adapters.store import write_arrays
 from tasks.datasets.laws import smoothed_entropy
@@ -38,13 +41,23 @@ def prepare_data(config: Config, layout: Layout) -> Any:
     choice = choose(table, config)
     prepared = prepare(table, choice.config)
     facts = replace(facts_of(table, prepared, config.data.source), choices=choice.notes)
-    digest = commit_data(layout, facts, prepared, key)
+    digest = commit_data(layout, facts, prepared, key, law=law_of(config, facts, prepared))
     adopt_prepared(layout, digest)
     return digest
 
 
-def commit_data(layout: Layout, facts: DataFacts, prepared: Prepared, key: str) -> str:
-    """Write the prepared arrays and facts; returns the data digest."""
+def law_of(config: Config, facts: DataFacts, prepared: Prepared) -> StudentT | None:
+    """The broad law of the rows of a table, or of whatever rows the settings ask it of."""
+    if not (config.data.is_table and config.target.standard) and not config.defence_share:
+        return None
+    train = prepared.arrays["train"][: facts.rows["source"], : facts.dim]
+    return broad_law(train, prepared.arrays["validation"][:, : facts.dim], prepared.start)
+
+
+def commit_data(
+    layout: Layout, facts: DataFacts, prepared: Prepared, key: str, *, law: StudentT | None = None
+) -> str:
+    """Write the prepared arrays, the facts and the broad law; returns the data digest."""
     digest = data_digest(prepared.arrays, prepared.shift, prepared.scale, prepared.start)
     fingerprint = data_fingerprint(digest)
     final = layout.prepared or layout.block(0, fingerprint)
@@ -52,6 +65,8 @@ def commit_data(layout: Layout, facts: DataFacts, prepared: Prepared, key: str) 
     with committing(final, fingerprint, record) as folder:
         write_arrays(folder / SAMPLES, prepared.arrays, {"units": "standardised"})
         write_facts(folder, facts)
+        if law is not None:
+            write_law(folder, law)
     return digest
 
 

@@ -8,28 +8,23 @@ import pandas as pd
 
 from jko.chain import Chain
 from jko.config import Config
-from jko.disk.facts import read_facts
+from jko.disk.chains import load_chain as load_stored
 from jko.disk.layout import Layout
 from jko.disk.sealed import read_json
-from jko.disk.weights import BLOCK, chain_of, load_block, load_corrections
+from jko.disk.weights import BLOCK
 from tasks.adapters.defence import defence_of
 
 
 def load_chain(layout: Layout, config: Config, chain: tuple[str, ...]) -> Chain:
-    """A chain's blocks, standardisation, corrections and defence; on the CPU without the run's device.
+    """A chain from its folder (see :func:`jko.disk.chains.load_chain`), wherever its broad law is from.
 
     Args:
         layout: the chain.
         config: its settings.
         chain: fingerprints of blocks 0..N.
     """
-    facts = read_facts(layout, chain[0])
-    blocks = [
-        load_block(layout, config, k, chain[k], facts.dim, context=facts.context)
-        for k in range(1, len(chain))
-    ]
-    corrections = load_corrections(layout, chain) if config.target.correction else ()
-    return chain_of(config, facts, blocks, corrections, defence=defence_of(config, layout, chain[0]))
+    defence = defence_of(config, layout, chain[0])
+    return load_stored(layout, config, chain, law=None if defence is None else defence.law)
 
 
 def read_curve(folder: Path) -> pd.DataFrame | None:

@@ -15,8 +15,8 @@ from flows.cli.kinds import BLOCKS, PLACE, POSITIVE, RATIO
 from flows.places import chain_at
 from flows.session import Job, check_input, nothing_to_do
 from flows.settings import project_root
+from jko.disk.manifest import stored_config
 from jko.errors import InputError
-from tasks.adapters.manifest import stored_config
 from tasks.adapters.plan import make_plan
 from tasks.adapters.terminal import say
 

@@ -163,6 +163,29 @@ def test_a_broken_link_of_the_site_is_found(tmp_path: Path) -> None:
     assert broken_links(tmp_path) == ["a.html: b.html#there", "a.html: c.html"]
 
 
+#: a file or folder of the project, as a page names it
+NAMED = re.compile(r"`((?:jko|tasks|flows|tests|benchmarks|docs|data)/[\w./-]*?(?:/|\.py|\.yaml|\.md))`")
+LINK = re.compile(r"\]\(([^()\s]+)\)")
+
+
+def slug(heading: str) -> str:
+    """The name of the place that a heading makes."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("name", list(PAGES))
+def test_the_files_that_a_page_names_are_there(name: str) -> None:
+    """Of the project; and what the two pages outside the site lead to, which its build does not look at."""
+    text = PAGES[name].read_text()
+    assert [path for path in NAMED.findall(text) if not (ROOT / path).exists()] == []
+    for target in LINK.findall(text) if "/" not in name else []:
+        path, _, place = target.partition("#")
+        assert (ROOT / path).exists(), target
+        assert not place or place in map(
+            slug, re.findall(r"^#+ (.*)$", (ROOT / path).read_text(), re.MULTILINE)
+        )
+
+
 def test_the_readme_is_short_and_its_picture_small() -> None:
     assert len((ROOT / "README.md").read_text().split()) <= 700
     assert (DOCS / "pictures" / "noise.gif").stat().st_size < 1_000_000

@@ -17,7 +17,7 @@ from torch import Tensor
 from flows.models import open_chain
 from jko.chain import Chain
 from jko.densities import PictureDensity, moons, rose_picture
-from tasks.adapters.layout import Layout
+from jko.disk.layout import Layout
 
 HERE = Path(__file__).resolve().parent
 POINTS = 5000

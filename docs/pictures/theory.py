@@ -53,12 +53,23 @@ def draw_steps(path: Path) -> None:
     figure.savefig(path, dpi=130)
 
 
+def upper_half(rows: np.ndarray) -> np.ndarray:
+    """Whether rows are nearer to the upper half circle than to the lower one, shape (rows,)."""
+    angle = np.linspace(0, np.pi, 200)
+    arcs = (
+        np.stack([np.cos(angle), np.sin(angle)], 1),
+        np.stack([1 - np.cos(angle), 0.5 - np.sin(angle)], 1),
+    )
+    upper, lower = (np.linalg.norm(rows[:, None] - arc, axis=2).min(1) for arc in arcs)
+    return upper < lower
+
+
 def draw_paths(path: Path, positions: np.ndarray, half: np.ndarray) -> None:
     """Paths of rows, coloured by the half circle they come from.
 
     Args:
         path: the picture.
-        positions: after block 0..N, shape (N + 1, rows, 2).
+        positions: before the first block and after each, shape (N + 1, rows, 2).
         half: which of the two half circles, shape (rows,).
     """
     figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
@@ -81,5 +92,4 @@ if __name__ == "__main__":
     chain, rows = chain_of(Path(sys.argv[1]))
     draw_steps(HERE / "steps.png")
     some = rows[:220]
-    # of two half circles the upper one is above the line through both ends
-    draw_paths(HERE / "paths.png", positions_of(chain, some), (some[:, 1] + 0.5 * some[:, 0] > 0.25).numpy())
+    draw_paths(HERE / "paths.png", positions_of(chain, some), upper_half(some.numpy()))

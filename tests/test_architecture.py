@@ -146,9 +146,9 @@ def test_the_pins_let_the_scheduler_start() -> None:
 
 
 def test_the_pages_name_every_figure_and_the_readme_every_preset() -> None:
-    from flows.settings import preset_names
     from jko.figures import BlockFigures
     from jko.guarantee import Guarantee
+    from jko.presets import preset_names
 
     pages = "".join((ROOT / "docs" / name).read_text() for name in ("measured.md", "guaranteed.md"))
     readme = (ROOT / "README.md").read_text()

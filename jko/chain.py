@@ -290,21 +290,27 @@ class Chain(nn.Module):
         Raises:
             InputError: a context of another width, or none where one is needed; a corrected chain.
         """
+        with torch.no_grad():
+            return self.drawn(rows, context=context, seed=seed, batch=batch)
+
+    def drawn(self, rows: int, *, context: Tensor | None = None, seed: int = 0, batch: int = 4096) -> Tensor:
+        """What :meth:`sample` draws, with gradients where torch keeps them."""
         self._refuse_corrections()
         z = torch.randn(rows, self.dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        z = z.to(self.shift.device)
         if self.context and context is not None:
             start = self.dim
             context = (context.to(self.shift) - self.shift[start:]) / self.scale[start:]
         z = self._rows(z, context)
-        x = state_of(self.inverse(z, batch=batch), self.dim)
+        x = state_of(self.pull(z, batch=batch), self.dim)
         if self.defence is None:
             return x
         # all rows went through the blocks, so that the others are those of the chain alone to the last bit
         chosen, broad = self.defence.draws(rows, seed)
         before, u = self._broad_start, broad.to(self.shift.device)
         u = u if before is None else before.inverse(u)
-        x[chosen] = (u * self.scale[: self.dim] + self.shift[: self.dim]).to(x)
-        return x
+        found = u * self.scale[: self.dim] + self.shift[: self.dim]
+        return x.index_copy(0, chosen.to(x.device), found.to(x))
 
     def _refuse_corrections(self) -> None:
         if self.corrected:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from jko.chain import Chain
 from jko.densities import Density
@@ -37,10 +38,7 @@ def log_densities(chain: Chain, law: Density | None, rows: Array, facts: DataFac
         Shape (rows, 2); the error is 0 where there is no noise. Equal rows have equal values.
     """
     unique, places = np.unique(rows + 0.0, axis=0, return_inverse=True)  # -0 is 0
-    noisy = any(facts.grid) or any(
-        block.draw_probes(chain.standardise(torch.from_numpy(unique[:1]))) is not None for block in chain
-    )
-    draws = DRAWS if noisy else 1
+    draws = DRAWS if any(facts.grid) or noisy(chain, torch.from_numpy(unique[:1])) else 1
     step = max(1, PIECE // draws)
     parts = [
         _score(chain, law, unique[start : start + step], facts, draws=draws, seed=seed)
@@ -49,11 +47,28 @@ def log_densities(chain: Chain, law: Density | None, rows: Array, facts: DataFac
     return np.concatenate(parts)[places.ravel()]
 
 
+def noisy(chain: Chain, rows: Tensor) -> bool:
+    """Whether log-determinants are estimated, given some rows in data units."""
+    if not len(rows):
+        return False
+    standard = chain.standardise(rows[:1].detach())
+    return any(block.draw_probes(standard) is not None for block in chain)
+
+
+def row_seeds(rows: Tensor, seed: int) -> RowSeeds:
+    """A seed for each of some rows, which is a function of its numbers and of one seed for all."""
+    return RowSeeds(tuple(_key(row, seed) for row in rows.detach().double().cpu().numpy()))
+
+
+def _key(row: Array, seed: int) -> int:
+    return counter_seed(seed, "score", row.astype("<f8").tobytes().hex())
+
+
 def _score(
     chain: Chain, law: Density | None, rows: Array, facts: DataFacts, *, draws: int, seed: int
 ) -> Array:
     """Mean and standard error over draws for distinct rows, shape (rows, 2)."""
-    keys = [counter_seed(seed, "score", row.astype("<f8").tobytes().hex()) for row in rows]
+    keys = [_key(row, seed) for row in rows]
     many = np.repeat(rows, draws, axis=0)
     if any(facts.grid):
         noise = [np.random.default_rng(key).random((draws, facts.dim)) - 0.5 for key in keys]

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from jko.calibrate import scaled
 from jko.chain import reference_log_prob
+from jko.chain_trainer import fit_chain
 from jko.config import Config
 from jko.context import state_of
-from jko.fit_chain import fit_chain
 
 
 def trial_log_density(config: Config, parts: Mapping[str, Tensor], dim: int, *, share: float) -> Tensor:

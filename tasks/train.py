@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from prefect import task
 
+from jko.block_trainer import FitResult
 from jko.build import functional_of, new_block, start_law, step_of, target_of
+from jko.chain_trainer import first_block, fit_next
 from jko.config import Config
 from jko.device import require_device
 from jko.disk.checkpoint import BlockCheckpoints, remove_checkpoint
@@ -15,8 +17,6 @@ from jko.disk.commit import committing, read_commit
 from jko.disk.facts import read_facts
 from jko.disk.layout import Layout, name_of
 from jko.disk.weights import chain_of, load_block, load_start, save_block
-from jko.fit import FitResult
-from jko.fit_chain import first_block, fit_next
 from jko.invertible import InvertibleBlock
 from jko.preparation.facts import DataFacts
 from jko.sampling import log_density

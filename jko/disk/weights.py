@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from jko.block_trainer import FitResult
 from jko.build import new_block, reference_of
 from jko.chain import Chain
 from jko.config import NUMERICS, Config
@@ -25,7 +26,6 @@ from jko.disk.layout import Layout
 from jko.disk.sealed import write_json
 from jko.disk.tensors import read_tensors, write_tensors
 from jko.errors import InputError
-from jko.fit import FitResult
 from jko.fit_state import FitRecord
 from jko.invertible import InvertibleBlock
 from jko.preparation.facts import DataFacts

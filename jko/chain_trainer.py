@@ -9,10 +9,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from jko.block_trainer import STANDARD, FitResult, fit_block
 from jko.build import new_block, torch_dtype
 from jko.chain import push_in_batches
 from jko.config import Config
-from jko.fit import STANDARD, FitResult, fit_block
 from jko.fit_state import Checkpoints, FitRecord, NoCheckpoints
 from jko.invertible import InvertibleBlock
 from jko.pushing import BATCH, as_stored, push_rows
@@ -107,7 +107,7 @@ def fit_next(
     on_record: Callable[[FitRecord], None] | None = None,
     on_iteration: Callable[[int], None] | None = None,
 ) -> FitResult:
-    """Train block k in place as the settings say; the arguments are those of :func:`jko.fit.fit_block`."""
+    """Train block k in place as the settings say; the arguments are those of :func:`jko.block_trainer.fit_block`."""
     plan = config.training_of(k)
     return fit_block(
         block, train, at_most(validation, plan.validation_rows), plan, seed=config.seed, index=k,

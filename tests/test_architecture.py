@@ -146,10 +146,10 @@ def test_the_pins_let_the_scheduler_start() -> None:
 
 
 def test_the_pages_name_every_figure_setting_and_preset() -> None:
-    from flows.settings import preset_names
     from jko.config import Config
     from jko.figures import BlockFigures
     from jko.guarantee import Guarantee
+    from jko.presets import preset_names
 
     pages = "".join((ROOT / "docs" / name).read_text() for name in ("measured.md", "guaranteed.md"))
     settings = (ROOT / "docs" / "settings.md").read_text()
@@ -160,6 +160,6 @@ def test_the_pages_name_every_figure_setting_and_preset() -> None:
     assert [name for name in sorted(names) if name not in pages] == []
     for name in preset_names():
         assert f"| `{name}` |" in settings
-        assert f"flows/presets/{name}.yaml" in settings
+        assert f"jko/presets/{name}.yaml" in settings
     assert "../params.yaml" in settings
     assert [name for name in Config.model_fields if f"{name}:" not in defaults] == []

@@ -15,7 +15,7 @@ from sphinx.util import logging
 from sphinx.writers.html5 import HTML5Translator
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
 LOGGER = logging.getLogger(__name__)
 
@@ -42,7 +42,6 @@ napoleon_custom_sections = ["Source"]
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_member_order = "bysource"
-autodoc_class_signature = "separated"
 autodoc_preserve_defaults = True
 
 pygments_style = "friendly"
@@ -82,10 +81,14 @@ SPELLED = (
 
 
 def read_page(_: Sphinx, page: str, source: list[str]) -> None:
-    """Put benchmarks/README.md in the place of its page, and lead links to it there."""
+    """Put benchmarks/README.md in the place of its page, and the table of settings into theirs."""
     if page == "benchmarks":
         text = (ROOT / "benchmarks" / "README.md").read_text()
         source[0] = text.replace("](", "](../benchmarks/").replace("../benchmarks/http", "http")
+    elif page == "settings":
+        from settings_table import table
+
+        source[0] = source[0].replace("<!-- all settings -->", table())
     source[0] = source[0].replace("../benchmarks/README.md", "benchmarks.md")
 
 

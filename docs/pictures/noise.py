@@ -14,10 +14,9 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from flows.models import open_chain
-from jko.chain import Chain
+import jko
 from jko.densities import PictureDensity, moons, rose_picture
-from jko.disk.layout import Layout
+from jko.flow import Flow
 
 HERE = Path(__file__).resolve().parent
 POINTS = 5000
@@ -30,20 +29,10 @@ REACH = 3.2
 FRAMES, REST = 8, 8
 
 
-def chain_of(folder: Path) -> tuple[Chain, Tensor]:
-    """A trained chain, and fresh rows of the law that it was trained on, in data units."""
-    config, chain, _ = open_chain(Layout(folder))
-    law = moons() if config.data.source == "moons" else PictureDensity(rose_picture())
-    return chain, torch.from_numpy(law.sample(POINTS, np.random.default_rng(1)))
-
-
-@torch.no_grad()
-def positions_of(chain: Chain, x: Tensor) -> np.ndarray:
-    """Rows before the first block and after each, shape (N + 1, rows, 2), standardised units."""
-    found = [chain.standardise(x)]
-    for block in chain:
-        found.append(block.push_forward(found[-1]))
-    return torch.stack(found).numpy()
+def rows_of(flow: Flow) -> Tensor:
+    """Fresh rows of the law that a flow was trained on, data units, shape (rows, 2)."""
+    law = moons() if flow.config.data.source == "moons" else PictureDensity(rose_picture())
+    return torch.from_numpy(law.sample(POINTS, np.random.default_rng(1)))
 
 
 def between(positions: np.ndarray) -> list[np.ndarray]:
@@ -73,10 +62,10 @@ def colours_of(rows: np.ndarray) -> np.ndarray:
     return COLOURS[np.argsort(np.argsort(radius)) * len(COLOURS) // len(rows)]
 
 
-def animation(chain: Chain, rows: Tensor) -> list[Image.Image]:
+def animation(flow: Flow) -> list[Image.Image]:
     """Data to noise, then fresh noise to new rows."""
-    there = positions_of(chain, rows)
-    back = positions_of(chain, chain.sample(POINTS, seed=1))
+    there = flow.trajectory(rows_of(flow)).numpy()
+    back = flow.trajectory(flow.sample(POINTS, seed=1)).numpy()
     parts = (
         (between(there), there[0], "from data to noise"),
         (between(back)[::-1], back[0], "from noise to new points"),
@@ -98,5 +87,5 @@ def save(frames: list[Image.Image], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    save(animation(*chain_of(Path(sys.argv[1]))), HERE / "noise.gif")
+    save(animation(jko.load(sys.argv[1])), HERE / "noise.gif")
     print(f"{HERE / 'noise.gif'}: {(HERE / 'noise.gif').stat().st_size / 1e3:.0f} kB")

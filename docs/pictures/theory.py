@@ -14,6 +14,8 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
+import jko
+from jko.densities import moons
 from jko.gaussian import Gaussian, jko_step, kl
 
 HERE = Path(__file__).resolve().parent
@@ -87,9 +89,7 @@ def draw_paths(path: Path, positions: np.ndarray, half: np.ndarray) -> None:
 
 
 if __name__ == "__main__":
-    from noise import chain_of, positions_of
-
-    chain, rows = chain_of(Path(sys.argv[1]))
+    flow = jko.load(sys.argv[1])
+    rows = moons().sample(220, np.random.default_rng(1))
     draw_steps(HERE / "steps.png")
-    some = rows[:220]
-    draw_paths(HERE / "paths.png", positions_of(chain, some), upper_half(some.numpy()))
+    draw_paths(HERE / "paths.png", flow.trajectory(rows).numpy(), upper_half(rows))

@@ -48,11 +48,12 @@ pygments_style = "friendly"
 pygments_dark_style = "monokai"
 
 
-BAR = re.compile(r"(:\w+:`[^`]*`|``.*?``)|\|")
+#: a literal, which stays as it is; or a bar, or the star of a shape that is unpacked
+MARK = re.compile(r"(:\w+:`[^`]*`|``.*?``)|(\||(?<=[(\s])\*(?=[\w.]+[,)]))")
 
 
-def escape_bars(lines: list[str]) -> list[str]:
-    """Docstrings write |x| in words; reStructuredText takes the bars for a substitution."""
+def escape_marks(lines: list[str]) -> list[str]:
+    """Docstrings write |x| and (*shape, d) in words; reStructuredText takes these marks for its own."""
     found, formula = [], -1
     for line in lines:
         indent = len(line) - len(line.lstrip())
@@ -61,14 +62,14 @@ def escape_bars(lines: list[str]) -> list[str]:
         if line.lstrip().startswith(".. math::"):
             formula = indent
         plain = formula < 0
-        found.append(BAR.sub(lambda bar: bar.group(1) or r"\|", line) if plain else line)
+        found.append(MARK.sub(lambda mark: mark[1] or f"\\{mark[2]}", line) if plain else line)
     return found
 
 
 def read_docstring(*event: Any) -> None:
     """Change the lines of a docstring in place, as autodoc asks for."""
     lines: list[str] = event[-1]
-    lines[:] = escape_bars(lines)
+    lines[:] = escape_marks(lines)
 
 
 #: what docutils does not read, as it does: ½ without braces, dots, large brackets, a gap behind a function

@@ -73,6 +73,6 @@ def hutchinson_divergence(field: Field, probes: Tensor) -> FieldWithDivergence:
 
 
 def rademacher(probes: int, like: Tensor, generator: torch.Generator) -> Tensor:
-    r"""Random signs of shape (probes, \*like.shape) in like's dtype and device."""
+    """Random signs of shape (probes, *like.shape) in like's dtype and device."""
     signs = torch.randint(0, 2, (probes, *like.shape), generator=generator, dtype=torch.int8)
     return (2 * signs - 1).to(dtype=like.dtype, device=like.device)

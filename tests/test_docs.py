@@ -197,7 +197,7 @@ SHOWN = sorted(
     {
         (str(path.relative_to(ROOT)), found.group(1).strip())
         for path in (ROOT / "benchmarks" / "README.md", *PAGES.values())
-        for found in COMMAND.finditer(path.read_text())
+        for found in COMMAND.finditer(re.sub(r"\\\n *", "", path.read_text()))
     }
 )
 

@@ -107,7 +107,7 @@ def fit_next(
     on_record: Callable[[FitRecord], None] | None = None,
     on_iteration: Callable[[int], None] | None = None,
 ) -> FitResult:
-    """Train block k in place as the settings say; the arguments are those of :func:`jko.block_trainer.fit_block`."""
+    """Train block k in place as the settings say (see :func:`jko.block_trainer.fit_block`)."""
     plan = config.training_of(k)
     return fit_block(
         block, train, at_most(validation, plan.validation_rows), plan, seed=config.seed, index=k,

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from jko.chain_trainer import KeepsNothing, TrainedBlock, fit_chain
 from jko.config import Config, parse_config
-from jko.defence import Defence, broad_law
+from jko.defence import Defence
 from jko.digest import digest_of
 from jko.disk.flows import FlowFolder, load_flow
 from jko.disk.lock import writing
@@ -25,13 +23,11 @@ from jko.fit_progress import Line
 from jko.flow import Flow
 from jko.given import Form, is_frame, taken
 from jko.invertible import InvertibleBlock
-from jko.preparation.choose import choose
 from jko.preparation.context import conditioned
-from jko.preparation.facts import DataFacts, array_digest, data_digest, facts_of
-from jko.preparation.prepare import prepare
+from jko.preparation.facts import array_digest
+from jko.preparation.made import MadeRows, made_rows
 from jko.preparation.table import Table
 from jko.presets import merged, nested, read_preset
-from jko.student_t import StudentT
 
 #: the preset of rows of numbers, and of rows that are pictures
 TABLE, PICTURES = "tabular", "digits"
@@ -90,49 +86,20 @@ def fit(
     table, form = table_of(x, context)
     config = config_of(table, preset, settings or {}, seed)
     with threads_of(config):
-        prepared = prepared_of(table, config)
         if folder is None:
-            return _trained(prepared, config, KeepsNothing(), form, on_block, progress=progress)
-        kept = FlowFolder(Path(folder), config, prepared.digest)
+            made = made_rows(table, config)
+            return _trained(made, config, KeepsNothing(), form, on_block, progress=progress)
+        kept = FlowFolder(Path(folder), config)
         with writing(kept.layout):
-            kept.begin(prepared.facts, prepared.arrays, prepared.law)
-            flow = _trained(prepared, config, kept, form, on_block, progress=progress)
+            made = kept.rows() or made_rows(table, config)
+            kept.begin(made)
+            flow = _trained(made, config, kept, form, on_block, progress=progress)
     flow.folder = Path(folder)
     return flow
 
 
-@dataclass(frozen=True)
-class Made:
-    """Rows ready for training.
-
-    Args:
-        facts: of the data.
-        arrays: rows in start coordinates by part, float32, shape (rows, d + c).
-        law: the broad law of the model; ``None`` without one.
-        digest: identity of them all.
-    """
-
-    facts: DataFacts
-    arrays: Mapping[str, NDArray[Any]]
-    law: StudentT | None
-    digest: str
-
-
-def prepared_of(table: Table, config: Config) -> Made:
-    """Rows prepared as the settings say, what they leave open chosen by short trials."""
-    choice = choose(table, config)
-    prepared = prepare(table, choice.config)
-    facts = facts_of(table, prepared, choices=choice.notes)
-    law = None
-    if config.defence_share:
-        train = prepared.arrays["train"][: facts.rows["source"], : facts.dim]
-        law = broad_law(train, prepared.arrays["validation"][:, : facts.dim], prepared.start)
-    digest = data_digest(prepared.arrays, prepared.shift, prepared.scale, prepared.start)
-    return Made(facts, prepared.arrays, law, digest)
-
-
 def _trained(
-    made: Made,
+    made: MadeRows,
     config: Config,
     keeper: Any,
     form: Form,

@@ -14,7 +14,7 @@ from jko.build import start_law
 from jko.chain import Chain
 from jko.config import Config
 from jko.errors import InputError
-from jko.given import Form, taken
+from jko.given import Form, is_frame, taken
 from jko.noise import log_densities, noisy, row_seeds
 from jko.preparation.context import asked_columns, by_class, one_hot
 from jko.preparation.facts import DataFacts
@@ -277,10 +277,13 @@ class Flow(nn.Module):
             return None
         if not names:
             raise InputError("the flow is not conditional: leave context out")
-        given = torch.as_tensor(context, dtype=torch.float64) if not _is_rows(context) else taken(context)[0]
+        given = taken(context)[0] if is_frame(context) else torch.as_tensor(context)
+        given = given.double()
         if by_class(names) and given.shape[-1:] != (len(names),):
             given = torch.from_numpy(one_hot(given.reshape(-1).numpy(), names))
             given = given[0] if len(given) == 1 else given
+        elif len(names) == 1 and given.shape != (1,):
+            given = given.reshape(-1, 1) if given.ndim else given[None]
         fits = given.shape[-1:] == (len(names),) and given.ndim in (1, 2)
         if not fits or (rows is not None and given.ndim == 2 and len(given) != rows):
             raise InputError(
@@ -310,7 +313,3 @@ class Flow(nn.Module):
             yield
         finally:
             torch.set_num_threads(before)
-
-
-def _is_rows(value: Any) -> bool:
-    return isinstance(value, Tensor) or hasattr(value, "to_numpy")

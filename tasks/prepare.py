@@ -7,7 +7,6 @@ from typing import Any
 from prefect import task
 
 from jko.config import Config
-from jko.defence import broad_law
 from jko.densities import Estimate
 from jko.disk.commit import SAMPLES, committing, read_commit
 from jko.disk.defence import write_law
@@ -17,6 +16,7 @@ from jko.disk.identity import data_fingerprint, source_key
 from jko.disk.layout import Layout
 from jko.preparation.choose import choose
 from jko.preparation.facts import DataFacts, data_digest, facts_of
+from jko.preparation.made import law_of
 from jko.preparation.prepare import Prepared, prepare
 from jko.preparation.table import Table
 from jko.student_t import StudentT
@@ -51,14 +51,6 @@ def entropy_of(table: Table, prepared: Prepared, config: Config) -> Estimate | N
     if prepared.start is not None:
         return None
     return smoothed_entropy(config.data.source, prepared.smoothing, prepared.shift, prepared.scale)
-
-
-def law_of(config: Config, facts: DataFacts, prepared: Prepared) -> StudentT | None:
-    """The broad law of the rows of a table, or of whatever rows the settings ask it of."""
-    if not (config.data.is_table and config.target.standard) and not config.defence_share:
-        return None
-    train = prepared.arrays["train"][: facts.rows["source"], : facts.dim]
-    return broad_law(train, prepared.arrays["validation"][:, : facts.dim], prepared.start)
 
 
 def commit_data(

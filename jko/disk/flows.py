@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,8 +15,8 @@ from jko.disk.chains import load_chain
 from jko.disk.checkpoint import BlockCheckpoints, remove_checkpoint
 from jko.disk.commit import committing, stored_commit
 from jko.disk.corrections import write_correction
-from jko.disk.damage import checked_block
-from jko.disk.defence import write_law
+from jko.disk.damage import checked_block, is_whole
+from jko.disk.defence import stored_law, write_law
 from jko.disk.facts import read_facts, write_facts
 from jko.disk.identity import data_fingerprint, fingerprints
 from jko.disk.layout import Layout
@@ -29,8 +27,7 @@ from jko.errors import InputError
 from jko.fit_state import Checkpoints
 from jko.flow import Flow
 from jko.invertible import InvertibleBlock
-from jko.preparation.facts import DataFacts
-from jko.student_t import StudentT
+from jko.preparation.made import MadeRows
 
 #: the prepared rows in block 0 of a folder of :func:`jko.fit`
 ROWS = "rows.safetensors"
@@ -66,46 +63,57 @@ class FlowFolder:
     Args:
         folder: an empty or new one, or one of the same rows and settings.
         config: the settings.
-        data_digest: identity of the prepared rows.
 
     Raises:
         InputError: the folder holds something else.
     """
 
-    def __init__(self, folder: Path, config: Config, data_digest: str) -> None:
-        self.layout, self.config, self.data_digest = Layout(folder), config, data_digest
-        self.chain = fingerprints(config, data_digest)
-        self._refuse_others()
+    def __init__(self, folder: Path, config: Config) -> None:
+        self.layout, self.config = Layout(folder), config
+        self.chain: tuple[str, ...] = ()
+        if read_manifest(self.layout) is None and folder.exists() and any(folder.iterdir()):
+            raise InputError(f"{folder}: this folder holds something else; give a new or empty one")
 
-    def _refuse_others(self) -> None:
-        layout = self.layout
-        manifest = read_manifest(layout)
-        if manifest is None and layout.chain.exists() and any(layout.chain.iterdir()):
-            raise InputError(f"{layout.chain}: this folder holds something else; give a new or empty one")
-        if manifest is not None and manifest["fingerprints"] != list(self.chain):
-            what = "other rows" if manifest["data_digest"] != self.data_digest else "other settings"
-            raise InputError(f"{layout.chain}: this folder holds a flow of {what}; give another one")
+    def rows(self) -> MadeRows | None:
+        """The prepared rows, if they are here and of these settings; ``None`` where they must be prepared.
 
-    def begin(self, facts: DataFacts, arrays: Mapping[str, NDArray[Any]], law: StudentT | None) -> None:
-        """Commit the prepared rows, unless they are there, and write down what is to be trained.
-
-        Args:
-            facts: of the rows.
-            arrays: prepared rows by part.
-            law: the broad law of the model.
+        Raises:
+            InputError: the folder holds a flow of other rows or settings, or the rows are damaged.
         """
+        manifest = read_manifest(self.layout)
+        if manifest is None:
+            return None
+        before = stored_config(self.layout)
+        if before != self.config:
+            same = before.data.content == self.config.data.content
+            what = "other settings" if same else "other rows"
+            raise InputError(f"{self.layout.chain}: this folder holds a flow of {what}; give another one")
+        digest = manifest["data_digest"]
+        data = data_fingerprint(digest)
+        if not is_whole(self.layout.block(0, data), data):
+            return None
+        arrays = stored_rows(self.layout, data)
+        if arrays is None:
+            raise InputError(f"{self.layout.chain}: this is a chain of the jko command, which trains it")
+        return MadeRows(read_facts(self.layout, data), arrays, stored_law(self.layout, data), digest)
+
+    def begin(self, made: MadeRows) -> None:
+        """Commit the prepared rows, unless they are there, and write down what is to be trained."""
+        self.chain = fingerprints(self.config, made.digest)
         final = self.layout.block(0, self.chain[0])
-        if not _committed(final, self.chain[0]):
-            with committing(final, self.chain[0], {"data_digest": self.data_digest}) as folder:
-                write_facts(folder, facts)
-                write_tensors(folder / ROWS, {name: torch.from_numpy(rows) for name, rows in arrays.items()})
-                if law is not None:
-                    write_law(folder, law)
-        keep_manifest(self.layout, self.config, self.data_digest, self.chain)
+        if not is_whole(final, self.chain[0]):
+            with committing(final, self.chain[0], {"data_digest": made.digest}) as folder:
+                write_facts(folder, made.facts)
+                write_tensors(
+                    folder / ROWS, {name: torch.from_numpy(rows) for name, rows in made.arrays.items()}
+                )
+                if made.law is not None:
+                    write_law(folder, made.law)
+        keep_manifest(self.layout, self.config, made.digest, self.chain)
 
     def kept(self, k: int, block: InvertibleBlock) -> bool:
         """Read the weights of block k into it, if they are there and whole."""
-        if not _committed(self.layout.block(k, self.chain[k]), self.chain[k]):
+        if not is_whole(self.layout.block(k, self.chain[k]), self.chain[k]):
             return False
         load_weights(checked_block(self.layout, k, self.chain[k], WEIGHTS), block)
         remove_checkpoint(self.layout.checkpoint(k, self.chain[k]))
@@ -122,11 +130,6 @@ class FlowFolder:
         with committing(self.layout.block(k, self.chain[k]), self.chain[k], {"index": k}) as folder:
             save_block(folder, self.config, k, block, result)
         remove_checkpoint(self.layout.checkpoint(k, self.chain[k]))
-
-
-def _committed(folder: Path, fingerprint: str) -> bool:
-    commit = stored_commit(folder)
-    return commit is not None and commit.fingerprint == fingerprint
 
 
 def stored_rows(layout: Layout, data: str) -> dict[str, NDArray[np.float32]] | None:

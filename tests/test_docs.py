@@ -163,6 +163,11 @@ def test_a_broken_link_of_the_site_is_found(tmp_path: Path) -> None:
     assert broken_links(tmp_path) == ["a.html: b.html#there", "a.html: c.html"]
 
 
+def test_the_page_of_commands_names_every_one() -> None:
+    page = (DOCS / "commands.md").read_text()
+    assert [name for name in cli.list_commands(click.Context(cli)) if f"jko {name}" not in page] == []
+
+
 #: a file or folder of the project, as a page names it
 NAMED = re.compile(r"`((?:jko|tasks|flows|tests|benchmarks|docs|data)/[\w./-]*?(?:/|\.py|\.yaml|\.md))`")
 LINK = re.compile(r"\]\(([^()\s]+)\)")

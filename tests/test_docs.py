@@ -164,8 +164,12 @@ def test_a_broken_link_of_the_site_is_found(tmp_path: Path) -> None:
 
 
 def test_the_page_of_commands_names_every_one() -> None:
-    page = (DOCS / "commands.md").read_text()
-    assert [name for name in cli.list_commands(click.Context(cli)) if f"jko {name}" not in page] == []
+    """But for those that only other commands call."""
+    page, context = (DOCS / "commands.md").read_text(), click.Context(cli)
+    commands = {name: cli.get_command(context, name) for name in cli.list_commands(context)}
+    shown = [name for name, command in commands.items() if command is not None and not command.hidden]
+    assert len(shown) > 20
+    assert [name for name in shown if f"jko {name}" not in page] == []
 
 
 #: a file or folder of the project, as a page names it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 import subprocess
@@ -9,13 +10,19 @@ import sys
 from html.parser import HTMLParser
 from itertools import pairwise, takewhile
 from pathlib import Path
+from types import ModuleType
 from urllib.parse import unquote, urlsplit
 
 import click
+import numpy as np
 import pytest
+from PIL import Image
 
+import jko
 from flows.cli.main import cli
 from flows.settings import build_request
+from jko.config import Config, flattened
+from jko.sections import BlockOverride
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -193,6 +200,57 @@ def test_the_files_that_a_page_names_are_there(name: str) -> None:
         assert not place or place in map(
             slug, re.findall(r"^#+ (.*)$", (ROOT / path).read_text(), re.MULTILINE)
         )
+
+
+def program(name: str) -> ModuleType:
+    """A program of the pages, which are no package."""
+    spec = importlib.util.spec_from_file_location(Path(name).stem, DOCS / name)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_table_of_settings_has_every_one_with_what_is_allowed_and_its_default() -> None:
+    lines = program("settings_table.py").table().splitlines()
+    own = {f"blocks.K.{name}" for name in BlockOverride.model_fields}
+    wanted = {name for name in flattened(Config().model_dump(mode="json")) if name != "blocks"} | own
+    assert [line.split("`")[1] for line in lines[2:] if line.split("`")[1] not in wanted] == [
+        "target.options"
+    ]
+    assert len(lines) - 2 == len(wanted) + 1  # an empty mapping is flattened to nothing
+    for line in (
+        "| `scheme` | `backward_euler`, `forward_euler`, `forward_backward` | `backward_euler` |",
+        "| `network.lipschitz` | number > 0, < 1 | `0.9` |",
+        "| `steps.sizes` | list of number > 0 or null | `null` |",
+        "| `blocks.K.clip` | number > 0 or null | as the others |",
+    ):
+        assert line in lines
+
+
+def test_the_pictures_are_drawn_from_a_flow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those of the pages are, from a flow of one block."""
+    noise, theory = program("pictures/noise.py"), program("pictures/theory.py")
+    few = {"steps.count": 1, "training.flow_matching_iterations": 5, "training.iterations": 1}
+    rows = np.random.default_rng(0).standard_normal((300, 2))
+    flow = jko.fit(rows, preset="smoke", settings=few, progress=False)
+
+    for name, value in {"POINTS": 50, "FRAMES": 2, "REST": 1}.items():
+        monkeypatch.setattr(noise, name, value)
+    frames = noise.animation(flow)
+    noise.save(frames, tmp_path / "noise.gif")
+    with Image.open(tmp_path / "noise.gif") as picture:
+        assert (
+            picture.n_frames == len(frames) == 2 * (1 + 2) + 1 - 1
+        )  # the last frame is held, not written again
+    assert frames[0].tobytes() != frames[2].tobytes()
+
+    theory.draw_steps(tmp_path / "steps.png")
+    theory.draw_paths(tmp_path / "paths.png", flow.trajectory(rows).numpy(), theory.upper_half(rows))
+    for name in ("steps.png", "paths.png"):
+        assert (tmp_path / name).stat().st_size > 10_000
+    assert theory.upper_half(np.array([[0.0, 1.0], [1.0, -0.5]])).tolist() == [True, False]
 
 
 def test_the_readme_is_short_and_its_picture_small() -> None:

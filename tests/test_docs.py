@@ -7,6 +7,8 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from html.parser import HTMLParser
 from itertools import pairwise, takewhile
 from pathlib import Path
@@ -16,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 import click
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import jko
@@ -52,6 +55,17 @@ def run(path: Path) -> None:
         exec(compile("\n" * (line - 1) + code, str(path), "exec"), namespace)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 WITH_CODE = [
     pytest.param(name, marks=[pytest.mark.slow] if SLOW in path.read_text() else [])
     for name, path in PAGES.items()
@@ -61,8 +75,10 @@ WITH_CODE = [
 
 @pytest.mark.parametrize("name", WITH_CODE)
 def test_the_code_of_a_page_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On one thread: where tests run side by side, two that wait for one another take ten times as long."""
     monkeypatch.chdir(tmp_path)
-    run(PAGES[name])
+    with one_thread():
+        run(PAGES[name])
 
 
 def test_no_python_is_passed_over() -> None:

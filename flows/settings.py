@@ -49,6 +49,7 @@ def build_request(
     file: str | None = None,
     assignments: Sequence[str] = (),
     seed: int | None = None,
+    base: Config | None = None,
 ) -> Request:
     """Merge the layers of settings, later ones winning, and validate.
 
@@ -58,6 +59,7 @@ def build_request(
         file: a data file.
         assignments: ``key=value`` texts; values are YAML.
         seed: overrides the seed.
+        base: settings used instead of params.yaml, those of a folder to take rows from.
 
     Raises:
         InputError: anything unknown or impossible.
@@ -65,6 +67,8 @@ def build_request(
     if file is not None and preset is None:
         preset = "rose" if _is_picture(file) else "tabular"
     values = read_preset(preset) if preset else read_params(root)
+    if base is not None:
+        values = base.model_dump(mode="json")
     brought = dict(values.get("blocks") or {}) if preset else {}
     if file is not None:
         values = merged(values, {"data": {"source": "file", "file": file}})
@@ -72,7 +76,7 @@ def build_request(
         values = merged(values, parse_assignment(text))
     if seed is not None:
         values = merged(values, {"seed": seed})
-    changed = bool(preset or file or assignments or seed is not None)
+    changed = bool(preset or file or assignments or base or seed is not None)
     name = Path(file).stem if file else preset or "default"
     return Request(parse_config(without_lost_blocks(values, brought)), name, default=not changed)
 

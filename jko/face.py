@@ -22,7 +22,6 @@ from jko.errors import InputError
 from jko.fit_progress import Line
 from jko.flow import Flow
 from jko.given import Form, is_frame, taken
-from jko.invertible import InvertibleBlock
 from jko.preparation.context import conditioned
 from jko.preparation.facts import array_digest
 from jko.preparation.made import MadeRows, made_rows
@@ -107,21 +106,24 @@ def _trained(
     *,
     progress: bool,
 ) -> Flow:
-    blocks: list[InvertibleBlock] = []
+    trained: list[TrainedBlock] = []
     train, validation = (torch.from_numpy(made.arrays[part]) for part in ("train", "validation"))
     with Line(config, shown=progress) as line:
         for done in fit_chain(
             config, train, validation, made.facts.dim, keeper=keeper, on_begin=line.begin,
             on_iteration=line.iterate,
         ):  # fmt: skip
-            blocks.append(done.block)
+            trained.append(done)
             line.done(done)
             if on_block is not None:
                 on_block(done)
     share = config.defence_share
     defence = Defence(share, made.law) if share and made.law is not None else None
-    chain = chain_of(config, made.facts, blocks, defence=defence)
-    return Flow(chain, made.facts, config, data_digest=made.digest, form=form)
+    chain = chain_of(config, made.facts, [one.block for one in trained], defence=defence)
+    return Flow(
+        chain, made.facts, config, data_digest=made.digest, form=form, rows=made.arrays,
+        results=[one.result for one in trained],
+    )  # fmt: skip
 
 
 def table_of(x: Any, context: Any = None) -> tuple[Table, Form]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from jko.block_trainer import FitResult
 from jko.build import start_law
 from jko.chain import Chain
 from jko.config import Config
@@ -44,6 +46,8 @@ class Flow(nn.Module):
         data_digest: identity of the prepared rows that it was trained on.
         form: in which samples come back.
         folder: the chain folder, if it is stored in one.
+        rows: the prepared rows by part, where the flow was trained here.
+        results: how the training of each block went, where it was trained here.
     """
 
     def __init__(
@@ -55,10 +59,13 @@ class Flow(nn.Module):
         data_digest: str,
         form: Form | None = None,
         folder: Path | None = None,
+        rows: Mapping[str, NDArray[Any]] | None = None,
+        results: Sequence[FitResult | None] = (),
     ) -> None:
         super().__init__()
         self.chain, self.data_digest = chain.requires_grad_(False), data_digest
         self.facts, self.config, self.form, self.folder = facts, config, form or Form(), folder
+        self.rows, self.results = rows, tuple(results)
 
     @property
     def dim(self) -> int:

@@ -8,10 +8,8 @@ from prefect import task
 
 from jko.config import Config
 from jko.densities import Estimate
-from jko.disk.commit import SAMPLES, committing, read_commit
-from jko.disk.defence import write_law
+from jko.disk.commit import committing, read_commit
 from jko.disk.durable import link_tree
-from jko.disk.facts import write_facts
 from jko.disk.identity import data_fingerprint, source_key
 from jko.disk.layout import Layout
 from jko.preparation.choose import choose
@@ -20,8 +18,8 @@ from jko.preparation.made import law_of
 from jko.preparation.prepare import Prepared, prepare
 from jko.preparation.table import Table
 from jko.student_t import StudentT
+from tasks.adapters.bare import write_block_0
 from tasks.adapters.plan import find_data, stored_source_key
-from tasks.adapters.store import write_arrays
 from tasks.datasets.laws import smoothed_entropy
 from tasks.datasets.sources import SOURCES
 from tasks.options import DURABLE, skipped
@@ -62,10 +60,7 @@ def commit_data(
     final = layout.prepared or layout.block(0, fingerprint)
     record = {"data_digest": digest, "source_key": key}
     with committing(final, fingerprint, record) as folder:
-        write_arrays(folder / SAMPLES, prepared.arrays, {"units": "standardised"})
-        write_facts(folder, facts)
-        if law is not None:
-            write_law(folder, law)
+        write_block_0(folder, prepared.arrays, facts, law)
     return digest
 
 

@@ -14,9 +14,9 @@ from flows.cli.kinds import BLOCKS, PLACE, SECONDS, SEED
 from flows.places import chain_at, new_chain_at
 from flows.session import Job
 from flows.settings import Request, build_request, extended, with_assignments
-from jko.config import Config
+from jko.config import Config, parse_config
 from jko.disk.layout import Layout
-from jko.disk.manifest import resumed_config, stored_config
+from jko.disk.manifest import known_manifest, resumed_config, stored_config
 from jko.errors import InputError
 from tasks.adapters.plan import make_plan
 from tasks.adapters.start import started_from
@@ -89,6 +89,19 @@ def requested(root: Path, chain: Path | None, file: Path | None, **words: Any) -
     return request, chain_folder(request, root, chain)
 
 
+def rows_from_python(root: Path, source: Path | None) -> Config | None:
+    """The settings of a folder whose rows came from Python: no file holds them, so ``--from`` brings them.
+
+    Returns:
+        ``None`` where ``--from`` names no such folder.
+    """
+    if source is None:
+        return None
+    known = known_manifest(chain_at(source, root))
+    config = None if known is None else parse_config(known["config"])
+    return config if config is not None and config.data.source == "rows" else None
+
+
 def start_option(command: Callable[..., None]) -> Callable[..., None]:
     """The option that gives every block weights to start from."""
     option = click.option(
@@ -110,7 +123,8 @@ def train_job(root: Path, *, chain: Path | None, file: Path | None, start: Path 
         InputError: settings, folders or parts that cannot be.
     """
     parts = {name: words.pop(name) for name in PARTS}
-    request, layout = requested(root, chain, file, **words)
+    taken = rows_from_python(root, parts["source"]) if not (file or words["preset"]) else None
+    request, layout = requested(root, chain, file, base=taken, **words)
     parent = chain_at(start, root) if start else None
     config = started_from(request.config, layout, parent) if parent else request.config
     refuse_other_settings(layout, config, root)

@@ -18,7 +18,7 @@ from jko.disk.corrections import write_correction
 from jko.disk.damage import checked_block, is_whole
 from jko.disk.defence import stored_law, write_law
 from jko.disk.facts import read_facts, write_facts
-from jko.disk.identity import data_fingerprint, fingerprints
+from jko.disk.identity import data_fingerprint, fingerprints, source_key
 from jko.disk.layout import Layout
 from jko.disk.manifest import keep_manifest, read_manifest, stored_config
 from jko.disk.tensors import read_tensors, write_tensors
@@ -102,7 +102,8 @@ class FlowFolder:
         self.chain = fingerprints(self.config, made.digest)
         final = self.layout.block(0, self.chain[0])
         if not is_whole(final, self.chain[0]):
-            with committing(final, self.chain[0], {"data_digest": made.digest}) as folder:
+            record = {"data_digest": made.digest, "source_key": source_key(self.config)}
+            with committing(final, self.chain[0], record) as folder:
                 write_facts(folder, made.facts)
                 write_tensors(
                     folder / ROWS, {name: torch.from_numpy(rows) for name, rows in made.arrays.items()}
@@ -157,7 +158,10 @@ def save_flow(flow: Flow, folder: Path) -> None:
         raise InputError(f"{folder}: this is not empty; give a new folder")
     data = flow.data_digest
     chain = fingerprints(flow.config, data)[: len(flow) + 1]
-    with committing(layout.block(0, data_fingerprint(data)), chain[0], {"data_digest": data}) as place:
+    record = {"data_digest": data}
+    if flow.config.data.source == "rows":
+        record["source_key"] = source_key(flow.config)
+    with committing(layout.block(0, data_fingerprint(data)), chain[0], record) as place:
         write_facts(place, flow.facts)
         if flow.chain.defence is not None:
             write_law(place, flow.chain.defence.law)

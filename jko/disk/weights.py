@@ -51,6 +51,11 @@ def save_block(folder: Path, config: Config, k: int, block: InvertibleBlock, res
         InputError: the weights are not finite: nothing is written.
     """
     save_weights(folder, block)
+    write_record(folder, config, k, result)
+
+
+def write_record(folder: Path, config: Config, k: int, result: FitResult) -> None:
+    """Write the settings and the curve of a block's training."""
     records = [_finite(record) for record in result.curve]
     write_json(
         folder / BLOCK,

@@ -15,6 +15,7 @@ from jko.disk.identity import fingerprints, source_key
 from jko.disk.layout import Layout, name_of
 from jko.disk.sealed import read_json, write_json
 from jko.errors import InputError
+from tasks.adapters.bare import is_bare, take_bare
 from tasks.adapters.plan import find_data, keep_figures, stored_figures, stored_source_key
 
 #: a block that is trained again although it was committed waits under its name and this
@@ -39,7 +40,10 @@ def take_blocks(config: Config, layout: Layout, source: Layout) -> list[int]:
     """
     chain, found = blocks_to_take(config, layout, source)
     for k, folder in found.items():
-        link_folder(folder, layout.block(k, chain[k]))
+        if is_bare(folder):
+            take_bare(layout, k, chain[k], source)
+        else:
+            link_folder(folder, layout.block(k, chain[k]))
         take_measures(config, layout, source, chain, k)
     if found:
         known = taken_from(layout)

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jko.config import Config
+from jko.disk.commit import stored_commit
 from jko.disk.damage import checked_block
 from jko.disk.facts import read_facts
 from jko.disk.identity import certificate_fingerprint, evaluation_fingerprint
@@ -96,7 +97,7 @@ def read_content(config: Config, layout: Layout, chain: tuple[str, ...]) -> Cont
             raise InputError(f"{place}: missing or damaged; run jko resume {layout.chain}")
     store = layout.evaluation / "samples.zarr"
     indices = range(1, len(chain))
-    curves = {k: read_curve(checked_block(layout, k, chain[k], BLOCK)) for k in indices}
+    curves = {k: curve_of(layout, k, chain[k]) for k in indices}
     rows = some_rows(layout, chain[0], facts)
     contexts = (rows[:, facts.dim :], read_array(store, CONTEXT)) if facts.context else None
     # a chain that leads to another target is shown beside draws of that
@@ -115,6 +116,18 @@ def read_content(config: Config, layout: Layout, chain: tuple[str, ...]) -> Cont
         curves={k: curve for k, curve in curves.items() if curve is not None},
         contexts=contexts,
     )
+
+
+def curve_of(layout: Layout, k: int, fingerprint: str) -> pd.DataFrame | None:
+    """The training curve of a block; ``None`` where it was committed without one.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    commit = stored_commit(layout.block(k, fingerprint))
+    if commit is not None and BLOCK not in commit.files:
+        return None
+    return read_curve(checked_block(layout, k, fingerprint, BLOCK))
 
 
 def some_rows(layout: Layout, fingerprint: str, facts: DataFacts) -> Array:

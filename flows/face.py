@@ -1,0 +1,215 @@
+"""The pipeline from Python: train a chain in a folder, certify a flow, write its report."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import jko
+from flows.session import Job, nothing_to_do, run_job
+from flows.settings import build_request, project_root
+from jko.config import Config
+from jko.digest import digest_of
+from jko.disk.commit import COMMIT, committing
+from jko.disk.flows import FlowFolder, stored_rows
+from jko.disk.identity import data_fingerprint, fingerprints
+from jko.disk.layout import Layout
+from jko.disk.lock import writing
+from jko.disk.manifest import keep_manifest
+from jko.disk.weights import BLOCK, save_weights, write_record
+from jko.errors import InputError
+from jko.face import config_of, table_of, threads_of
+from jko.flow import Flow
+from jko.given import taken
+from jko.preparation.facts import array_digest, data_digest
+from jko.preparation.made import made_rows
+from jko.preparation.prepare import dequantise
+from tasks.adapters.bare import write_block_0
+from tasks.adapters.plan import make_plan
+from tasks.adapters.store import SAMPLES, read_arrays
+
+
+def train(
+    x: Any,
+    *,
+    folder: str | Path,
+    context: Any = None,
+    preset: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> Flow:
+    """Train, certify, evaluate and report a chain as ``jko train`` does, and return its flow.
+
+    Called again with the same rows, settings and folder it goes on where it ended, or has nothing to do.
+
+    Args:
+        x: rows as of :func:`jko.fit`, or the path of a CSV, NPY or picture.
+        folder: the chain folder; the project is the nearest folder above the working directory with a
+            ``dvc.yaml``, else the working directory.
+        context: as of :func:`jko.fit`; of a file, name columns in ``data.context``.
+        preset: named settings; by the kind of data where it is left out.
+        settings: changes to them, nested or with dotted keys.
+        seed: of everything random.
+
+    Raises:
+        JkoError: bad input, numerical failure, or the chain is in use.
+    """
+    root, layout = project_root(), Layout.of(folder, project_root())
+    command = f"flows.train(…, folder={str(folder)!r})"
+    if isinstance(x, str | Path):
+        if context is not None:
+            raise InputError("the context of a file is named by the setting data.context")
+        words = [f"{key}={value}" for key, value in (settings or {}).items()]
+        request = build_request(root, preset=preset, file=str(x), assignments=words, seed=seed)
+        _bring_up(Job(request.name, request.config, layout, root, command))
+        return jko.load(folder)
+    table, form = table_of(x, context)
+    config = config_of(table, preset, settings or {}, seed)
+    job = Job(layout.chain.name, config, layout, root, command)
+    if make_plan(config, layout).data_digest is not None:
+        _bring_up(job)
+    else:
+        with tempfile.TemporaryDirectory() as place, threads_of(config):
+            rows = FlowFolder(Path(place) / "rows", config)
+            with writing(rows.layout):
+                rows.begin(made_rows(table, config))
+            _bring_up(replace(job, source=rows.layout))
+    flow = jko.load(folder)
+    flow.form = form
+    return flow
+
+
+def _bring_up(job: Job) -> None:
+    if nothing_to_do(job, make_plan(job.config, job.layout)) is None:
+        run_job(job)
+
+
+@dataclass(frozen=True)
+class Built:
+    """A flow as a chain of the pipeline.
+
+    Args:
+        config: its settings.
+        layout: its folder.
+        chain: fingerprints of blocks 0..N.
+    """
+
+    config: Config
+    layout: Layout
+    chain: tuple[str, ...]
+
+
+def certify(flow: Flow, held_out: Any = None) -> dict[str, Any]:
+    """What a flow guarantees, measured on held-out rows.
+
+    Args:
+        flow: the flow.
+        held_out: rows in data units that no part of training saw; the validation rows by default.
+
+    Returns:
+        The certificate, as ``jko certify --json`` prints it.
+
+    Raises:
+        InputError: rows of other columns, or a flow that was saved without its rows.
+    """
+    from tasks.certify import certificate
+
+    with _built(flow, held_out) as built:
+        return certificate(built.config, built.layout, built.chain)
+
+
+def report(flow: Flow, folder: Path) -> Path:
+    """Write the report page of a flow into a folder; returns the page.
+
+    Raises:
+        InputError: the folder holds something already, or the flow was saved without its rows.
+    """
+    from tasks.certify import certify_chain
+    from tasks.evaluate import evaluate_chain
+    from tasks.report.make import PAGE, make_report
+
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: this is not empty; give a new folder")
+    with _built(flow, None) as built:
+        for step in (certify_chain, evaluate_chain, make_report):
+            step.fn(built.config, built.layout, built.chain)
+        shutil.copytree(built.layout.report, folder, dirs_exist_ok=True)
+    (folder / COMMIT).unlink()
+    return folder / PAGE
+
+
+@contextmanager
+def _built(flow: Flow, held_out: Any) -> Iterator[Built]:
+    """A flow as a measured chain in a folder that lasts as long as the body."""
+    from tasks.measure import measure_block
+    from tasks.push import push_block
+
+    arrays = rows_of(flow)
+    if held_out is not None:
+        arrays = {**arrays, "validation": _held_out(flow, held_out)}
+    facts = flow.facts
+    digest = data_digest(arrays, facts.row_shift, facts.row_scale, facts.start)
+    chain = fingerprints(flow.config, digest)[: len(flow) + 1]
+    law = None if flow.chain.defence is None else flow.chain.defence.law
+    with tempfile.TemporaryDirectory() as place, threads_of(flow.config):
+        layout = Layout(Path(place) / "chain")
+        with committing(layout.block(0, chain[0]), chain[0], {"data_digest": digest}) as folder:
+            write_block_0(folder, arrays, facts, law)
+        keep_manifest(layout, flow.config, digest, chain)
+        for k, block in enumerate(flow.chain, start=1):
+            with committing(layout.staged(k, chain[k]), chain[k], {}) as folder:
+                save_weights(folder, block)
+                _keep_curve(flow, k, folder)
+            push_block.fn(flow.config, layout, chain, k)
+            measure_block.fn(flow.config, layout, chain, k)
+        yield Built(flow.config, layout, chain)
+
+
+def _keep_curve(flow: Flow, k: int, folder: Path) -> None:
+    """What is known of a block's training, beside its weights; a flow that was saved alone knows nothing."""
+    if k <= len(flow.results) and (result := flow.results[k - 1]) is not None:
+        write_record(folder, flow.config, k, result)
+    elif flow.folder is not None:
+        own = fingerprints(flow.config, flow.data_digest)[k]
+        path = Layout(flow.folder).block(k, own) / BLOCK
+        if path.is_file():
+            shutil.copyfile(path, folder / BLOCK)
+
+
+def rows_of(flow: Flow) -> dict[str, Any]:
+    """The prepared rows that a flow was trained on, by part.
+
+    Raises:
+        InputError: it was saved without them.
+    """
+    if flow.rows is not None:
+        return dict(flow.rows)
+    if flow.folder is not None:
+        layout, data = Layout(flow.folder), data_fingerprint(flow.data_digest)
+        found = stored_rows(layout, data)
+        if found is not None:
+            return dict(found)
+        if (layout.block(0, data) / SAMPLES).exists():
+            return read_arrays(layout.block(0, data) / SAMPLES)
+    raise InputError("this flow was saved without its rows, and what it guarantees is measured on them")
+
+
+def _held_out(flow: Flow, held_out: Any) -> Any:
+    """Held-out rows in start coordinates, float32, dequantised as the flow's own."""
+    given, _ = taken(held_out, (*flow.columns, *flow.context_columns))
+    values = given.detach().cpu().double().numpy()
+    wanted = flow.dim + flow.facts.context
+    if values.shape[1] != wanted or not np.isfinite(values).all() or len(values) < 2:
+        raise InputError(
+            f"held-out rows of shape {values.shape}; at least two rows of {wanted} finite numbers are needed"
+        )
+    seed = int(digest_of([flow.config.seed, array_digest({"rows": values})])[:12], 16)
+    values[:, : flow.dim] = dequantise(values[:, : flow.dim], np.array(flow.facts.grid), seed)
+    return flow.facts.in_start_coordinates(values).astype(np.float32)

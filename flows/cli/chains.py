@@ -22,9 +22,9 @@ from flows.cli.jobs import (
 )
 from flows.cli.kinds import PLACE
 from flows.failures import end
-from flows.places import chain_at
+from flows.places import chain_at, project_root
 from flows.session import Finished, Job, check_input, nothing_to_do, run_job
-from flows.settings import build_request, project_root
+from flows.settings import build_request
 from jko.errors import InputError
 from tasks.adapters.damage import well_formed
 from tasks.adapters.manifest import known_manifest, stored_config

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flows.cli.kinds import ENTRIES, PLACE
-from flows.settings import project_root
+from flows.places import project_root
 from jko.errors import InputError
 from tasks.adapters.terminal import say
 

@@ -11,8 +11,7 @@ from typing import Any
 import click
 
 from flows.cli.kinds import FOLDER, PLACE, SEED
-from flows.places import shown
-from flows.settings import project_root
+from flows.places import project_root, shown
 from tasks.adapters.terminal import printable, say
 
 

@@ -9,8 +9,7 @@ from typing import Any
 import click
 
 from flows.cli.kinds import PLACE
-from flows.places import chain_at
-from flows.settings import project_root
+from flows.places import chain_at, project_root
 from jko.display import figure, pair_of
 from jko.schedule import shown
 from jko.status import LEGEND, Status

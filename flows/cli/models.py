@@ -7,8 +7,7 @@ from pathlib import Path
 import click
 
 from flows.cli.kinds import PLACE, SEED
-from flows.places import chain_at
-from flows.settings import project_root
+from flows.places import chain_at, project_root
 from tasks.adapters.terminal import say
 
 

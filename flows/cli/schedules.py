@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from flows.cli.kinds import PLACE
-from flows.settings import build_request, project_root
+from flows.places import project_root
+from flows.settings import build_request
 from jko.config import Config
 from jko.errors import InputError
 from tasks.adapters.credential import credential, credential_file

@@ -12,9 +12,8 @@ import click
 from flows.cli.chains import execute, explain
 from flows.cli.jobs import requested, resuming, settings_options
 from flows.cli.kinds import BLOCKS, PLACE, POSITIVE, RATIO
-from flows.places import chain_at
+from flows.places import chain_at, project_root
 from flows.session import Job, check_input, nothing_to_do
-from flows.settings import project_root
 from jko.errors import InputError
 from tasks.adapters.manifest import stored_config
 from tasks.adapters.plan import make_plan

@@ -11,8 +11,7 @@ import click
 
 from flows.cli.chains import Interruption, execute, explain
 from flows.cli.kinds import PLACE, SEED
-from flows.places import shown
-from flows.settings import project_root
+from flows.places import project_root, shown
 from flows.sweep_plan import FIGURES
 from jko.errors import InputError, NumericalError, was_interrupted
 from jko.plain import shortened

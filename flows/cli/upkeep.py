@@ -18,8 +18,7 @@ from flows.cli.jobs import (
     train_job,
 )
 from flows.cli.kinds import PLACE
-from flows.places import chain_at
-from flows.settings import project_root
+from flows.places import chain_at, project_root
 from jko.errors import InputError
 from tasks.adapters.manifest import stored_config
 from tasks.adapters.terminal import say

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.settings import build_request, preset_names, project_root, read_yaml
+from flows.places import project_root
+from flows.settings import build_request, preset_names, read_yaml
 from jko.config import Config, parse_config
 from jko.errors import InputError
 

@@ -26,6 +26,14 @@ def project_root(start: Path | None = None) -> Path:
     return start
 
 
+def known_chains() -> list[str]:
+    """Folders of the chains of this project, as somebody here would type them."""
+    root = project_root()
+    folders = [root / "data" / "chain", *(root / ".jko" / "chains").glob("*")]
+    names = [str(shown(folder)) for folder in folders if (folder / "chain.json").is_file()]
+    return sorted(name for name in names if one_line(name) == name)
+
+
 def chain_at(path: Path, root: Path) -> Layout:
     """The chain in a folder that a user named.
 

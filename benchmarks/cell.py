@@ -18,7 +18,8 @@ from benchmarks.run import Outcome, run_method
 from benchmarks.sets import SETS
 from benchmarks.settings import setting_of
 from jko.config import NUMERICS
-from tasks.adapters.sealed import digest_of, read_json, write_json
+from jko.digest import digest_of
+from jko.disk.sealed import read_json, write_json
 
 ROOM = Path(__file__).parent
 #: parts of the rows that are held out

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from benchmarks.figures import Row, published, rows
 from benchmarks.plan import Lookup
 from benchmarks.sets import names
-from tasks.adapters.durable import write_bytes
+from jko.disk.durable import write_bytes
 from tasks.report.drawing import ACCENT, DATA, GREY, MODEL, STYLE, png
 
 #: one colour a method, the same in every picture; the chosen setting of a peer is dashed

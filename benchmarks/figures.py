@@ -14,7 +14,7 @@ from benchmarks.methods import METHODS
 from benchmarks.plan import BASELINES, PEERS, SEEDS, Lookup, settings_to_run
 from benchmarks.sets import SETS
 from benchmarks.settings import tuned
-from tasks.adapters.sealed import read_json
+from jko.disk.sealed import read_json
 
 #: a point of the curve stands for a time up to this factor before it
 LATE = 1.05

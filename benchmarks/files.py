@@ -10,8 +10,8 @@ from benchmarks.sets import Set
 from jko.config import parse_config
 from jko.densities import Array
 from jko.errors import InputError
+from jko.preparation.table import Table
 from tasks.datasets.sources import SOURCES
-from tasks.datasets.table import Table
 
 
 def read_table(known: Set, path: Path | None) -> Table:

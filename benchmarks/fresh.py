@@ -23,9 +23,10 @@ from flows.settings import build_request, read_preset
 from jko.config import NUMERICS, Config
 from jko.data_section import AUTO_COPIES
 from jko.densities import Array
-from tasks.adapters.commit import file_digest
+from jko.digest import digest_of
+from jko.disk.commit import file_digest
+from jko.disk.sealed import read_json, write_json
 from tasks.adapters.evaluated import FIGURES
-from tasks.adapters.sealed import digest_of, read_json, write_json
 
 #: what is reported
 REPORTED = tuple(name for name in GENERATORS if SETS[name].reported)
@@ -132,7 +133,7 @@ def mixture(case: Case, config: Config) -> Array:
     from benchmarks.methods.mixture import fit
     from benchmarks.preparation import Chosen
     from benchmarks.problems import table_problem
-    from tasks.datasets.table import Table
+    from jko.preparation.table import Table
 
     table = Table(case.generator, case.table, GENERATORS[case.generator].columns)
     copies = config.data.augment.copies

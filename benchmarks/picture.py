@@ -10,7 +10,7 @@ from benchmarks.command import sentences
 from benchmarks.figures import published
 from benchmarks.problems import picture_problem
 from benchmarks.side_by_side import SHOWN, Line, compare, show
-from tasks.adapters.commit import file_digest
+from jko.disk.commit import file_digest
 
 #: threads of our chain; a minute is a minute of all of them
 THREADS = 2

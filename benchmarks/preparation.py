@@ -10,9 +10,10 @@ from typing import Any
 
 from benchmarks.presets import group_of, identity, settings_of
 from jko.config import NUMERICS, Config, parse_config
-from tasks.adapters.sealed import digest_of, read_json, write_json
-from tasks.choose import choose
-from tasks.datasets.table import Table
+from jko.digest import digest_of
+from jko.disk.sealed import read_json, write_json
+from jko.preparation.choose import choose
+from jko.preparation.table import Table
 
 #: how a peer's rows are standardised as it comes; and with the start of ours, or the monotone maps of the
 #: columns where ours has none

@@ -7,7 +7,7 @@ from typing import Any
 
 from flows.settings import merged, read_preset
 from jko.config import Config, parse_config
-from tasks.adapters.sealed import digest_of
+from jko.digest import digest_of
 
 #: preset of each group of sets: one default a kind of data, none a set
 PRESET = {"picture": "rose", "plane": "moons", "table": "tabular", "small table": "tabular"}

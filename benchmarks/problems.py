@@ -20,17 +20,17 @@ from benchmarks.problem import Problem
 from benchmarks.sets import SETS, Set, file_of, names
 from jko.config import parse_config
 from jko.densities import Array, Density, PictureDensity, rose_picture
+from jko.digest import digest_of
+from jko.disk.commit import file_digest
 from jko.errors import InputError
+from jko.preparation.prepare import PARTS, prepare
+from jko.preparation.table import Table
 from jko.rows import at_most
 from jko.seeds import counter_seed
 from jko.start_fit import FITTED_ROWS, fit_start
 from jko.start_map import StartMap
-from tasks.adapters.commit import file_digest
-from tasks.adapters.sealed import digest_of
 from tasks.datasets.pictures import is_picture, load_picture
-from tasks.datasets.prepare import PARTS, prepare
 from tasks.datasets.sources import SOURCES
-from tasks.datasets.table import Table
 
 #: rows for training, validation and test of each kind of law
 ROWS = {"plane": (50_000, 5_000, 10_000), "picture": (200_000, 5_000, 10_000)}

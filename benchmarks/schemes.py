@@ -23,11 +23,11 @@ from jko.block import Block, Solver
 from jko.chain import push_in_batches, reference_log_prob
 from jko.config import Training
 from jko.densities import Density
+from jko.disk.durable import write_bytes
 from jko.fit import fit_block
 from jko.scheme import Scheme, Step
 from jko.seeds import generator
 from jko.velocity import VelocityField
-from tasks.adapters.durable import write_bytes
 from tasks.report.drawing import ACCENT, DATA, MODEL, STYLE, png
 
 FILE = "schemes.json"

@@ -6,12 +6,12 @@ from contextlib import nullcontext, suppress
 from typing import Any
 
 from jko.config import Config
+from jko.disk.commit import SAMPLES
+from jko.disk.damage import damaged_in
+from jko.disk.layout import Layout
+from jko.disk.manifest import read_manifest, stored_config
 from jko.errors import ChainInUseError, InputError
-from tasks.adapters.commit import SAMPLES
-from tasks.adapters.damage import damaged_in
-from tasks.adapters.layout import Layout
 from tasks.adapters.lock import chain_lock
-from tasks.adapters.manifest import read_manifest, stored_config
 from tasks.certify import certificate, keep_certificate, stored_certificate
 
 

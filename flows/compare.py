@@ -10,11 +10,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from flows.places import chain_at
+from jko.disk.damage import well_formed
+from jko.disk.identity import data_fingerprint
+from jko.disk.layout import Layout
 from jko.errors import InputError, JkoError
-from tasks.adapters.damage import well_formed
 from tasks.adapters.environment import platform_environment
-from tasks.adapters.identity import data_fingerprint
-from tasks.adapters.layout import Layout
 from tasks.compare.comparison import RULE, Comparison, Pair, Subject, paired_figures
 from tasks.compare.gate import Outcome, judge, parse_condition
 from tasks.compare.page import write_results

@@ -12,19 +12,20 @@ from numpy.typing import NDArray
 from flows.drifted import Drift, Rows, compared, words
 from flows.models import columns_of, open_chain, rows_of
 from jko.config import Config
+from jko.disk.identity import evaluation_fingerprint
+from jko.disk.layout import Layout
+from jko.disk.manifest import read_manifest
 from jko.errors import InputError
+from jko.preparation.facts import DataFacts
+from jko.preparation.prepare import PARTS
+from jko.preparation.table import Array
 from jko.rows import at_most
 from jko.seeds import counter_seed
 from jko.smoothing import ornstein_uhlenbeck
 from tasks.adapters.evaluated import TEST_ROWS, evaluation_files
-from tasks.adapters.identity import evaluation_fingerprint
-from tasks.adapters.layout import Layout
-from tasks.adapters.manifest import read_manifest
 from tasks.adapters.plan import chain_digest
-from tasks.adapters.store import DataFacts, read_samples
-from tasks.datasets.prepare import PARTS
+from tasks.adapters.store import read_samples
 from tasks.datasets.sources import SOURCES
-from tasks.datasets.table import Array
 
 #: rows that are scored at most
 LARGEST = 10_000

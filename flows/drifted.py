@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from jko.display import with_error
 from jko.heavy import rows_said, warning
+from jko.preparation.names import shown
+from jko.preparation.table import Array
 from jko.robust import heavy_rows, robust
 from jko.shift import LEVEL, Moved, shifts, worse_share
-from tasks.datasets.names import shown
-from tasks.datasets.table import Array
 
 #: columns that a sentence names at most
 MOST = 3

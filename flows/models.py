@@ -13,19 +13,22 @@ import torch
 from jko.chain import Chain
 from jko.config import Config
 from jko.data_section import Data
+from jko.disk.durable import replacing
+from jko.disk.facts import read_facts
+from jko.disk.layout import Layout
+from jko.disk.manifest import read_manifest, stored_config
 from jko.errors import InputError
+from jko.preparation.context import asked_columns, context_of, given_context
+from jko.preparation.facts import DataFacts
+from jko.preparation.prepare import dequantise
+from jko.preparation.table import Array, Table
 from jko.sampling import draw
 from jko.seeds import counter_seed
-from tasks.adapters.durable import replacing
-from tasks.adapters.layout import Layout
-from tasks.adapters.manifest import read_manifest, stored_config
+from tasks.adapters.chains import load_chain
 from tasks.adapters.output import csv_text
-from tasks.adapters.store import DataFacts, read_facts, read_some
-from tasks.adapters.weights import load_chain
-from tasks.datasets.context import asked_columns, context_of, context_table, given_context
+from tasks.adapters.store import read_some
+from tasks.datasets.contexts import context_table
 from tasks.datasets.laws import start_of
-from tasks.datasets.prepare import dequantise
-from tasks.datasets.table import Array, Table
 
 WRITERS = (".csv", ".npy", ".parquet")
 

@@ -6,9 +6,9 @@ import os
 import stat
 from pathlib import Path
 
+from jko.disk.layout import Layout
 from jko.errors import InputError
 from jko.plain import shortened
-from tasks.adapters.layout import Layout
 from tasks.adapters.terminal import one_line
 
 #: bytes of a name; what lies beside a chain has its name with a few letters more

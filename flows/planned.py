@@ -6,12 +6,13 @@ from typing import Any
 
 from flows.session import Job
 from jko.config import Config
+from jko.disk.commit import FACTS, SAMPLES
+from jko.disk.damage import damaged_in, is_whole
+from jko.disk.identity import certificate_fingerprint, evaluation_fingerprint
+from jko.disk.layout import Layout
+from jko.disk.manifest import known_manifest
+from jko.disk.sealed import is_damaged, read_json, read_sealed
 from jko.schedule import shown, stored
-from tasks.adapters.commit import FACTS, SAMPLES
-from tasks.adapters.damage import damaged_in, is_whole
-from tasks.adapters.identity import certificate_fingerprint, evaluation_fingerprint
-from tasks.adapters.layout import Layout
-from tasks.adapters.manifest import known_manifest
 from tasks.adapters.plan import (
     BlockPlan,
     chain_digest,
@@ -20,7 +21,6 @@ from tasks.adapters.plan import (
     planned,
     stored_figures,
 )
-from tasks.adapters.sealed import is_damaged, read_json, read_sealed
 from tasks.report.identity import has_own_report
 
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Literal
 from flows.schedule_state import ScheduleState, Seen, look, now
 from flows.session import Finished, Job, check_input, nothing_to_do, run_job
 from jko.config import Config
+from jko.disk.identity import fingerprints, source_key
+from jko.disk.layout import Layout
+from jko.disk.manifest import known_manifest, read_manifest, stored_config
 from jko.display import pair_of
 from jko.errors import ChainInUseError, InputError
 from tasks.adapters.environment import platform_environment
-from tasks.adapters.identity import fingerprints, source_key
-from tasks.adapters.layout import Layout
-from tasks.adapters.manifest import known_manifest, read_manifest, stored_config
 from tasks.adapters.plan import Plan, find_data, make_plan
 from tasks.adapters.start import (
     PARENT_CHAIN,

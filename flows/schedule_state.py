@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from jko.config import Config
+from jko.disk.commit import file_digest
+from jko.disk.sealed import read_json, write_json
 from jko.errors import InputError
-from tasks.adapters.commit import file_digest
-from tasks.adapters.sealed import read_json, write_json
 from tasks.adapters.versions import fetch_tracked, recorded_md5
 
 

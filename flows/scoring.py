@@ -18,19 +18,18 @@ from flows.models import check_output, columns_of, open_chain, plain_rows, write
 from jko.chain import Chain
 from jko.data_section import Data
 from jko.densities import Density
+from jko.disk.layout import Layout
 from jko.errors import InputError
 from jko.heavy import warning
+from jko.preparation.context import known_classes
+from jko.preparation.facts import DataFacts
+from jko.preparation.table import Array, Marks, Table
 from jko.robust import heavy_rows, robust
 from jko.row_seeds import RowSeeds
 from jko.sampling import log_density
 from jko.seeds import counter_seed
-from tasks.adapters.layout import Layout
-from tasks.adapters.store import DataFacts
-from tasks.datasets.context import known_classes
 from tasks.datasets.files import Cells, finite_rows, read_cells
 from tasks.datasets.laws import start_of
-from tasks.datasets.numerals import Marks
-from tasks.datasets.table import Array, Table
 
 #: draws of the noise that a score is averaged over, where there is noise
 DRAWS = 8

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jko.config import Config, parse_config
+from jko.disk.commit import remove_temporary
+from jko.disk.durable import TEMPORARY
+from jko.disk.identity import certificate_fingerprint
+from jko.disk.layout import Layout
+from jko.disk.manifest import known_manifest
+from jko.disk.sealed import read_json, read_sealed
 from jko.errors import InputError, was_interrupted
-from tasks.adapters.commit import remove_temporary
-from tasks.adapters.durable import TEMPORARY
 from tasks.adapters.environment import check_settings, platform_environment
-from tasks.adapters.identity import certificate_fingerprint
-from tasks.adapters.layout import Layout
-from tasks.adapters.manifest import known_manifest
 from tasks.adapters.plan import Plan, chain_digest, make_plan, planned, stored_figures
-from tasks.adapters.sealed import read_json, read_sealed
 from tasks.adapters.start import adopt_start
 from tasks.adapters.starved import end_when_starved
 from tasks.adapters.terminal import say, warn_on_stderr
@@ -161,11 +161,11 @@ def check_input(job: Job, plan: Plan) -> None:
     """
     check_folder(job.layout)
     if job.config.runtime.device != "cpu" and (plan.missing or job.from_block is not None):
-        from tasks.adapters.device import require_device
+        from jko.device import require_device
 
         require_device(job.config)
     if plan.data_digest is None and job.config.data.source == "file":
-        from tasks.datasets.prepare import prepare, unfitted
+        from jko.preparation.prepare import prepare, unfitted
         from tasks.datasets.sources import SOURCES
 
         prepare(SOURCES["file"](job.config.data, job.config.seed), unfitted(job.config))
@@ -254,8 +254,8 @@ def rearrange(job: Job) -> None:
 
 def finish(job: Job, result: dict[str, Any], upto: Stage) -> Finished:
     """Record the data version and leave the receipt of a complete run."""
+    from jko.disk.sealed import write_json
     from tasks.adapters.partial import compare_aside
-    from tasks.adapters.sealed import write_json
     from tasks.adapters.versions import commit_stages, inside_stage
 
     plan = make_plan(job.config, job.layout)

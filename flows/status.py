@@ -6,16 +6,16 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from jko.disk.commit import read_commit
+from jko.disk.damage import damaged_places
+from jko.disk.layout import Layout, name_of
+from jko.disk.manifest import read_manifest, stored_config
+from jko.disk.sealed import read_json
 from jko.display import figure, pair_of
 from jko.figures import bound_of, epsilon
 from jko.heavy import TRIM
 from jko.schedule import shown, stored
-from tasks.adapters.commit import read_commit
-from tasks.adapters.damage import damaged_places
-from tasks.adapters.layout import Layout, name_of
-from tasks.adapters.manifest import read_manifest, stored_config
 from tasks.adapters.plan import block_figures, chain_digest
-from tasks.adapters.sealed import read_json
 from tasks.adapters.terminal import say
 from tasks.headline import headline, nll_warning, stored_evaluation
 

@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 from flows.places import new_chain_at
 from jko.config import Config, parse_config
+from jko.disk.layout import Layout
+from jko.disk.manifest import read_manifest, stored_config
 from jko.errors import ChainInUseError, InputError
 from jko.sections import SMALLEST_STEP
-from tasks.adapters.layout import Layout
 from tasks.adapters.lock import is_held
-from tasks.adapters.manifest import read_manifest, stored_config
 from tasks.adapters.plan import make_plan, planned, stored_figures
 
 Change = Literal["refine", "reparametrise"]
@@ -88,8 +88,8 @@ def training_rows(config: Config) -> Any:
     """
     import numpy as np
 
-    from tasks.adapters.identity import source_key
-    from tasks.datasets.prepare import prepare
+    from jko.disk.identity import source_key
+    from jko.preparation.prepare import prepare
     from tasks.datasets.sources import SOURCES
 
     source_key(config)  # refuses a file that is not there

@@ -15,8 +15,8 @@ from types import SimpleNamespace
 
 import psutil
 
+from jko.disk.sealed import read_json, write_json
 from tasks.adapters.lock import is_alive
-from tasks.adapters.sealed import read_json, write_json
 from tasks.sweep.cells import Sweep
 from tasks.sweep.prefixes import Step
 

@@ -10,10 +10,10 @@ import filelock
 
 from flows.sweep_cells import await_leftovers, own_process
 from flows.sweep_plan import check_cells, steps_of, survey
+from jko.disk.commit import remove_temporary
+from jko.disk.sealed import read_json, write_json
 from jko.errors import ChainInUseError
-from tasks.adapters.commit import remove_temporary
 from tasks.adapters.environment import named_server, platform_environment
-from tasks.adapters.sealed import read_json, write_json
 from tasks.adapters.terminal import say, warn_on_stderr
 from tasks.sweep.cells import Sweep, write_sweep
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from jko.disk.damage import well_formed
+from jko.disk.layout import Layout
+from jko.disk.manifest import read_manifest, stored_config
 from jko.errors import InputError
-from tasks.adapters.damage import well_formed
-from tasks.adapters.layout import Layout
 from tasks.adapters.lock import is_held
-from tasks.adapters.manifest import read_manifest, stored_config
 
 
 def verified(layout: Layout) -> list[dict[str, Any]]:

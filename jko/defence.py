@@ -16,10 +16,21 @@ import math
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
+from jko.rows import drawn
 from jko.seeds import counter_seed
-from jko.student_t import StudentT
+from jko.start_map import StartMap
+from jko.student_t import StudentT, fit_student_t
+
+#: rows that the law is fitted to, and chosen by, at most
+FITTED_ROWS, CHOOSING_ROWS = 20_000, 5000
+#: numbers in all of the rows times a row: what more columns leave room for
+MOST_PRODUCTS = 2e9
+#: rows that are fitted to however many columns there are
+FEWEST_ROWS = 1000
 
 
 class Defence(nn.Module):
@@ -72,6 +83,25 @@ class Defence(nn.Module):
         draw = np.random.default_rng(counter_seed(seed, "defence"))
         chosen = np.flatnonzero(draw.random(rows) < self.share)
         return torch.from_numpy(chosen), self.law.sample(len(chosen), draw)
+
+
+def broad_law(
+    train: NDArray[np.float32], validation: NDArray[np.float32], start: StartMap | None
+) -> StudentT:
+    """The broad law of a model, fitted to training rows and chosen by validation rows.
+
+    Args:
+        train: the state of training rows without copies, start coordinates, shape (rows, d).
+        validation: the same of validation rows.
+        start: the start map; ``None`` for the identity.
+    """
+    most = int(min(FITTED_ROWS, max(FEWEST_ROWS, MOST_PRODUCTS / train.shape[1] ** 2)))
+    pairs = ((train, most), (validation, CHOOSING_ROWS))
+    chosen = [drawn(rows, count).astype(float) for rows, count in pairs]
+    with threadpool_limits(1):  # equal bits whatever the number of threads
+        if start is not None and not start.affine_tails:
+            chosen = [start.inverse(torch.from_numpy(rows)).numpy() for rows in chosen]
+        return fit_student_t(*chosen)
 
 
 def price(share: float) -> float:

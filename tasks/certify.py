@@ -15,21 +15,23 @@ from jko.build import functional_of, residual_probes, target_of
 from jko.config import Config
 from jko.context import reference_rows
 from jko.defence import price, total_variation
+from jko.disk.facts import read_facts
+from jko.disk.identity import certificate_fingerprint
+from jko.disk.layout import Layout
+from jko.disk.sealed import read_sealed, write_sealed
+from jko.disk.weights import load_block
 from jko.evidence import MARGIN
 from jko.guarantee import Guarantee
 from jko.inversion import product_bound, reverse_error
+from jko.preparation.context import asked_columns
+from jko.preparation.facts import DataFacts
 from jko.rows import at_most
 from jko.seeds import counter_seed, generator
 from jko.status import Status, condition
 from jko.stop import stop_reason
 from jko.two_sample import energy_test
-from tasks.adapters.identity import certificate_fingerprint
-from tasks.adapters.layout import Layout
 from tasks.adapters.plan import chain_digest
-from tasks.adapters.sealed import read_sealed, write_sealed
-from tasks.adapters.store import DataFacts, read_facts, read_particles
-from tasks.adapters.weights import load_block
-from tasks.datasets.context import asked_columns
+from tasks.adapters.store import read_particles
 from tasks.measure import measured, unfit
 from tasks.options import DURABLE, skipped, threads_of
 from tasks.push import restore_samples

@@ -15,14 +15,15 @@ from jko.config import Config
 from jko.corrected import Particles, corrected, drawn_before, pushed, started
 from jko.correction import Correction, fit_correction
 from jko.densities import Density
+from jko.disk.facts import read_facts
+from jko.disk.layout import Layout
+from jko.disk.weights import chain_of, load_corrections
 from jko.errors import NumericalError
 from jko.invertible import InvertibleBlock
 from jko.measures import standard_error
 from jko.rows import drawn
 from jko.seeds import counter_seed
-from tasks.adapters.layout import Layout
-from tasks.adapters.store import read_facts, read_particles, read_samples
-from tasks.adapters.weights import chain_of, load_corrections
+from tasks.adapters.store import read_particles, read_samples
 from tasks.arrays import finite, to_numpy
 from tasks.datasets.laws import start_of
 

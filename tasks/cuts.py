@@ -17,9 +17,9 @@ from jko.defence import price
 from jko.densities import Density
 from jko.errors import NumericalError
 from jko.measures import standard_error
+from jko.preparation.facts import DataFacts
 from jko.robust import heavy_rows, named, robust
 from jko.seeds import counter_seed, generator
-from tasks.adapters.store import DataFacts
 
 #: rows of which the positions after every block are kept
 PATH_ROWS = 512

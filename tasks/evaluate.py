@@ -18,19 +18,21 @@ from jko.config import Config
 from jko.context import state_of, with_context
 from jko.copies import copies
 from jko.densities import Density
+from jko.disk.commit import committing
+from jko.disk.facts import read_facts
+from jko.disk.identity import evaluation_fingerprint
+from jko.disk.layout import Layout
+from jko.disk.sealed import write_json
 from jko.fresh_rows import FreshRows
 from jko.measures import chain_inversion_error
+from jko.preparation.facts import array_digest
 from jko.rows import at_most
 from jko.sampling import draw, mass_error, target_figures
 from jko.seeds import counter_seed
-from tasks.adapters.commit import committing
+from tasks.adapters.chains import load_chain
 from tasks.adapters.evaluated import FIGURES, SAMPLE_ROWS, TEST_ROWS, evaluation_figures
-from tasks.adapters.identity import evaluation_fingerprint
-from tasks.adapters.layout import Layout
 from tasks.adapters.plan import chain_digest
-from tasks.adapters.sealed import write_json
-from tasks.adapters.store import array_digest, read_facts, read_samples, write_arrays
-from tasks.adapters.weights import load_chain
+from tasks.adapters.store import read_samples, write_arrays
 from tasks.baselines import baseline_log_densities
 from tasks.cuts import PATH_ROWS, check_finite, cut_figures, followed_cuts, log_prob_of_cuts, nll_figures
 from tasks.datasets.laws import start_of

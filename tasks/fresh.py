@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from jko.config import Config
 from jko.fresh_rows import FreshRows, fresh_rows
-from tasks.adapters.store import DataFacts
+from jko.preparation.facts import DataFacts
 
 Array = NDArray[np.float64]
 #: nats from which two scores of a row disagree, and what each column adds where that is more

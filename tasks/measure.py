@@ -15,6 +15,13 @@ from prefect import task
 from jko.build import functional_of, reference_of, target_of
 from jko.config import Config
 from jko.densities import Estimate
+from jko.device import readable_here
+from jko.digest import digest_of
+from jko.disk.facts import read_facts
+from jko.disk.identity import MEASURES, measured_with
+from jko.disk.layout import Layout, name_of
+from jko.disk.sealed import read_sealed, write_sealed
+from jko.disk.weights import load_block
 from jko.errors import NumericalError
 from jko.evidence import Evidence
 from jko.figures import BlockFigures
@@ -22,16 +29,12 @@ from jko.guarantee import certify, certify_functional
 from jko.invertible import InvertibleBlock
 from jko.measures import EXACT_ROWS, HeldOut
 from jko.measures import measure_block as block_figures
+from jko.preparation.facts import DataFacts
 from jko.rows import drawn
 from jko.schedule import stored
 from jko.score import score_after
-from tasks.adapters.device import readable_here
-from tasks.adapters.identity import MEASURES, measured_with
-from tasks.adapters.layout import Layout, name_of
 from tasks.adapters.plan import keep_figures, measured_content, same_source, stored_figures
-from tasks.adapters.sealed import digest_of, read_sealed, write_sealed
-from tasks.adapters.store import DataFacts, read_facts, read_particles, read_samples
-from tasks.adapters.weights import load_block
+from tasks.adapters.store import read_particles, read_samples
 from tasks.baselines import mixture_log_density
 from tasks.correct import correction_figures
 from tasks.datasets.laws import score_of, start_of

@@ -10,17 +10,22 @@ import numpy as np
 from prefect import task
 
 from jko.config import Config
-from tasks.adapters.commit import SAMPLES, committing, read_commit
-from tasks.adapters.durable import link_tree
-from tasks.adapters.identity import data_fingerprint, source_key
-from tasks.adapters.layout import Layout
+from jko.defence import broad_law
+from jko.disk.commit import SAMPLES, committing, read_commit
+from jko.disk.defence import write_law
+from jko.disk.durable import link_tree
+from jko.disk.facts import write_facts
+from jko.disk.identity import data_fingerprint, source_key
+from jko.disk.layout import Layout
+from jko.preparation.choose import choose
+from jko.preparation.facts import DataFacts, data_digest
+from jko.preparation.prepare import PARTS, Prepared, prepare
+from jko.preparation.table import Table
+from jko.student_t import StudentT
 from tasks.adapters.plan import find_data, stored_source_key
-from tasks.adapters.store import DataFacts, data_digest, write_arrays, write_facts
-from tasks.choose import choose
+from tasks.adapters.store import write_arrays
 from tasks.datasets.laws import smoothed_entropy
-from tasks.datasets.prepare import PARTS, Prepared, prepare
 from tasks.datasets.sources import SOURCES
-from tasks.datasets.table import Table
 from tasks.options import DURABLE, skipped
 
 
@@ -36,13 +41,23 @@ def prepare_data(config: Config, layout: Layout) -> Any:
     choice = choose(table, config)
     prepared = prepare(table, choice.config)
     facts = replace(facts_of(table, prepared, config.data.source), choices=choice.notes)
-    digest = commit_data(layout, facts, prepared, key)
+    digest = commit_data(layout, facts, prepared, key, law=law_of(config, facts, prepared))
     adopt_prepared(layout, digest)
     return digest
 
 
-def commit_data(layout: Layout, facts: DataFacts, prepared: Prepared, key: str) -> str:
-    """Write the prepared arrays and facts; returns the data digest."""
+def law_of(config: Config, facts: DataFacts, prepared: Prepared) -> StudentT | None:
+    """The broad law of the rows of a table, or of whatever rows the settings ask it of."""
+    if not (config.data.is_table and config.target.standard) and not config.defence_share:
+        return None
+    train = prepared.arrays["train"][: facts.rows["source"], : facts.dim]
+    return broad_law(train, prepared.arrays["validation"][:, : facts.dim], prepared.start)
+
+
+def commit_data(
+    layout: Layout, facts: DataFacts, prepared: Prepared, key: str, *, law: StudentT | None = None
+) -> str:
+    """Write the prepared arrays, the facts and the broad law; returns the data digest."""
     digest = data_digest(prepared.arrays, prepared.shift, prepared.scale, prepared.start)
     fingerprint = data_fingerprint(digest)
     final = layout.prepared or layout.block(0, fingerprint)
@@ -50,6 +65,8 @@ def commit_data(layout: Layout, facts: DataFacts, prepared: Prepared, key: str) 
     with committing(final, fingerprint, record) as folder:
         write_arrays(folder / SAMPLES, prepared.arrays, {"units": "standardised"})
         write_facts(folder, facts)
+        if law is not None:
+            write_law(folder, law)
     return digest
 
 

@@ -18,17 +18,18 @@ from jko.build import new_block
 from jko.chain import push_in_batches
 from jko.config import Config
 from jko.correction import Correction
+from jko.device import readable_here, require_device
+from jko.disk.commit import SAMPLES, Commit, committing, file_digest, read_commit
+from jko.disk.corrections import write_correction
+from jko.disk.durable import TEMPORARY, link_tree, move, sync_tree
+from jko.disk.facts import read_facts
+from jko.disk.layout import Layout, name_of
+from jko.disk.weights import load_block, load_weights
 from jko.errors import InputError
 from jko.invertible import InvertibleBlock
 from jko.seeds import generator
-from tasks.adapters.commit import SAMPLES, Commit, committing, file_digest, read_commit
-from tasks.adapters.corrections import write_correction
-from tasks.adapters.device import readable_here, require_device
-from tasks.adapters.durable import TEMPORARY, link_tree, move, sync_tree
-from tasks.adapters.layout import Layout, name_of
 from tasks.adapters.rows import Pieces
-from tasks.adapters.store import read_facts, read_particles, read_rows, read_samples, write_arrays
-from tasks.adapters.weights import load_block, load_weights
+from tasks.adapters.store import read_particles, read_rows, read_samples, write_arrays
 from tasks.arrays import finite, to_numpy
 from tasks.correct import corrected_samples
 from tasks.options import DURABLE, skipped

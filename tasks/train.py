@@ -11,19 +11,21 @@ from prefect import task
 
 from jko.build import functional_of, new_block, step_of, target_of
 from jko.config import NUMERICS, Config
+from jko.device import require_device
+from jko.disk.checkpoint import BlockCheckpoints, remove_checkpoint
+from jko.disk.commit import committing, read_commit
+from jko.disk.facts import read_facts
+from jko.disk.identity import block_settings
+from jko.disk.layout import Layout, name_of
+from jko.disk.sealed import write_json
+from jko.disk.weights import BLOCK, chain_of, load_block, load_start, save_weights
 from jko.fit import FitRecord, FitResult, fit_block
 from jko.invertible import InvertibleBlock
+from jko.preparation.facts import DataFacts
 from jko.rows import at_most
 from jko.sampling import log_density
 from jko.scheme import LogDensity
-from tasks.adapters.checkpoint import BlockCheckpoints, remove_checkpoint
-from tasks.adapters.commit import committing, read_commit
-from tasks.adapters.device import require_device
-from tasks.adapters.identity import block_settings
-from tasks.adapters.layout import Layout, name_of
-from tasks.adapters.sealed import write_json
-from tasks.adapters.store import DataFacts, read_facts, read_particles, read_rows
-from tasks.adapters.weights import BLOCK, chain_of, load_block, load_start, save_weights
+from tasks.adapters.store import read_particles, read_rows
 from tasks.datasets.laws import start_of
 from tasks.options import DURABLE, skipped
 from tasks.progress import Progress

@@ -10,23 +10,19 @@ from typing import Any
 import torch
 
 from jko.config import Config
+from jko.disk.commit import SAMPLES, read_commit
+from jko.disk.damage import is_whole
+from jko.disk.defence import same_law, stored_law
+from jko.disk.facts import read_facts
+from jko.disk.identity import certificate_fingerprint, evaluation_fingerprint
+from jko.disk.layout import Layout, name_of
+from jko.disk.sealed import read_json, read_sealed
+from jko.disk.weights import load_block
+from jko.preparation.facts import array_digest, data_digest
 from jko.seeds import generator
-from tasks.adapters.commit import SAMPLES, read_commit
-from tasks.adapters.damage import is_whole
-from tasks.adapters.defence import fitted_law, kept_law, place_of, same_law
-from tasks.adapters.identity import certificate_fingerprint, evaluation_fingerprint
-from tasks.adapters.layout import Layout, name_of
+from tasks.adapters.defence import fitted_law
 from tasks.adapters.plan import chain_digest, planned, stored_figures
-from tasks.adapters.sealed import read_json, read_sealed
-from tasks.adapters.store import (
-    array_digest,
-    data_digest,
-    read_arrays,
-    read_facts,
-    read_particles,
-    read_samples,
-)
-from tasks.adapters.weights import load_block
+from tasks.adapters.store import read_arrays, read_particles, read_samples
 from tasks.headline import stored_headline
 from tasks.options import threads_of
 from tasks.report.identity import report_fingerprint
@@ -113,12 +109,11 @@ def data_check(layout: Layout, chain: tuple[str, ...], wanted: str) -> Check:
 
 
 def defence_check(config: Config, layout: Layout, data: str) -> Check:
-    """The broad law that is kept of the model is the one that the data give."""
-    law, path = fitted_law(layout, data), place_of(layout, data)
-    kept = kept_law(layout, data)
+    """The broad law that is stored of the model is the one that the data give."""
+    law, stored = fitted_law(layout, data), stored_law(layout, data)
     how = f"share {config.defence_share:g}, Student t of {law.degrees:g} degrees of freedom"
-    if path.exists() and (kept is None or not same_law(kept, law)):
-        return Check("broad law of the model", False, f"{path}: damaged, or not the one that the data give")
+    if stored is not None and not same_law(stored, law):
+        return Check("broad law of the model", False, "what is stored is not the one that the data give")
     return Check("broad law of the model", True, f"{how}, from the training rows")
 
 

@@ -22,7 +22,7 @@ MAY_IMPORT = {
 #: outside system -> the only modules that may import it
 OWNERS = {
     "zarr": {"tasks.adapters.store"},
-    "safetensors": {"tasks.adapters.weights"},
+    "safetensors": {"jko.disk.tensors"},
     # the store is opened in one place, for the tracker, which writes metrics, and for whoever reads runs back
     "mlflow": {"tasks.adapters.tracking", "tasks.adapters.tracking_store"},
     "dvc": {"tasks.adapters.versions"},

@@ -18,14 +18,13 @@ from jko.block import Block
 from jko.build import new_block
 from jko.chain import Chain, push_in_batches
 from jko.config import TABLE_SHARE
-from jko.defence import Defence
+from jko.defence import CHOOSING_ROWS, FITTED_ROWS, Defence
 from jko.fit import fit_block
 from jko.residual import residual_data
 from jko.rows import drawn
 from jko.score import Score, mean_square, score_after
 from jko.seeds import generator
 from jko.student_t import fit_student_t
-from tasks.adapters.defence import CHOOSING_ROWS, FITTED_ROWS
 
 #: steps of RK4 a block with which the chain is judged
 FINE = 8

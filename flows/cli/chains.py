@@ -26,9 +26,9 @@ from flows.failures import end
 from flows.places import chain_at, project_root
 from flows.session import Finished, Job, check_input, nothing_to_do, run_job
 from flows.settings import build_request
+from jko.disk.damage import well_formed
+from jko.disk.manifest import known_manifest, stored_config
 from jko.errors import InputError
-from tasks.adapters.damage import well_formed
-from tasks.adapters.manifest import known_manifest, stored_config
 from tasks.adapters.plan import Plan, make_plan
 from tasks.adapters.terminal import say
 

@@ -11,12 +11,12 @@ import click
 from flows.cli.commands import Command
 from flows.cli.kinds import CHAIN
 from flows.places import chain_at, project_root
+from jko.disk.damage import well_formed
+from jko.disk.layout import Layout
+from jko.disk.manifest import read_manifest
 from jko.display import figure, pair_of
 from jko.schedule import shown
 from jko.status import LEGEND, Status
-from tasks.adapters.damage import well_formed
-from tasks.adapters.layout import Layout
-from tasks.adapters.manifest import read_manifest
 from tasks.adapters.terminal import say
 
 COLUMNS = (

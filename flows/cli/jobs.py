@@ -15,9 +15,9 @@ from flows.places import chain_at, new_chain_at
 from flows.session import Job
 from flows.settings import Request, build_request, extended, with_assignments
 from jko.config import Config
+from jko.disk.layout import Layout
+from jko.disk.manifest import resumed_config, stored_config
 from jko.errors import InputError
-from tasks.adapters.layout import Layout
-from tasks.adapters.manifest import resumed_config, stored_config
 from tasks.adapters.plan import make_plan
 from tasks.adapters.start import started_from
 

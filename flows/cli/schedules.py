@@ -15,10 +15,10 @@ from flows.cli.kinds import PLACE, PRESET
 from flows.places import project_root
 from flows.settings import build_request
 from jko.config import Config
+from jko.disk.layout import Layout
 from jko.errors import InputError
 from tasks.adapters.credential import credential, credential_file
 from tasks.adapters.environment import check_settings, first_line, named_server, platform_environment
-from tasks.adapters.layout import Layout
 from tasks.adapters.terminal import say
 from tasks.adapters.up import bring_up, take_down
 from tasks.adapters.up_state import state_of

@@ -15,8 +15,8 @@ from flows.cli.jobs import requested, resuming, settings_options
 from flows.cli.kinds import BLOCKS, CHAIN, PLACE, POSITIVE, RATIO
 from flows.places import chain_at, project_root
 from flows.session import Job, check_input, nothing_to_do
+from jko.disk.manifest import stored_config
 from jko.errors import InputError
-from tasks.adapters.manifest import stored_config
 from tasks.adapters.plan import make_plan
 from tasks.adapters.terminal import say
 

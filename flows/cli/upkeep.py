@@ -20,8 +20,8 @@ from flows.cli.jobs import (
 )
 from flows.cli.kinds import CHAIN
 from flows.places import chain_at, project_root
+from jko.disk.manifest import stored_config
 from jko.errors import InputError
-from tasks.adapters.manifest import stored_config
 from tasks.adapters.terminal import say
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import filelock
 
-from tasks.adapters.sealed import read_json
+from jko.disk.sealed import read_json
 
 #: anything: Prefect compares the whole text, but its clients want a name before a colon
 USER = "jko"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tasks.adapters.damage import is_whole
-from tasks.adapters.layout import Layout
-from tasks.adapters.sealed import read_verified
+from jko.disk.damage import is_whole
+from jko.disk.layout import Layout
+from jko.disk.sealed import read_verified
 
 FIGURES = "figures.json"
 TEST_ROWS = "test_rows.parquet"

@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from tasks.adapters.durable import append_lines
-from tasks.adapters.layout import Layout
-from tasks.adapters.sealed import read_lines, sealed_line
+from jko.disk.durable import append_lines
+from jko.disk.layout import Layout
+from jko.disk.sealed import read_lines, sealed_line
 
 NUMBER = (int, float)
 

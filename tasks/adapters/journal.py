@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tasks.adapters.durable import append_lines
-from tasks.adapters.sealed import read_lines, sealed_line
+from jko.disk.durable import append_lines
+from jko.disk.sealed import read_lines, sealed_line
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from pathlib import Path
 import filelock
 import psutil
 
+from jko.disk.layout import Layout
+from jko.disk.sealed import read_json, write_json
 from jko.errors import ChainInUseError
-from tasks.adapters.layout import Layout
-from tasks.adapters.sealed import read_json, write_json
 from tasks.adapters.terminal import say
 
 POLL_SECONDS = 0.2

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from tasks.adapters.durable import replacing
+from jko.disk.durable import replacing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +18,7 @@ NUMBER = re.compile(r"[+-]?(\d[\d.]*|\.\d+)([eE][+-]?\d+)?( ?[±%] ?[\d.eE+-]*)?
 
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Have a file written as :func:`tasks.adapters.durable.replacing` does."""
+    """Have a file written as :func:`jko.disk.durable.replacing` does."""
     with replacing(path) as stream:
         write(stream)
 

@@ -9,13 +9,13 @@ import shutil
 from pathlib import Path
 
 from jko.config import Config
+from jko.disk.commit import read_commit
+from jko.disk.durable import TEMPORARY, link_tree, make_folder, move, put_in_place, sync_tree
+from jko.disk.identity import fingerprints, source_key
+from jko.disk.layout import Layout, name_of
+from jko.disk.sealed import read_json, write_json
 from jko.errors import InputError
-from tasks.adapters.commit import read_commit
-from tasks.adapters.durable import TEMPORARY, link_tree, make_folder, move, put_in_place, sync_tree
-from tasks.adapters.identity import fingerprints, source_key
-from tasks.adapters.layout import Layout, name_of
 from tasks.adapters.plan import find_data, keep_figures, stored_figures, stored_source_key
-from tasks.adapters.sealed import read_json, write_json
 
 #: a block that is trained again although it was committed waits under its name and this
 ASIDE = ".aside"

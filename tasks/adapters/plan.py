@@ -9,13 +9,12 @@ from typing import Any, Literal
 
 from jko.config import Config, flattened, parse_config
 from jko.data_section import Data
-from jko.errors import InputError
-from jko.stop import stop_reason
-from tasks.adapters.checkpoint import read_checkpoint
-from tasks.adapters.commit import read_commit, stored_commit
-from tasks.adapters.damage import damaged_in
-from tasks.adapters.durable import move
-from tasks.adapters.identity import (
+from jko.digest import digest_of
+from jko.disk.checkpoint import read_checkpoint
+from jko.disk.commit import read_commit, stored_commit
+from jko.disk.damage import damaged_in
+from jko.disk.durable import move
+from jko.disk.identity import (
     LATER_DATA,
     block_settings,
     data_fingerprint,
@@ -23,9 +22,11 @@ from tasks.adapters.identity import (
     measured_with,
     source_key,
 )
-from tasks.adapters.layout import Layout, name_of
-from tasks.adapters.manifest import keep_manifest, known_manifest
-from tasks.adapters.sealed import digest_of, read_sealed, write_sealed
+from jko.disk.layout import Layout, name_of
+from jko.disk.manifest import keep_manifest, known_manifest
+from jko.disk.sealed import read_sealed, write_sealed
+from jko.errors import InputError
+from jko.stop import stop_reason
 
 BlockState = Literal["done", "missing"]
 

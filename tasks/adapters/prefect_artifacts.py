@@ -22,13 +22,13 @@ from prefect.context import FlowRunContext
 from prefect.states import Failed
 
 from jko.config import Config
+from jko.digest import digest_of
+from jko.disk.layout import Layout
 from jko.display import figure, pair_of
 from jko.errors import NumericalError
 from jko.figures import bound_of, epsilon
 from jko.schedule import shown
 from tasks.adapters.environment import first_line
-from tasks.adapters.layout import Layout
-from tasks.adapters.sealed import digest_of
 from tasks.progress import share_done
 
 #: how often the progress is sent at most

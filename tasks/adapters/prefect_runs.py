@@ -12,9 +12,9 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Crashed
 
+from jko.disk.layout import Layout
+from jko.disk.sealed import read_json, write_json
 from tasks.adapters.environment import first_line
-from tasks.adapters.layout import Layout
-from tasks.adapters.sealed import read_json, write_json
 
 log = logging.getLogger("jko.prefect")
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from jko.disk.commit import SAMPLES, read_commit
+from jko.disk.durable import move
+from jko.disk.layout import Layout, name_of
+from jko.disk.manifest import known_manifest
 from jko.errors import InputError
-from tasks.adapters.commit import SAMPLES, read_commit
-from tasks.adapters.durable import move
-from tasks.adapters.layout import Layout, name_of
-from tasks.adapters.manifest import known_manifest
 
 #: folders of the run folder with one entry a block, named after it
 LEFTOVERS = ("staging", "checkpoints", "scores")

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from jko.disk.layout import Layout
 from jko.errors import InputError, JkoError
 from tasks.adapters.environment import first_line
-from tasks.adapters.layout import Layout
 from tasks.adapters.lock import is_held
 from tasks.adapters.tracking_store import (
     CALL_SECONDS,

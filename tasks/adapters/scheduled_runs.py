@@ -14,8 +14,8 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import deployment, flow_run
 from prefect.states import Cancelled, Crashed
 
+from jko.disk.sealed import read_json, write_json
 from tasks.adapters.processes import identity, lives
-from tasks.adapters.sealed import read_json, write_json
 from tasks.adapters.up_state import records_of_runs
 
 OPEN = ["PENDING", "RUNNING", "CANCELLING"]

@@ -19,12 +19,12 @@ from urllib.parse import urlsplit
 
 import filelock
 
+from jko.disk.sealed import read_json, write_json
 from jko.errors import InputError
 from tasks.adapters.credential import authorization, client_environment
 from tasks.adapters.environment import named_server, without_password
 from tasks.adapters.loopback import ServerError, ask, listening, page_at, unreachable
 from tasks.adapters.processes import end_family, identity, lives
-from tasks.adapters.sealed import read_json, write_json
 
 START_SECONDS = 180.0
 STOP_SECONDS = 15.0

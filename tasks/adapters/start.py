@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from jko.config import Config
+from jko.digest import digest_of
+from jko.disk.commit import Commit, file_digest, read_commit
+from jko.disk.durable import TEMPORARY, link_file, make_folder, move, sync
+from jko.disk.identity import fingerprints
+from jko.disk.layout import Layout
+from jko.disk.manifest import read_manifest, stored_config
+from jko.disk.sealed import read_json, read_sealed, write_sealed
 from jko.errors import InputError
 from jko.sections import Start
-from tasks.adapters.commit import Commit, file_digest, read_commit
-from tasks.adapters.durable import TEMPORARY, link_file, make_folder, move, sync
-from tasks.adapters.identity import fingerprints
-from tasks.adapters.layout import Layout
-from tasks.adapters.manifest import read_manifest, stored_config
-from tasks.adapters.sealed import digest_of, read_json, read_sealed, write_sealed
 
 #: what weights depend on beside the dimension, which the weights themselves tell
 ARCHITECTURE = ("kind", "hidden", "activation", "fourier")

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jko.config import Config
+from jko.disk.commit import file_digest
+from jko.disk.durable import write_bytes
+from jko.disk.facts import read_facts
+from jko.disk.layout import Layout
+from jko.disk.tensors import pack_tensors
+from jko.disk.weights import load_block
 from jko.warm_start import slowed
-from tasks.adapters.commit import file_digest
-from tasks.adapters.durable import write_bytes
-from tasks.adapters.layout import Layout
-from tasks.adapters.store import read_facts
-from tasks.adapters.weights import load_block, pack_tensors
 
 
 @dataclass(frozen=True)

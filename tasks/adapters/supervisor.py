@@ -19,10 +19,10 @@ from pathlib import Path
 
 import filelock
 
+from jko.disk.sealed import read_json, write_json
 from tasks.adapters.environment import named_mlflow, named_server, platform_environment, without_password
 from tasks.adapters.loopback import ServerError, listening, page_at
 from tasks.adapters.processes import end_family, identity
-from tasks.adapters.sealed import read_json, write_json
 from tasks.adapters.server import prefect_server, revive, running_server
 from tasks.adapters.up_state import home_of, records_of_runs
 

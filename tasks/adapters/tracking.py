@@ -17,10 +17,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ParamSpec
 
+from jko.disk.layout import Layout
+from jko.disk.sealed import read_json, write_json
 from tasks.adapters.environment import first_line, without_password
 from tasks.adapters.journal import Entry, Journal, milliseconds
-from tasks.adapters.layout import Layout
-from tasks.adapters.sealed import read_json, write_json
 from tasks.adapters.tracking_store import (
     BLOCKS,
     CALL_SECONDS,

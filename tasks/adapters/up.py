@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 
 import filelock
 
+from jko.disk.sealed import read_json
 from jko.errors import InputError, JkoError
 from tasks.adapters.environment import named_mlflow, named_server, without_password
 from tasks.adapters.loopback import ask, is_free, unreachable
 from tasks.adapters.processes import end_family, identity, lives
-from tasks.adapters.sealed import read_json
 from tasks.adapters.server import (
     NAMED_SECONDS,
     is_ours,

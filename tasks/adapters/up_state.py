@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from jko.disk.sealed import read_json
 from tasks.adapters.processes import lives
-from tasks.adapters.sealed import read_json
 
 
 def home_of(root: Path) -> Path:

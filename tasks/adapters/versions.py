@@ -11,11 +11,12 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from jko.digest import digest_of
+from jko.disk.commit import file_digest
+from jko.disk.durable import write_text
+from jko.disk.layout import Layout
+from jko.disk.sealed import read_json, write_json
 from jko.errors import InputError
-from tasks.adapters.commit import file_digest
-from tasks.adapters.durable import write_text
-from tasks.adapters.layout import Layout
-from tasks.adapters.sealed import digest_of, read_json, write_json
 
 STAGES = ("prepare", "train", "certify", "evaluate", "report")
 log = logging.getLogger("jko.versions")

@@ -10,8 +10,8 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
+from jko.disk.durable import write_bytes, write_text
 from jko.display import DASH, figure, finite, with_error
-from tasks.adapters.durable import write_bytes, write_text
 from tasks.adapters.output import csv_text
 from tasks.compare import pictures
 from tasks.compare.comparison import RULE, Comparison, paired_figures

@@ -14,19 +14,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from jko.config import flattened
-from jko.display import figure, pair_of
-from jko.errors import InputError
-from jko.status import Status
-from tasks.adapters.commit import file_digest, read_commit
-from tasks.adapters.damage import checked_block, damaged_in
-from tasks.adapters.durable import append_lines, write_bytes
-from tasks.adapters.evaluated import FIGURES, SAMPLE_ROWS, TEST_ROWS, evaluation_figures, evaluation_files
-from tasks.adapters.events import events_of, times_of
-from tasks.adapters.identity import certificate_fingerprint, evaluation_fingerprint
-from tasks.adapters.layout import Layout
-from tasks.adapters.manifest import read_manifest, stored_config
-from tasks.adapters.plan import block_figures, chain_digest
-from tasks.adapters.sealed import (
+from jko.disk.commit import file_digest, read_commit
+from jko.disk.damage import checked_block, damaged_in
+from jko.disk.durable import append_lines, write_bytes
+from jko.disk.identity import certificate_fingerprint, evaluation_fingerprint
+from jko.disk.layout import Layout
+from jko.disk.manifest import read_manifest, stored_config
+from jko.disk.sealed import (
     SEAL,
     read_json,
     read_lines,
@@ -36,6 +30,12 @@ from tasks.adapters.sealed import (
     write_json,
     write_sealed,
 )
+from jko.display import figure, pair_of
+from jko.errors import InputError
+from jko.status import Status
+from tasks.adapters.evaluated import FIGURES, SAMPLE_ROWS, TEST_ROWS, evaluation_figures, evaluation_files
+from tasks.adapters.events import events_of, times_of
+from tasks.adapters.plan import block_figures, chain_digest
 from tasks.headline import chain_headline, headline, nll_warning, step_headline
 
 if TYPE_CHECKING:

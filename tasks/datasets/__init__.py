@@ -1,1 +1,1 @@
-"""Data sets behind one small protocol: :class:`tasks.datasets.table.Table`."""
+"""Data sets behind one small protocol: :class:`jko.preparation.table.Table`."""

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from jko.data_section import Data
 from jko.errors import InputError
+from jko.preparation.names import listed, shown
+from jko.preparation.table import Marks
 from tasks.datasets.dialect import Dialect, find_dialect
 from tasks.datasets.formats import refuse_dressed
-from tasks.datasets.names import listed, shown
 from tasks.datasets.numerals import (
     MARKS,
     NUMBER,
     PLAIN,
     Hints,
-    Marks,
     find_marks,
     forms_of,
     mixed_marks,

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from jko.data_section import Data
 from jko.errors import InputError
+from jko.preparation.names import check_names, shown
 from tasks.datasets.formats import is_number
-from tasks.datasets.names import check_names, shown
 from tasks.datasets.numerals import INTEGER
 
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "space": " "}

@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 
 from jko.data_section import Data
 from jko.errors import InputError
+from jko.preparation.context import with_columns
+from jko.preparation.names import listed, shown
+from jko.preparation.table import Array, Marks, Table
 from tasks.adapters.output import unguarded
-from tasks.datasets.context import with_columns
 from tasks.datasets.csv_table import Written, read_csv
 from tasks.datasets.dialect import refuse_other_kinds
-from tasks.datasets.names import listed, shown
 from tasks.datasets.npy import read_npy
-from tasks.datasets.numerals import Marks
-from tasks.datasets.table import Array, Table
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import re
 import pandas as pd
 
 from jko.errors import InputError
-from tasks.datasets.names import shown
+from jko.preparation.names import shown
 from tasks.datasets.numerals import NUMBER, TYPESET
 
 #: a number with something before it or behind it: a currency, a unit, a bound

@@ -13,8 +13,8 @@ from jko import densities
 from jko.config import Config
 from jko.data_section import Data
 from jko.densities import Array, Density, Estimate
+from jko.preparation.facts import DataFacts
 from jko.score import Score
-from tasks.adapters.store import DataFacts
 from tasks.datasets.pictures import is_picture, load_picture
 
 #: points that stand for a curve; their spacing is far below the width of any smoothing

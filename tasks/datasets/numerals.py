@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from jko.data_section import Data
 from jko.errors import InputError
-from tasks.datasets.names import shown
+from jko.preparation.names import shown
+from jko.preparation.table import Marks
 
 MARKS = {"point": ".", "comma": ",", "space": " ", "apostrophe": "'", "none": ""}
 #: minus signs, spaces and apostrophes of typesetting
@@ -35,14 +36,6 @@ FORMS = {
 }
 NUMBER = re.compile("|".join(f"(?:{form})" for form in (PLAIN, *FORMS.values())))
 INTEGER = re.compile(r"[+-]?\d+")
-
-
-@dataclass(frozen=True)
-class Marks:
-    """What stands before decimals and between thousands; empty for nothing."""
-
-    decimal: str = "."
-    thousands: str = ""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from jko.data_section import PICTURES
 from jko.densities import PictureDensity
 from jko.errors import InputError
-from tasks.datasets.checks import far_out, is_marker
+from jko.preparation.checks import far_out, is_marker
 from tasks.datasets.dialect import refuse_other_kinds
 
 #: what is decoded: other kinds have readers that start programs, whatever the file is called

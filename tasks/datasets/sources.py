@@ -7,11 +7,11 @@ import numpy as np
 from jko import densities
 from jko.data_section import Data
 from jko.errors import InputError
+from jko.preparation.context import conditioned
+from jko.preparation.table import Source, Table
 from jko.seeds import counter_seed
-from tasks.datasets.context import conditioned
 from tasks.datasets.files import load_file
 from tasks.datasets.laws import LAWS
-from tasks.datasets.table import Source, Table
 
 
 def digits(settings: Data, seed: int) -> Table:

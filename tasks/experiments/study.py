@@ -18,13 +18,14 @@ from jko.block import Block, Solver
 from jko.chain import reference_log_prob
 from jko.config import NUMERICS
 from jko.densities import Array, Density
+from jko.digest import digest_of
+from jko.disk.identity import MEASURES
+from jko.disk.sealed import read_sealed, write_sealed
 from jko.fit import fit_block
 from jko.measures import HeldOut, measure_block, standard_error
 from jko.sections import Evaluation, Measure, Training
 from jko.seeds import generator
 from jko.velocity import VelocityField
-from tasks.adapters.identity import MEASURES
-from tasks.adapters.sealed import digest_of, read_sealed, write_sealed
 from tasks.baselines import baseline_log_densities
 
 #: raised when a change alters what a cell computes

@@ -11,16 +11,19 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jko.config import Config
+from jko.disk.damage import checked_block
+from jko.disk.facts import read_facts
+from jko.disk.identity import certificate_fingerprint, evaluation_fingerprint
+from jko.disk.layout import Layout
+from jko.disk.sealed import read_sealed
+from jko.disk.weights import BLOCK
 from jko.errors import InputError
+from jko.preparation.facts import DataFacts
 from jko.rows import at_most
-from tasks.adapters.damage import checked_block
+from tasks.adapters.chains import read_curve
 from tasks.adapters.evaluated import evaluation_figures
-from tasks.adapters.identity import certificate_fingerprint, evaluation_fingerprint
-from tasks.adapters.layout import Layout
 from tasks.adapters.plan import chain_digest, stored_figures
-from tasks.adapters.sealed import read_sealed
-from tasks.adapters.store import DataFacts, read_array, read_facts, read_samples
-from tasks.adapters.weights import BLOCK, read_curve
+from tasks.adapters.store import read_array, read_samples
 from tasks.evaluate import CONTEXT
 
 Array = NDArray[np.float64]

@@ -10,7 +10,7 @@ import numpy as np
 
 from jko.display import figure
 from jko.fresh_rows import EDGES
-from tasks.adapters.store import DataFacts
+from jko.preparation.facts import DataFacts
 from tasks.report.labels import Figures
 
 #: columns of a row that are shown, the furthest from their mean where there are more

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from jko.display import figure as text_of
+from jko.preparation.context import by_class
 from jko.rows import at_most
-from tasks.datasets.context import by_class
 from tasks.report.content import Array, Content
 from tasks.report.drawing import ACCENT, DATA, GREY, MODEL, labelled, principal_directions, tiles, unit_of
 

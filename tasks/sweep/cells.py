@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from jko.config import NUMERICS, Config, flattened, parse_config
+from jko.digest import digest_of
+from jko.disk.layout import Layout
+from jko.disk.sealed import read_json, write_json
 from jko.errors import InputError
-from tasks.adapters.layout import Layout
-from tasks.adapters.sealed import digest_of, read_json, write_json
 
 FORMAT = 1
 

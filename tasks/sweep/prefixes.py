@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jko.config import NUMERICS, Config
-from tasks.adapters.identity import block_settings
-from tasks.adapters.sealed import digest_of
+from jko.digest import digest_of
+from jko.disk.identity import block_settings
 
 
 @dataclass(frozen=True)

@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jko.disk.commit import read_commit
+from jko.disk.damage import damaged_in
+from jko.disk.durable import write_text
+from jko.disk.identity import certificate_fingerprint
+from jko.disk.layout import Layout, name_of
+from jko.disk.manifest import known_manifest
+from jko.disk.sealed import read_lines, read_sealed, read_verified
 from jko.figures import epsilon
 from jko.paired import paired_difference
-from tasks.adapters.commit import read_commit
-from tasks.adapters.damage import damaged_in
-from tasks.adapters.durable import write_text
 from tasks.adapters.evaluated import FIGURES, TEST_ROWS
-from tasks.adapters.identity import certificate_fingerprint
-from tasks.adapters.layout import Layout, name_of
-from tasks.adapters.manifest import known_manifest
 from tasks.adapters.output import csv_text, write_whole
 from tasks.adapters.partial import taken_from
 from tasks.adapters.plan import chain_digest, stored_figures
-from tasks.adapters.sealed import read_lines, read_sealed, read_verified
 from tasks.headline import nll_warning, stored_evaluation, stored_headline
 from tasks.sweep.cells import Cell, Sweep
 

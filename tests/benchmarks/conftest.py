@@ -6,8 +6,8 @@ import pytest
 
 from benchmarks import preparation
 from jko.config import Config
-from tasks.choose import Choice, choose
-from tasks.datasets.table import Table
+from jko.preparation.choose import Choice, choose
+from jko.preparation.table import Table
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks.chosen import settings_digest
 from benchmarks.presets import preset_digest
 from benchmarks.sets import GROUPS
-from tasks.adapters.sealed import write_json
+from jko.disk.sealed import write_json
 
 METHODS = ("nsf", "cnf", "ot_cfm", "ours")
 

@@ -17,8 +17,8 @@ from benchmarks.generators import GENERATORS, drawn
 from benchmarks.preparation import Chosen
 from benchmarks.problem import Problem
 from benchmarks.problems import table_problem
-from tasks.datasets.grid import grid_step
-from tasks.datasets.table import Table
+from jko.preparation.grid import grid_step
+from jko.preparation.table import Table
 
 
 def orders(start: str) -> Problem:

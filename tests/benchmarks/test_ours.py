@@ -23,8 +23,8 @@ from benchmarks.sets import GROUPS
 from benchmarks.settings import SETTINGS
 from jko.config import Config, parse_config
 from jko.densities import eight_gaussians
-from tasks.choose import Choice
-from tasks.datasets.table import Table
+from jko.preparation.choose import Choice
+from jko.preparation.table import Table
 
 TINY: dict[str, Any] = {
     "network": {"hidden": [32, 32], "fourier": 8},

@@ -12,10 +12,10 @@ import numpy as np
 
 from flows.session import Finished, Job, check_input, finish, nothing_to_do
 from flows.settings import build_request
-from tasks.adapters.commit import remove_temporary
-from tasks.adapters.layout import Layout
+from jko.disk.commit import remove_temporary
+from jko.disk.layout import Layout
+from jko.disk.manifest import resumed_config
 from tasks.adapters.lock import chain_lock
-from tasks.adapters.manifest import resumed_config
 from tasks.adapters.plan import make_plan
 
 CHAIN = "chain"

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from tasks.adapters.durable import TEMPORARY
+from jko.disk.durable import TEMPORARY
 from tests.campaign.trees import UNREAD
 from tests.campaign.watched import Operation
 

@@ -101,8 +101,8 @@ def presets() -> list[Path]:
 
 def use(config: Any) -> None:
     """What follows from settings before anything is trained."""
-    from tasks.adapters.identity import fingerprints
-    from tasks.datasets.prepare import prepare
+    from jko.disk.identity import fingerprints
+    from jko.preparation.prepare import prepare
     from tasks.datasets.sources import SOURCES
 
     fingerprints(config, "0" * 64)
@@ -125,9 +125,9 @@ def read_data(file: str, *words: str) -> str:
     """What ``jko train --data FILE`` reads before it trains."""
     from flows.session import Job, check_input
     from flows.settings import build_request
-    from tasks.adapters.layout import Layout
+    from jko.disk.layout import Layout
+    from jko.preparation.prepare import prepare
     from tasks.adapters.plan import make_plan
-    from tasks.datasets.prepare import prepare
     from tasks.datasets.sources import SOURCES
 
     root = Path.cwd()
@@ -238,7 +238,7 @@ def other_content(path: Path, content: bytes) -> Iterator[None]:
 
 def commit_again(path: Path) -> None:
     """Make the commit above a file fit its bytes, as whoever shares a prepared chain could."""
-    from tasks.adapters.commit import COMMIT, publish, read_commit
+    from jko.disk.commit import COMMIT, publish, read_commit
 
     folder = next((own for own in path.parents if (own / COMMIT).is_file()), None)
     if folder is None or path.name == COMMIT or (commit := read_commit(folder)) is None:

@@ -15,7 +15,8 @@ from tempfile import TemporaryDirectory
 from types import FunctionType
 from typing import Any
 
-from tasks.adapters import commit, damage, evaluated, manifest, sealed
+from jko.disk import commit, damage, manifest, sealed
+from tasks.adapters import evaluated
 from tests.campaign.chains import KINDS
 from tests.campaign.damage import Bench, draw_case
 

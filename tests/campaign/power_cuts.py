@@ -24,7 +24,7 @@ from typing import Any
 from unittest import mock
 
 from jko.config import Config
-from tasks.adapters import durable
+from jko.disk import durable
 from tasks.adapters.start import started_from
 from tests.campaign import small
 from tests.campaign.disk import Disk, Tree, build, hidden

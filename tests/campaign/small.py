@@ -20,11 +20,11 @@ from flows import pipeline
 from flows.planned import planned_work
 from flows.session import Job, check_input, finish, nothing_to_do, rearrange
 from jko.config import Config, parse_config
-from tasks.adapters.commit import file_digest, read_commit, remove_temporary
-from tasks.adapters.durable import TEMPORARY
-from tasks.adapters.layout import Layout
+from jko.disk.commit import file_digest, read_commit, remove_temporary
+from jko.disk.durable import TEMPORARY
+from jko.disk.layout import Layout
+from jko.disk.manifest import read_manifest, stored_config
 from tasks.adapters.lock import chain_lock
-from tasks.adapters.manifest import read_manifest, stored_config
 from tasks.adapters.plan import arrange, chain_digest, make_plan, write_manifest
 from tasks.adapters.prune import removals, remove
 from tasks.adapters.start import adopt_start

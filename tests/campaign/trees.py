@@ -7,7 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
-from tasks.adapters.durable import TEMPORARY
+from jko.disk.durable import TEMPORARY
 
 #: holds times, or says who works there now; nothing is computed from them
 UNREAD = frozenset({"events.jsonl", "holder.json", "lock"})

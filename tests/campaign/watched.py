@@ -24,7 +24,7 @@ import pandas as pd
 import safetensors
 import safetensors.torch
 
-from tasks.adapters import durable
+from jko.disk import durable
 
 Kind = Literal[
     "open",

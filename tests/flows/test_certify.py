@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from jko import gaussian
+from jko.disk.layout import Layout
+from jko.disk.manifest import read_manifest
+from jko.disk.sealed import read_json, read_sealed
 from jko.measures import measure_epsilon
 from jko.rows import drawn
-from tasks.adapters.layout import Layout
-from tasks.adapters.manifest import read_manifest
-from tasks.adapters.sealed import read_json, read_sealed
 from tasks.adapters.store import read_samples
 from tests.projects import call, trained_project
 

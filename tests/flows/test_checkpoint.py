@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.adapters.layout import Layout
+from jko.disk.layout import Layout
+from jko.disk.sealed import read_json
 from tasks.adapters.plan import checkpointed_iteration
-from tasks.adapters.sealed import read_json
 from tests.flows.test_resume import PATIENCE, blocks, digest, new_project, start, wait_for
 
 #: one block of some seconds

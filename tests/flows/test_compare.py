@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from jko.disk.sealed import read_json
 from tasks.adapters.runs import Runs
-from tasks.adapters.sealed import read_json
 from tests.projects import call
 
 TINY = (

@@ -11,13 +11,14 @@ import pandas as pd
 import pytest
 import torch
 
+from jko.disk.commit import SAMPLES, read_commit
+from jko.disk.corrections import CORRECTION
+from jko.disk.facts import read_facts
+from jko.disk.layout import Layout
+from jko.disk.manifest import read_manifest, stored_config
 from jko.sampling import draw, log_density
-from tasks.adapters.commit import SAMPLES, read_commit
-from tasks.adapters.corrections import CORRECTION
-from tasks.adapters.layout import Layout
-from tasks.adapters.manifest import read_manifest, stored_config
-from tasks.adapters.store import read_facts, read_samples
-from tasks.adapters.weights import load_chain
+from tasks.adapters.chains import load_chain
+from tasks.adapters.store import read_samples
 from tasks.datasets.laws import start_of
 from tests.flows.test_partial import answer, digest, jko, samples_of
 

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 import torch
 
-from tasks.adapters.layout import Layout
-from tasks.adapters.manifest import read_manifest, stored_config
-from tasks.adapters.weights import load_chain
+from jko.disk.layout import Layout
+from jko.disk.manifest import read_manifest, stored_config
+from tasks.adapters.chains import load_chain
 from tests.flows import test_checkpoint, test_conditional_chain, test_corrected_chain, test_power_chain
 from tests.flows import test_residual_chain as residual
 from tests.flows.test_resume import PATIENCE, ROOT, digest, new_project, start

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from jko.disk.commit import COMMIT
+from jko.disk.layout import Layout
+from jko.disk.manifest import read_manifest, stored_config
+from jko.disk.sealed import read_json, write_json
 from jko.errors import InputError
-from tasks.adapters.commit import COMMIT
-from tasks.adapters.layout import Layout
-from tasks.adapters.manifest import read_manifest, stored_config
-from tasks.adapters.sealed import read_json, write_json
 from tasks.measure import exact_scores
 from tests.projects import call, trained_project
 
@@ -235,7 +235,7 @@ def test_weights_of_another_chain_are_refused(layout: Layout, jko: Commands) -> 
 
 
 def test_a_commit_file_that_leaves_a_file_out_is_damaged(layout: Layout) -> None:
-    from tasks.adapters.commit import read_commit
+    from jko.disk.commit import read_commit
 
     folder = layout.block(1, fingerprint(layout, 1))
     body = read_json(folder / COMMIT)

@@ -15,16 +15,20 @@ import torch
 from flows.status import status_table
 from jko.config import Config, parse_config
 from jko.defence import price
+from jko.digest import digest_of
+from jko.disk.commit import COMMIT, file_digest
+from jko.disk.defence import LAW, stored_law
+from jko.disk.facts import read_facts
+from jko.disk.identity import certificate_fingerprint, evaluation_fingerprint, fingerprints
+from jko.disk.layout import Layout
+from jko.disk.manifest import read_manifest, stored_config
+from jko.disk.sealed import SEAL, read_json, read_sealed, write_json
+from jko.disk.weights import chain_of as chain_before
 from jko.errors import InputError
 from jko.guarantee import CERTIFICATES
-from tasks.adapters.defence import defence_of, place_of
-from tasks.adapters.identity import certificate_fingerprint, evaluation_fingerprint, fingerprints
-from tasks.adapters.layout import Layout
-from tasks.adapters.manifest import read_manifest, stored_config
-from tasks.adapters.sealed import read_json, read_sealed
-from tasks.adapters.store import read_facts, read_samples
-from tasks.adapters.weights import chain_of as chain_before
-from tasks.adapters.weights import load_chain
+from tasks.adapters.chains import load_chain
+from tasks.adapters.defence import defence_of, fitted_law
+from tasks.adapters.store import read_samples
 from tasks.options import value_of
 from tasks.prepare import prepare_data
 from tests.campaign.asked import run
@@ -153,40 +157,42 @@ def test_the_same_chain_without_it_has_the_bounds_of_its_blocks(inside: Layout) 
     assert "defence" not in found
 
 
-def test_the_law_is_that_of_block_0_with_or_without_what_is_kept(inside: Layout) -> None:
-    config, chain = chain_of(inside)
+def test_the_law_is_stored_in_block_0_and_is_the_one_that_its_rows_give(inside: Layout) -> None:
+    _, chain = chain_of(inside)
     data = (read_manifest(inside) or {})["fingerprints"][0]
-    kept = place_of(inside, data)
-    assert kept.is_file()
-    before = kept.read_bytes()
-    try:
-        for content in (None, before.replace(b"0", b"1")):
-            kept.unlink() if content is None else kept.write_bytes(content)
-            again = defence_of(config, inside, data)
-            assert again is not None
-            assert chain.defence is not None
-            assert torch.equal(again.law.location, chain.defence.law.location)
-            assert torch.equal(again.law.factor, chain.defence.law.factor)
-            assert again.law.degrees == chain.defence.law.degrees
-            assert kept.read_bytes() == before
-    finally:
-        kept.write_bytes(before)
+    stored, fitted = stored_law(inside, data), fitted_law(inside, data)
+    assert stored is not None
+    assert chain.defence is not None
+    assert torch.equal(stored.location, chain.defence.law.location)
+    for law in (fitted, chain.defence.law):
+        assert torch.equal(stored.factor, law.factor)
+        assert stored.degrees == law.degrees
 
 
-def test_verify_looks_at_what_is_kept(inside: Layout) -> None:
-    kept = place_of(inside, (read_manifest(inside) or {})["fingerprints"][0])
-    before = kept.read_bytes()
+def test_a_damaged_law_is_named_and_another_one_found(
+    inside: Layout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = inside.block(0, (read_manifest(inside) or {})["fingerprints"][0])
+    path, commit = folder / LAW, folder / COMMIT
+    before, sealed = path.read_bytes(), commit.read_bytes()
     code, out, _ = run("verify", CHAIN, "--json")
     checks = {check["name"]: check for check in json.loads(out)}
     assert code == 0
     assert "degrees of freedom" in checks["broad law of the model"]["how"]
-    kept.write_bytes(before.replace(b"degrees", b"degreez"))
+    path.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
     try:
+        assert run("sample", CHAIN, "-n", "3", "-o", "drawn.csv")[0] == 2
+        # a commit that was forged along with it
+        forged = read_json(commit)
+        forged["files"][LAW] = file_digest(path)
+        forged.pop(SEAL)
+        write_json(commit, {**forged, SEAL: digest_of(forged)})
         code, out, _ = run("verify", CHAIN, "--json")
-        failed = [check["name"] for check in json.loads(out) if not check["holds"]]
-        assert (code, failed) == (2, ["broad law of the model"])
+        assert code == 2
+        assert "broad law of the model" in [check["name"] for check in json.loads(out) if not check["holds"]]
     finally:
-        kept.write_bytes(before)
+        path.write_bytes(before)
+        commit.write_bytes(sealed)
 
 
 def test_reading_a_chain_makes_no_folder(made: Path, tmp_path: Path) -> None:

@@ -13,10 +13,11 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.svm import SVC
 
 from flows.cli.main import main
-from tasks.adapters.layout import Layout
-from tasks.adapters.manifest import read_manifest
-from tasks.adapters.sealed import read_json
-from tasks.adapters.store import read_array, read_facts, read_samples
+from jko.disk.facts import read_facts
+from jko.disk.layout import Layout
+from jko.disk.manifest import read_manifest
+from jko.disk.sealed import read_json
+from tasks.adapters.store import read_array, read_samples
 
 pytestmark = pytest.mark.slow
 SAMPLES = 500

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from flows import drift
 from flows.drift import as_stored, own_rows, unseen
-from tasks.adapters.commit import committing
-from tasks.adapters.layout import Layout
-from tasks.adapters.store import DataFacts, write_arrays
-from tasks.datasets.prepare import dequantise
+from jko.disk.commit import committing
+from jko.disk.layout import Layout
+from jko.preparation.facts import DataFacts
+from jko.preparation.prepare import dequantise
+from tasks.adapters.store import write_arrays
 
 STEP, NAME = 0.5, "f" * 64
 

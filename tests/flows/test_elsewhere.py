@@ -10,9 +10,9 @@ import torch
 
 from flows.settings import merged, parse_assignment, read_preset
 from jko.config import Config, parse_config
-from tasks.adapters.layout import Layout
+from jko.disk.layout import Layout
+from tasks.adapters.chains import load_chain
 from tasks.adapters.plan import write_manifest
-from tasks.adapters.weights import load_chain
 from tasks.certify import certify_chain
 from tasks.evaluate import evaluate_chain
 from tasks.measure import measure_block

@@ -14,9 +14,9 @@ import pytest
 
 from flows.cli.main import main
 from jko import gaussian
-from tasks.adapters.layout import Layout
-from tasks.adapters.manifest import read_manifest
-from tasks.adapters.sealed import read_json
+from jko.disk.layout import Layout
+from jko.disk.manifest import read_manifest
+from jko.disk.sealed import read_json
 from tasks.adapters.store import read_samples
 
 pytestmark = pytest.mark.slow  # tests/jko/test_fit.py holds the same closed forms in seconds

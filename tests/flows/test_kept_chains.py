@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.adapters.layout import Layout
+from jko.disk.layout import Layout
 from tests.campaign.asked import run
 from tests.campaign.chains import CHAIN, KINDS, bring_up, resumed
 from tests.fixtures.make import VERSIONS, answers, archive_of

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tasks.adapters.commit import SAMPLES
+from jko.disk.commit import SAMPLES
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = (
@@ -165,9 +165,9 @@ def test_rows_in_another_order_are_found(workshop: Path) -> None:
     import numpy as np
 
     from jko.config import parse_config
-    from tasks.adapters.commit import committing, read_commit
-    from tasks.adapters.durable import link_tree
-    from tasks.adapters.layout import Layout
+    from jko.disk.commit import committing, read_commit
+    from jko.disk.durable import link_tree
+    from jko.disk.layout import Layout
     from tasks.adapters.store import read_arrays, write_arrays
     from tasks.verify import checks
 

@@ -11,11 +11,12 @@ import pandas as pd
 import pytest
 import torch
 
-from tasks.adapters.layout import Layout
-from tasks.adapters.manifest import read_manifest, stored_config
-from tasks.adapters.sealed import read_json
-from tasks.adapters.store import read_facts, read_samples
-from tasks.adapters.weights import load_chain, read_curve
+from jko.disk.facts import read_facts
+from jko.disk.layout import Layout
+from jko.disk.manifest import read_manifest, stored_config
+from jko.disk.sealed import read_json
+from tasks.adapters.chains import load_chain, read_curve
+from tasks.adapters.store import read_samples
 from tasks.headline import STEP
 from tests.projects import call, trained_project
 

@@ -22,15 +22,16 @@ from flows.refresh import OnChange, Outcome, chain_at_work, refresh
 from flows.schedule_state import ScheduleState
 from flows.status import chain_status
 from jko.config import Config, parse_config
+from jko.disk.layout import Layout
+from jko.disk.manifest import read_manifest, stored_config
+from jko.disk.weights import load_block
 from jko.errors import InputError
 from jko.objective import jko_objective
 from jko.seeds import generator
-from tasks.adapters.layout import Layout
+from tasks.adapters.chains import read_curve
 from tasks.adapters.lock import chain_lock
-from tasks.adapters.manifest import read_manifest, stored_config
 from tasks.adapters.start import tracked_run
 from tasks.adapters.store import read_particles
-from tasks.adapters.weights import load_block, read_curve
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "weekly"
@@ -272,7 +273,7 @@ def test_a_busy_chain_names_its_holder(root: Path) -> None:
 
 
 def refresh_while_held(root: Path) -> Outcome:
-    from tasks.adapters.identity import source_key
+    from jko.disk.identity import source_key
 
     layout = Layout.of(root / ".jko" / "chains" / f"{NAME}-{source_key(settings(root))[:8]}", root)
     with chain_lock(layout, "jko train of someone"):

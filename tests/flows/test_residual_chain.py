@@ -11,13 +11,13 @@ import torch
 
 from jko import gaussian
 from jko.chain import Chain
+from jko.disk.layout import Layout
+from jko.disk.manifest import read_manifest, stored_config
+from jko.disk.sealed import read_json
 from jko.gaussian import Gaussian
 from jko.residual_block import ResidualBlock
-from tasks.adapters.layout import Layout
-from tasks.adapters.manifest import read_manifest, stored_config
-from tasks.adapters.sealed import read_json
+from tasks.adapters.chains import load_chain, read_curve
 from tasks.adapters.store import read_samples
-from tasks.adapters.weights import load_chain, read_curve
 from tests.projects import call, trained_project
 
 CHAIN = Path("chain")

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tasks.adapters.sealed import read_json
+from jko.disk.sealed import read_json
 
 ROOT = Path(__file__).resolve().parents[2]
 #: blocks long enough (about a second each) to be killed in

@@ -14,7 +14,7 @@ import pytest
 
 from flows.runs import NLL, Choice, as_json, runs_table
 from jko.config import Config, flattened
-from tasks.adapters.layout import Layout
+from jko.disk.layout import Layout
 from tasks.adapters.lock import chain_lock
 from tasks.adapters.runs import Runs, TrackedRun
 from tasks.headline import STEP

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.adapters.sealed import read_json
+from jko.disk.sealed import read_json
 from tests.flows.schedules import (
     TINY,
     client_of,

@@ -10,7 +10,7 @@ import pytest
 
 from flows.settings import build_request
 from jko.config import Config
-from tasks.adapters.layout import Layout
+from jko.disk.layout import Layout
 from tests.flows.schedules import TINY, client_of
 
 TINIEST = tuple(word for word in TINY[2:] if word != "--set")

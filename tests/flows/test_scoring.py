@@ -14,12 +14,13 @@ import torch
 
 from flows.scoring import Scored, beside_mean, score_file, usable_rows
 from jko.config import parse_config
+from jko.disk.facts import read_facts
+from jko.disk.layout import Layout
+from jko.disk.manifest import read_manifest, stored_config
 from jko.errors import InputError
-from tasks.adapters.layout import Layout
-from tasks.adapters.manifest import read_manifest, stored_config
+from tasks.adapters.chains import load_chain
 from tasks.adapters.plan import write_manifest
-from tasks.adapters.store import read_facts, read_samples
-from tasks.adapters.weights import load_chain
+from tasks.adapters.store import read_samples
 from tasks.cuts import log_prob_of_cuts
 from tasks.datasets.files import Cells
 from tasks.options import value_of

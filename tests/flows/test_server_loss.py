@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 
 from flows.status import chain_status
-from tasks.adapters.layout import Layout
-from tasks.adapters.sealed import read_json
+from jko.disk.layout import Layout
+from jko.disk.sealed import read_json
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = (

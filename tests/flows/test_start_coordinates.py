@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from jko.config import parse_config
-from tasks.adapters.layout import Layout
-from tasks.adapters.manifest import read_manifest, stored_config
-from tasks.adapters.store import read_facts, read_samples
-from tasks.adapters.weights import load_chain
+from jko.disk.facts import read_facts
+from jko.disk.layout import Layout
+from jko.disk.manifest import read_manifest, stored_config
+from tasks.adapters.chains import load_chain
+from tasks.adapters.store import read_samples
 from tests.projects import call
 
 ROWS = 600
@@ -96,12 +97,12 @@ def test_a_damaged_map_is_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(folder)
-    file = next(path for path in (folder / "chain").rglob("start.zarr/*/c/**/*") if path.is_file())
+    file = next(path for path in (folder / "chain").rglob("start.safetensors"))
     whole = file.read_bytes()
     file.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
     try:
         assert call(monkeypatch, "score", "chain", "t.csv", "-o", "scores.csv") == 2
-        assert "start.zarr" in capsys.readouterr().err
+        assert "start.safetensors" in capsys.readouterr().err
     finally:
         file.write_bytes(whole)
 

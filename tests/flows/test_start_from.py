@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from jko.disk.commit import file_digest
+from jko.disk.layout import Layout
+from jko.disk.manifest import read_manifest, stored_config
 from jko.errors import ChainInUseError, InputError
-from tasks.adapters.commit import file_digest
-from tasks.adapters.layout import Layout
 from tasks.adapters.lock import chain_lock
-from tasks.adapters.manifest import read_manifest, stored_config
 from tasks.adapters.start import adopt_start, read_origin, tracked_run
 from tests.projects import call, trained_project
 

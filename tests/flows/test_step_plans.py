@@ -13,14 +13,15 @@ import torch
 
 from flows.settings import build_request
 from flows.step_plans import finished_blocks
+from jko.disk.commit import file_digest
+from jko.disk.layout import Layout
+from jko.disk.manifest import read_manifest, stored_config
+from jko.disk.weights import load_block
 from jko.step_plan import refined, reparametrised
-from tasks.adapters.commit import file_digest
-from tasks.adapters.layout import Layout
+from tasks.adapters.chains import load_chain, read_curve
 from tasks.adapters.lock import chain_lock
-from tasks.adapters.manifest import read_manifest, stored_config
 from tasks.adapters.plan import block_figures, keep_figures
 from tasks.adapters.start import read_origin
-from tasks.adapters.weights import load_block, load_chain, read_curve
 from tests.projects import call, trained_project
 
 TINY = (

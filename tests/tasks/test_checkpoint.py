@@ -18,13 +18,13 @@ import torch
 from jko.block import Block
 from jko.build import new_block
 from jko.config import Config, parse_config
+from jko.disk.checkpoint import BlockCheckpoints, read_checkpoint, remove_checkpoint, write_checkpoint
+from jko.disk.commit import committing, remove_temporary
+from jko.disk.layout import Layout
+from jko.disk.tensors import pack_tensors
 from jko.fit import FitResult, fit_block
 from jko.fit_state import FitState
-from tasks.adapters.checkpoint import BlockCheckpoints, read_checkpoint, remove_checkpoint, write_checkpoint
-from tasks.adapters.commit import committing, remove_temporary
-from tasks.adapters.layout import Layout
 from tasks.adapters.plan import checkpointed_iteration
-from tasks.adapters.weights import pack_tensors
 from tests.oracles import normal
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -227,7 +227,7 @@ def test_one_of_another_format_is_not_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stopped(layout)
-    monkeypatch.setattr("tasks.adapters.checkpoint.FORMAT", 2)
+    monkeypatch.setattr("jko.disk.checkpoint.FORMAT", 2)
     assert_starts_anew(layout, whole, caplog, "of format 1, not 2")
 
 
@@ -317,7 +317,7 @@ def test_written_at_most_every_so_many_seconds(layout: Layout, path: Path) -> No
 
 
 def test_the_interval_is_no_part_of_a_block_s_identity(layout: Layout) -> None:
-    from tasks.adapters.identity import block_settings, measured_with
+    from jko.disk.identity import block_settings, measured_with
 
     assert block_settings(config(0.0), 1) == block_settings(config(7.5), 1)
     assert measured_with(config(0.0)) == measured_with(config(7.5))

@@ -9,11 +9,11 @@ import pytest
 
 from jko.config import Config, parse_config
 from jko.errors import InputError
-from tasks.datasets.checks import far_out
-from tasks.datasets.dependence import refuse_equal
-from tasks.datasets.prepare import Prepared, dequantise, prepare
+from jko.preparation.checks import far_out
+from jko.preparation.dependence import refuse_equal
+from jko.preparation.prepare import Prepared, dequantise, prepare
+from jko.preparation.table import Table
 from tasks.datasets.sources import SOURCES
-from tasks.datasets.table import Table
 
 RNG = np.random.default_rng(0)
 N = 400

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from jko.config import Config, parse_config
-from tasks.choose import choose
-from tasks.datasets.prepare import prepare, split_rows
-from tasks.datasets.table import Table
+from jko.preparation.choose import choose
+from jko.preparation.prepare import prepare, split_rows
+from jko.preparation.table import Table
 
 ROWS = 900
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.adapters.commit import committing, read_commit, remove_temporary
-from tasks.adapters.durable import link_tree, write_text
-from tasks.adapters.sealed import read_json, write_json
+from jko.disk.commit import committing, read_commit, remove_temporary
+from jko.disk.durable import link_tree, write_text
+from jko.disk.sealed import read_json, write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -71,7 +71,7 @@ def test_killed_while_publishing_leaves_nothing_that_counts(tmp_path: Path, mome
     """A real SIGKILL at the last instruction before the rename."""
     script = f"""
 import os, signal, pathlib
-from tasks.adapters.commit import committing
+from jko.disk.commit import committing
 {moment} = lambda *a: os.kill(os.getpid(), signal.SIGKILL)
 with committing(pathlib.Path({str(tmp_path)!r}) / "block", "abc", {{}}) as folder:
     (folder / "file").write_text("x")

@@ -14,13 +14,15 @@ import pytest
 from scipy.stats import norm
 
 from jko.config import Config, parse_config
+from jko.disk.facts import write_facts
+from jko.disk.identity import source_key
 from jko.errors import InputError
-from tasks.adapters.identity import source_key
-from tasks.adapters.store import DataFacts, write_facts
+from jko.preparation.context import given_context, one_hot
+from jko.preparation.facts import DataFacts
+from jko.preparation.prepare import prepare
 from tasks.baselines import baseline_log_densities
 from tasks.conditional_mixture import ConditionalMixture, marginal
-from tasks.datasets.context import context_table, given_context, one_hot
-from tasks.datasets.prepare import prepare
+from tasks.datasets.contexts import context_table
 from tasks.datasets.sources import SOURCES
 from tasks.prepare import facts_of
 from tasks.report.pictures import row_per_class

@@ -15,14 +15,14 @@ from scipy.spatial import KDTree
 from jko.config import Config, parse_config
 from jko.densities import entropy
 from jko.errors import InputError
+from jko.preparation.facts import DataFacts
+from jko.preparation.grid import grid_step
+from jko.preparation.prepare import Prepared, dequantise, prepare
+from jko.preparation.table import Table
 from jko.smoothing import smoothing_w2_bound
-from tasks.adapters.store import DataFacts
 from tasks.datasets.files import load_file
-from tasks.datasets.grid import grid_step
 from tasks.datasets.pictures import load_picture
-from tasks.datasets.prepare import Prepared, dequantise, prepare
 from tasks.datasets.sources import SOURCES
-from tasks.datasets.table import Table
 from tasks.prepare import facts_of
 
 PARTS = ("train", "validation", "test")

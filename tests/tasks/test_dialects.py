@@ -12,13 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jko.config import parse_config
+from jko.disk.identity import source_key
+from jko.disk.layout import Layout
 from jko.errors import InputError
+from jko.preparation.table import Marks, Table
 from tasks.adapters import plan
-from tasks.adapters.identity import source_key
-from tasks.adapters.layout import Layout
 from tasks.datasets.files import load_file, read_cells
-from tasks.datasets.numerals import Marks
-from tasks.datasets.table import Table
 
 
 def load(path: Path, content: str | bytes, **data: Any) -> Table:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.adapters import durable
-from tasks.adapters.durable import make_folder, move, put_in_place, write_bytes
+from jko.disk import durable
+from jko.disk.durable import make_folder, move, put_in_place, write_bytes
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import pytest
 
 from jko.config import parse_config
 from jko.errors import InputError
-from tasks.datasets.prepare import prepare
-from tasks.datasets.table import Table
+from jko.preparation.prepare import prepare
+from jko.preparation.table import Table
 
 
 @pytest.mark.parametrize("rows", [0, 1, 5])

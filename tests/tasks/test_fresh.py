@@ -14,8 +14,8 @@ from jko.config import parse_config
 from jko.defence import Defence
 from jko.fresh_rows import FreshRows
 from jko.invertible import Pushed
+from jko.preparation.facts import DataFacts
 from jko.student_t import fit_student_t
-from tasks.adapters.store import DataFacts
 from tasks.baselines import baseline_log_densities
 from tasks.evaluate import looked_at
 from tasks.fresh import DISAGREES, fresh_figures, made_up, surprising

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tasks.datasets.grid import atoms, grid_step
+from jko.preparation.grid import atoms, grid_step
 
 RNG = np.random.default_rng(0)
 AREA = np.exp(RNG.normal(3, 1, 2000))

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from jko.config import Config
+from jko.disk.layout import Layout
+from jko.preparation.facts import DataFacts
 from tasks.adapters.environment import first_line
 from tasks.adapters.events import events_of, timed, times_of
-from tasks.adapters.layout import Layout
 from tasks.adapters.prefect_artifacts import result_text
-from tasks.adapters.store import DataFacts
 from tasks.compare.comparison import Comparison, Subject
 from tasks.compare.page import render
 from tasks.compare.record import Record, _description
@@ -94,7 +94,7 @@ def test_epsilon_is_the_exact_one_where_it_is_known(exact: float | None, expecte
 
 def test_equal_standardised_rows_of_other_units_are_other_rows() -> None:
     """What the evaluation hashes: row numbers, and values in data units."""
-    from tasks.adapters.store import array_digest
+    from jko.preparation.facts import array_digest
 
     rows, standard = np.arange(4), np.linspace(-1, 1, 8, dtype=np.float32).reshape(4, 2)
 

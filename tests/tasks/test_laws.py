@@ -9,9 +9,9 @@ import torch
 from jko import densities
 from jko.config import Config, parse_config
 from jko.densities import entropy
-from tasks.adapters.store import DataFacts
+from jko.preparation.facts import DataFacts
+from jko.preparation.prepare import prepare
 from tasks.datasets.laws import LAWS, density_of, score_of, smoothed_curve, smoothed_entropy
-from tasks.datasets.prepare import prepare
 from tasks.datasets.sources import SOURCES
 from tasks.prepare import facts_of
 

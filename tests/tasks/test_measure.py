@@ -10,7 +10,7 @@ import pytest
 
 from jko.config import Config, parse_config
 from jko.errors import NumericalError
-from tasks.adapters.store import DataFacts
+from jko.preparation.facts import DataFacts
 from tasks.measure import ALWAYS, check_finite, check_inversion, nulled, unfit
 
 

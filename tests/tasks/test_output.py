@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from flows.models import write_table
-from tasks.adapters.durable import new_folder, write_text
+from jko.disk.durable import new_folder, write_text
 from tasks.adapters.output import csv_text, guarded, unguarded, write_whole
 
 WRITER = """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tasks.adapters.layout import Layout
+from jko.disk.layout import Layout
 from tasks.adapters.partial import ASIDE, set_aside
 
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from jko.config import Config, parse_config
+from jko.disk.commit import committing
+from jko.disk.identity import data_fingerprint, fingerprints, source_key, without_defaults
+from jko.disk.layout import Layout
+from jko.disk.manifest import read_manifest, resumed_config, stored_config
+from jko.disk.sealed import read_json, write_json
 from jko.errors import InputError
-from tasks.adapters.commit import committing
-from tasks.adapters.identity import data_fingerprint, fingerprints, source_key, without_defaults
-from tasks.adapters.layout import Layout
-from tasks.adapters.manifest import read_manifest, resumed_config, stored_config
 from tasks.adapters.plan import arrange, chain_digest, make_plan, write_manifest
-from tasks.adapters.sealed import read_json, write_json
 
 DIGEST = "d" * 64
 
@@ -128,7 +128,7 @@ def test_other_data_change_everything() -> None:
 
 def test_the_numerics_number_changes_every_block(monkeypatch: pytest.MonkeyPatch) -> None:
     before = fingerprints(config(), DIGEST)
-    monkeypatch.setattr("tasks.adapters.identity.NUMERICS", 999)
+    monkeypatch.setattr("jko.disk.identity.NUMERICS", 999)
     assert not set(before[1:]) & set(fingerprints(config(), DIGEST)[1:])
 
 

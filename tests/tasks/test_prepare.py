@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.adapters.commit import read_commit
-from tasks.adapters.identity import data_fingerprint
-from tasks.adapters.layout import Layout
-from tasks.adapters.store import DataFacts, read_facts
-from tasks.datasets.prepare import Prepared
+from jko.disk.commit import read_commit
+from jko.disk.facts import read_facts
+from jko.disk.identity import data_fingerprint
+from jko.disk.layout import Layout
+from jko.preparation.facts import DataFacts
+from jko.preparation.prepare import Prepared
 from tasks.prepare import adopt_prepared, commit_data
 
 ROWS = np.random.default_rng(0).standard_normal((30, 2)).astype(np.float32)

@@ -16,7 +16,7 @@ import pytest
 from jko.config import Config
 from jko.figures import BlockFigures
 from jko.guarantee import CERTIFICATES
-from tasks.adapters.store import DataFacts
+from jko.preparation.facts import DataFacts
 from tasks.report.claims import panel_of
 from tasks.report.content import Content
 from tasks.report.drawing import STYLE

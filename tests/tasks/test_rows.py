@@ -10,16 +10,17 @@ import torch
 
 from jko.block import Block
 from jko.config import Config
+from jko.disk.commit import committing
+from jko.disk.layout import Layout
 from jko.errors import InputError
 from jko.fit import fit_block
+from jko.preparation.facts import DataFacts
 from jko.sections import Training
 from jko.seeds import generator
 from jko.velocity import VelocityField
 from tasks.adapters import store
-from tasks.adapters.commit import committing
-from tasks.adapters.layout import Layout
 from tasks.adapters.rows import Pieces, StoredRows
-from tasks.adapters.store import DataFacts, read_rows, write_arrays
+from tasks.adapters.store import read_rows, write_arrays
 from tasks.report import content
 
 ROWS = np.random.default_rng(0).standard_normal((1000, 3)).astype(np.float32)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.adapters.sealed import (
+from jko.disk.sealed import (
     SEAL,
     is_damaged,
     read_json,

@@ -10,8 +10,8 @@ import pytest
 from mlflow.tracking import MlflowClient
 from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
+from jko.disk.layout import Layout
 from tasks.adapters.journal import Journal
-from tasks.adapters.layout import Layout
 from tasks.adapters.tracking import Tracker, git_commit
 from tasks.adapters.tracking_store import follow_move
 

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.adapters.durable import (
+from jko.digest import digest_of
+from jko.disk.durable import (
     TEMPORARY,
     make_folder,
     new_folder,
     put_in_place,
     sync_tree,
 )
-from tasks.adapters.sealed import SEAL, digest_of, read_json
+from jko.disk.sealed import SEAL, read_json
 
 COMMIT = "COMMIT.json"
 #: the part of a block that its weights and the block before it can make again

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jko.config import Config
-from tasks.adapters.durable import write_bytes
-from tasks.adapters.layout import Layout
-from tasks.adapters.sealed import digest_of
+from jko.digest import digest_of
+from jko.disk.durable import write_bytes
+from jko.disk.layout import Layout
 
 if TYPE_CHECKING:
     from jko.fit_state import FitState
@@ -61,7 +61,7 @@ def read_checkpoint(path: Path, fingerprint: str) -> tuple[dict[str, Any], bytes
 
 def write_checkpoint(path: Path, fingerprint: str, state: FitState) -> None:
     """Replace a checkpoint: at any moment there is the whole old one or the whole new one."""
-    from tasks.adapters.weights import pack_tensors
+    from jko.disk.tensors import pack_tensors
 
     record = json.dumps({**state.record(), "fingerprint": fingerprint, "format": FORMAT}, sort_keys=True)
     tensors = state.tensors()
@@ -132,8 +132,8 @@ class BlockCheckpoints:
         return state
 
     def _read(self) -> FitState:
+        from jko.disk.tensors import unpack_tensors
         from jko.fit_state import FitState
-        from tasks.adapters.weights import unpack_tensors
 
         record, content = read_checkpoint(self.path, self.fingerprint)
         state = FitState.of(record, unpack_tensors(content))

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jko.errors import InputError
-from tasks.datasets.grid import ATOM, atoms
-from tasks.datasets.names import shown
-from tasks.datasets.table import Array
+from jko.preparation.grid import ATOM, atoms
+from jko.preparation.names import shown
+from jko.preparation.table import Array
 
 #: largest number of a column, and smallest spread, whose squares float64 can hold with room to spare
 LARGEST, SMALLEST = 1e100, 1e-100

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import math
 import os
@@ -13,7 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tasks.adapters.durable import write_text
+from jko.digest import digest_of
+from jko.disk.durable import write_text
 
 #: key of the digest that a JSON file holds of all its other values
 SEAL = "sealed"
@@ -22,12 +22,6 @@ LARGEST, DEEPEST, DIGITS = 256_000_000, 40, 20
 NESTED = (dict, list)
 #: what reading a file says where there is none, and where the disk lost it
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.EIO)
-
-
-def digest_of(value: Any) -> str:
-    """SHA-256 of a JSON value written in one canonical way."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,16 +1,12 @@
-"""Weights of blocks on disk, and the chains that they make: the only user of safetensors."""
+"""Weights of blocks on disk, and the chains that they make."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, load_file, save
 from torch import Tensor
 
 from jko.build import new_block, reference_of
@@ -18,17 +14,15 @@ from jko.chain import Chain
 from jko.config import Config
 from jko.correction import Correction
 from jko.defence import Defence
+from jko.device import readable_here
+from jko.disk.commit import file_digest
+from jko.disk.corrections import CORRECTION, read_correction
+from jko.disk.damage import checked_block
+from jko.disk.layout import Layout
+from jko.disk.tensors import read_tensors, write_tensors
 from jko.errors import InputError
 from jko.invertible import InvertibleBlock
-from tasks.adapters.commit import file_digest
-from tasks.adapters.corrections import CORRECTION, read_correction
-from tasks.adapters.damage import checked_block
-from tasks.adapters.defence import defence_of
-from tasks.adapters.device import readable_here
-from tasks.adapters.durable import write_bytes
-from tasks.adapters.layout import Layout
-from tasks.adapters.sealed import read_json
-from tasks.adapters.store import DataFacts, read_facts
+from jko.preparation.facts import DataFacts
 
 WEIGHTS = "weights.safetensors"
 BLOCK = "block.json"
@@ -41,8 +35,7 @@ def save_weights(folder: Path, block: InvertibleBlock) -> None:
         InputError: they are not finite: nothing is written.
     """
     check_finite(block, folder)
-    state = {name: value.detach().cpu().contiguous() for name, value in block.state_dict().items()}
-    write_bytes(folder / WEIGHTS, save(state))  # safetensors itself leaves files that only the owner reads
+    write_tensors(folder / WEIGHTS, block.state_dict())
 
 
 def load_weights(folder: Path, block: InvertibleBlock) -> InvertibleBlock:
@@ -52,30 +45,7 @@ def load_weights(folder: Path, block: InvertibleBlock) -> InvertibleBlock:
         InputError: the file is no file of weights, or these are of another network.
     """
     path = folder / WEIGHTS
-    return put_weights(path, read_weights(path), block)
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file; no more memory is taken than the file is long.
-
-    Raises:
-        InputError: it is none: cut off, with a header that says what is not there, or two of one name.
-    """
-    try:
-        state: dict[str, Tensor] = load_file(path)
-        with path.open("rb") as stream:
-            json.loads(stream.read(int.from_bytes(stream.read(8), "little")), object_pairs_hook=_once)
-    except (SafetensorError, ValueError, KeyError, RecursionError) as error:
-        what = str(error).partition("\n")[0][:200]
-        raise InputError(f"{path}: these are no weights that can be read ({what})") from None
-    return state
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a name comes twice")
-    return found
+    return put_weights(path, read_tensors(path), block)
 
 
 def put_weights(path: Path, state: Mapping[str, Tensor], block: InvertibleBlock) -> InvertibleBlock:
@@ -113,23 +83,6 @@ def check_finite(block: InvertibleBlock, where: Path) -> None:
         )
 
 
-def pack_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
-    """Tensors on the host, and words about them, as the content of a safetensors file."""
-    return save(dict(tensors), dict(metadata))
-
-
-def unpack_tensors(content: bytes) -> dict[str, Tensor]:
-    """The tensors of the content of a safetensors file.
-
-    Raises:
-        ValueError: it is none.
-    """
-    try:
-        return load(content)
-    except (SafetensorError, KeyError) as error:
-        raise ValueError(str(error)) from None
-
-
 def load_start(layout: Layout, k: int, digest: str, block: InvertibleBlock) -> InvertibleBlock:
     """Read the weights that block k starts from into it.
 
@@ -142,7 +95,7 @@ def load_start(layout: Layout, k: int, digest: str, block: InvertibleBlock) -> I
             f"{path}: the weights that block {k} starts from are missing or damaged; "
             f"give --start-from again, the chain they came from"
         )
-    state = read_weights(path)
+    state = read_tensors(path)
     if "field.linear.weight" not in state:
         raise InputError(f"{path}: these are no weights of a block; give --start-from again")
     stored, wanted = architecture(state), architecture(block.state_dict())
@@ -182,23 +135,6 @@ def load_block(
     return load_weights(folder, new_block(readable_here(config), k, dim, context=context)).eval()
 
 
-def load_chain(layout: Layout, config: Config, chain: tuple[str, ...]) -> Chain:
-    """A chain's blocks, standardisation, corrections and defence; on the CPU without the run's device.
-
-    Args:
-        layout: the chain.
-        config: its settings.
-        chain: fingerprints of blocks 0..N.
-    """
-    facts = read_facts(layout, chain[0])
-    blocks = [
-        load_block(layout, config, k, chain[k], facts.dim, context=facts.context)
-        for k in range(1, len(chain))
-    ]
-    corrections = load_corrections(layout, chain) if config.target.correction else ()
-    return chain_of(config, facts, blocks, corrections, defence=defence_of(config, layout, chain[0]))
-
-
 def load_corrections(layout: Layout, chain: tuple[str, ...]) -> list[Correction]:
     """The corrections of committed blocks 1..k.
 
@@ -229,14 +165,3 @@ def chain_of(
         blocks, shift, scale, reference, context=facts.context, corrections=corrections, start=start,
         defence=None if defence is None else defence.to(shift.device),
     )  # fmt: skip
-
-
-def read_curve(folder: Path) -> pd.DataFrame | None:
-    """The training curve of a committed block, one row per validation; ``None`` where none was kept."""
-    record = read_json(folder / BLOCK)
-    columns = record.get("curve") if isinstance(record, dict) else None
-    if not columns:
-        return None
-    # a column of nulls alone (no iteration, so no loss) must be numbers, too
-    return pd.DataFrame({name: values if name == "phase" else pd.Series(values, dtype=float)
-                         for name, values in columns.items()})  # fmt: skip

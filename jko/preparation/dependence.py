@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from jko.errors import InputError
-from tasks.datasets.checks import some
-from tasks.datasets.names import listed, shown
-from tasks.datasets.table import Array
+from jko.preparation.checks import some
+from jko.preparation.names import listed, shown
+from jko.preparation.table import Array
 
 #: smallest eigenvalue of the correlations below which columns are refused, and named
 DEGENERATE, NEARLY = 1e-6, 1e-4

@@ -6,8 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from jko.correction import Correction
+from jko.disk.sealed import read_json, write_json
 from jko.errors import InputError
-from tasks.adapters.sealed import read_json, write_json
 
 CORRECTION = "correction.json"
 

@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from jko.data_section import CLASS, Data
 from jko.errors import InputError
-from tasks.datasets.table import Array, Table
+from jko.preparation.table import Array, Table
 
 #: columns that a sentence names at most
 SHOWN = 10
@@ -85,19 +84,6 @@ def known_classes(table: Table, names: Sequence[str]) -> NDArray[np.bool_]:
         return np.ones(len(table.rows), dtype=bool)
     values = [int(name.partition("=")[2]) for name in names]
     return np.isin(table.context[:, 0], values)
-
-
-def context_table(context: Array, names: Sequence[str]) -> pd.DataFrame:
-    """A context as people write it: an integer column ``class``, or its own columns.
-
-    Args:
-        context: shape (rows, c), data units.
-        names: of its columns.
-    """
-    if not by_class(names):
-        return pd.DataFrame(context, columns=list(names))
-    values = np.array([int(name.partition("=")[2]) for name in names])
-    return pd.DataFrame({CLASS: values[context.argmax(axis=1)]})
 
 
 def context_of(table: Table, names: Sequence[str]) -> Array:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.datasets.table import Array
+from jko.preparation.table import Array
 
 #: share of rows at one single value from which the value is an atom
 ATOM = 0.01

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from jko.disk.commit import COMMIT, damaged_files, read_commit, stored_commit
+from jko.disk.layout import Layout
+from jko.disk.sealed import is_damaged
 from jko.errors import InputError, JkoError
-from tasks.adapters.commit import COMMIT, damaged_files, read_commit, stored_commit
-from tasks.adapters.layout import Layout
-from tasks.adapters.sealed import is_damaged
 
 
 def checked_block(layout: Layout, k: int, fingerprint: str, *starts: str) -> Path:

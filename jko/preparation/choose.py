@@ -17,10 +17,10 @@ from jko.config import Config, parse_config
 from jko.data_section import AUTO_COPIES, FEW_ROWS, STARTS
 from jko.display import with_error
 from jko.errors import NumericalError
+from jko.preparation.prepare import prepare
+from jko.preparation.table import Array, Table
 from jko.robust import robust
 from jko.trial import trial_log_density
-from tasks.datasets.prepare import prepare
-from tasks.datasets.table import Array, Table
 
 #: share of the iterations that a trial has
 SHARE = 0.1

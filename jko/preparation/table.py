@@ -10,9 +10,16 @@ from numpy.typing import NDArray
 
 from jko.data_section import Data
 from jko.densities import Estimate
-from tasks.datasets.numerals import Marks
 
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What stands before decimals and between thousands; empty for nothing."""
+
+    decimal: str = "."
+    thousands: str = ""
 
 
 @dataclass(frozen=True)

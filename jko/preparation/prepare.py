@@ -12,23 +12,23 @@ from numpy.typing import NDArray
 
 from jko.config import Config, parse_config
 from jko.errors import InputError
-from jko.rows import at_most
-from jko.seeds import counter_seed
-from jko.smoothing import ornstein_uhlenbeck, smoothing_w2_bound
-from jko.start_fit import FITTED_ROWS, fit_start
-from jko.start_map import StartMap, start_log_det
-from tasks.datasets.checks import (
+from jko.preparation.checks import (
     check_distinct,
     check_reach,
     check_units,
     notes_on_values,
 )
-from tasks.datasets.context import asked_columns, by_class
-from tasks.datasets.copies import all_copies
-from tasks.datasets.dependence import note_on_dependence, refuse_equal
-from tasks.datasets.grid import atoms, grid_step
-from tasks.datasets.names import shown
-from tasks.datasets.table import Array, Table
+from jko.preparation.context import asked_columns, by_class
+from jko.preparation.copies import all_copies
+from jko.preparation.dependence import note_on_dependence, refuse_equal
+from jko.preparation.grid import atoms, grid_step
+from jko.preparation.names import shown
+from jko.preparation.table import Array, Table
+from jko.rows import at_most
+from jko.seeds import counter_seed
+from jko.smoothing import ornstein_uhlenbeck, smoothing_w2_bound
+from jko.start_fit import FITTED_ROWS, fit_start
+from jko.start_map import StartMap, start_log_det
 
 PARTS = ("train", "validation", "test")
 #: a spread of so many units of the last bit is rounding
@@ -75,7 +75,8 @@ class Prepared:
 def prepare(table: Table, config: Config) -> Prepared:
     """Prepare a table as the settings say.
 
-    What is left to be chosen (``auto``, see :mod:`tasks.choose`) is ``marginals`` and no copies here.
+    What is left to be chosen (``auto``, see :mod:`jko.preparation.choose`) is ``marginals`` and no copies
+    here.
 
     Raises:
         InputError: too few rows, a column that stays constant or loses its values in float32, columns that

@@ -1,0 +1,1 @@
+"""From a table of numbers to the rows that a chain is trained on."""

@@ -1,0 +1,156 @@
+"""What is known of prepared data (block 0), and their identity."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import InstanceOf
+
+from jko.digest import digest_of
+from jko.start_map import StartMap, pieces, start_log_det
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What is known of the prepared data (block 0).
+
+    Args:
+        name: name of the data set or file.
+        columns: one name per dimension.
+        shift: subtracted from the data, data units, d values.
+        scale: the data are divided by it, data units, d values.
+        grid: grid step of each dequantised column, 0 where none, data units.
+        notes: sentences for the user: what was left out, dropped, dequantised.
+        rows: number of rows by part; ``source`` counts the training rows without copies.
+        entropy: differential entropy of the law in nats with its standard error, where known.
+        image_shape: rows as pictures, where that makes sense.
+        smoothing: δ, the Ornstein-Uhlenbeck time by which all rows are smoothed; 0 if they are not.
+        smoothing_w2: upper bound of W2 between the law of the data and that of the smoothed rows,
+            standardised units; ``None`` if they are not smoothed.
+        context_columns: names of the c columns behind those of the state that the flow is conditioned on;
+            ``class=0``, ``class=1``, … for classes.
+        context_shift: subtracted from the context, data units, c values.
+        context_scale: the context is divided by it, data units, c values.
+        atoms: columns of which one value has a probability of its own, so that their law has no density.
+        marks: before decimals and between thousands, where the rows come from a text that shows them.
+        choices: sentences on what was chosen of the preparation by trials on validation rows.
+        start_kind: word for the start map, empty where there is none.
+        start: the map from standardised units to start coordinates; its numbers are stored beside the facts.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    shift: tuple[float, ...]
+    scale: tuple[float, ...]
+    grid: tuple[float, ...]
+    notes: tuple[str, ...]
+    rows: Mapping[str, int]
+    entropy: Mapping[str, float] | None
+    image_shape: tuple[int, int] | None
+    smoothing: float = 0.0
+    smoothing_w2: float | None = None
+    context_columns: tuple[str, ...] = ()
+    context_shift: tuple[float, ...] = ()
+    context_scale: tuple[float, ...] = ()
+    atoms: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    start_kind: str = ""
+    start: InstanceOf[StartMap] | None = None
+
+    @property
+    def dim(self) -> int:
+        """Dimension d of the state."""
+        return len(self.columns)
+
+    @property
+    def context(self) -> int:
+        """Columns c of the context; 0 where the flow is conditioned on nothing."""
+        return len(self.context_columns)
+
+    @property
+    def row_shift(self) -> NDArray[np.float64]:
+        """Shift of whole rows, shape (d + c,), data units."""
+        return np.array((*self.shift, *self.context_shift))
+
+    @property
+    def row_scale(self) -> NDArray[np.float64]:
+        """Scale of whole rows, shape (d + c,), data units."""
+        return np.array((*self.scale, *self.context_scale))
+
+    def in_data_units(self, stored: NDArray[Any]) -> NDArray[np.float64]:
+        """Stored rows, shape (rows, d + c), in data units; one copy of them, since there may be many."""
+        rows = stored.astype(np.float64)
+        if self.start is not None:
+            for part in pieces(len(rows)):
+                rows[part, : self.dim] = self.start.inverse(torch.from_numpy(rows[part, : self.dim])).numpy()
+        rows *= self.row_scale
+        rows += self.row_shift
+        return rows
+
+    def in_start_coordinates(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Rows in data units, shape (rows, d + c), as they are stored, but in float64."""
+        found = (rows - self.row_shift) / self.row_scale
+        if self.start is not None:
+            for part in pieces(len(found)):
+                found[part, : self.dim] = self.start(torch.from_numpy(found[part, : self.dim]))[0].numpy()
+        return found
+
+    def log_det(self, stored: NDArray[Any]) -> NDArray[np.float64]:
+        """Block 0's log-determinant at stored rows, nats, shape (rows,)."""
+        return start_log_det(self.start, self.scale, stored)
+
+
+def array_digest(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Digest over names, shapes, dtypes and bytes; never over paths or attributes."""
+    parts = [
+        (
+            name,
+            list(values.shape),
+            str(values.dtype),
+            hashlib.sha256(np.ascontiguousarray(values).data).hexdigest(),
+        )
+        for name, values in sorted(arrays.items())
+    ]
+    return digest_of(parts)
+
+
+def data_digest(
+    arrays: Mapping[str, NDArray[Any]],
+    shift: NDArray[Any],
+    scale: NDArray[Any],
+    start: StartMap | None = None,
+) -> str:
+    """Identity of prepared data: the arrays, and the units that their standardised values stand for.
+
+    Args:
+        arrays: the prepared arrays.
+        shift: of whole rows, data units, shape (d + c,); it counts in float32, as the rows do, so that the
+            last bits of another processor are no other data.
+        scale: the same of the scale.
+        start: the start map; it counts in float32, too.
+    """
+    units = {**_in_float32("shift", shift), **_in_float32("scale", scale)}
+    tables = {} if start is None else start_tables(start)
+    parts = {f"start_{name}": values.astype(np.float32) for name, values in tables.items()}
+    return array_digest({**arrays, **units, **parts})
+
+
+def start_tables(start: StartMap) -> dict[str, NDArray[np.float64]]:
+    """The numbers of a start map by name."""
+    return {name: tensor.cpu().numpy() for name, tensor in start.state_dict().items()}
+
+
+def _in_float32(name: str, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Numbers in float32, and in float32 digits beside exponents where that cannot hold them."""
+    limits, size = np.finfo(np.float32), np.abs(values[values != 0])
+    if np.all((size <= limits.max) & (size >= limits.tiny)):
+        return {name: values.astype(np.float32)}
+    digits, exponents = np.frexp(values)
+    return {name: digits.astype(np.float32), f"{name}_exponents": exponents}

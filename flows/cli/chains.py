@@ -1,4 +1,4 @@
-"""Commands that make, continue and show chains."""
+"""Commands that make and continue chains."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ from flows.failures import end
 from flows.places import chain_at, project_root
 from flows.session import Finished, Job, check_input, nothing_to_do, run_job
 from flows.settings import build_request
-from jko.disk.damage import well_formed
 from jko.disk.manifest import known_manifest, stored_config
 from jko.errors import InputError
 from tasks.adapters.plan import Plan, make_plan
@@ -91,19 +90,6 @@ def stage(name: Any) -> None:
     request = build_request(root)
     job = Job(request.name, request.config, chain_folder(request, root, None), root, "dvc repro")
     execute(job, name)
-
-
-@click.command(cls=Command, example="jko status data/chain")
-@click.argument("chain", type=CHAIN, metavar="DIR")
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def status(chain: Path, as_json: bool) -> None:
-    """Show which blocks of a chain are done, and their figures."""
-    from flows.status import chain_status, status_table
-
-    layout = chain_at(chain, project_root())
-    with well_formed(layout):
-        found = chain_status(layout)
-        say(json.dumps(found, indent=1)) if as_json else status_table(layout, found)
 
 
 def run(job: Job, as_json: bool) -> None:

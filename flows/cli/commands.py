@@ -38,7 +38,7 @@ GROUPS = {
         "reparametrise": Entry("step_plans.reparametrise", "Train a chain again with equally long steps"),
     },
     "Look": {
-        "status": Entry("chains.status", "Show which blocks of a chain are done, and their figures"),
+        "status": Entry("status.status", "Show which blocks of a chain are done, and their figures"),
         "plan": Entry("upkeep.plan", "Show what would be trained, and why"),
         "certify": Entry("guarantees.certify", "Show what a chain guarantees, and on what it rests"),
         "report": Entry("chains.report", "Write the report of a chain"),

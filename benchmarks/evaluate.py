@@ -74,7 +74,7 @@ def fresh_scores(problem: Problem, density: LogDensity, rows: Array, seed: int) 
     Returns:
         Shape (rows,).
     """
-    from flows.scoring import DRAWS
+    from jko.noise import DRAWS
 
     grid = np.zeros(problem.dim) if problem.grid is None else problem.grid
     noisy = bool(grid.any())

@@ -19,13 +19,14 @@ from benchmarks.command import sentences
 from benchmarks.generators import GENERATORS, drawn
 from benchmarks.sets import SETS
 from benchmarks.watched import said
-from flows.settings import build_request, read_preset
+from flows.settings import build_request
 from jko.config import NUMERICS, Config
 from jko.data_section import AUTO_COPIES
 from jko.densities import Array
 from jko.digest import digest_of
 from jko.disk.commit import file_digest
 from jko.disk.sealed import read_json, write_json
+from jko.presets import read_preset
 from tasks.adapters.evaluated import FIGURES
 
 #: what is reported

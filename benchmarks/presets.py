@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flows.settings import merged, read_preset
 from jko.config import Config, parse_config
 from jko.digest import digest_of
+from jko.presets import merged, read_preset
 
 #: preset of each group of sets: one default a kind of data, none a set
 PRESET = {"picture": "rose", "plane": "moons", "table": "tabular", "small table": "tabular"}

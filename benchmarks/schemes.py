@@ -20,11 +20,11 @@ from benchmarks.command import sentences
 from benchmarks.tables import keep, markdown
 from jko import densities
 from jko.block import Block, Solver
+from jko.block_trainer import fit_block
 from jko.chain import push_in_batches, reference_log_prob
 from jko.config import Training
 from jko.densities import Density
 from jko.disk.durable import write_bytes
-from jko.fit import fit_block
 from jko.scheme import Scheme, Step
 from jko.seeds import generator
 from jko.velocity import VelocityField

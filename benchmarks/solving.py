@@ -19,10 +19,10 @@ from torchdiffeq import odeint
 from benchmarks.adjoint import batched_trace
 from benchmarks.compare import Ratio, compare_timed, cpu_seconds
 from jko.block import Block
+from jko.block_trainer import fit_block
 from jko.chain import Chain, reference_log_prob
 from jko.config import Training
 from jko.densities import moons
-from jko.fit import fit_block
 from jko.seeds import generator
 from jko.velocity import VelocityField
 

@@ -20,9 +20,9 @@ from benchmarks.cell import RESULTS, ROOM
 from benchmarks.command import sentences
 from benchmarks.tables import EMPTY, keep, markdown
 from benchmarks.watched import jko, seconds_of_children
-from flows.settings import merged, read_preset
 from jko.disk.durable import write_bytes
 from jko.disk.sealed import write_json
+from jko.presets import merged, read_preset
 from tasks.report.drawing import STYLE, png
 
 FILE = "step_plans.json"

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from jko.build import start_law
 from jko.chain import Chain
 from jko.config import Config
 from jko.data_section import Data
@@ -28,7 +29,6 @@ from tasks.adapters.chains import load_chain
 from tasks.adapters.output import csv_text
 from tasks.adapters.store import read_some
 from tasks.datasets.contexts import context_table
-from tasks.datasets.laws import start_of
 
 WRITERS = (".csv", ".npy", ".parquet")
 
@@ -62,7 +62,7 @@ def draw_samples(layout: Layout, rows: int, seed: int, output: Path, *, given: S
     """
     check_output(output)
     config, chain, facts = open_chain(layout)
-    law = start_of(config)
+    law = start_law(config)
     context = sampled_contexts(layout, facts, rows, seed, given=given)
     if law is not None:
         drawn = draw(chain, law, rows, seed=seed).y

@@ -11,36 +11,27 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
 from flows.models import check_output, columns_of, open_chain, plain_rows, write_table
-from jko.chain import Chain
+from jko.build import start_law
 from jko.data_section import Data
-from jko.densities import Density
 from jko.disk.layout import Layout
 from jko.errors import InputError
 from jko.heavy import warning
+from jko.noise import log_densities
 from jko.preparation.context import known_classes
 from jko.preparation.facts import DataFacts
 from jko.preparation.table import Array, Marks, Table
 from jko.robust import heavy_rows, robust
-from jko.row_seeds import RowSeeds
-from jko.sampling import log_density
-from jko.seeds import counter_seed
 from tasks.datasets.files import Cells, finite_rows, read_cells
-from tasks.datasets.laws import start_of
 
-#: draws of the noise that a score is averaged over, where there is noise
-DRAWS = 8
 #: what a refusal says of settings that would help a training run, up to its end
 WAY_OUT = re.compile(
     r"(?:;|,| \()[^;,(]*\bdata\."
     r"(?:columns|missing_values|missing|decimal|thousands|header|separator|context)\b.*",
     re.DOTALL,
 )
-#: rows scored at a time
-PIECE = 20_000
 
 
 @dataclass(frozen=True)
@@ -100,7 +91,7 @@ def score_file(layout: Layout, file: Path, output: Path, *, missing: str = "drop
     if missing == "refuse":
         finite_rows(cells.frame, missing, cells.path, way_out="leave --missing at drop")
     table, kept, left = usable_rows(cells, facts.context_columns)
-    found = log_densities(chain, start_of(config), plain_rows(table, facts), facts, seed=config.seed)
+    found = log_densities(chain, start_law(config), plain_rows(table, facts), facts, seed=config.seed)
     found = np.where(np.isfinite(found).all(axis=1, keepdims=True), found, np.nan)
     values = np.full((len(cells.frame), 2), np.nan)
     values[kept] = found
@@ -174,50 +165,6 @@ def usable_rows(cells: Cells, context: Sequence[str]) -> tuple[Table, NDArray[np
     if not known.any():
         return table, kept, left  # refused by its first class
     return cells.table(values[kept[known]]), kept[known], {**left, "of an unknown class": int((~known).sum())}
-
-
-def log_densities(chain: Chain, law: Density | None, rows: Array, facts: DataFacts, *, seed: int) -> Array:
-    """Log-density of rows and its standard error over draws of the noise, nats, data units.
-
-    Args:
-        chain: the chain.
-        law: p_0, where the chain leads from a known law to a target.
-        rows: as they stand in the file, shape (rows, d + c), data units.
-        facts: of the chain's data.
-        seed: the chain's.
-
-    Returns:
-        Shape (rows, 2); the error is 0 where there is no noise. Equal rows have equal values.
-    """
-    unique, places = np.unique(rows + 0.0, axis=0, return_inverse=True)  # -0 is 0
-    noisy = any(facts.grid) or any(
-        block.draw_probes(chain.standardise(torch.from_numpy(unique[:1]))) is not None for block in chain
-    )
-    draws = DRAWS if noisy else 1
-    step = max(1, PIECE // draws)
-    parts = [
-        _score(chain, law, unique[start : start + step], facts, draws=draws, seed=seed)
-        for start in range(0, len(unique), step)
-    ]
-    return np.concatenate(parts)[places.ravel()]
-
-
-def _score(
-    chain: Chain, law: Density | None, rows: Array, facts: DataFacts, *, draws: int, seed: int
-) -> Array:
-    """Mean and standard error over draws for distinct rows, shape (rows, 2)."""
-    keys = [counter_seed(seed, "score", row.astype("<f8").tobytes().hex()) for row in rows]
-    many = np.repeat(rows, draws, axis=0)
-    if any(facts.grid):
-        noise = [np.random.default_rng(key).random((draws, facts.dim)) - 0.5 for key in keys]
-        many[:, : facts.dim] += np.concatenate(noise) * np.array(facts.grid)
-    seeds = RowSeeds(tuple(counter_seed(key, "probes", i) for key in keys for i in range(draws)))
-    x = torch.from_numpy(many)
-    found = chain.log_prob(x, seed=seeds) if law is None else log_density(chain, law, x, seed=seeds)
-    values = found[0].double().cpu().numpy().reshape(len(rows), draws)
-    with np.errstate(invalid="ignore"):  # a row too far out has no score
-        error = values.std(axis=1, ddof=1) / draws**0.5 if draws > 1 else np.zeros(len(rows))
-        return np.stack([values.mean(axis=1), error], axis=1)
 
 
 def _settings(data: Data, facts: DataFacts, file: Path) -> Data:

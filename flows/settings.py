@@ -11,9 +11,9 @@ from jko.config import Config, parse_config
 from jko.data_section import PICTURES
 from jko.errors import InputError
 from jko.plain import shortened
-from tasks.plain_yaml import plain_yaml
+from jko.plain_yaml import plain_yaml
+from jko.presets import merged, nested, read_preset, read_yaml
 
-PRESETS = Path(__file__).parent / "presets"
 #: letters of a key of --set
 LONGEST_KEY = 100
 
@@ -45,7 +45,7 @@ def build_request(
 
     Args:
         root: the project's folder, which may hold params.yaml.
-        preset: a name in :func:`preset_names`, used instead of params.yaml.
+        preset: a name in :func:`jko.presets.preset_names`, used instead of params.yaml.
         file: a data file.
         assignments: ``key=value`` texts; values are YAML.
         seed: overrides the seed.
@@ -114,35 +114,10 @@ def extended(config: Config, more: int) -> Config:
     return parse_config(merged(values, {"steps": changed}))
 
 
-def preset_names() -> list[str]:
-    """Names of the presets."""
-    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
-
-
-def read_preset(name: str) -> dict[str, Any]:
-    """The settings of a preset."""
-    if name not in preset_names():
-        raise InputError(f"unknown preset {shortened(name)}; allowed: {', '.join(preset_names())}")
-    return read_yaml(PRESETS / f"{name}.yaml")
-
-
 def read_params(root: Path) -> dict[str, Any]:
     """params.yaml, or the digits preset where there is none."""
     path = root / "params.yaml"
     return read_yaml(path) if path.is_file() else read_preset("digits")
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file that holds a mapping."""
-    try:
-        values = plain_yaml(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
-        raise InputError(f"{path}: not readable as YAML ({error})") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: a mapping of settings is expected")
-    return values
 
 
 def parse_assignment(text: str) -> dict[str, Any]:
@@ -156,22 +131,6 @@ def parse_assignment(text: str) -> dict[str, Any]:
         return nested(key, plain_yaml(value))
     except ValueError as error:
         raise InputError(f"--set {shortened(text)}: the value is not readable: {error}") from None
-
-
-def nested(key: str, value: Any) -> dict[str, Any]:
-    """``{a: {b: {c: value}}}`` of ``a.b.c``; block numbers become integers."""
-    for part in reversed(key.strip().split(".")):
-        value = {int(part) if part.isascii() and part.isdigit() else part: value}
-    return value
-
-
-def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with ``over``'s entries; nested mappings are merged."""
-    result = dict(base)
-    for key, value in over.items():
-        old = result.get(key)
-        result[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-    return result
 
 
 def _is_picture(file: str) -> bool:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from flows.session import Job, check_input, nothing_to_do
-from flows.settings import build_request, merged, nested
+from flows.settings import build_request
 from jko.config import Config, parse_config
 from jko.disk.identity import source_key
 from jko.disk.layout import Layout
 from jko.errors import InputError
 from jko.plain import shortened
+from jko.presets import merged, nested
 from tasks.adapters.plan import find_data, make_plan
 from tasks.sweep.axes import Range, Values, combinations, draws, grid_axis, random_axis
 from tasks.sweep.cells import Cell, Sweep, described, joined, known_failure, read_sweep

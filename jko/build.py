@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 
+import numpy as np
 import torch
 
 from jko.block import Block, Solver
 from jko.chain import Reference, reference_log_prob
 from jko.config import Config
 from jko.contraction import ContractionField
+from jko.densities import Density, DiagonalGaussian
 from jko.divergence import EXACT_LIMIT
 from jko.errors import InputError
 from jko.functional import Entropy, Functional, PotentialEnergy, PowerEnergy, QuadraticInteraction, Term
@@ -123,6 +125,13 @@ def reference_of(config: Config, dim: int) -> Reference:
         return reference_log_prob
     constant = target.log_normaliser or 0.0
     return lambda z: -target.potential(z) - constant
+
+
+def start_law(config: Config) -> Density | None:
+    """The law that a chain to another target than N(0, I) starts from; ``None`` for a chain from data."""
+    if config.target.standard:
+        return None
+    return DiagonalGaussian(np.array(config.data.mean), np.array(config.data.std))
 
 
 def solver_of(config: Config, field: VelocityField) -> Solver:

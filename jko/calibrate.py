@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from jko.block_trainer import flow_matching_loss
 from jko.build import new_block
 from jko.chain import push_in_batches
 from jko.config import Config
 from jko.errors import InputError
-from jko.fit import flow_matching_loss
 from jko.invertible import InvertibleBlock
 from jko.objective import jko_objective
 from jko.sections import Training

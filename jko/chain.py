@@ -149,9 +149,13 @@ class Chain(nn.Module):
         """The blocks' dtype, or that of ``shift`` without blocks."""
         return next((parameter.dtype for parameter in self.parameters()), self.shift.dtype)
 
-    @torch.no_grad()
     def forward(self, x: Tensor, *, batch: int = 4096, seed: int | RowSeeds = 0) -> Pushed:
-        """Data → reference; ``log_det`` includes the standardisation's.
+        """Data → reference without gradients (see :meth:`push`)."""
+        with torch.no_grad():
+            return self.push(x, batch=batch, seed=seed)
+
+    def push(self, x: Tensor, *, batch: int = 4096, seed: int | RowSeeds = 0) -> Pushed:
+        """Data → reference; ``log_det`` includes block 0's, and gradients are kept where torch keeps them.
 
         Args:
             x: rows in data units, shape (rows, d + c).
@@ -164,17 +168,38 @@ class Chain(nn.Module):
         y, log_det = self._started(x)
         variance = torch.zeros_like(log_det)
         for k, block in enumerate(self, start=1):
-            pushed = push_in_batches(block, y, batch, probe_source(seed, k))
+            pushed = _in_batches(block, y, batch, probe_source(seed, k))
             y, log_det = pushed.x, log_det + pushed.log_det
-            variance = variance + pushed.log_det_se**2
+            variance = variance + pushed.log_det_se.detach() ** 2
         return Pushed(y, log_det, variance.sqrt())
 
     @torch.no_grad()
+    def trajectory(self, x: Tensor, *, batch: int = 4096) -> Tensor:
+        """Positions before the first block and behind every one, start coordinates.
+
+        Args:
+            x: rows in data units, shape (rows, d + c).
+            batch: rows at a time.
+
+        Returns:
+            Shape (N + 1, rows, d + c).
+        """
+        y = self.standardise(x)
+        found = [y]
+        for block in self:
+            found.append(torch.cat([block.push_forward(rows) for rows in found[-1].split(batch)]))
+        return torch.stack(found)
+
     def inverse(self, z: Tensor, *, batch: int = 4096, finite: bool = True) -> Tensor:
+        """Reference → data without gradients (see :meth:`pull`), shapes (rows, d + c)."""
+        with torch.no_grad():
+            return self.pull(z, batch=batch, finite=finite)
+
+    def pull(self, z: Tensor, *, batch: int = 4096, finite: bool = True) -> Tensor:
         """Reference → data, deterministic: x in data units for z, shapes (rows, d + c).
 
         Args:
-            z: rows of the reference.
+            z: rows of the reference; gradients are kept where torch keeps them.
             batch: rows at a time.
             finite: whether rows that get values that are not finite are an error, or are left so.
 
@@ -192,7 +217,13 @@ class Chain(nn.Module):
         return torch.cat(parts)
 
     def log_prob(
-        self, x: Tensor, *, context: Tensor | None = None, batch: int = 4096, seed: int | RowSeeds = 0
+        self,
+        x: Tensor,
+        *,
+        context: Tensor | None = None,
+        batch: int = 4096,
+        seed: int | RowSeeds = 0,
+        gradient: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """Log-density of rows under the model, which is q_0 and the defence's broad law, given their context.
 
@@ -201,6 +232,7 @@ class Chain(nn.Module):
             context: the context in data units, where it is given apart: shape (c,) or (rows, c).
             batch: rows at a time.
             seed: seed of the probes, where blocks use them, or one for every row.
+            gradient: whether gradients with respect to rows and weights are kept.
 
         Returns:
             log q(x) in nats with respect to Lebesgue measure in data units, shape (rows,), and
@@ -211,7 +243,7 @@ class Chain(nn.Module):
         """
         self._refuse_corrections()
         rows = self._rows(x, context)
-        pushed = self(rows, batch=batch, seed=seed)
+        pushed = (self.push if gradient else self)(rows, batch=batch, seed=seed)
         values, errors = self.reference_log_prob(pushed.x) + pushed.log_det, pushed.log_det_se
         return self.defended(values, errors, self.broad_log_prob(rows))
 
@@ -258,21 +290,27 @@ class Chain(nn.Module):
         Raises:
             InputError: a context of another width, or none where one is needed; a corrected chain.
         """
+        with torch.no_grad():
+            return self.drawn(rows, context=context, seed=seed, batch=batch)
+
+    def drawn(self, rows: int, *, context: Tensor | None = None, seed: int = 0, batch: int = 4096) -> Tensor:
+        """What :meth:`sample` draws, with gradients where torch keeps them."""
         self._refuse_corrections()
         z = torch.randn(rows, self.dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        z = z.to(self.shift.device)
         if self.context and context is not None:
             start = self.dim
             context = (context.to(self.shift) - self.shift[start:]) / self.scale[start:]
         z = self._rows(z, context)
-        x = state_of(self.inverse(z, batch=batch), self.dim)
+        x = state_of(self.pull(z, batch=batch), self.dim)
         if self.defence is None:
             return x
         # all rows went through the blocks, so that the others are those of the chain alone to the last bit
         chosen, broad = self.defence.draws(rows, seed)
         before, u = self._broad_start, broad.to(self.shift.device)
         u = u if before is None else before.inverse(u)
-        x[chosen] = (u * self.scale[: self.dim] + self.shift[: self.dim]).to(x)
-        return x
+        found = u * self.scale[: self.dim] + self.shift[: self.dim]
+        return x.index_copy(0, chosen.to(x.device), found.to(x))
 
     def _refuse_corrections(self) -> None:
         if self.corrected:
@@ -302,7 +340,6 @@ def _check_rows(y: Tensor, k: int) -> None:
         )
 
 
-@torch.no_grad()
 def push_in_batches(block: InvertibleBlock, x: Tensor, batch: int, draw: ProbeSource) -> Pushed:
     """Push rows through one block, some at a time; the result does not depend on how many.
 
@@ -312,6 +349,11 @@ def push_in_batches(block: InvertibleBlock, x: Tensor, batch: int, draw: ProbeSo
         batch: rows at a time.
         draw: source of the probes, drawn for all rows at once.
     """
+    with torch.no_grad():
+        return _in_batches(block, x, batch, draw)
+
+
+def _in_batches(block: InvertibleBlock, x: Tensor, batch: int, draw: ProbeSource) -> Pushed:
     probes = block.draw_probes(x, draw) if isinstance(draw, torch.Generator) else draw(block, x)
     parts = []
     for start in range(0, max(len(x), 1), batch):

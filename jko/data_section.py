@@ -16,8 +16,11 @@ PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp")
 AUTO_COPIES, FEW_ROWS = 16, 10_000
 #: starts that ``auto`` tries; the first one stays where two are equal
 STARTS = ("marginals", "on", "whiten")
-#: sources that can have a context, and those whose rows have a class
-CONTEXT_SOURCES, CLASS_SOURCES = ("file", "digits", "breast_cancer"), ("digits", "breast_cancer")
+#: sources that can have a context, and those whose rows can have a class
+CONTEXT_SOURCES, CLASS_SOURCES = (
+    ("file", "digits", "breast_cancer", "rows"),
+    ("digits", "breast_cancer", "rows"),
+)
 
 
 def _context(value: Any) -> Any:
@@ -99,13 +102,16 @@ class Data(Section):
     done. ``header``, ``separator``, ``decimal`` and ``thousands`` say how a CSV is written, where that is not
     seen from the file itself.
 
+    ``rows`` as the source are rows given from Python, of which ``content`` is the SHA-256.
+
     ``context`` makes the flow conditional: names of columns of a table (covariates, standardised, never
     dequantised), or ``class`` for the class of the rows of digits or breast_cancer.
     """
 
     source: Literal[
-        "digits", "breast_cancer", "moons", "eight_gaussians", "rose", "curve", "gaussian", "file"
+        "digits", "breast_cancer", "moons", "eight_gaussians", "rose", "curve", "gaussian", "file", "rows"
     ] = "digits"
+    content: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     file: str | None = None
     columns: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     missing: Literal["refuse", "drop"] = "refuse"
@@ -164,6 +170,8 @@ class Data(Section):
     def _consistent(self) -> Data:
         if (self.source == "file") != (self.file is not None):
             raise ValueError("data.file names a file exactly when data.source is 'file'")
+        if (self.source == "rows") != (self.content is not None):
+            raise ValueError("data.source = rows is for rows that are given from Python (jko.fit)")
         if self.decimal == self.thousands != "auto":
             raise ValueError(
                 f"data.decimal and data.thousands are both {self.decimal}; a mark can stand for one of "

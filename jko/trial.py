@@ -7,16 +7,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from jko.build import new_block, torch_dtype
 from jko.calibrate import scaled
-from jko.chain import push_in_batches, reference_log_prob
+from jko.chain import reference_log_prob
+from jko.chain_trainer import fit_chain
 from jko.config import Config
 from jko.context import state_of
-from jko.fit import fit_block
-from jko.invertible import InvertibleBlock
-from jko.seeds import generator
-
-BATCH = 8192
 
 
 def trial_log_density(config: Config, parts: Mapping[str, Tensor], dim: int, *, share: float) -> Tensor:
@@ -31,21 +26,8 @@ def trial_log_density(config: Config, parts: Mapping[str, Tensor], dim: int, *, 
     Returns:
         Nats in start coordinates, without block 0's log-determinant, shape (rows,).
     """
-    config = scaled(config, share)
-    dtype = torch_dtype(config)
-    train, validation = parts["train"].to(dtype), parts["validation"].to(dtype)
-    total = torch.zeros(len(validation), dtype=torch.float64)
-    previous: InvertibleBlock | None = None
-    for k in range(1, len(config.step_sizes) + 1):
-        block, plan = new_block(config, k, dim, context=train.shape[1] - dim), config.training_of(k)
-        if previous is not None and config.starts_warm(k):
-            block.load_state_dict(previous.state_dict())
-        chosen = validation[: plan.validation_rows]
-        fit_block(block, train, chosen, plan, seed=config.seed, index=k)
-        pushed = push_in_batches(block, validation, BATCH, generator(config.seed, k, "push"))
-        validation, total = pushed.x, total + pushed.log_det.double()
-        if k < len(config.step_sizes):
-            with torch.no_grad():
-                train = torch.cat([block.push_forward(rows) for rows in train.split(BATCH)])
-        previous = block
-    return reference_log_prob(state_of(validation, dim).double()) + total
+    total = torch.zeros(len(parts["validation"]), dtype=torch.float64)
+    validation = parts["validation"]
+    for trained in fit_chain(scaled(config, share), parts["train"], validation, dim):
+        validation, total = trained.validation, total + trained.log_det.double().cpu()
+    return reference_log_prob(state_of(validation, dim).double().cpu()) + total

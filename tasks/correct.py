@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from jko.build import reference_of
+from jko.build import reference_of, start_law
 from jko.chain import Chain
 from jko.config import Config
 from jko.corrected import Particles, corrected, drawn_before, pushed, started
@@ -21,11 +21,10 @@ from jko.disk.weights import chain_of, load_corrections
 from jko.errors import NumericalError
 from jko.invertible import InvertibleBlock
 from jko.measures import standard_error
+from jko.pushing import finite, to_numpy
 from jko.rows import drawn
 from jko.seeds import counter_seed
 from tasks.adapters.store import read_particles, read_samples
-from tasks.arrays import finite, to_numpy
-from tasks.datasets.laws import start_of
 
 PARTS = ("train", "validation")
 
@@ -56,7 +55,7 @@ def corrected_samples(
         rows, with ``validation_pushed_log_density`` of the law before the correction, and
         ``validation_log_det`` with its standard error, of this block.
     """
-    law = start_of(config)
+    law = start_law(config)
     assert law is not None  # a correction needs a target, and a target a known law
     found: dict[str, NDArray[Any]] = {}
     images: dict[str, Particles] = {}

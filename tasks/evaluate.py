@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from prefect import task
 
-from jko.build import target_of
+from jko.build import start_law, target_of
 from jko.chain import Chain
 from jko.config import Config
 from jko.context import state_of, with_context
@@ -35,7 +35,6 @@ from tasks.adapters.plan import chain_digest
 from tasks.adapters.store import read_samples, write_arrays
 from tasks.baselines import baseline_log_densities
 from tasks.cuts import PATH_ROWS, check_finite, cut_figures, followed_cuts, log_prob_of_cuts, nll_figures
-from tasks.datasets.laws import start_of
 from tasks.fresh import fresh_figures, made_up, surprising
 from tasks.headline import headline
 from tasks.options import DURABLE, skipped, threads_of
@@ -101,7 +100,7 @@ def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> E
         name: facts.in_data_units(read_samples(layout, 0, fingerprints[0], name, most))
         for name, most in (("train", facts.rows["source"]), ("validation", None), ("test", None))
     }
-    law, test = start_of(config), torch.from_numpy(parts["test"])
+    law, test = start_law(config), torch.from_numpy(parts["test"])
     defence = None
     if chain.corrected and law is not None:
         cuts, found = followed_cuts(chain, law, test, config.seed, entropy=(facts.entropy or {})["value"])

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from prefect import task
 
-from jko.build import functional_of, reference_of, target_of
+from jko.build import functional_of, reference_of, start_law, target_of
 from jko.config import Config
 from jko.densities import Estimate
 from jko.device import readable_here
@@ -37,7 +37,7 @@ from tasks.adapters.plan import keep_figures, measured_content, same_source, sto
 from tasks.adapters.store import read_particles, read_samples
 from tasks.baselines import mixture_log_density
 from tasks.correct import correction_figures
-from tasks.datasets.laws import score_of, start_of
+from tasks.datasets.laws import score_of
 from tasks.options import DURABLE, skipped, threads_of
 from tasks.push import restore_samples
 
@@ -105,7 +105,7 @@ def measure(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> d
     if functional is not None:
         reference = reference_of(config, facts.dim)
         particles = replace(particles, log_reference=reference(particles.y.double()))
-        law = start_of(config)
+        law = start_law(config)
         if functional.needs_density and law is not None:
             first = particles_of(0, "validation")
             log_p = placed(law.log_prob(first.double().cpu().numpy()))

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from prefect import task
 
 from jko.config import Config
-from jko.defence import broad_law
+from jko.densities import Estimate
 from jko.disk.commit import SAMPLES, committing, read_commit
 from jko.disk.defence import write_law
 from jko.disk.durable import link_tree
@@ -18,8 +15,9 @@ from jko.disk.facts import write_facts
 from jko.disk.identity import data_fingerprint, source_key
 from jko.disk.layout import Layout
 from jko.preparation.choose import choose
-from jko.preparation.facts import DataFacts, data_digest
-from jko.preparation.prepare import PARTS, Prepared, prepare
+from jko.preparation.facts import DataFacts, data_digest, facts_of
+from jko.preparation.made import law_of
+from jko.preparation.prepare import Prepared, prepare
 from jko.preparation.table import Table
 from jko.student_t import StudentT
 from tasks.adapters.plan import find_data, stored_source_key
@@ -40,18 +38,19 @@ def prepare_data(config: Config, layout: Layout) -> Any:
     table = SOURCES[config.data.source](config.data, config.seed)
     choice = choose(table, config)
     prepared = prepare(table, choice.config)
-    facts = replace(facts_of(table, prepared, config.data.source), choices=choice.notes)
+    facts = facts_of(table, prepared, choices=choice.notes, entropy=entropy_of(table, prepared, config))
     digest = commit_data(layout, facts, prepared, key, law=law_of(config, facts, prepared))
     adopt_prepared(layout, digest)
     return digest
 
 
-def law_of(config: Config, facts: DataFacts, prepared: Prepared) -> StudentT | None:
-    """The broad law of the rows of a table, or of whatever rows the settings ask it of."""
-    if not (config.data.is_table and config.target.standard) and not config.defence_share:
+def entropy_of(table: Table, prepared: Prepared, config: Config) -> Estimate | None:
+    """Entropy of the law of the rows, where it is known: of the smoothed law where they are smoothed."""
+    if not prepared.smoothing:
+        return table.entropy
+    if prepared.start is not None:
         return None
-    train = prepared.arrays["train"][: facts.rows["source"], : facts.dim]
-    return broad_law(train, prepared.arrays["validation"][:, : facts.dim], prepared.start)
+    return smoothed_entropy(config.data.source, prepared.smoothing, prepared.shift, prepared.scale)
 
 
 def commit_data(
@@ -89,36 +88,3 @@ def adopt_prepared(layout: Layout, digest: str) -> None:
             link_tree(source, folder)
             (folder / "COMMIT.json").unlink()
         return  # where both are there and differ, what was just prepared is the truth
-
-
-def facts_of(table: Table, prepared: Prepared, source: str) -> DataFacts:
-    """The facts stored with the arrays."""
-    entropy, dim = table.entropy, len(table.columns)
-    if prepared.smoothing:  # the entropy wanted is that of the smoothed law
-        affine = prepared.start is None
-        entropy = (
-            smoothed_entropy(source, prepared.smoothing, prepared.shift, prepared.scale) if affine else None
-        )
-    return DataFacts(
-        name=Path(table.name).name,
-        columns=table.columns,
-        shift=tuple(map(float, prepared.shift[:dim])),
-        scale=tuple(map(float, prepared.scale[:dim])),
-        grid=tuple(map(float, prepared.grid)),
-        notes=prepared.notes,
-        rows={
-            **{part: len(prepared.arrays[part]) for part in PARTS},
-            "source": len(np.unique(prepared.arrays["train_rows"])),
-        },
-        entropy=None if entropy is None else {"value": entropy.value, "se": entropy.se},
-        image_shape=table.image_shape,
-        smoothing=prepared.smoothing,
-        smoothing_w2=prepared.smoothing_w2,
-        context_columns=table.context_columns,
-        context_shift=tuple(map(float, prepared.shift[dim:])),
-        context_scale=tuple(map(float, prepared.scale[dim:])),
-        atoms=prepared.atoms,
-        start_kind="" if prepared.start is None else prepared.start.kind,
-        start=prepared.start,
-        marks=() if table.marks is None else (table.marks.decimal, table.marks.thousands),
-    )

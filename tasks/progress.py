@@ -10,10 +10,10 @@ from typing import Any, Protocol, Self
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
+from jko.block_trainer import FitRecord, Phase
 from jko.config import Config
 from jko.display import figure, pair_of
 from jko.figures import epsilon
-from jko.fit import FitRecord, Phase
 from jko.schedule import shown
 from jko.status import Status
 from tasks.adapters.screen import Screen, screen

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from prefect import task
-from torch import Tensor
 
 from jko.build import new_block
 from jko.chain import push_in_batches
@@ -27,14 +26,12 @@ from jko.disk.layout import Layout, name_of
 from jko.disk.weights import load_block, load_weights
 from jko.errors import InputError
 from jko.invertible import InvertibleBlock
+from jko.pushing import BATCH, as_stored, push_rows, to_numpy
 from jko.seeds import generator
 from tasks.adapters.rows import Pieces
 from tasks.adapters.store import read_particles, read_rows, read_samples, write_arrays
-from tasks.arrays import finite, to_numpy
 from tasks.correct import corrected_samples
 from tasks.options import DURABLE, skipped
-
-BATCH = 8192
 
 
 @task(name="push", task_run_name="block-{k}-push", **DURABLE)
@@ -91,21 +88,15 @@ def push_samples(
     train = read_rows(layout, config, k - 1, chain[k - 1], "train")
     validation = read_particles(layout, config, k - 1, chain[k - 1], "validation")
     pushed = push_in_batches(block, validation, BATCH, generator(config.seed, k, "push"))
-    moved = (push_rows(block, rows, k) for rows in train.split(BATCH))
+    moved = (to_numpy(push_rows(block, rows, k), np.float32) for rows in train.split(BATCH))
     log_det = to_numpy(pushed.log_det)
     return {
         "train": Pieces((len(train), block.dim + block.context), np.dtype(np.float32), moved),
-        "validation": to_numpy(finite(pushed.x, k), np.float32),
+        "validation": to_numpy(as_stored(pushed.x, k), np.float32),
         "validation_log_det": log_det,
         "validation_log_det_se": to_numpy(pushed.log_det_se),
         "validation_log_det_total": total_log_det(layout, chain, k - 1) + log_det,
     }
-
-
-@torch.no_grad()
-def push_rows(block: InvertibleBlock, rows: Tensor, k: int) -> NDArray[Any]:
-    """Some rows pushed through block k, as they are stored."""
-    return to_numpy(finite(block.push_forward(rows), k), np.float32)
 
 
 def attributes(k: int) -> dict[str, Any]:

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict
 from typing import Any
 
 import torch
 from prefect import task
 
-from jko.build import functional_of, new_block, step_of, target_of
-from jko.config import NUMERICS, Config
+from jko.block_trainer import FitResult
+from jko.build import functional_of, new_block, start_law, step_of, target_of
+from jko.chain_trainer import first_block, fit_next
+from jko.config import Config
 from jko.device import require_device
 from jko.disk.checkpoint import BlockCheckpoints, remove_checkpoint
 from jko.disk.commit import committing, read_commit
 from jko.disk.facts import read_facts
-from jko.disk.identity import block_settings
 from jko.disk.layout import Layout, name_of
-from jko.disk.sealed import write_json
-from jko.disk.weights import BLOCK, chain_of, load_block, load_start, save_weights
-from jko.fit import FitRecord, FitResult, fit_block
+from jko.disk.weights import chain_of, load_block, load_start, save_block
 from jko.invertible import InvertibleBlock
 from jko.preparation.facts import DataFacts
-from jko.rows import at_most
 from jko.sampling import log_density
 from jko.scheme import LogDensity
 from tasks.adapters.store import read_particles, read_rows
-from tasks.datasets.laws import start_of
 from tasks.options import DURABLE, skipped
 from tasks.progress import Progress
 from tasks.push import restore_samples
@@ -60,10 +55,9 @@ def train_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int, 
         progress.start_chain(level, reference_constant(config, read_facts(layout, chain[0]), validation))
     progress.start_block(k, config, level)
     checkpoints = BlockCheckpoints(config, layout, k, chain[k], block=block, on_resume=progress.go_on)
-    result = fit_block(
-        block, train, at_most(validation, config.training_of(k).validation_rows), config.training_of(k),
-        seed=config.seed, index=k, on_record=progress.record,
-        on_iteration=progress.iterate, checkpoints=checkpoints, step=step,
+    result = fit_next(
+        config, k, block, train, validation, step=step, checkpoints=checkpoints,
+        on_record=progress.record, on_iteration=progress.iterate,
     )  # fmt: skip
     stage(config, layout, chain, k, trained=(block, result))
     remove_checkpoint(layout.checkpoint(k, chain[k]))
@@ -72,7 +66,7 @@ def train_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int, 
 
 def entering_density(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> LogDensity | None:
     """Log p_{k−1} where the functional needs it: back through the blocks before to the start."""
-    facts, law = read_facts(layout, chain[0]), start_of(config)
+    facts, law = read_facts(layout, chain[0]), start_law(config)
     functional = functional_of(config, facts.dim)
     if law is None or functional is None or not functional.needs_density:
         return None
@@ -103,12 +97,10 @@ def starting_block(config: Config, layout: Layout, chain: tuple[str, ...], k: in
     """The weights of ``start``, else with ``warm_start`` the previous block's, else the identity."""
     facts = read_facts(layout, chain[0])
     size: dict[str, int] = {"dim": facts.dim, "context": facts.context}
-    block = new_block(config, k, **size)
     if start := config.start_of(k):
-        return load_start(layout, k, start, block)
-    if config.starts_warm(k):
-        block.load_state_dict(load_block(layout, config, k - 1, chain[k - 1], **size).state_dict())
-    return block
+        return load_start(layout, k, start, new_block(config, k, **size))
+    previous = load_block(layout, config, k - 1, chain[k - 1], **size) if config.starts_warm(k) else None
+    return first_block(config, k, **size, previous=previous)
 
 
 def stage(
@@ -121,26 +113,5 @@ def stage(
 ) -> None:
     """Commit the trained weights and the training curve to the run folder."""
     block, result = trained
-    records = [finite(record) for record in result.curve]
     with committing(layout.staged(k, chain[k]), chain[k], {}) as folder:
-        save_weights(folder, block)
-        write_json(
-            folder / BLOCK,
-            {
-                "index": k,
-                "settings": block_settings(config, k),
-                "numerics": NUMERICS,
-                "best": finite(result.best),
-                "rollbacks": result.rollbacks,
-                "curve": {name: [record[name] for record in records] for name in records[0]},
-            },
-        )
-
-
-def finite(record: FitRecord) -> dict[str, Any]:
-    """A record as JSON: no loss was computed for the start (iteration 0)."""
-    values = asdict(record)
-    return {
-        key: None if isinstance(value, float) and math.isnan(value) else value
-        for key, value in values.items()
-    }
+        save_block(folder, config, k, block, result)

@@ -143,9 +143,8 @@ def test_help_plan_and_nothing_to_do_load_nothing_heavy(code: str) -> None:
     assert not loaded_after(code) & set(HEAVY)
 
 
-#: what the help needs, and what a chain's settings and a table need beside it; ruamel is the empty name space
-#: in which ruamel.yaml is looked for
-HELP = {"click", "ruamel"}
+#: what the help needs, and what a chain's settings and a table need beside it
+HELP = {"click"}
 STATUS = HELP | {
     "pydantic",
     "pydantic_core",
@@ -193,7 +192,7 @@ def test_status_loads_what_it_shows(tmp_path: Path) -> None:
         kept.extractall(tmp_path)
     names = names_after(("status", "chain"), tmp_path)
     assert of_others(names) <= STATUS
-    assert not names & {"flows.session", "flows.settings", "flows.cli.jobs", "ruamel.yaml"}
+    assert not names & {"flows.session", "flows.settings", "flows.cli.jobs"}
     assert len(names) < 400
 
 
@@ -203,9 +202,9 @@ def test_the_pins_let_the_scheduler_start() -> None:
 
 
 def test_the_pages_name_every_figure_and_the_readme_every_preset() -> None:
-    from flows.settings import preset_names
     from jko.figures import BlockFigures
     from jko.guarantee import Guarantee
+    from jko.presets import preset_names
 
     pages = "".join((ROOT / "docs" / name).read_text() for name in ("measured.md", "guaranteed.md"))
     readme = (ROOT / "README.md").read_text()

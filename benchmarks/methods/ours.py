@@ -15,11 +15,11 @@ from benchmarks.methods.pace import Pace, Spent
 from benchmarks.presets import settings_of
 from benchmarks.problem import Problem
 from jko.block import Block
+from jko.block_trainer import fit_block
 from jko.build import new_block
 from jko.chain import Chain, push_in_batches
 from jko.config import TABLE_SHARE
 from jko.defence import CHOOSING_ROWS, FITTED_ROWS, Defence
-from jko.fit import fit_block
 from jko.residual import residual_data
 from jko.rows import drawn
 from jko.score import Score, mean_square, score_after

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 #: the modules of what ``jko-flow[pipeline]`` brings
 MODULES = (
     "click", "dvc", "dvc_data", "dvc_objects", "fastapi", "filelock", "httpx", "jinja2", "matplotlib",
-    "mlflow", "pandas", "PIL", "ot", "prefect", "psutil", "pyarrow", "rich", "ruamel.yaml", "socksio",
+    "mlflow", "pandas", "PIL", "ot", "prefect", "psutil", "pyarrow", "rich", "socksio",
     "sqlalchemy", "starlette", "uvicorn", "zarr",
 )  # fmt: skip
 #: so many missing ones are named

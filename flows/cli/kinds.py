@@ -86,7 +86,7 @@ class Preset(click.types.StringParamType):
         """Presets that begin so."""
         from click.shell_completion import CompletionItem
 
-        from flows.settings import preset_names
+        from jko.presets import preset_names
 
         return [CompletionItem(name) for name in preset_names() if name.startswith(incomplete)]
 

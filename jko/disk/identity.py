@@ -25,7 +25,7 @@ DEFENCE = 1
 #: keys of the network that came after chains were trained (see :func:`without_defaults`)
 LATER_NETWORK = ("kind", "lipschitz")
 #: and those of the data
-LATER_DATA = ("context", "missing_values", "header", "separator", "decimal", "thousands")
+LATER_DATA = ("content", "context", "missing_values", "header", "separator", "decimal", "thousands")
 #: and those of the target
 LATER_TARGET = ("correction", "power")
 

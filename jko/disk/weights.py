@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from jko.block_trainer import FitResult
 from jko.build import new_block, reference_of
 from jko.chain import Chain
-from jko.config import Config
+from jko.config import NUMERICS, Config
 from jko.correction import Correction
 from jko.defence import Defence
 from jko.device import readable_here
 from jko.disk.commit import file_digest
 from jko.disk.corrections import CORRECTION, read_correction
 from jko.disk.damage import checked_block
+from jko.disk.identity import block_settings
 from jko.disk.layout import Layout
+from jko.disk.sealed import write_json
 from jko.disk.tensors import read_tensors, write_tensors
 from jko.errors import InputError
+from jko.fit_state import FitRecord
 from jko.invertible import InvertibleBlock
 from jko.preparation.facts import DataFacts
 
@@ -36,6 +42,36 @@ def save_weights(folder: Path, block: InvertibleBlock) -> None:
     """
     check_finite(block, folder)
     write_tensors(folder / WEIGHTS, block.state_dict())
+
+
+def save_block(folder: Path, config: Config, k: int, block: InvertibleBlock, result: FitResult) -> None:
+    """Write a trained block: its weights, and the settings and the curve of its training.
+
+    Raises:
+        InputError: the weights are not finite: nothing is written.
+    """
+    save_weights(folder, block)
+    records = [_finite(record) for record in result.curve]
+    write_json(
+        folder / BLOCK,
+        {
+            "index": k,
+            "settings": block_settings(config, k),
+            "numerics": NUMERICS,
+            "best": _finite(result.best),
+            "rollbacks": result.rollbacks,
+            "curve": {name: [record[name] for record in records] for name in records[0]},
+        },
+    )
+
+
+def _finite(record: FitRecord) -> dict[str, Any]:
+    """A record as JSON: no loss was computed for the start (iteration 0)."""
+    values = asdict(record)
+    return {
+        key: None if isinstance(value, float) and math.isnan(value) else value
+        for key, value in values.items()
+    }
 
 
 def load_weights(folder: Path, block: InvertibleBlock) -> InvertibleBlock:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,10 @@ import torch
 from numpy.typing import NDArray
 from pydantic import InstanceOf
 
+from jko.densities import Estimate
 from jko.digest import digest_of
+from jko.preparation.prepare import PARTS, Prepared
+from jko.preparation.table import Table
 from jko.start_map import StartMap, pieces, start_log_det
 
 
@@ -154,3 +158,41 @@ def _in_float32(name: str, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
         return {name: values.astype(np.float32)}
     digits, exponents = np.frexp(values)
     return {name: digits.astype(np.float32), f"{name}_exponents": exponents}
+
+
+def facts_of(
+    table: Table, prepared: Prepared, *, choices: Sequence[str] = (), entropy: Estimate | None = None
+) -> DataFacts:
+    """The facts stored with the arrays.
+
+    Args:
+        table: all rows.
+        prepared: what was made of them.
+        choices: sentences on what was chosen by trials.
+        entropy: of the law of the rows, or of the smoothed law where rows are smoothed, nats, data units.
+    """
+    dim = len(table.columns)
+    return DataFacts(
+        name=Path(table.name).name,
+        columns=table.columns,
+        shift=tuple(map(float, prepared.shift[:dim])),
+        scale=tuple(map(float, prepared.scale[:dim])),
+        grid=tuple(map(float, prepared.grid)),
+        notes=prepared.notes,
+        rows={
+            **{part: len(prepared.arrays[part]) for part in PARTS},
+            "source": len(np.unique(prepared.arrays["train_rows"])),
+        },
+        entropy=None if entropy is None else {"value": entropy.value, "se": entropy.se},
+        image_shape=table.image_shape,
+        smoothing=prepared.smoothing,
+        smoothing_w2=prepared.smoothing_w2,
+        context_columns=table.context_columns,
+        context_shift=tuple(map(float, prepared.shift[dim:])),
+        context_scale=tuple(map(float, prepared.scale[dim:])),
+        atoms=prepared.atoms,
+        choices=tuple(choices),
+        start_kind="" if prepared.start is None else prepared.start.kind,
+        start=prepared.start,
+        marks=() if table.marks is None else (table.marks.decimal, table.marks.thousands),
+    )

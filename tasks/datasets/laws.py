@@ -36,11 +36,6 @@ def density_of(settings: Data) -> Density | None:
     return load_picture(file)[1] if is_picture(file) and Path(file).is_file() else None
 
 
-def start_of(config: Config) -> Density | None:
-    """The law that a chain to another target than N(0, I) starts from; ``None`` for a chain from data."""
-    return None if config.target.standard else density_of(config.data)
-
-
 def smoothed_curve(smoothing: float, shift: Array, scale: Array) -> densities.IsotropicMixture:
     """The law ρ_δ of the source ``curve`` in standardised units: a Gaussian around every point.
 

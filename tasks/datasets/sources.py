@@ -65,10 +65,23 @@ def file(settings: Data, seed: int) -> Table:
     return load_file(settings)
 
 
+def rows(settings: Data, seed: int) -> Table:
+    """Rows that were given from Python are with the chain, and nowhere else.
+
+    Raises:
+        InputError: in any case.
+    """
+    raise InputError(
+        "data.source = rows: the rows of this chain were given from Python and are not here; call jko.fit or "
+        "flows.train with them again"
+    )
+
+
 SOURCES: dict[str, Source] = {
     "digits": digits,
     "breast_cancer": breast_cancer,
     **dict.fromkeys(LAWS, law),
     "curve": curve,
     "file": file,
+    "rows": rows,
 }

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from jko.block import Block, Solver
+from jko.block_trainer import FitRecord, fit_block
 from jko.errors import InputError
-from jko.fit import FitRecord, fit_block
 from jko.gaussian import epsilon_squared_of_moments
 from jko.kernel_statistic import ROWS, independent_rows, kernel_residual, statistic_of
 from jko.residual import LinearCritic, residual_data

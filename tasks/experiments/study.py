@@ -15,13 +15,13 @@ from torch import Tensor
 
 from jko import densities
 from jko.block import Block, Solver
+from jko.block_trainer import fit_block
 from jko.chain import reference_log_prob
 from jko.config import NUMERICS
 from jko.densities import Array, Density
 from jko.digest import digest_of
 from jko.disk.identity import MEASURES
 from jko.disk.sealed import read_sealed, write_sealed
-from jko.fit import fit_block
 from jko.measures import HeldOut, measure_block, standard_error
 from jko.sections import Evaluation, Measure, Training
 from jko.seeds import generator

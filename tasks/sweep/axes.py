@@ -14,9 +14,9 @@ from pydantic import BaseModel
 from jko.config import Config
 from jko.errors import InputError
 from jko.plain import shortened
+from jko.plain_yaml import plain_yaml
 from jko.sections import BlockOverride
 from jko.seeds import counter_seed
-from tasks.plain_yaml import plain_yaml
 
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 RANGE = re.compile(rf"\s*({NUMBER})\s*:\s*({NUMBER})\s*(?::\s*(\w+)\s*)?")

@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from flows.settings import preset_names
 from jko.config import Config
+from jko.presets import preset_names
 from jko.sections import BlockOverride
 
 WORDS = (

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
+from jko.build import start_law
 from jko.disk.commit import SAMPLES, read_commit
 from jko.disk.corrections import CORRECTION
 from jko.disk.facts import read_facts
@@ -19,7 +20,6 @@ from jko.disk.manifest import read_manifest, stored_config
 from jko.sampling import draw, log_density
 from tasks.adapters.chains import load_chain
 from tasks.adapters.store import read_samples
-from tasks.datasets.laws import start_of
 from tests.flows.test_partial import answer, digest, jko, samples_of
 
 RATE = 0.2
@@ -66,7 +66,7 @@ def test_the_stored_log_density_is_that_of_the_chain_cut_there(folder: Path) -> 
     """Also of rows that were drawn again, whose way the chain does not know."""
     layout, chain = layout_of(folder)
     config = stored_config(layout)
-    law = start_of(config)
+    law = start_law(config)
     assert law is not None
     for k in (1, 2, 3):
         cut = load_chain(layout, config, chain[: k + 1])
@@ -127,7 +127,7 @@ def test_samples_and_scores_are_of_the_corrected_law(folder: Path) -> None:
     scores = pd.read_csv(folder / "scores.csv")["log_density"].to_numpy()
     layout, chain = layout_of(folder)
     config = stored_config(layout)
-    law = start_of(config)
+    law = start_law(config)
     assert law is not None
     drawn = draw(load_chain(layout, config, chain), law, 4000)
     assert drawn.y.numpy() == pytest.approx(rows, abs=1e-5)

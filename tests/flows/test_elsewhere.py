@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from flows.settings import merged, parse_assignment, read_preset
+from flows.settings import parse_assignment
 from jko.config import Config, parse_config
 from jko.disk.layout import Layout
+from jko.presets import merged, read_preset
 from tasks.adapters.chains import load_chain
 from tasks.adapters.plan import write_manifest
 from tasks.certify import certify_chain

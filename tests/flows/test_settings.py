@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from flows.places import project_root
-from flows.settings import build_request, preset_names, read_yaml
+from flows.settings import build_request
 from jko.config import Config, parse_config
 from jko.errors import InputError
+from jko.presets import preset_names, read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 

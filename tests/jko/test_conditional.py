@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from jko.block import Block, Solver
+from jko.block_trainer import fit_block, flow_matching_loss
 from jko.chain import Chain
 from jko.context import joined, reference_rows, state_of, with_context
 from jko.errors import InputError
-from jko.fit import fit_block, flow_matching_loss
 from jko.jacobian import jacobian
 from jko.measures import HeldOut, measure_block
 from jko.objective import jko_objective

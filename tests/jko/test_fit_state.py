@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from jko.block import Block, Solver
+from jko.block_trainer import FitResult, fit_block
 from jko.contraction import ContractionField
-from jko.fit import FitResult, fit_block
 from jko.fit_state import FitState, copied
 from jko.invertible import InvertibleBlock
 from jko.residual_block import ResidualBlock

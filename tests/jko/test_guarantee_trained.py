@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from jko.block import Block, Solver
+from jko.block_trainer import fit_block
 from jko.chain import reference_log_prob
 from jko.densities import DiagonalGaussian, Estimate
 from jko.evidence import Evidence
-from jko.fit import fit_block
 from jko.guarantee import Guarantee, certify
 from jko.measures import HeldOut, measure_block, measure_epsilon, standard_error
 from jko.residual import linear_critic, residual_data

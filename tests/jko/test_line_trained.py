@@ -20,7 +20,7 @@ import torch
 from scipy import stats
 
 from jko.block import Block, Solver
-from jko.fit import fit_block
+from jko.block_trainer import fit_block
 from jko.line import LineStep, solve_step
 from jko.sections import Training
 from jko.seeds import generator

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from jko.block import Block
+from jko.block_trainer import fit_block
 from jko.config import NUMERICS
-from jko.fit import fit_block
 from jko.sections import Training
 from jko.seeds import generator
 from jko.velocity import VelocityField

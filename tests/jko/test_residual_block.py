@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from jko import gaussian
+from jko.block_trainer import FitResult, fit_block, flow_matching_loss
 from jko.build import new_block
 from jko.chain import push_in_batches
 from jko.config import parse_config
 from jko.contraction import ContractionField
 from jko.errors import InputError, NumericalError
-from jko.fit import FitResult, fit_block, flow_matching_loss
 from jko.gaussian import Gaussian
 from jko.inversion import block_inversion_error, pull_back_reference, reverse_error
 from jko.jacobian import asymmetry

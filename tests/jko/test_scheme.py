@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from jko.block import Block, Solver
-from jko.fit import fit_block
+from jko.block_trainer import fit_block
 from jko.functional import (
     Entropy,
     Functional,

@@ -16,13 +16,13 @@ import pytest
 import torch
 
 from jko.block import Block
+from jko.block_trainer import FitResult, fit_block
 from jko.build import new_block
 from jko.config import Config, parse_config
 from jko.disk.checkpoint import BlockCheckpoints, read_checkpoint, remove_checkpoint, write_checkpoint
 from jko.disk.commit import committing, remove_temporary
 from jko.disk.layout import Layout
 from jko.disk.tensors import pack_tensors
-from jko.fit import FitResult, fit_block
 from jko.fit_state import FitState
 from tasks.adapters.plan import checkpointed_iteration
 from tests.oracles import normal

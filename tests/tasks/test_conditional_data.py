@@ -18,13 +18,12 @@ from jko.disk.facts import write_facts
 from jko.disk.identity import source_key
 from jko.errors import InputError
 from jko.preparation.context import given_context, one_hot
-from jko.preparation.facts import DataFacts
+from jko.preparation.facts import DataFacts, facts_of
 from jko.preparation.prepare import prepare
 from tasks.baselines import baseline_log_densities
 from tasks.conditional_mixture import ConditionalMixture, marginal
 from tasks.datasets.contexts import context_table
 from tasks.datasets.sources import SOURCES
-from tasks.prepare import facts_of
 from tasks.report.pictures import row_per_class
 
 #: settings -> the key they had before data could have a context
@@ -69,7 +68,7 @@ def test_classes_are_one_hot_and_stay_zeros_and_ones() -> None:
     settings = config(source="digits", context="class", augment={"copies": 3, "width": 0.2})
     loaded = SOURCES["digits"](settings.data, 0)
     prepared = prepare(loaded, settings)
-    facts = facts_of(loaded, prepared, "digits")
+    facts = facts_of(loaded, prepared)
     assert facts.context_columns == tuple(f"class={i}" for i in range(10))
     assert (facts.dim, facts.context) == (64, 10)
     train = prepared.arrays["train"]

@@ -15,7 +15,7 @@ from scipy.spatial import KDTree
 from jko.config import Config, parse_config
 from jko.densities import entropy
 from jko.errors import InputError
-from jko.preparation.facts import DataFacts
+from jko.preparation.facts import DataFacts, facts_of
 from jko.preparation.grid import grid_step
 from jko.preparation.prepare import Prepared, dequantise, prepare
 from jko.preparation.table import Table
@@ -23,7 +23,7 @@ from jko.smoothing import smoothing_w2_bound
 from tasks.datasets.files import load_file
 from tasks.datasets.pictures import load_picture
 from tasks.datasets.sources import SOURCES
-from tasks.prepare import facts_of
+from tasks.prepare import entropy_of
 
 PARTS = ("train", "validation", "test")
 RNG = np.random.default_rng(0)
@@ -161,8 +161,11 @@ def test_the_bound_takes_the_training_rows_before_smoothing(standardise: str) ->
 
 def test_a_known_entropy_is_not_that_of_the_smoothed_law() -> None:
     loaded = SOURCES["moons"](config(source="moons", rows=300).data, 0)
-    plain = facts_of(loaded, prepare(loaded, config(source="moons")), "moons")
-    smooth = facts_of(loaded, prepare(loaded, config(source="moons", smoothing=0.02)), "moons")
+    plain, smooth = (
+        facts_of(loaded, prepared, entropy=entropy_of(loaded, prepared, settings))
+        for settings in (config(source="moons"), config(source="moons", smoothing=0.02))
+        for prepared in [prepare(loaded, settings)]
+    )
     assert plain.entropy is not None
     assert (plain.smoothing, plain.smoothing_w2) == (0.0, None)
     assert smooth.entropy is None
@@ -172,7 +175,7 @@ def test_a_known_entropy_is_not_that_of_the_smoothed_law() -> None:
 
 def test_facts_of_older_chains_know_no_smoothing() -> None:
     raw = table(RNG.standard_normal((50, 2)))
-    stored = asdict(facts_of(raw, prepare(raw, config(source="moons")), "moons"))
+    stored = asdict(facts_of(raw, prepare(raw, config(source="moons"))))
     older = {key: value for key, value in stored.items() if not key.startswith("smoothing")}
     assert DataFacts(**older) == DataFacts(**stored)
 

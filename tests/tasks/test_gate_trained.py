@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from jko.block import Block, Solver
+from jko.block_trainer import fit_block
 from jko.chain import push_in_batches, reference_log_prob
-from jko.fit import fit_block
 from jko.sections import Training
 from jko.seeds import generator
 from jko.velocity import VelocityField

@@ -9,18 +9,22 @@ import torch
 from jko import densities
 from jko.config import Config, parse_config
 from jko.densities import entropy
-from jko.preparation.facts import DataFacts
+from jko.preparation.facts import DataFacts, facts_of
 from jko.preparation.prepare import prepare
 from tasks.datasets.laws import LAWS, density_of, score_of, smoothed_curve, smoothed_entropy
 from tasks.datasets.sources import SOURCES
-from tasks.prepare import facts_of
+from tasks.prepare import entropy_of
 
 
 def known(**data: object) -> tuple[Config, DataFacts, np.ndarray]:
     config = parse_config({"data": {"rows": 4000, **data}})
     table = SOURCES[config.data.source](config.data, 0)
     prepared = prepare(table, config)
-    return config, facts_of(table, prepared, config.data.source), prepared.arrays["train"].astype(float)
+    return (
+        config,
+        facts_of(table, prepared, entropy=entropy_of(table, prepared, config)),
+        prepared.arrays["train"].astype(float),
+    )
 
 
 @pytest.mark.parametrize("source", [*LAWS, "curve"])

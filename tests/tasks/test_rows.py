@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from jko.block import Block
+from jko.block_trainer import fit_block
 from jko.config import Config
 from jko.disk.commit import committing
 from jko.disk.layout import Layout
 from jko.errors import InputError
-from jko.fit import fit_block
 from jko.preparation.facts import DataFacts
 from jko.sections import Training
 from jko.seeds import generator

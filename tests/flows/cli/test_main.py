@@ -21,3 +21,10 @@ def test_the_version_is_that_of_the_code_which_runs(tmp_path: Path) -> None:
         check=True, timeout=120, env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )  # fmt: skip
     assert done.stdout == "jko, version 9.9.9\n"
+
+
+def test_the_library_says_the_same_version() -> None:
+    import jko
+    from jko.version import __version__
+
+    assert jko.__version__ == __version__

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from jko import gaussian
 from jko.block import Block, Solver
+from jko.block_trainer import FitRecord, FitResult, fit_block, flow_matching_loss
 from jko.errors import NumericalError
-from jko.fit import FitRecord, FitResult, fit_block, flow_matching_loss
 from jko.objective import jko_objective, potential
 from jko.scheme import ornstein_uhlenbeck_pair
 from jko.sections import Training

@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from jko.errors import NumericalError
+from jko.invertible import InvertibleBlock
+
+#: rows pushed at a time
+BATCH = 8192
 
 
 def finite(pushed: Tensor, k: int) -> Tensor:
@@ -24,6 +28,25 @@ def finite(pushed: Tensor, k: int) -> Tensor:
             remedy="lower training.learning_rate or raise solver.steps",
         )  # fmt: skip
     return pushed
+
+
+def as_stored(pushed: Tensor, k: int) -> Tensor:
+    """Rows that block k pushed in float32, in which they are stored.
+
+    Raises:
+        NumericalError: some are not finite.
+    """
+    return finite(pushed, k).detach().float()
+
+
+@torch.no_grad()
+def push_rows(block: InvertibleBlock, rows: Tensor, k: int) -> Tensor:
+    """Some rows pushed through block k, as they are stored.
+
+    Raises:
+        NumericalError: some images are not finite.
+    """
+    return as_stored(block.push_forward(rows), k)
 
 
 def to_numpy(values: Tensor, dtype: Any = np.float64) -> NDArray[Any]:

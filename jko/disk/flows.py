@@ -1,0 +1,170 @@
+"""Flows in folders: what ``jko.fit`` keeps and ``jko.load`` reads, the command line's chains among them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from jko.block_trainer import FitResult
+from jko.config import Config, parse_config
+from jko.device import readable_here
+from jko.disk.chains import load_chain
+from jko.disk.checkpoint import BlockCheckpoints, remove_checkpoint
+from jko.disk.commit import committing, stored_commit
+from jko.disk.corrections import write_correction
+from jko.disk.damage import checked_block, is_whole
+from jko.disk.defence import stored_law, write_law
+from jko.disk.facts import read_facts, write_facts
+from jko.disk.identity import data_fingerprint, fingerprints
+from jko.disk.layout import Layout
+from jko.disk.manifest import keep_manifest, read_manifest, stored_config
+from jko.disk.tensors import read_tensors, write_tensors
+from jko.disk.weights import WEIGHTS, load_weights, save_block, save_weights
+from jko.errors import InputError
+from jko.fit_state import Checkpoints
+from jko.flow import Flow
+from jko.invertible import InvertibleBlock
+from jko.preparation.made import MadeRows
+
+#: the prepared rows in block 0 of a folder of :func:`jko.fit`
+ROWS = "rows.safetensors"
+
+
+def load_flow(folder: Path, device: str | None = None) -> Flow:
+    """A flow from its folder, verified as far as it is read.
+
+    Args:
+        folder: of :func:`jko.fit`, or a complete chain of the command line.
+        device: where its numbers are computed; by default where it was trained, or the CPU without that.
+
+    Raises:
+        InputError: there is no flow, or it is incomplete or damaged.
+    """
+    layout = Layout(folder)
+    config = stored_config(layout)
+    if device is not None:
+        runtime = config.runtime.model_dump() | {"device": device}
+        config = parse_config({**config.model_dump(mode="json"), "runtime": runtime})
+    config = readable_here(config)
+    manifest = read_manifest(layout) or {}
+    chain: tuple[str, ...] = tuple(manifest["fingerprints"])
+    made = load_chain(layout, config, chain)
+    return Flow(
+        made, read_facts(layout, chain[0]), config, data_digest=manifest["data_digest"], folder=folder
+    )
+
+
+class FlowFolder:
+    """A folder in which a flow is trained: blocks are kept as they are done, and a killed training goes on.
+
+    Args:
+        folder: an empty or new one, or one of the same rows and settings.
+        config: the settings.
+
+    Raises:
+        InputError: the folder holds something else.
+    """
+
+    def __init__(self, folder: Path, config: Config) -> None:
+        self.layout, self.config = Layout(folder), config
+        self.chain: tuple[str, ...] = ()
+        if read_manifest(self.layout) is None and folder.exists() and any(folder.iterdir()):
+            raise InputError(f"{folder}: this folder holds something else; give a new or empty one")
+
+    def rows(self) -> MadeRows | None:
+        """The prepared rows, if they are here and of these settings; ``None`` where they must be prepared.
+
+        Raises:
+            InputError: the folder holds a flow of other rows or settings, or the rows are damaged.
+        """
+        manifest = read_manifest(self.layout)
+        if manifest is None:
+            return None
+        before = stored_config(self.layout)
+        if before != self.config:
+            same = before.data.content == self.config.data.content
+            what = "other settings" if same else "other rows"
+            raise InputError(f"{self.layout.chain}: this folder holds a flow of {what}; give another one")
+        digest = manifest["data_digest"]
+        data = data_fingerprint(digest)
+        if not is_whole(self.layout.block(0, data), data):
+            return None
+        arrays = stored_rows(self.layout, data)
+        if arrays is None:
+            raise InputError(f"{self.layout.chain}: this is a chain of the jko command, which trains it")
+        return MadeRows(read_facts(self.layout, data), arrays, stored_law(self.layout, data), digest)
+
+    def begin(self, made: MadeRows) -> None:
+        """Commit the prepared rows, unless they are there, and write down what is to be trained."""
+        self.chain = fingerprints(self.config, made.digest)
+        final = self.layout.block(0, self.chain[0])
+        if not is_whole(final, self.chain[0]):
+            with committing(final, self.chain[0], {"data_digest": made.digest}) as folder:
+                write_facts(folder, made.facts)
+                write_tensors(
+                    folder / ROWS, {name: torch.from_numpy(rows) for name, rows in made.arrays.items()}
+                )
+                if made.law is not None:
+                    write_law(folder, made.law)
+        keep_manifest(self.layout, self.config, made.digest, self.chain)
+
+    def kept(self, k: int, block: InvertibleBlock) -> bool:
+        """Read the weights of block k into it, if they are there and whole."""
+        if not is_whole(self.layout.block(k, self.chain[k]), self.chain[k]):
+            return False
+        load_weights(checked_block(self.layout, k, self.chain[k], WEIGHTS), block)
+        remove_checkpoint(self.layout.checkpoint(k, self.chain[k]))
+        return True
+
+    def checkpoints(self, k: int, block: InvertibleBlock) -> Checkpoints:
+        """States of block k in training, beside the folder."""
+        return BlockCheckpoints(
+            self.config, self.layout, k, self.chain[k], block=block, on_resume=lambda iteration: None
+        )
+
+    def keep(self, k: int, block: InvertibleBlock, result: FitResult) -> None:
+        """Commit block k."""
+        with committing(self.layout.block(k, self.chain[k]), self.chain[k], {"index": k}) as folder:
+            save_block(folder, self.config, k, block, result)
+        remove_checkpoint(self.layout.checkpoint(k, self.chain[k]))
+
+
+def stored_rows(layout: Layout, data: str) -> dict[str, NDArray[np.float32]] | None:
+    """The prepared rows in a folder of :func:`jko.fit`; ``None`` where block 0 has none in that form.
+
+    Args:
+        layout: the folder.
+        data: fingerprint of block 0.
+    """
+    commit = stored_commit(layout.block(0, data))
+    if commit is None or ROWS not in commit.files:
+        return None
+    tensors = read_tensors(checked_block(layout, 0, data, ROWS) / ROWS)
+    return {name: tensor.numpy() for name, tensor in tensors.items()}
+
+
+def save_flow(flow: Flow, folder: Path) -> None:
+    """Write a flow into a new folder, without the rows that it was trained on.
+
+    Raises:
+        InputError: the folder holds something already.
+    """
+    layout = Layout(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: this is not empty; give a new folder")
+    data = flow.data_digest
+    chain = fingerprints(flow.config, data)[: len(flow) + 1]
+    with committing(layout.block(0, data_fingerprint(data)), chain[0], {"data_digest": data}) as place:
+        write_facts(place, flow.facts)
+        if flow.chain.defence is not None:
+            write_law(place, flow.chain.defence.law)
+    for k, block in enumerate(flow.chain, start=1):
+        with committing(layout.block(k, chain[k]), chain[k], {"index": k}) as place:
+            save_weights(place, block)
+            correction = flow.chain.corrections[k - 1]
+            if correction is not None:
+                write_correction(place, correction)
+    keep_manifest(layout, flow.config, data, chain)

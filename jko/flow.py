@@ -1,0 +1,315 @@
+"""A trained flow: samples, log-densities and the map itself, in the units of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from jko.build import start_law
+from jko.chain import Chain
+from jko.config import Config
+from jko.errors import InputError
+from jko.given import Form, is_frame, taken
+from jko.noise import log_densities, noisy, row_seeds
+from jko.preparation.context import asked_columns, by_class, one_hot
+from jko.preparation.facts import DataFacts
+from jko.sampling import draw, log_density
+from jko.start_map import Marginals, Whiten
+
+if TYPE_CHECKING:
+    from jko.distribution import FlowDistribution
+
+
+class Flow(nn.Module):
+    r"""Blocks :math:`T_N \circ \dots \circ T_1` behind block 0, as a model of rows in data units.
+
+    .. math:: \log q(x) = \log N(T(x); 0, I) + \log|\det\nabla T(x)|
+
+    ``forward`` leads from data to noise, ``inverse`` from noise to data; both are deterministic. Rows may be
+    given as tensors, arrays or data frames of pandas; results come back in the same form. Made by
+    :func:`jko.fit` and :func:`jko.load`.
+
+    Its weights are frozen. With ``flow.requires_grad_()`` log-densities have gradients with respect to them,
+    too; with respect to rows they have them in any case.
+
+    Args:
+        chain: the blocks with block 0.
+        facts: what is known of the data.
+        config: the settings of the training.
+        data_digest: identity of the prepared rows that it was trained on.
+        form: in which samples come back.
+        folder: the chain folder, if it is stored in one.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        facts: DataFacts,
+        config: Config,
+        *,
+        data_digest: str,
+        form: Form | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        super().__init__()
+        self.chain, self.data_digest = chain.requires_grad_(False), data_digest
+        self.facts, self.config, self.form, self.folder = facts, config, form or Form(), folder
+
+    @property
+    def dim(self) -> int:
+        """Dimension d of a row."""
+        return self.facts.dim
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        return self.facts.columns
+
+    @property
+    def context_columns(self) -> tuple[str, ...]:
+        """Columns that the flow is conditioned on; empty for none."""
+        return asked_columns(self.facts.context_columns)
+
+    def __len__(self) -> int:
+        """Number N of blocks."""
+        return len(self.chain.blocks)
+
+    def __repr__(self) -> str:
+        """One line."""
+        given = f", given {', '.join(self.context_columns)}" if self.facts.context else ""
+        return f"Flow({len(self)} blocks, {self.dim} columns{given}, of {self.facts.name})"
+
+    def forward(self, x: Any, context: Any = None) -> Any:
+        """Data → noise: z = T(x), start coordinates of N(0, I), shapes (rows, d).
+
+        Args:
+            x: rows in data units.
+            context: what they are conditioned on, where the flow is: shape (c,) or (rows, c), or classes.
+        """
+        rows, form = self._rows(x, context)
+        with self._threads():
+            pushed = self.chain.push(rows) if self._gradient(rows) else self.chain(rows)
+        return form.rows(pushed.x[:, : self.dim], self.columns)
+
+    def inverse(self, z: Any, context: Any = None) -> Any:
+        """Noise → data: x = T⁻¹(z) in data units, shapes (rows, d).
+
+        Args:
+            z: rows of noise.
+            context: as of :meth:`forward`.
+
+        Raises:
+            NumericalError: some rows get values that are not finite.
+        """
+        rows, form = taken(z, self.columns)
+        self._refuse(rows)
+        standard = self._beside(rows.to(self.chain.shift.device), self._context(context, len(rows)))
+        with self._threads():
+            pull = self.chain.pull if self._gradient(standard) else self.chain.inverse
+            return form.rows(pull(standard)[:, : self.dim], self.columns)
+
+    def trajectory(self, x: Any, context: Any = None) -> Tensor:
+        """Positions on the way to noise: before the first block, and behind every one.
+
+        Args:
+            x: rows in data units.
+            context: as of :meth:`forward`.
+
+        Returns:
+            Start coordinates, shape (N + 1, rows, d): the first entry is block 0's image of the rows.
+        """
+        rows, _ = self._rows(x, context)
+        with self._threads():
+            return self.chain.trajectory(rows)[..., : self.dim]
+
+    def log_prob(self, x: Any, context: Any = None) -> Any:
+        """Log-density of rows, nats, data units, shape (rows,); differentiable in a tensor of rows.
+
+        It is the density at the very numbers given. What :meth:`log_prob_with_error` says of columns of
+        integers is a mean over the noise that made them continuous.
+
+        Args:
+            x: rows in data units.
+            context: as of :meth:`forward`.
+
+        Raises:
+            InputError: other columns than the flow's.
+        """
+        rows, form = self._rows(x, context)
+        with self._threads():
+            return form.values(self._log_prob(rows))
+
+    def log_prob_with_error(self, x: Any, context: Any = None) -> tuple[Any, Any]:
+        """Log-density of rows and its standard error over draws of noise, nats, both of shape (rows,).
+
+        Noise is that of dequantised columns, and of probes where log-determinants are estimated; without
+        either the error is 0. These are the figures of ``jko score``.
+
+        Args:
+            x: rows in data units.
+            context: as of :meth:`forward`.
+        """
+        rows, form = self._rows(x, context)
+        given = rows.detach().double().cpu().numpy()
+        with self._threads():
+            found = log_densities(
+                self.chain, start_law(self.config), given, self.facts, seed=self.config.seed
+            )
+        values, errors = torch.from_numpy(found).unbind(1)
+        return form.values(values), form.values(errors)
+
+    def sample(
+        self, rows: int = 1, *, context: Any = None, seed: int = 0, return_log_prob: bool = False
+    ) -> Any:
+        """Independent rows of the model in data units, in the form that was given to :func:`jko.fit`.
+
+        Args:
+            rows: how many.
+            context: what all or each of them are conditioned on, where the flow is.
+            seed: of the draws: the same seed gives the same rows.
+            return_log_prob: whether their log-densities in nats are given, too.
+
+        Returns:
+            Shape (rows, d), and log-densities of shape (rows,) beside them where asked for.
+        """
+        if rows < 0:
+            raise InputError(f"{rows} rows cannot be drawn; give 0 or more")
+        given = self._context(context, rows)
+        with torch.no_grad():
+            x = self.drawn(rows, given, seed).double()
+            found = self.form.rows(x, self.columns)
+            if not return_log_prob:
+                return found
+            with self._threads():
+                return found, self.form.values(self._log_prob(self._with_context(x, given)))
+
+    def drawn(self, rows: int, context: Tensor | None, seed: int) -> Tensor:
+        """Rows of the model in data units, with gradients where torch keeps them, shape (rows, d)."""
+        law = start_law(self.config)
+        with self._threads():
+            if law is not None:
+                return draw(self.chain, law, rows, seed=seed).y
+            return self.chain.drawn(rows, context=context, seed=seed)
+
+    def distribution(self, context: Any = None) -> FlowDistribution:
+        """The model as a distribution of torch: ``log_prob``, ``rsample``, ``expand``, validation.
+
+        Args:
+            context: shape (c,) for one law, or (batch, c) for as many.
+        """
+        from jko.distribution import FlowDistribution
+
+        given = None if context is None else self._context(context, None)
+        return FlowDistribution(self, given)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the flow into a new folder that :func:`jko.load` and the ``jko`` command read.
+
+        Raises:
+            InputError: the folder holds something already.
+        """
+        from jko.disk.flows import save_flow
+
+        save_flow(self, Path(folder))
+
+    def certify(self, held_out: Any = None) -> Any:
+        """What the flow guarantees, measured on held-out rows: the figures of ``jko certify``."""
+        from jko.extras import extra
+
+        return extra("certify")(self, held_out)
+
+    def report(self, folder: str | Path) -> Path:
+        """Write the report page of the pipeline into a folder; returns the page."""
+        from jko.extras import extra
+
+        page: Path = extra("report")(self, Path(folder))
+        return page
+
+    @property
+    def has_rsample(self) -> bool:
+        """Whether samples have gradients: not those of residual blocks, which are inverted by iteration."""
+        plain = self.chain.start is None or isinstance(self.chain.start, Whiten | Marginals)
+        return plain and start_law(self.config) is None and self.config.network.kind == "ode"
+
+    def _log_prob(self, rows: Tensor) -> Tensor:
+        """Log-densities of rows of d + c columns."""
+        law = start_law(self.config)
+        seeds = row_seeds(rows, self.config.seed) if noisy(self.chain, rows) else 0
+        if law is not None:
+            return log_density(self.chain, law, rows, seed=seeds)[0]
+        return self.chain.log_prob(rows, seed=seeds, gradient=self._gradient(rows))[0]
+
+    def _gradient(self, rows: Tensor) -> bool:
+        trained = any(parameter.requires_grad for parameter in self.chain.parameters())
+        return torch.is_grad_enabled() and (rows.requires_grad or trained)
+
+    def _rows(self, x: Any, context: Any) -> tuple[Tensor, Form]:
+        """Rows of d + c columns on the flow's device."""
+        both = (*self.columns, *self.context_columns) if context is None else self.columns
+        rows, form = taken(x, both)
+        if context is None and self.facts.context and rows.shape[1] == self.dim + len(self.context_columns):
+            rows, context = rows[:, : self.dim], rows[:, self.dim :]
+        self._refuse(rows)
+        rows = rows.to(self.chain.shift.device)
+        return self._with_context(rows, self._context(context, len(rows))), form
+
+    def _refuse(self, rows: Tensor) -> None:
+        if rows.shape[1] != self.dim:
+            raise InputError(
+                f"{rows.shape[1]} columns; the flow has {self.dim} ({', '.join(self.columns[:10])})"
+            )
+
+    def _context(self, context: Any, rows: int | None) -> Tensor | None:
+        """A context in data units as the chain takes it, shape (c,) or (rows, c).
+
+        Raises:
+            InputError: none where one is needed, one where none is, or another shape.
+        """
+        names = self.facts.context_columns
+        if context is None and names:
+            raise InputError(f"the flow is conditional: give context ({', '.join(self.context_columns)})")
+        if context is None:
+            return None
+        if not names:
+            raise InputError("the flow is not conditional: leave context out")
+        given = taken(context)[0] if is_frame(context) else torch.as_tensor(context)
+        given = given.double()
+        if by_class(names) and given.shape[-1:] != (len(names),):
+            given = torch.from_numpy(one_hot(given.reshape(-1).numpy(), names))
+            given = given[0] if len(given) == 1 else given
+        elif len(names) == 1 and given.shape != (1,):
+            given = given.reshape(-1, 1) if given.ndim else given[None]
+        fits = given.shape[-1:] == (len(names),) and given.ndim in (1, 2)
+        if not fits or (rows is not None and given.ndim == 2 and len(given) != rows):
+            raise InputError(
+                f"a context of shape {tuple(given.shape)}; allowed: ({len(names)},), or one row for each row"
+            )
+        return given.to(self.chain.shift)
+
+    def _with_context(self, rows: Tensor, context: Tensor | None) -> Tensor:
+        if context is None:
+            return rows
+        given = context.expand(len(rows), -1) if context.ndim == 1 else context
+        return torch.cat([rows, given.to(rows)], dim=1)
+
+    def _beside(self, z: Tensor, context: Tensor | None) -> Tensor:
+        """Noise beside its context in standardised units."""
+        if context is None:
+            return z
+        shift, scale = self.chain.shift[self.dim :], self.chain.scale[self.dim :]
+        return self._with_context(z, (context - shift) / scale)
+
+    @contextmanager
+    def _threads(self) -> Iterator[None]:
+        """Compute with as many threads as the training: bits must not depend on the cores."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.config.runtime.threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)

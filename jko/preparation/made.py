@@ -1,0 +1,59 @@
+"""Rows ready for training, with all that is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from jko.config import Config
+from jko.defence import broad_law
+from jko.preparation.choose import choose
+from jko.preparation.facts import DataFacts, data_digest, facts_of
+from jko.preparation.prepare import Prepared, prepare
+from jko.preparation.table import Table
+from jko.student_t import StudentT
+
+
+@dataclass(frozen=True)
+class MadeRows:
+    """What block 0 holds.
+
+    Args:
+        facts: of the data.
+        arrays: rows in start coordinates by part, float32, shape (rows, d + c), and the numbers of the rows.
+        law: the broad law of the model; ``None`` without one.
+        digest: identity of them all.
+    """
+
+    facts: DataFacts
+    arrays: Mapping[str, NDArray[Any]]
+    law: StudentT | None
+    digest: str
+
+
+def made_rows(table: Table, config: Config) -> MadeRows:
+    """Rows prepared as the settings say; what they leave open is chosen by short trials.
+
+    Args:
+        table: rows of a law that is not known.
+        config: the settings.
+
+    Raises:
+        InputError: rows that cannot be modelled.
+    """
+    choice = choose(table, config)
+    prepared = prepare(table, choice.config)
+    facts = facts_of(table, prepared, choices=choice.notes)
+    digest = data_digest(prepared.arrays, prepared.shift, prepared.scale, prepared.start)
+    return MadeRows(facts, prepared.arrays, law_of(config, facts, prepared), digest)
+
+
+def law_of(config: Config, facts: DataFacts, prepared: Prepared) -> StudentT | None:
+    """The broad law of the rows of a table, or of whatever rows the settings ask it of."""
+    if not (config.data.is_table and config.target.standard) and not config.defence_share:
+        return None
+    train = prepared.arrays["train"][: facts.rows["source"], : facts.dim]
+    return broad_law(train, prepared.arrays["validation"][:, : facts.dim], prepared.start)

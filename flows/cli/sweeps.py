@@ -19,9 +19,7 @@ from jko.plain import shortened
 from tasks.adapters.terminal import say
 
 
-@click.command(
-    cls=Command, example="jko sweep widths --preset moons --grid network.hidden=[32],[64,64] --seeds 0,1"
-)
+@click.command(cls=Command, example="jko sweep lengths --preset moons --grid steps.count=2,4 --seeds 0,1")
 @click.argument("name")
 @click.option(
     "--preset", type=PRESET, help="Named settings that all cells start from, such as digits or rose."
@@ -113,7 +111,7 @@ def seed_list(text: str | None) -> tuple[int, ...]:
     return tuple(dict.fromkeys(int(part) for part in parts))
 
 
-@click.command(cls=Command, example="jko cell .jko/sweeps/widths 0 --parent 1 0", hidden=True)
+@click.command(cls=Command, example="jko cell .jko/sweeps/lengths 0 --parent 1 0", hidden=True)
 @click.argument("folder", type=PLACE)
 @click.argument("name")
 @click.option("--stop-after", type=int)

@@ -66,8 +66,10 @@ def command_of(words: list[str]) -> tuple[click.Command, list[str]]:
     while isinstance(command, click.Group):
         if command.invoke_without_command and (not words or words[0].startswith("-")):
             break
-        assert words[0] in command.commands, f"{words[0]}: there are {', '.join(command.commands)}"
-        command, words = command.commands[words[0]], words[1:]
+        context = click.Context(command)
+        found = command.get_command(context, words[0])
+        assert found is not None, f"{words[0]}: there are {', '.join(command.list_commands(context))}"
+        command, words = found, words[1:]
     return command, words
 
 

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 import jko
+from flows.places import project_root
 from flows.session import Job, nothing_to_do, run_job
-from flows.settings import build_request, project_root
+from flows.settings import build_request
 from jko.config import Config
 from jko.digest import digest_of
 from jko.disk.commit import COMMIT, committing

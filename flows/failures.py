@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.settings import project_root
+from flows.places import project_root
 from jko.errors import JkoError, was_interrupted
 from tasks.adapters.starved import limit_in_words, ran_out_of_memory
 from tasks.adapters.terminal import one_line, say

@@ -1,4 +1,4 @@
-"""Folders that commands name: which of them can be a chain's, said before anything is read or written."""
+"""The folder of a project, and folders that commands name: which of them can be a chain's."""
 
 from __future__ import annotations
 
@@ -15,6 +15,23 @@ from tasks.adapters.terminal import one_line
 LONGEST_NAME, LONGEST_PATH = 200, 3500
 #: what lies beside a chain NAME is NAME with one of these
 BESIDE = (".run", ".evaluation", ".report")
+
+
+def project_root(start: Path | None = None) -> Path:
+    """The nearest folder at or above ``start`` that holds ``dvc.yaml``; else ``start``."""
+    start = (start or Path.cwd()).resolve()
+    for folder in (start, *start.parents):
+        if (folder / "dvc.yaml").is_file():
+            return folder
+    return start
+
+
+def known_chains() -> list[str]:
+    """Folders of the chains of this project, as somebody here would type them."""
+    root = project_root()
+    folders = [root / "data" / "chain", *(root / ".jko" / "chains").glob("*")]
+    names = [str(shown(folder)) for folder in folders if (folder / "chain.json").is_file()]
+    return sorted(name for name in names if one_line(name) == name)
 
 
 def chain_at(path: Path, root: Path) -> Layout:

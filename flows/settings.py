@@ -33,15 +33,6 @@ class Request:
     default: bool
 
 
-def project_root(start: Path | None = None) -> Path:
-    """The nearest folder at or above ``start`` that holds ``dvc.yaml``; else ``start``."""
-    start = (start or Path.cwd()).resolve()
-    for folder in (start, *start.parents):
-        if (folder / "dvc.yaml").is_file():
-            return folder
-    return start
-
-
 def build_request(
     root: Path,
     *,

@@ -37,6 +37,7 @@ __all__ = [
 #: what is imported when it is asked for, so that ``import jko`` and the command line start at once
 WHERE = {
     "Config": "jko.config",
+    "__version__": "jko.version",
     "Flow": "jko.flow",
     "TrainedBlock": "jko.chain_trainer",
     "fit": "jko.face",

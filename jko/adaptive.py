@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torchdiffeq import odeint
 
 from jko.divergence import Field
 from jko.errors import NumericalError
@@ -37,6 +36,8 @@ def solve_backwards(field: Field, y: Tensor, *, index: int, judged: torch.dtype 
 
 
 def _solve(field: Field, y: Tensor, tolerance: float, index: int) -> Tensor:
+    from torchdiffeq import odeint  # here: it loads all of scipy's integrators
+
     times = torch.tensor([1.0, 0.0], dtype=torch.float64, device=y.device)
     # a step must end at 0: interpolation from beyond it is a thousand times less exact than the steps
     options = {"step_t": times[1:], "norm": _worst_row}

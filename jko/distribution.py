@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Size, Tensor
 from torch.distributions import Distribution, constraints
 
-if TYPE_CHECKING:
-    from jko.flow import Flow
+
+class Model(Protocol):
+    """What a distribution asks of a flow."""
+
+    @property
+    def dim(self) -> int:
+        """Dimension d of a row."""
+
+    @property
+    def has_rsample(self) -> bool:
+        """Whether samples have gradients."""
+
+    def log_prob(self, x: Any, context: Any = None) -> Any:
+        """Log-density of rows, nats, shape (rows,)."""
+
+    def drawn(self, rows: int, context: Tensor | None, seed: int) -> Tensor:
+        """Rows of the model, shape (rows, d)."""
 
 
 class FlowDistribution(Distribution):
@@ -31,7 +46,7 @@ class FlowDistribution(Distribution):
 
     def __init__(
         self,
-        flow: Flow,
+        flow: Model,
         context: Tensor | None = None,
         batch_shape: Size | None = None,
         *,

@@ -14,9 +14,14 @@ from threadpoolctl import threadpool_limits
 from jko.chain_trainer import KeepsNothing, TrainedBlock, fit_chain
 from jko.config import Config, parse_config
 from jko.defence import Defence
+from jko.device import readable_here
 from jko.digest import digest_of
-from jko.disk.flows import FlowFolder, load_flow
+from jko.disk.chains import load_chain
+from jko.disk.facts import read_facts
+from jko.disk.flows import FlowFolder
+from jko.disk.layout import Layout
 from jko.disk.lock import writing
+from jko.disk.manifest import read_manifest, stored_config
 from jko.disk.weights import chain_of
 from jko.errors import InputError
 from jko.fit_progress import Line
@@ -43,7 +48,19 @@ def load(folder: str | Path, *, device: str | None = None) -> Flow:
     Raises:
         InputError: there is no flow, or something of it is missing or damaged.
     """
-    return load_flow(Path(folder), device)
+    folder = Path(folder)
+    layout = Layout(folder)
+    config = stored_config(layout)
+    if device is not None:
+        runtime = config.runtime.model_dump() | {"device": device}
+        config = parse_config({**config.model_dump(mode="json"), "runtime": runtime})
+    config = readable_here(config)
+    manifest = read_manifest(layout) or {}
+    chain: tuple[str, ...] = tuple(manifest["fingerprints"])
+    made = load_chain(layout, config, chain)
+    return Flow(
+        made, read_facts(layout, chain[0]), config, data_digest=manifest["data_digest"], folder=folder
+    )
 
 
 def fit(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from jko.block_trainer import FitResult
 from jko.build import start_law
 from jko.chain import Chain
 from jko.config import Config
+from jko.disk.flows import save_flow
+from jko.distribution import FlowDistribution
 from jko.errors import InputError
 from jko.given import Form, is_frame, taken
 from jko.noise import log_densities, noisy, row_seeds
@@ -22,9 +24,6 @@ from jko.preparation.context import asked_columns, by_class, one_hot
 from jko.preparation.facts import DataFacts
 from jko.sampling import draw, log_density
 from jko.start_map import Marginals, Whiten
-
-if TYPE_CHECKING:
-    from jko.distribution import FlowDistribution
 
 
 class Flow(nn.Module):
@@ -209,8 +208,6 @@ class Flow(nn.Module):
         Args:
             context: shape (c,) for one law, or (batch, c) for as many.
         """
-        from jko.distribution import FlowDistribution
-
         given = None if context is None else self._context(context, None)
         return FlowDistribution(self, given)
 
@@ -220,9 +217,7 @@ class Flow(nn.Module):
         Raises:
             InputError: the folder holds something already.
         """
-        from jko.disk.flows import save_flow
-
-        save_flow(self, Path(folder))
+        save_flow(Path(folder), self.config, self.data_digest, self.facts, self.chain)
 
     def certify(self, held_out: Any = None) -> Any:
         """What the flow guarantees, measured on held-out rows: the figures of ``jko certify``."""

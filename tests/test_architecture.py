@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
+import zipfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -31,6 +34,7 @@ OWNERS = {
 }
 
 
+@cache
 def modules() -> dict[str, ast.Module]:
     """All modules of the project by dotted name."""
     paths = [path for folder in MAY_IMPORT for path in (ROOT / folder).rglob("*.py")]
@@ -129,7 +133,6 @@ def test_importing_all_of_jko_loads_no_pipeline() -> None:
 @pytest.mark.parametrize(
     "code",
     [
-        "from flows.cli.main import cli; cli(['--help'], standalone_mode=False)",
         "from flows.cli.main import cli; cli(['train', '--help'], standalone_mode=False)",
         "import tasks.adapters.plan, flows.session, flows.settings",
         "import flows.sweep_plan, flows.sweep_run, flows.sweep_cells, flows.sweep_show",
@@ -138,6 +141,59 @@ def test_importing_all_of_jko_loads_no_pipeline() -> None:
 )
 def test_help_plan_and_nothing_to_do_load_nothing_heavy(code: str) -> None:
     assert not loaded_after(code) & set(HEAVY)
+
+
+#: what the help needs, and what a chain's settings and a table need beside it
+HELP = {"click"}
+STATUS = HELP | {
+    "pydantic",
+    "pydantic_core",
+    "annotated_types",
+    "typing_extensions",
+    "typing_inspection",
+    "rich",
+}
+
+
+def names_after(words: tuple[str, ...], folder: Path) -> set[str]:
+    """Names of all modules that a command of ``jko`` has loaded when it ends."""
+    script = (
+        f"import sys; sys.argv = {['jko', *words]!r}\n"
+        "from flows.cli.__main__ import main\n"
+        "try: main()\n"
+        "finally: print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=folder, timeout=120,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    return set(done.stderr.split())
+
+
+def of_others(names: set[str]) -> set[str]:
+    """The packages of others; what an installation itself adds begins with ``_``."""
+    tops = {name.split(".")[0] for name in names if not name.startswith("_")}
+    return tops - sys.stdlib_module_names - MAY_IMPORT.keys()
+
+
+@pytest.mark.parametrize("words", [("--help",), ("--version",)])
+def test_the_help_loads_no_command_and_next_to_no_package(words: tuple[str, ...], tmp_path: Path) -> None:
+    """Every package costs time at every start; the limit is on what Python's own modules cost, too."""
+    names = names_after(words, tmp_path)
+    assert of_others(names) == HELP
+    own = {name for name in names if name.startswith("flows.cli.")}
+    assert own == {f"flows.cli.{name}" for name in ("__main__", "commands", "main")}
+    assert len(names) < 200
+
+
+def test_status_loads_what_it_shows(tmp_path: Path) -> None:
+    """Neither the layers of settings, nor what trains, nor what takes locks."""
+    with zipfile.ZipFile(ROOT / "tests" / "fixtures" / "moons.zip") as kept:
+        kept.extractall(tmp_path)
+    names = names_after(("status", "chain"), tmp_path)
+    assert of_others(names) <= STATUS
+    assert not names & {"flows.session", "flows.settings", "flows.cli.jobs"}
+    assert len(names) < 400
 
 
 def test_the_pins_let_the_scheduler_start() -> None:

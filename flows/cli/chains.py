@@ -1,4 +1,4 @@
-"""Commands that make, continue and show chains."""
+"""Commands that make and continue chains."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from flows.cli.commands import Command
 from flows.cli.jobs import (
     chain_folder,
     extend_option,
@@ -20,12 +21,11 @@ from flows.cli.jobs import (
     start_option,
     train_job,
 )
-from flows.cli.kinds import PLACE
+from flows.cli.kinds import CHAIN
 from flows.failures import end
-from flows.places import chain_at
+from flows.places import chain_at, project_root
 from flows.session import Finished, Job, check_input, nothing_to_do, run_job
-from flows.settings import build_request, project_root
-from jko.disk.damage import well_formed
+from flows.settings import build_request
 from jko.disk.manifest import known_manifest, stored_config
 from jko.errors import InputError
 from tasks.adapters.plan import Plan, make_plan
@@ -34,30 +34,39 @@ from tasks.adapters.terminal import say
 STAGES = ("prepare", "train", "certify", "evaluate", "report")
 
 
-@click.command()
+@click.command(cls=Command, example="jko train --data rows.csv")
 @settings_options
 @partial_options
 @start_option
 def train(*, as_json: bool, **words: Any) -> None:
-    """Train, evaluate and report a chain; continue it if it is unfinished."""
+    """Train, evaluate and report a chain, or go on with it.
+
+    Without options it is the chain of params.yaml; where there is no such file, that of --preset digits.
+    """
     run(train_job(project_root(), **words), as_json)
 
 
-@click.command()
-@click.argument("chain", type=PLACE, metavar="DIR")
+@click.command(cls=Command, example="jko resume data/chain --extend 2")
+@click.argument("chain", type=CHAIN, metavar="DIR")
 @partial_options
 @extend_option
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change one setting.")
 def resume(*, as_json: bool, **words: Any) -> None:
-    """Continue the chain in DIR with its next unfinished block, or extend it."""
+    """Go on with a chain, or make it longer.
+
+    The chain in DIR goes on with its next unfinished block.
+    """
     run(resume_job(project_root(), **words), as_json)
 
 
-@click.command()
-@click.argument("chain", type=PLACE, metavar="DIR")
+@click.command(cls=Command, example="jko report data/chain")
+@click.argument("chain", type=CHAIN, metavar="DIR")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def report(chain: Path, as_json: bool) -> None:
-    """Write the report of the complete chain in DIR (again, if anything it shows changed)."""
+    """Write the report of a chain.
+
+    The chain in DIR is complete. The report is written again if anything it shows changed.
+    """
     root = project_root()
     layout = chain_at(chain, root)
     config = stored_config(layout)
@@ -70,27 +79,17 @@ def report(chain: Path, as_json: bool) -> None:
     run(Job(layout.chain.name, config, layout, root, f"jko report {layout.chain}"), as_json)
 
 
-@click.command(hidden=True)
+@click.command(cls=Command, example="jko stage train", hidden=True)
 @click.argument("name", type=click.Choice(STAGES))
 def stage(name: Any) -> None:
-    """One DVC stage of the chain in data/chain under params.yaml."""
+    """Run one DVC stage of the chain in data/chain.
+
+    Its settings are those of params.yaml.
+    """
     root = project_root()
     request = build_request(root)
     job = Job(request.name, request.config, chain_folder(request, root, None), root, "dvc repro")
     execute(job, name)
-
-
-@click.command()
-@click.argument("chain", type=PLACE, metavar="DIR")
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def status(chain: Path, as_json: bool) -> None:
-    """Show which blocks of the chain in DIR are done, and their figures."""
-    from flows.status import chain_status, status_table
-
-    layout = chain_at(chain, project_root())
-    with well_formed(layout):
-        found = chain_status(layout)
-        say(json.dumps(found, indent=1)) if as_json else status_table(layout, found)
 
 
 def run(job: Job, as_json: bool) -> None:

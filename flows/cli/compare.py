@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flows.cli.kinds import ENTRIES, PLACE
-from flows.settings import project_root
+from flows.cli.commands import Command
+from flows.cli.kinds import ENTRIES, PLACE, PRESET, RUN
+from flows.places import project_root
 from jko.errors import InputError
 from tasks.adapters.terminal import say
 
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 TRIPPED = 5
 
 
-@click.command()
+@click.command(cls=Command, example="jko runs --sort -test/nll --limit 10")
 @click.option("--sort", default="", metavar="KEY", help="Column, figure or setting; -KEY for descending.")
-@click.option("--preset", default="", help="Only runs of this preset.")
+@click.option("--preset", type=PRESET, default="", help="Only runs of this preset.")
 @click.option("--data", default="", metavar="NAME|VERSION", help="Only runs on these data.")
 @click.option("--tag", default="", metavar="NAME", help="Only the run with this tag.")
 @click.option("--best", type=ENTRIES, metavar="N", help="The N best of each data version.")
@@ -50,12 +51,13 @@ def runs(
         show_runs(frame, ranked=bool(best) and not sort)
 
 
-@click.command()
-@click.argument("words", nargs=-1, metavar="RUN NAME")
+@click.command(cls=Command, example="jko tag @latest good")
+@click.argument("words", type=RUN, nargs=-1, metavar="RUN NAME")
 @click.option("--remove", metavar="NAME", help="Take the name away from the run that has it.")
 def tag(words: tuple[str, ...], remove: str | None) -> None:
-    """Give RUN the NAME, which tag:NAME then stands for; a name is of one run at a time.
+    """Give a run a name.
 
+    From then on tag:NAME stands for RUN; a name is of one run at a time.
     RUN is a run's id or the beginning of it, another tag:NAME, @latest, or a tracked chain's folder.
     """
     from flows.compare import Store, tracked_run
@@ -73,9 +75,11 @@ def tag(words: tuple[str, ...], remove: str | None) -> None:
     say(f"{words[1]} is {run.short} ({run.name})" + (f", no longer {before.short}" if before else ""))
 
 
-@click.command()
-@click.argument("names", nargs=-1, metavar="RUN...")
-@click.option("--baseline", metavar="RUN", help="Compare with this one; RUN is then @latest by default.")
+@click.command(cls=Command, example='jko compare data/chain --baseline tag:good --fail-if "test/nll > +2se"')
+@click.argument("names", type=RUN, nargs=-1, metavar="RUN...")
+@click.option(
+    "--baseline", type=RUN, metavar="RUN", help="Compare with this one; RUN is then @latest by default."
+)
 @click.option(
     "--fail-if", "conditions", multiple=True, metavar="CONDITION",
     help='Exit with 5 if it holds of RUN − baseline: "test/nll > +0.02", "test/nll > +2se", '
@@ -88,8 +92,9 @@ def compare(
     *, names: tuple[str, ...], baseline: str | None, conditions: tuple[str, ...], output: Path | None,
     track: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Compare runs side by side; the first is the baseline.
+    """Compare runs side by side.
 
+    The first is the baseline.
     RUN is a chain's folder, a run's id or the beginning of it, tag:NAME, @latest or @latest~1.
     """
     from flows.compare import compare_runs

@@ -10,18 +10,21 @@ from typing import Any
 
 import click
 
+from flows.cli.commands import Group
 from flows.cli.kinds import FOLDER, PLACE, SEED
-from flows.places import shown
-from flows.settings import project_root
+from flows.places import project_root, shown
 from tasks.adapters.terminal import printable, say
 
 
-@click.group()
+@click.group(cls=Group, example="jko experiment cltx")
 def experiment() -> None:
-    """Repeat a published experiment and measure it by our estimators."""
+    """Repeat an experiment of a paper.
+
+    What it shows is measured by the estimators of this project.
+    """
 
 
-@experiment.command()
+@experiment.command(example="jko experiment cltx --seed 1 -o results")
 @click.option(
     "--snapshots", "file", type=PLACE, metavar="FILE",
     help="An NPZ file with p0 and its images during somebody's training, to be measured too.",
@@ -30,7 +33,10 @@ def experiment() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 @click.option("-o", "--output", type=FOLDER, help="Folder of the results.")
 def cltx(*, file: Path | None, seed: int, as_json: bool, output: Path | None) -> None:
-    """ε² of one block while it trains from N((3,3), I): the experiment of arXiv:2310.17582."""
+    """Measure ε² of one block while it trains.
+
+    It starts from N((3,3), I), as in the experiment of arXiv:2310.17582.
+    """
     import torch
 
     from tasks.experiments import cltx as work
@@ -52,11 +58,15 @@ def cltx(*, file: Path | None, seed: int, as_json: bool, output: Path | None) ->
         say("\n".join(str(path) for path in paths))
 
 
-@experiment.command()
+@experiment.command(example="jko experiment study --quick -o results")
 @click.option("--quick", is_flag=True, help="Two tiny chains instead of twelve, in seconds.")
 @click.option("-o", "--output", type=FOLDER, help="Folder of the results.")
 def study(*, quick: bool, output: Path | None) -> None:
-    """How loose every certificate is, on three laws with a known density (some minutes; can be resumed)."""
+    """Measure how loose every certificate is.
+
+    It trains chains on three laws with a known density. That takes some minutes; the same command again
+    goes on where it was stopped.
+    """
     import torch
 
     from tasks.experiments import study as work

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from flows.cli.kinds import PLACE
-from flows.places import chain_at
-from flows.settings import project_root
+from flows.cli.commands import Command
+from flows.cli.kinds import CHAIN
+from flows.places import chain_at, project_root
 from jko.disk.damage import well_formed
 from jko.disk.layout import Layout
 from jko.disk.manifest import read_manifest
@@ -25,14 +25,17 @@ COLUMNS = (
 )  # fmt: skip
 
 
-@click.command()
-@click.argument("chain", type=PLACE, metavar="DIR")
+@click.command(cls=Command, example="jko certify data/chain")
+@click.argument("chain", type=CHAIN, metavar="DIR")
 @click.option(
     "--pairing", type=click.Choice(["block", "emd", "affine"]), help="Of ε; default: the chain's setting."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def certify(chain: Path, pairing: str | None, as_json: bool) -> None:
-    """Show what the chain in DIR guarantees, under which assumptions, and what was only estimated."""
+    """Show what a chain guarantees, and on what it rests.
+
+    Also which of its figures are only estimates, and why others are not there.
+    """
     from flows.certify import certificate_of
 
     layout = chain_at(chain, project_root())

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from flows.cli.kinds import BLOCKS, PLACE, SECONDS, SEED
+from flows.cli.kinds import BLOCKS, CHAIN, PLACE, PRESET, SECONDS, SEED
 from flows.places import chain_at, new_chain_at
 from flows.session import Job
 from flows.settings import Request, build_request, extended, with_assignments
@@ -46,12 +46,12 @@ def refuse_other_settings(layout: Layout, config: Config, root: Path) -> None:
 def settings_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that choose settings and a chain, the same for every command that takes them."""
     options = (
-        click.option("--preset", help="Named settings, such as digits, rose, moons or tabular."),
+        click.option("--preset", type=PRESET, help="Named settings, such as digits, rose, moons or tabular."),
         click.option("--data", "file", type=PLACE, help="A CSV or NPY table, or a grey picture."),
         click.option(
             "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override one setting."
         ),
-        click.option("--chain", type=PLACE, help="Folder of the chain."),
+        click.option("--chain", type=CHAIN, help="Folder of the chain."),
         click.option("--seed", type=SEED, help="Seed of everything random."),
     )
     for option in reversed(options):
@@ -69,7 +69,7 @@ def partial_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--stop-after", type=BLOCKS, metavar="K", help="Train up to block K, not the rest."),
         click.option("--from-block", type=BLOCKS, metavar="K", help="Train block K and later ones again."),
         click.option(
-            "--from", "source", type=PLACE, metavar="DIR",
+            "--from", "source", type=CHAIN, metavar="DIR",
             help="Take the blocks of this chain that have the same settings.",
         ),
         click.option(
@@ -105,7 +105,7 @@ def rows_from_python(root: Path, source: Path | None) -> Config | None:
 def start_option(command: Callable[..., None]) -> Callable[..., None]:
     """The option that gives every block weights to start from."""
     option = click.option(
-        "--start-from", "start", type=PLACE, metavar="DIR",
+        "--start-from", "start", type=CHAIN, metavar="DIR",
         help="Start every block from the weights of that block in DIR.",
     )  # fmt: skip
     return option(command)

@@ -1,12 +1,17 @@
-"""Kinds of values that options take: numbers with both ends, paths that are not empty."""
+"""Kinds of values that options take, and what a shell completes of them."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from flows.places import known_chains
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 #: what a float of any library holds exactly
 SEED = click.IntRange(0, 2**53 - 1)
@@ -44,5 +49,50 @@ class Place(click.Path):
         return super().convert(value, param, ctx)
 
 
+class ChainPlace(Place):
+    """The folder of a chain; a shell is told the chains of this project, or else every folder."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Folders of chains that begin so."""
+        return chains_for(incomplete)
+
+
+class Run(click.types.StringParamType):
+    """A run's id, tag or chain; a shell is told the chains."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Folders of chains that begin so."""
+        return chains_for(incomplete)
+
+
+def chains_for(incomplete: str) -> list[CompletionItem]:
+    """The chains of this project that begin so; where none does, the shell lists folders."""
+    from click.shell_completion import CompletionItem
+
+    found = [CompletionItem(name) for name in known_chains() if name.startswith(incomplete)]
+    return found or [CompletionItem(incomplete, type="dir")]
+
+
+class Preset(click.types.StringParamType):
+    """The name of a preset; a name that there is not is refused where settings are read."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Presets that begin so."""
+        from click.shell_completion import CompletionItem
+
+        from jko.presets import preset_names
+
+        return [CompletionItem(name) for name in preset_names() if name.startswith(incomplete)]
+
+
 PLACE = Place(path_type=Path)
 FOLDER = Place(path_type=Path, file_okay=False)
+CHAIN = ChainPlace(path_type=Path)
+PRESET = Preset()
+RUN = Run()

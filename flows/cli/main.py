@@ -9,10 +9,11 @@ from typing import Any
 
 import click
 
-from flows.cli import chains, compare, experiments, guarantees, models, schedules, step_plans, sweeps, upkeep
+from flows.cli.commands import Commands
 from flows.failures import INTERRUPTED, end, reader_is_gone
 from flows.limits import allow_files
 from jko.errors import JkoError
+from jko.version import __version__
 from tasks.adapters.terminal import say, write_anything
 
 
@@ -20,8 +21,8 @@ class LostReader(Exception):
     """A pipe broke; click would end the process without asking which."""
 
 
-class Commands(click.Group):
-    """The group of all commands, which leaves errors to :func:`main`."""
+class CommandLine(Commands):
+    """All commands; what goes wrong in them is left to :func:`main`."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
@@ -31,19 +32,14 @@ class Commands(click.Group):
             raise LostReader(str(error)) from error
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="jko-flow", prog_name="jko")
+@click.group(
+    cls=CommandLine,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    example="jko train --data rows.csv",
+)
+@click.version_option(__version__, prog_name="jko")
 def cli() -> None:
     """Normalizing flows trained block by block as JKO steps: resumable, tracked, measured."""
-
-
-for command in (
-    chains.train, chains.resume, chains.report, chains.status, chains.stage, guarantees.certify,
-    models.sample, models.score, experiments.experiment, compare.runs, compare.tag, compare.compare,
-    upkeep.plan, upkeep.verify, upkeep.prune, schedules.schedule, schedules.up, schedules.down,
-    sweeps.sweep, sweeps.cell, step_plans.steps, step_plans.refine, step_plans.reparametrise,
-):  # fmt: skip
-    cli.add_command(command)
 
 
 def main() -> None:
@@ -52,7 +48,7 @@ def main() -> None:
     try:
         allow_files()
         try:
-            cli(standalone_mode=False)
+            cli(prog_name="jko", standalone_mode=False)
         finally:
             sys.stdout.flush()  # what cannot be written is an error of the command, not of its end
     except click.exceptions.Abort as error:

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from flows.cli.kinds import PLACE, SEED
-from flows.places import chain_at
-from flows.settings import project_root
+from flows.cli.commands import Command
+from flows.cli.kinds import CHAIN, PLACE, SEED
+from flows.places import chain_at, project_root
 from tasks.adapters.terminal import say
 
 
-@click.command()
-@click.argument("chain", type=PLACE, metavar="DIR")
+@click.command(cls=Command, example="jko sample data/chain -n 1000 -o samples.csv")
+@click.argument("chain", type=CHAIN, metavar="DIR")
 @click.option("-n", "rows", type=click.IntRange(1, 100_000_000), required=True, help="Number of samples.")
 @click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option(
@@ -22,15 +22,18 @@ from tasks.adapters.terminal import say
 )  # fmt: skip
 @click.option("-o", "output", type=PLACE, required=True, help="A .csv, .npy or .parquet.")
 def sample(*, chain: Path, rows: int, seed: int, given: tuple[str, ...], output: Path) -> None:
-    """Draw samples, in the data's units, from the complete chain in DIR."""
+    """Draw samples from a chain.
+
+    The chain in DIR is complete. Samples are in the data's units.
+    """
     from flows.models import draw_samples
 
     draw_samples(chain_at(chain, project_root()), rows, seed, output, given=given)
     say(f"{rows} samples in {output}", err=True)
 
 
-@click.command()
-@click.argument("chain", type=PLACE, metavar="DIR")
+@click.command(cls=Command, example="jko score data/chain rows.csv -o scores.csv")
+@click.argument("chain", type=CHAIN, metavar="DIR")
 @click.argument("file", type=PLACE, metavar="FILE")
 @click.option("-o", "output", type=PLACE, required=True, help="A .csv, .npy or .parquet.")
 @click.option(
@@ -38,9 +41,10 @@ def sample(*, chain: Path, rows: int, seed: int, given: tuple[str, ...], output:
     help="Rows with empty or infinite cells: an empty line for each, or none is scored.",
 )  # fmt: skip
 def score(chain: Path, file: Path, output: Path, missing: str) -> None:
-    """Log-density of every row of FILE under the chain in DIR, nats in the data's units, a line for each row.
+    """Write the log-density of every row of a file.
 
-    Under a conditional chain FILE holds the columns of the context, too (class for classes).
+    The law is that of the chain in DIR, the unit is nats in the data's units, and every row of FILE has
+    its line. Under a conditional chain FILE holds the columns of the context, too (class for classes).
     """
     from flows.scoring import score_file
 

@@ -10,8 +10,10 @@ from typing import Any
 
 import click
 
-from flows.cli.kinds import PLACE
-from flows.settings import build_request, project_root
+from flows.cli.commands import Command, Group
+from flows.cli.kinds import PLACE, PRESET
+from flows.places import project_root
+from flows.settings import build_request
 from jko.config import Config
 from jko.disk.layout import Layout
 from jko.errors import InputError
@@ -27,12 +29,15 @@ PORT = click.IntRange(1, 65535)
 RUNS_PAGE = "/?workflowType=machine_learning"
 
 
-@click.command()
+@click.command(cls=Command, example="jko up")
 @click.option("--port", type=PORT, help="Of Prefect's page; default: 4200, or any free one.")
 @click.option("--mlflow-port", type=PORT, help="Of MLflow's page; default: 5000, or any free one.")
 @click.option("--json", "as_json", is_flag=True, help="Print the addresses as JSON.")
 def up(port: int | None, mlflow_port: int | None, as_json: bool) -> None:
-    """Start what schedules need: Prefect's server, MLflow's, and the runner of what is due."""
+    """Start the servers and the runner that schedules need.
+
+    The servers are Prefect's and MLflow's; the runner trains what is due.
+    """
     root = ready()
     if state_of(root) is None:
         say("starting (about half a minute the first time) …", err=True)
@@ -53,7 +58,7 @@ def up(port: int | None, mlflow_port: int | None, as_json: bool) -> None:
     say("to stop: jko down")
 
 
-@click.command()
+@click.command(cls=Command, example="jko down")
 def down() -> None:
     """Stop what jko up started."""
     root = project_root()
@@ -62,8 +67,10 @@ def down() -> None:
     say(f"stopped: {', '.join(stopped)}" if stopped else "nothing was up")
 
 
-@click.group(invoke_without_command=True)
-@click.option("--preset", help="Named settings, as for jko train.")
+@click.group(
+    cls=Group, invoke_without_command=True, example='jko schedule --preset digits --cron "0 3 * * *"'
+)
+@click.option("--preset", type=PRESET, help="Named settings, as for jko train.")
 @click.option("--data", "file", type=PLACE, help="A CSV or NPY table, or a grey picture.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override one setting.")
 @click.option(
@@ -78,7 +85,10 @@ def down() -> None:
 )  # fmt: skip
 @click.pass_context
 def schedule(context: click.Context, **wish: Any) -> None:
-    """Train by the clock: schedule runs, or list, pause, resume and remove schedules."""
+    """Train by the clock.
+
+    Without a command it makes a schedule, or replaces the one of that name.
+    """
     if context.invoked_subcommand is None:
         create(**wish)
     elif given := [name for name, value in wish.items() if value]:
@@ -118,7 +128,7 @@ def create(
         say("nothing runs it yet: run `jko up` so that it fires")
 
 
-@schedule.command("list")
+@schedule.command("list", example="jko schedule list")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def list_schedules(as_json: bool) -> None:
     """Show the schedules of this project."""
@@ -135,7 +145,7 @@ def list_schedules(as_json: bool) -> None:
         show(found)
 
 
-@schedule.command()
+@schedule.command(example="jko schedule pause digits")
 @click.argument("name")
 def pause(name: str) -> None:
     """Let the schedule NAME rest."""
@@ -147,7 +157,7 @@ def pause(name: str) -> None:
     say(f"paused {name}; to go on: jko schedule resume {name}")
 
 
-@schedule.command()
+@schedule.command(example="jko schedule resume digits")
 @click.argument("name")
 def resume(name: str) -> None:
     """Wake the paused schedule NAME."""
@@ -159,7 +169,7 @@ def resume(name: str) -> None:
     say(f"resumed {name}")
 
 
-@schedule.command()
+@schedule.command(example="jko schedule remove digits")
 @click.argument("name")
 def remove(name: str) -> None:
     """Forget the schedule NAME; its chain stays."""

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flows.cli.chains import execute, explain
+from flows.cli.commands import Command
 from flows.cli.jobs import requested, resuming, settings_options
-from flows.cli.kinds import BLOCKS, PLACE, POSITIVE, RATIO
-from flows.places import chain_at
+from flows.cli.kinds import BLOCKS, CHAIN, PLACE, POSITIVE, RATIO
+from flows.places import chain_at, project_root
 from flows.session import Job, check_input, nothing_to_do
-from flows.settings import project_root
 from jko.disk.manifest import stored_config
 from jko.errors import InputError
 from tasks.adapters.plan import make_plan
@@ -47,14 +47,15 @@ def plan_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.command()
+@click.command(cls=Command, example="jko steps --data rows.csv")
 @settings_options
 @plan_options
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def steps(*, chain: Path | None, file: Path | None, as_json: bool, **words: Any) -> None:
-    """Fit step sizes to data: the first to their finest scale, the last to what may be left at the end.
+    """Fit step sizes to data.
 
-    With --chain: to the data of that chain.
+    The first step is fitted to their finest scale, the last to what may be left at the end.
+    With --chain the data are those of that chain.
     """
     from flows.step_plans import fitted_plan
 
@@ -102,23 +103,30 @@ def changing(command: Callable[..., None]) -> Callable[..., None]:
             "--chain", "new", type=PLACE, required=True, metavar="NEW",
             help="Folder of the new chain.",
         ),
-        click.argument("old", type=PLACE, metavar="CHAIN"),
+        click.argument("old", type=CHAIN, metavar="CHAIN"),
     ):  # fmt: skip
         command = option(command)
     return command
 
 
-@click.command()
+@click.command(cls=Command, example="jko refine data/chain --chain data/halves")
 @changing
 def refine(old: Path, new: Path, as_json: bool) -> None:
-    """Train the complete chain in CHAIN with every step as two of half its time, and compare."""
+    """Train a chain again with every step in two halves.
+
+    The chain in CHAIN is complete; the new one is compared with it.
+    """
     change("refine", old, new, as_json)
 
 
-@click.command()
+@click.command(cls=Command, example="jko reparametrise data/chain --chain data/even")
 @changing
 def reparametrise(old: Path, new: Path, as_json: bool) -> None:
-    """Train the complete chain in CHAIN with steps that move the particles equally far, and compare."""
+    """Train a chain again with equally long steps.
+
+    Every step then moves the particles equally far. The chain in CHAIN is complete; the new one is
+    compared with it.
+    """
     change("reparametrise", old, new, as_json)
 
 

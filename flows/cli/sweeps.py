@@ -10,18 +10,20 @@ from typing import Any
 import click
 
 from flows.cli.chains import Interruption, execute, explain
-from flows.cli.kinds import PLACE, SEED
-from flows.places import shown
-from flows.settings import project_root
+from flows.cli.commands import Command
+from flows.cli.kinds import PLACE, PRESET, SEED
+from flows.places import project_root, shown
 from flows.sweep_plan import FIGURES
 from jko.errors import InputError, NumericalError, was_interrupted
 from jko.plain import shortened
 from tasks.adapters.terminal import say
 
 
-@click.command()
+@click.command(cls=Command, example="jko sweep lengths --preset moons --grid steps.count=2,4 --seeds 0,1")
 @click.argument("name")
-@click.option("--preset", help="Named settings that all cells start from, such as digits or rose.")
+@click.option(
+    "--preset", type=PRESET, help="Named settings that all cells start from, such as digits or rose."
+)
 @click.option("--data", "file", type=PLACE, help="A CSV or NPY table, or a grey picture.")
 @click.option(
     "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Set one setting for all cells."
@@ -44,7 +46,10 @@ from tasks.adapters.terminal import say
 @click.option(
     "--jobs", type=click.IntRange(1, 1024), default=1, show_default=True, help="Cells side by side."
 )
-@click.option("--by", type=click.Choice(FIGURES), help="The figure to compare by; default test/nll.")
+@click.option(
+    "--by", type=click.Choice(FIGURES), metavar="FIGURE",
+    help=f"The figure to compare by, of {', '.join(FIGURES)}; default test/nll.",
+)  # fmt: skip
 @click.option("--retry", is_flag=True, help="Try cells again that failed numerically.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def sweep(
@@ -58,10 +63,10 @@ def sweep(
     as_json: bool,
     **words: Any,
 ) -> None:
-    """Train a chain for every combination of settings, and compare them.
+    """Train a chain for every combination of settings.
 
-    The same command again, or `jko sweep NAME` alone, goes on with what is missing; other values add
-    cells. Blocks that several cells have in common are trained once.
+    The chains are compared at the end. The same command again, or `jko sweep NAME` alone, goes on with
+    what is missing; other values add cells. Blocks that several cells have in common are trained once.
     """
     from flows.sweep_plan import Wanted, find_sweep, sweep_folder
     from flows.sweep_run import run_sweep
@@ -106,7 +111,7 @@ def seed_list(text: str | None) -> tuple[int, ...]:
     return tuple(dict.fromkeys(int(part) for part in parts))
 
 
-@click.command(hidden=True)
+@click.command(cls=Command, example="jko cell .jko/sweeps/lengths 0 --parent 1 0", hidden=True)
 @click.argument("folder", type=PLACE)
 @click.argument("name")
 @click.option("--stop-after", type=int)
@@ -115,7 +120,10 @@ def seed_list(text: str | None) -> tuple[int, ...]:
 def cell(
     folder: Path, name: str, stop_after: int | None, source: str | None, parent: tuple[int, float]
 ) -> None:
-    """Bring one cell of the sweep in FOLDER up; ends when the process ``--parent`` ends."""
+    """Train one cell of a sweep.
+
+    It ends when the process --parent ends.
+    """
     from flows.session import check_input, nothing_to_do
     from flows.sweep_cells import end_with
     from flows.sweep_plan import step_job

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from flows.cli.commands import Command
 from flows.cli.jobs import (
     extend_option,
     partial_options,
@@ -17,24 +18,23 @@ from flows.cli.jobs import (
     start_option,
     train_job,
 )
-from flows.cli.kinds import PLACE
-from flows.places import chain_at
-from flows.settings import project_root
+from flows.cli.kinds import CHAIN
+from flows.places import chain_at, project_root
 from jko.disk.manifest import stored_config
 from jko.errors import InputError
 from tasks.adapters.terminal import say
 
 
-@click.command()
-@click.argument("folder", type=PLACE, metavar="[DIR]", required=False)
+@click.command(cls=Command, example="jko plan --preset moons --set steps.count=3")
+@click.argument("folder", type=CHAIN, metavar="[DIR]", required=False)
 @settings_options
 @partial_options
 @extend_option
 @start_option
 def plan(*, folder: Path | None, as_json: bool, extend: int | None, **words: Any) -> None:
-    """Show what is done and what would be trained, and why: by jko train, or with DIR by jko resume DIR.
+    """Show what would be trained, and why.
 
-    It takes the options of that command.
+    By jko train, or with DIR by jko resume DIR; it takes the options of that command.
     """
     from flows.planned import planned_work, show_plan
 
@@ -59,11 +59,15 @@ def plan(*, folder: Path | None, as_json: bool, extend: int | None, **words: Any
     say(json.dumps(found, indent=1)) if as_json else show_plan(job.layout, found)
 
 
-@click.command()
-@click.argument("chain", type=PLACE, metavar="DIR")
+@click.command(cls=Command, example="jko verify data/chain")
+@click.argument("chain", type=CHAIN, metavar="DIR")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def verify(chain: Path, as_json: bool) -> None:
-    """Hash every file of the chain in DIR again; check row identity and round trip of every block."""
+    """Check every file and every block of a chain.
+
+    Every file of the chain in DIR is hashed again. Of every block the rows' identity and the round trip are
+    checked.
+    """
     from flows.verify import show_checks, verified
 
     layout = chain_at(chain, project_root())
@@ -78,13 +82,16 @@ def verify(chain: Path, as_json: bool) -> None:
         )
 
 
-@click.command()
-@click.argument("chain", type=PLACE, metavar="DIR")
+@click.command(cls=Command, example="jko prune data/chain --dry-run")
+@click.argument("chain", type=CHAIN, metavar="DIR")
 @click.option("--samples", is_flag=True, help="Also samples that resume can push again, bit for bit.")
 @click.option("--yes", is_flag=True, help="Remove without asking.")
 @click.option("--dry-run", is_flag=True, help="Only show what would go.")
 def prune(chain: Path, samples: bool, yes: bool, dry_run: bool) -> None:
-    """Remove replaced blocks and leftovers of the chain in DIR; show the bytes before acting."""
+    """Remove what a chain no longer needs.
+
+    That is replaced blocks and leftovers of the chain in DIR. It shows their bytes and asks first.
+    """
     from tasks.adapters.lock import chain_lock
     from tasks.adapters.prune import removals, remove
 

@@ -9,9 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from jko.block_trainer import FitResult
-from jko.config import Config, parse_config
-from jko.device import readable_here
-from jko.disk.chains import load_chain
+from jko.chain import Chain
+from jko.config import Config
 from jko.disk.checkpoint import BlockCheckpoints, remove_checkpoint
 from jko.disk.commit import committing, stored_commit
 from jko.disk.corrections import write_correction
@@ -25,36 +24,12 @@ from jko.disk.tensors import read_tensors, write_tensors
 from jko.disk.weights import WEIGHTS, load_weights, save_block, save_weights
 from jko.errors import InputError
 from jko.fit_state import Checkpoints
-from jko.flow import Flow
 from jko.invertible import InvertibleBlock
+from jko.preparation.facts import DataFacts
 from jko.preparation.made import MadeRows
 
 #: the prepared rows in block 0 of a folder of :func:`jko.fit`
 ROWS = "rows.safetensors"
-
-
-def load_flow(folder: Path, device: str | None = None) -> Flow:
-    """A flow from its folder, verified as far as it is read.
-
-    Args:
-        folder: of :func:`jko.fit`, or a complete chain of the command line.
-        device: where its numbers are computed; by default where it was trained, or the CPU without that.
-
-    Raises:
-        InputError: there is no flow, or it is incomplete or damaged.
-    """
-    layout = Layout(folder)
-    config = stored_config(layout)
-    if device is not None:
-        runtime = config.runtime.model_dump() | {"device": device}
-        config = parse_config({**config.model_dump(mode="json"), "runtime": runtime})
-    config = readable_here(config)
-    manifest = read_manifest(layout) or {}
-    chain: tuple[str, ...] = tuple(manifest["fingerprints"])
-    made = load_chain(layout, config, chain)
-    return Flow(
-        made, read_facts(layout, chain[0]), config, data_digest=manifest["data_digest"], folder=folder
-    )
 
 
 class FlowFolder:
@@ -147,8 +122,15 @@ def stored_rows(layout: Layout, data: str) -> dict[str, NDArray[np.float32]] | N
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
-def save_flow(flow: Flow, folder: Path) -> None:
+def save_flow(folder: Path, config: Config, data_digest: str, facts: DataFacts, made: Chain) -> None:
     """Write a flow into a new folder, without the rows that it was trained on.
+
+    Args:
+        folder: a new or empty one.
+        config: the settings of the training.
+        data_digest: identity of the prepared rows.
+        facts: what is known of the data.
+        made: the blocks with block 0.
 
     Raises:
         InputError: the folder holds something already.
@@ -156,19 +138,17 @@ def save_flow(flow: Flow, folder: Path) -> None:
     layout = Layout(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: this is not empty; give a new folder")
-    data = flow.data_digest
-    chain = fingerprints(flow.config, data)[: len(flow) + 1]
-    record = {"data_digest": data}
-    if flow.config.data.source == "rows":
-        record["source_key"] = source_key(flow.config)
-    with committing(layout.block(0, data_fingerprint(data)), chain[0], record) as place:
-        write_facts(place, flow.facts)
-        if flow.chain.defence is not None:
-            write_law(place, flow.chain.defence.law)
-    for k, block in enumerate(flow.chain, start=1):
+    chain = fingerprints(config, data_digest)[: len(made.blocks) + 1]
+    record = {"data_digest": data_digest}
+    if config.data.source == "rows":
+        record["source_key"] = source_key(config)
+    with committing(layout.block(0, chain[0]), chain[0], record) as place:
+        write_facts(place, facts)
+        if made.defence is not None:
+            write_law(place, made.defence.law)
+    for k, (block, correction) in enumerate(zip(made, made.corrections, strict=True), start=1):
         with committing(layout.block(k, chain[k]), chain[k], {"index": k}) as place:
             save_weights(place, block)
-            correction = flow.chain.corrections[k - 1]
             if correction is not None:
                 write_correction(place, correction)
-    keep_manifest(layout, flow.config, data, chain)
+    keep_manifest(layout, config, data_digest, chain)

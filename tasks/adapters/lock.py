@@ -9,9 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import filelock
-import psutil
-
 from jko.disk.layout import Layout
 from jko.disk.sealed import read_json, write_json
 from jko.errors import ChainInUseError
@@ -34,6 +31,9 @@ def chain_lock(layout: Layout, command: str, wait: float = 0.0) -> Iterator[None
     Raises:
         ChainInUseError: another process holds it, and still does after ``wait`` seconds.
     """
+    import filelock
+    import psutil
+
     layout.run.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(layout.run / "lock")
     try:
@@ -72,6 +72,8 @@ def is_held(layout: Layout) -> bool:
 @contextmanager
 def one_at_a_time(path: Path, seconds: float = 120.0) -> Iterator[None]:
     """Let one process at a time into the body; after ``seconds`` go on without, for what is no result."""
+    import filelock
+
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(path)
     with suppress(filelock.Timeout):
@@ -91,6 +93,8 @@ def _holder(layout: Layout) -> str:
 
 def is_alive(pid: int, started: float) -> bool:
     """Whether the process with this pid *and* start time still runs."""
+    import psutil
+
     try:
         process = psutil.Process(pid)
         return abs(process.create_time() - started) < 1.0 and process.status() != psutil.STATUS_ZOMBIE

@@ -12,7 +12,8 @@ from click.testing import CliRunner
 
 from benchmarks import sampling
 from benchmarks.sampling import CASES, FILE, RATE, TARGETS, Case, main, table
-from flows.settings import build_request, project_root
+from flows.places import project_root
+from flows.settings import build_request
 
 
 def figures(case: Case) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from flows import failures
-from flows.cli import main as entry
+from flows.cli import models, status, upkeep
 from flows.failures import end, ending, keep_traceback
 from jko.errors import ChainInUseError, InputError, NumericalError
 from tests.projects import call
@@ -118,7 +118,7 @@ def test_every_command_ends_there(
         raise ZeroDivisionError("not foreseen")
 
     (project / ".jko").mkdir()
-    for module in (entry.chains, entry.upkeep, entry.models):
+    for module in (status, upkeep, models):
         monkeypatch.setattr(module, "project_root", broken)
     assert call(monkeypatch, *words) == 1
     said = capsys.readouterr().err.splitlines()

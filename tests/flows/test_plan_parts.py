@@ -14,7 +14,8 @@ from tests.projects import call
 
 
 def options(name: str) -> set[str]:
-    command = cli.commands[name]
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
     return {word for one in command.params if isinstance(one, click.Option) for word in one.opts}
 
 

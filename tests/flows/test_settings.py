@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.settings import build_request, project_root
+from flows.places import project_root
+from flows.settings import build_request
 from jko.config import Config, parse_config
 from jko.errors import InputError
 from jko.presets import preset_names, read_yaml

@@ -18,7 +18,7 @@ from benchmarks.run import Outcome, run_method
 from benchmarks.sets import SETS
 from benchmarks.settings import setting_of
 from jko.config import NUMERICS
-from jko.digest import digest_of
+from jko.core.digest import digest_of
 from jko.disk.sealed import read_json, write_json
 
 ROOM = Path(__file__).parent

@@ -13,9 +13,9 @@ from typing import Any
 from benchmarks.methods import settings_name
 from benchmarks.presets import PRESET, preset_digest
 from benchmarks.settings import settings_of, tuned
-from jko.digest import digest_of
+from jko.core.digest import digest_of
+from jko.core.errors import InputError
 from jko.disk.sealed import read_json
-from jko.errors import InputError
 
 RECORD = Path(__file__).parent / "tuning.json"
 #: what to do where something is not as it was recorded

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from jko.errors import JkoError
+from jko.core.errors import JkoError
 
 DATA = click.option(
     "--data",

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from benchmarks.budget import Budget
 from benchmarks.problem import Problem
-from jko.densities import Array
-from jko.seeds import counter_seed
+from jko.core.seeds import counter_seed
+from jko.laws.densities import Array
 
 #: rows (n, d) in standardised units to log-densities (n,) in nats, standardised units
 LogDensity = Callable[[Tensor], Tensor]
@@ -74,7 +74,7 @@ def fresh_scores(problem: Problem, density: LogDensity, rows: Array, seed: int) 
     Returns:
         Shape (rows,).
     """
-    from jko.noise import DRAWS
+    from jko.chain.noise import DRAWS
 
     grid = np.zeros(problem.dim) if problem.grid is None else problem.grid
     noisy = bool(grid.any())

@@ -8,8 +8,8 @@ import numpy as np
 
 from benchmarks.sets import Set
 from jko.config import parse_config
-from jko.densities import Array
-from jko.errors import InputError
+from jko.core.errors import InputError
+from jko.laws.densities import Array
 from jko.preparation.table import Table
 from tasks.datasets.sources import SOURCES
 

@@ -21,13 +21,13 @@ from benchmarks.sets import SETS
 from benchmarks.watched import said
 from flows.settings import build_request
 from jko.config import NUMERICS, Config
-from jko.data_section import AUTO_COPIES
-from jko.densities import Array
-from jko.digest import digest_of
+from jko.config.data_section import AUTO_COPIES
+from jko.core.digest import digest_of
 from jko.disk.commit import file_digest
 from jko.disk.sealed import read_json, write_json
+from jko.laws.densities import Array
 from jko.presets import read_preset
-from tasks.adapters.evaluated import FIGURES
+from tasks.adapters.store.evaluated import FIGURES
 
 #: what is reported
 REPORTED = tuple(name for name in GENERATORS if SETS[name].reported)

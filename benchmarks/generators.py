@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jko.densities import Array
-from jko.seeds import counter_seed
+from jko.core.seeds import counter_seed
+from jko.laws.densities import Array
 
 #: seed of what belongs to a law itself, such as loadings
 LAW = 2310

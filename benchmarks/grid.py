@@ -24,7 +24,7 @@ from benchmarks.command import DATA, sentences
 from benchmarks.methods import METHODS
 from benchmarks.plan import Plan, expected, plan, trials
 from benchmarks.sets import GROUPS, SETS, file_of, names
-from jko.errors import InputError
+from jko.core.errors import InputError
 
 #: one thread for every cell, whatever library it uses
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")

@@ -1,6 +1,6 @@
 r"""Three laws of the plane from the literature, each with an exact density.
 
-Moons and eight Gaussians are the project's own, in :mod:`jko.densities`.
+Moons and eight Gaussians are the project's own, in :mod:`jko.laws.densities`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logsumexp, softmax
 
-from jko.densities import Array, Density, IsotropicMixture, eight_gaussians, moons
+from jko.laws.densities import Array, Density, IsotropicMixture, eight_gaussians, moons
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ TINY = tuple(word for setting in TINY_SETTINGS for word in ("--set", setting))
 @contextmanager
 def project() -> Iterator[tuple[Path, str]]:
     """An empty project with a server up, and a run behind it that made the stores of MLflow and Prefect."""
-    from tasks.adapters.server import prefect_server, wait_until_healthy
+    from tasks.adapters.scheduling.server import prefect_server, wait_until_healthy
 
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)

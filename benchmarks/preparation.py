@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.presets import group_of, identity, settings_of
 from jko.config import NUMERICS, Config, parse_config
-from jko.digest import digest_of
+from jko.core.digest import digest_of
 from jko.disk.sealed import read_json, write_json
 from jko.preparation.choose import choose
 from jko.preparation.table import Table

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jko.config import Config, parse_config
-from jko.digest import digest_of
+from jko.core.digest import digest_of
 from jko.presets import merged, read_preset
 
 #: preset of each group of sets: one default a kind of data, none a set

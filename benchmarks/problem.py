@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.presets import group_of
-from jko.densities import Array
-from jko.score import Score
-from jko.start_map import StartMap
+from jko.laws.densities import Array
+from jko.laws.score import Score
+from jko.maps.start_map import StartMap
 
 
 @dataclass(frozen=True)

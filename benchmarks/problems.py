@@ -19,16 +19,16 @@ from benchmarks.presets import group_of, settings_of
 from benchmarks.problem import Problem
 from benchmarks.sets import SETS, Set, file_of, names
 from jko.config import parse_config
-from jko.densities import Array, Density, PictureDensity, rose_picture
-from jko.digest import digest_of
+from jko.core.digest import digest_of
+from jko.core.errors import InputError
+from jko.core.rows import at_most
+from jko.core.seeds import counter_seed
 from jko.disk.commit import file_digest
-from jko.errors import InputError
+from jko.laws.densities import Array, Density, PictureDensity, rose_picture
+from jko.maps.start_fit import FITTED_ROWS, fit_start
+from jko.maps.start_map import StartMap
 from jko.preparation.prepare import PARTS, prepare
 from jko.preparation.table import Table
-from jko.rows import at_most
-from jko.seeds import counter_seed
-from jko.start_fit import FITTED_ROWS, fit_start
-from jko.start_map import StartMap
 from tasks.datasets.pictures import is_picture, load_picture
 from tasks.datasets.sources import SOURCES
 

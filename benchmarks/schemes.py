@@ -18,16 +18,16 @@ from torch import Tensor
 from benchmarks.cell import RESULTS, ROOM
 from benchmarks.command import sentences
 from benchmarks.tables import keep, markdown
-from jko import densities
-from jko.block import Block, Solver
-from jko.block_trainer import fit_block
-from jko.chain import push_in_batches, reference_log_prob
+from jko.chain.chain import push_in_batches, reference_log_prob
 from jko.config import Training
-from jko.densities import Density
+from jko.core.seeds import generator
 from jko.disk.durable import write_bytes
-from jko.scheme import Scheme, Step
-from jko.seeds import generator
-from jko.velocity import VelocityField
+from jko.energies.scheme import Scheme, Step
+from jko.laws import densities
+from jko.laws.densities import Density
+from jko.maps.block import Block, Solver
+from jko.maps.velocity import VelocityField
+from jko.training.block_trainer import fit_block
 from tasks.report.drawing import ACCENT, DATA, MODEL, STYLE, png
 
 FILE = "schemes.json"

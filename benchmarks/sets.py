@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from jko.errors import InputError
+from jko.core.errors import InputError
 
 #: CPU seconds of a cell, where a set does not say otherwise
 SECONDS = 120

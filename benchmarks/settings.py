@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.methods import method_of, settings_name
-from jko.errors import InputError
+from jko.core.errors import InputError
 
 Setting = Mapping[str, Any]
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from benchmarks.methods import METHODS
 from benchmarks.problem import Problem
 from benchmarks.run import run_method
-from jko.errors import InputError
+from jko.core.errors import InputError
 
 #: columns of text where the output is no terminal
 WIDE = 120

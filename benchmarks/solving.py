@@ -18,13 +18,13 @@ from torchdiffeq import odeint
 
 from benchmarks.adjoint import batched_trace
 from benchmarks.compare import Ratio, compare_timed, cpu_seconds
-from jko.block import Block
-from jko.block_trainer import fit_block
-from jko.chain import Chain, reference_log_prob
+from jko.chain.chain import Chain, reference_log_prob
 from jko.config import Training
-from jko.densities import moons
-from jko.seeds import generator
-from jko.velocity import VelocityField
+from jko.core.seeds import generator
+from jko.laws.densities import moons
+from jko.maps.block import Block
+from jko.maps.velocity import VelocityField
+from jko.training.block_trainer import fit_block
 
 #: largest root mean square error over the rows that counts as equal, x and log-density alike
 ERROR = 1e-4

@@ -18,10 +18,10 @@ from benchmarks.command import sentences
 from benchmarks.compare import compare
 from benchmarks.solving import ROWS, solving, trained_chain
 from benchmarks.tables import keep, markdown
-from jko.block import Block, Solver
-from jko.objective import jko_objective
-from jko.seeds import generator
-from jko.velocity import VelocityField
+from jko.core.seeds import generator
+from jko.energies.objective import jko_objective
+from jko.maps.block import Block, Solver
+from jko.maps.velocity import VelocityField
 
 FILE = "speed.json"
 

@@ -19,9 +19,9 @@ from benchmarks.drawing import write_pictures
 from benchmarks.figures import Row, published, rows, stored
 from benchmarks.plan import PART, Lookup, budget, ours_setting, plan
 from benchmarks.sets import SECONDS, SETS, names
+from jko.core.errors import InputError
 from jko.disk.durable import write_text
 from jko.disk.sealed import write_json
-from jko.errors import InputError
 
 README = ROOM / "README.md"
 #: what a table says while it has no figures

@@ -14,7 +14,7 @@ from benchmarks.problem import Problem
 from benchmarks.problems import file_table, table_problem
 from benchmarks.sets import SECONDS
 from benchmarks.side_by_side import SHOWN, compare, show
-from jko.errors import InputError
+from jko.core.errors import InputError
 from tasks.datasets.pictures import is_picture
 
 

@@ -17,8 +17,8 @@ from benchmarks.grid import run_round, unable
 from benchmarks.plan import Lookup, trials
 from benchmarks.presets import PRESET, preset_digest
 from benchmarks.sets import GROUPS, file_of, tuning_sets
+from jko.core.errors import InputError
 from jko.disk.sealed import read_json, write_json
-from jko.errors import InputError
 
 
 def entry(group: str, lookup: Lookup) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.budget import peak_memory_mb
-from jko.errors import JkoError
+from jko.core.errors import JkoError
 
 PROJECT = Path(__file__).resolve().parents[1]
 #: what a run computes: the name of its part, and where that is called

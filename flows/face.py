@@ -17,7 +17,8 @@ from flows.places import project_root
 from flows.session import Job, nothing_to_do, run_job
 from flows.settings import build_request
 from jko.config import Config
-from jko.digest import digest_of
+from jko.core.digest import digest_of
+from jko.core.errors import InputError
 from jko.disk.commit import COMMIT, committing
 from jko.disk.flows import FlowFolder, stored_rows
 from jko.disk.identity import data_fingerprint, fingerprints
@@ -25,16 +26,15 @@ from jko.disk.layout import Layout
 from jko.disk.lock import writing
 from jko.disk.manifest import keep_manifest
 from jko.disk.weights import BLOCK, save_weights, write_record
-from jko.errors import InputError
 from jko.face import config_of, table_of, threads_of
 from jko.flow import Flow
 from jko.given import taken
 from jko.preparation.facts import array_digest, data_digest
 from jko.preparation.made import made_rows
 from jko.preparation.prepare import dequantise
-from tasks.adapters.bare import write_block_0
-from tasks.adapters.plan import make_plan
-from tasks.adapters.store import SAMPLES, read_arrays
+from tasks.adapters.store.arrays import SAMPLES, read_arrays
+from tasks.adapters.store.bare import write_block_0
+from tasks.adapters.store.plan import make_plan
 
 
 def train(

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.places import project_root
-from jko.errors import JkoError, was_interrupted
-from tasks.adapters.starved import limit_in_words, ran_out_of_memory
-from tasks.adapters.terminal import one_line, say
+from jko.core.errors import JkoError, was_interrupted
+from tasks.adapters.system.starved import limit_in_words, ran_out_of_memory
+from tasks.adapters.system.terminal import one_line, say
 
 SHOWN = "JKO_TRACEBACK"
 #: so many tracebacks of a project are kept

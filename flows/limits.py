@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 from contextlib import suppress
 
-from jko.errors import InputError
+from jko.core.errors import InputError
 
 #: a training run with its two servers' connections has about 60 files open at once
 FILES = 256

@@ -13,21 +13,21 @@ from typing import Any, Literal
 from prefect import flow
 
 from jko.config import Config, flattened
-from jko.disk.corrections import CORRECTION
+from jko.core.errors import was_interrupted
+from jko.disk.chains import CORRECTION
 from jko.disk.facts import read_facts
 from jko.disk.identity import fingerprints
 from jko.disk.layout import Layout, name_of
-from jko.errors import was_interrupted
-from tasks.adapters.chains import read_curve
-from tasks.adapters.events import timed
-from tasks.adapters.lock import one_at_a_time
-from tasks.adapters.plan import arrange, chain_digest, planned, write_manifest
-from tasks.adapters.prefect_artifacts import Shown
-from tasks.adapters.prefect_loss import begin, leave
-from tasks.adapters.prefect_runs import open_run
-from tasks.adapters.start import read_origin
-from tasks.adapters.tracking import Tracker, git_commit
-from tasks.adapters.versions import data_version
+from tasks.adapters.dvc.versions import data_version
+from tasks.adapters.mlflow.tracking import Tracker, git_commit
+from tasks.adapters.prefect.prefect_artifacts import Shown
+from tasks.adapters.prefect.prefect_loss import begin, leave
+from tasks.adapters.prefect.prefect_runs import open_run
+from tasks.adapters.store.chains import read_curve
+from tasks.adapters.store.lock import one_at_a_time
+from tasks.adapters.store.plan import arrange, chain_digest, planned, write_manifest
+from tasks.adapters.store.start import read_origin
+from tasks.adapters.system.events import timed
 from tasks.certify import certify_chain
 from tasks.compare.record import track_record
 from tasks.evaluate import evaluate_chain

@@ -6,10 +6,10 @@ import os
 import stat
 from pathlib import Path
 
+from jko.core.errors import InputError
+from jko.core.plain import shortened
 from jko.disk.layout import Layout
-from jko.errors import InputError
-from jko.plain import shortened
-from tasks.adapters.terminal import one_line
+from tasks.adapters.system.terminal import one_line
 
 #: bytes of a name; what lies beside a chain has its name with a few letters more
 LONGEST_NAME, LONGEST_PATH = 200, 3500

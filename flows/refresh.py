@@ -8,17 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from flows.schedule_state import ScheduleState, Seen, look, now
+from flows.scheduling.schedule_state import ScheduleState, Seen, look, now
 from flows.session import Finished, Job, check_input, nothing_to_do, run_job
 from jko.config import Config
+from jko.core.display import pair_of
+from jko.core.errors import ChainInUseError, InputError
 from jko.disk.identity import fingerprints, source_key
 from jko.disk.layout import Layout
 from jko.disk.manifest import known_manifest, read_manifest, stored_config
-from jko.display import pair_of
-from jko.errors import ChainInUseError, InputError
-from tasks.adapters.environment import platform_environment
-from tasks.adapters.plan import Plan, find_data, make_plan
-from tasks.adapters.start import (
+from tasks.adapters.store.plan import Plan, find_data, make_plan
+from tasks.adapters.store.start import (
     PARENT_CHAIN,
     Origin,
     parent_tags,
@@ -27,10 +26,11 @@ from tasks.adapters.start import (
     started_from,
     write_origin,
 )
+from tasks.adapters.system.environment import platform_environment
 from tasks.headline import nll_warning, stored_evaluation, stored_headline
 
 if TYPE_CHECKING:
-    from flows.drifted import Drift
+    from flows.scheduling.drifted import Drift
 
 OnChange = Literal["retrain", "warm", "score"]
 log = logging.getLogger("jko.refresh")
@@ -60,8 +60,8 @@ def refresh(name: str, config: Config, root: Path, on_change: OnChange = "retrai
 
     The first version of the data has its chain in ``.jko/chains/<name>``, every other one in
     ``.jko/chains/<name>-<first 8 digits of its source key>``. New data are first scored under the last
-    complete chain (:func:`flows.drift.drift`), which stays the last one until another is complete: a
-    run that failed or was killed is gone on with by the next.
+    complete chain (:func:`flows.scheduling.drift.drift`), which stays the last one until another is
+    complete: a run that failed or was killed is gone on with by the next.
 
     Args:
         name: of the schedule.
@@ -176,7 +176,7 @@ class _Work:
 
     def score(self, last: Layout) -> Outcome:
         """Score the new data under the last chain, and leave it at that."""
-        from flows.drift import drift
+        from flows.scheduling.drift import drift
 
         found = drift(last, self.job.config)
         _warn(found)
@@ -199,8 +199,8 @@ class _Work:
 
     def _origin(self, config: Config, last: Layout) -> Origin:
         """Drift and parent of a new chain; measured once, also if its training takes several runs."""
-        from flows.drift import drift
-        from flows.drifted import Drift, words
+        from flows.scheduling.drift import drift
+        from flows.scheduling.drifted import Drift, words
 
         known, tags = read_origin(config, self.layout), parent_tags(last, self.root)
         if known.figures and DRIFT in known.tags and known.tags.get(PARENT_CHAIN) == tags[PARENT_CHAIN]:
@@ -242,7 +242,7 @@ class _Work:
 
     def _track(self, config: Config, layout: Layout, figures: dict[str, float], said: str = "") -> None:
         """Tell a finished chain's MLflow run that it was looked at."""
-        from tasks.adapters.tracking import Tracker
+        from tasks.adapters.mlflow.tracking import Tracker
 
         digest = (read_manifest(layout) or {})["data_digest"]
         tracker = Tracker(layout, fingerprints(config, digest)[-1], self.root)

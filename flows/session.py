@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jko.config import Config, parse_config
+from jko.core.errors import InputError, was_interrupted
 from jko.disk.commit import remove_temporary
 from jko.disk.durable import TEMPORARY
 from jko.disk.identity import certificate_fingerprint
 from jko.disk.layout import Layout
 from jko.disk.manifest import known_manifest
 from jko.disk.sealed import read_json, read_sealed
-from jko.errors import InputError, was_interrupted
-from tasks.adapters.environment import check_settings, platform_environment
-from tasks.adapters.plan import Plan, chain_digest, make_plan, planned, stored_figures
-from tasks.adapters.start import adopt_start
-from tasks.adapters.starved import end_when_starved
-from tasks.adapters.terminal import say, warn_on_stderr
+from tasks.adapters.store.plan import Plan, chain_digest, make_plan, planned, stored_figures
+from tasks.adapters.store.start import adopt_start
+from tasks.adapters.system.environment import check_settings, platform_environment
+from tasks.adapters.system.starved import end_when_starved
+from tasks.adapters.system.terminal import say, warn_on_stderr
 from tasks.headline import stored_headline
 from tasks.report import REPORT
 from tasks.report.identity import has_own_report
@@ -85,7 +85,7 @@ class Finished:
 
 def nothing_to_do(job: Job, plan: Plan) -> Finished | None:
     """What is there already, if the whole run is; decided from files, without heavy imports."""
-    from tasks.adapters.versions import inside_stage, is_recorded
+    from tasks.adapters.dvc.versions import inside_stage, is_recorded
 
     if plan.data_digest is None or job.from_block is not None:
         return None
@@ -113,7 +113,7 @@ def stopped_already(job: Job, plan: Plan, block: int) -> Finished | None:
     manifest = known_manifest(job.layout) or {}
     if any(own.index <= block for own in plan.missing) or not planned_so(job, manifest, chain):
         return None
-    from tasks.adapters.versions import inside_stage, is_partially_recorded
+    from tasks.adapters.dvc.versions import inside_stage, is_partially_recorded
 
     owned = job.layout.owned_by_dvc and not inside_stage()
     if owned and not plan.complete and not is_partially_recorded(job.layout, job.root):
@@ -161,7 +161,7 @@ def check_input(job: Job, plan: Plan) -> None:
     """
     check_folder(job.layout)
     if job.config.runtime.device != "cpu" and (plan.missing or job.from_block is not None):
-        from jko.device import require_device
+        from jko.core.device import require_device
 
         require_device(job.config)
     if plan.data_digest is None and job.config.data.source == "file":
@@ -207,8 +207,8 @@ def run_job(job: Job, upto: Stage = "report") -> Finished:
     """
     platform_environment(job.root)
     warn_on_stderr()
-    from tasks.adapters.lock import chain_lock
-    from tasks.adapters.server import prefect_server, wait_until_healthy
+    from tasks.adapters.scheduling.server import prefect_server, wait_until_healthy
+    from tasks.adapters.store.lock import chain_lock
 
     with chain_lock(job.layout, job.command, job.wait), prefect_server(job.root) as address:
         check_settings()
@@ -217,8 +217,8 @@ def run_job(job: Job, upto: Stage = "report") -> Finished:
             adopt_start(job.config, job.layout, job.parent, job.root)
         # heavy imports run while the server comes up
         from flows.pipeline import jko_flow
-        from tasks.adapters.prefect_loss import outlasting_server
-        from tasks.adapters.prefect_runs import close_crashed_run
+        from tasks.adapters.prefect.prefect_loss import outlasting_server
+        from tasks.adapters.prefect.prefect_runs import close_crashed_run
 
         wait_until_healthy(address, job.root)
         if crashed := close_crashed_run(job.layout):
@@ -240,7 +240,7 @@ def run_job(job: Job, upto: Stage = "report") -> Finished:
 
 def rearrange(job: Job) -> None:
     """Take blocks from another chain, set aside those to train again; only under the chain's lock."""
-    from tasks.adapters.partial import set_aside, take_blocks
+    from tasks.adapters.store.partial import set_aside, take_blocks
 
     if job.source is not None:
         taken = take_blocks(job.config, job.layout, job.source)
@@ -255,8 +255,8 @@ def rearrange(job: Job) -> None:
 def finish(job: Job, result: dict[str, Any], upto: Stage) -> Finished:
     """Record the data version and leave the receipt of a complete run."""
     from jko.disk.sealed import write_json
-    from tasks.adapters.partial import compare_aside
-    from tasks.adapters.versions import commit_stages, inside_stage
+    from tasks.adapters.dvc.versions import commit_stages, inside_stage
+    from tasks.adapters.store.partial import compare_aside
 
     plan = make_plan(job.config, job.layout)
     chain, _ = planned(job.config, job.layout, plan.data_digest or "")
@@ -280,7 +280,7 @@ def finish(job: Job, result: dict[str, Any], upto: Stage) -> Finished:
 
 def record_partial(job: Job) -> bool:
     """Let DVC know the unfinished chain it owns, so that it can be pushed and continued elsewhere."""
-    from tasks.adapters.versions import commit_partial, inside_stage
+    from tasks.adapters.dvc.versions import commit_partial, inside_stage
 
     if not job.layout.owned_by_dvc or inside_stage() or not job.layout.manifest.is_file():
         return False

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from jko.config import Config, parse_config
-from jko.data_section import PICTURES
-from jko.errors import InputError
-from jko.plain import shortened
-from jko.plain_yaml import plain_yaml
+from jko.config.data_section import PICTURES
+from jko.core.errors import InputError
+from jko.core.plain import shortened
+from jko.core.plain_yaml import plain_yaml
 from jko.presets import merged, nested, read_preset, read_yaml
 
 #: letters of a key of --set

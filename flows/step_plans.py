@@ -11,12 +11,12 @@ from typing import Any, Literal
 
 from flows.places import new_chain_at
 from jko.config import Config, parse_config
+from jko.config.sections import SMALLEST_STEP
+from jko.core.errors import ChainInUseError, InputError
 from jko.disk.layout import Layout
 from jko.disk.manifest import read_manifest, stored_config
-from jko.errors import ChainInUseError, InputError
-from jko.sections import SMALLEST_STEP
-from tasks.adapters.lock import is_held
-from tasks.adapters.plan import make_plan, planned, stored_figures
+from tasks.adapters.store.lock import is_held
+from tasks.adapters.store.plan import make_plan, planned, stored_figures
 
 Change = Literal["refine", "reparametrise"]
 
@@ -43,7 +43,8 @@ def fitted_plan(config: Config, **wanted: Any) -> dict[str, Any]:
 
     Args:
         config: says which rows, and how they are prepared.
-        wanted: ``count``, ``ratio``, ``maximum``, ``tolerance``, ``shape`` of :func:`jko.step_plan.fitted`.
+        wanted: ``count``, ``ratio``, ``maximum``, ``tolerance``, ``shape`` of
+        :func:`jko.training.step_plan.fitted`.
 
     Returns:
         ``{"rows", "dim", "nearest", "dimension", "width", "time", "remainder", "steps", "set"}``: a step is
@@ -54,7 +55,7 @@ def fitted_plan(config: Config, **wanted: Any) -> dict[str, Any]:
     """
     import numpy as np
 
-    from jko.step_plan import fitted
+    from jko.training.step_plan import fitted
 
     rows = training_rows(config)
     try:
@@ -155,7 +156,7 @@ def finished_blocks(config: Config, layout: Layout) -> tuple[str, ...]:
 def _halved(
     config: Config, parent: Layout, chain: tuple[str, ...], old: tuple[float, ...]
 ) -> tuple[float, ...]:
-    from jko.step_plan import refined
+    from jko.training.step_plan import refined
 
     return refined(old)
 
@@ -163,7 +164,7 @@ def _halved(
 def _evened(
     config: Config, parent: Layout, chain: tuple[str, ...], old: tuple[float, ...]
 ) -> tuple[float, ...]:
-    from jko.step_plan import reparametrised
+    from jko.training.step_plan import reparametrised
 
     movements = []
     for k in range(1, len(chain)):
@@ -196,8 +197,8 @@ def _started(
     """New steps, each with the settings and the slowed weights of the old step that holds it."""
     from math import log1p
 
-    from jko.step_plan import holders
-    from tasks.adapters.start_slowed import StartingPoint, digests_of, slowed_weights
+    from jko.training.step_plan import holders
+    from tasks.adapters.system.start_slowed import StartingPoint, digests_of, slowed_weights
 
     sources = [source + 1 for source in holders(old, sizes)]
     points = [
@@ -224,8 +225,8 @@ def _overrides(config: Config, sources: Sequence[int]) -> dict[int, dict[str, An
 
 def compared_json(done: Any, parent: Layout, layout: Layout, found: Changed) -> dict[str, Any]:
     """A changed chain and its comparison with the finished one, for scripts."""
-    from flows.compare import as_json
-    from flows.status import chain_status
+    from flows.views.compare import as_json
+    from flows.views.status import chain_status
 
     return {
         "parent": {"chain": str(parent.chain), "step_sizes": list(found.old)},
@@ -238,8 +239,8 @@ def compared_json(done: Any, parent: Layout, layout: Layout, found: Changed) -> 
 
 def keep_start_of(found: Changed, layout: Layout, command: str) -> None:
     """Put the weights to start from where training reads them; no one else may work there meanwhile."""
-    from tasks.adapters.lock import chain_lock
-    from tasks.adapters.start_slowed import keep_start
+    from tasks.adapters.store.lock import chain_lock
+    from tasks.adapters.system.start_slowed import keep_start
 
     with chain_lock(layout, command):
         keep_start(layout, found.files)

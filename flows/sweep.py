@@ -15,11 +15,11 @@ from prefect.futures import PrefectFuture
 from prefect.states import Completed, Failed
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
-from flows.sweep_cells import STOPPING, Outcome, begin_worker, own_process, run_step, stop_all
-from flows.sweep_plan import Standing, steps_of, survey
-from jko.display import figure, finite
-from jko.errors import NumericalError
-from tasks.adapters.terminal import say
+from flows.sweeps.sweep_cells import STOPPING, Outcome, begin_worker, own_process, run_step, stop_all
+from flows.sweeps.sweep_plan import Standing, steps_of, survey
+from jko.core.display import figure, finite
+from jko.core.errors import NumericalError
+from tasks.adapters.system.terminal import say
 from tasks.sweep.cells import Sweep, known_failure, remember_failure, stored_sweep
 from tasks.sweep.prefixes import Step
 from tasks.sweep.results import figures_of

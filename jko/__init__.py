@@ -17,11 +17,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jko.chain_trainer import TrainedBlock
     from jko.config import Config
-    from jko.errors import ChainInUseError, InputError, JkoError, NumericalError
+    from jko.core.errors import ChainInUseError, InputError, JkoError, NumericalError
     from jko.face import fit, load
     from jko.flow import Flow
+    from jko.training.chain_trainer import TrainedBlock
 
 __all__ = [
     "ChainInUseError",
@@ -39,10 +39,10 @@ WHERE = {
     "Config": "jko.config",
     "__version__": "jko.version",
     "Flow": "jko.flow",
-    "TrainedBlock": "jko.chain_trainer",
+    "TrainedBlock": "jko.training.chain_trainer",
     "fit": "jko.face",
     "load": "jko.face",
-    **dict.fromkeys(("ChainInUseError", "InputError", "JkoError", "NumericalError"), "jko.errors"),
+    **dict.fromkeys(("ChainInUseError", "InputError", "JkoError", "NumericalError"), "jko.core.errors"),
 }
 
 

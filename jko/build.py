@@ -7,20 +7,27 @@ import inspect
 import numpy as np
 import torch
 
-from jko.block import Block, Solver
-from jko.chain import Reference, reference_log_prob
+from jko.chain.chain import Reference, reference_log_prob
 from jko.config import Config
-from jko.contraction import ContractionField
-from jko.densities import Density, DiagonalGaussian
-from jko.divergence import EXACT_LIMIT
-from jko.errors import InputError
-from jko.functional import Entropy, Functional, PotentialEnergy, PowerEnergy, QuadraticInteraction, Term
-from jko.invertible import InvertibleBlock
-from jko.residual_block import ResidualBlock
-from jko.scheme import LogDensity, Step
-from jko.seeds import generator
-from jko.targets import TARGETS, Target
-from jko.velocity import VelocityField
+from jko.core.errors import InputError
+from jko.core.seeds import generator
+from jko.energies.functional import (
+    Entropy,
+    Functional,
+    PotentialEnergy,
+    PowerEnergy,
+    QuadraticInteraction,
+    Term,
+)
+from jko.energies.scheme import LogDensity, Step
+from jko.laws.densities import Density, DiagonalGaussian
+from jko.laws.targets import TARGETS, Target
+from jko.maps.block import Block, Solver
+from jko.maps.contraction import ContractionField
+from jko.maps.divergence import EXACT_LIMIT
+from jko.maps.invertible import InvertibleBlock
+from jko.maps.residual_block import ResidualBlock
+from jko.maps.velocity import VelocityField
 
 
 def torch_dtype(config: Config) -> torch.dtype:

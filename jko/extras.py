@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any
 
-from jko.errors import InputError
+from jko.core.errors import InputError
 
 GROUP = "jko.extras"
 

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from jko.chain_trainer import KeepsNothing, TrainedBlock, fit_chain
+from jko.chain.defence import Defence
 from jko.config import Config, parse_config
-from jko.defence import Defence
-from jko.device import readable_here
-from jko.digest import digest_of
+from jko.core.device import readable_here
+from jko.core.digest import digest_of
+from jko.core.errors import InputError
 from jko.disk.chains import load_chain
 from jko.disk.facts import read_facts
 from jko.disk.flows import FlowFolder
@@ -23,8 +23,6 @@ from jko.disk.layout import Layout
 from jko.disk.lock import writing
 from jko.disk.manifest import read_manifest, stored_config
 from jko.disk.weights import chain_of
-from jko.errors import InputError
-from jko.fit_progress import Line
 from jko.flow import Flow
 from jko.given import Form, is_frame, taken
 from jko.preparation.context import conditioned
@@ -32,6 +30,8 @@ from jko.preparation.facts import array_digest
 from jko.preparation.made import MadeRows, made_rows
 from jko.preparation.table import Table
 from jko.presets import merged, nested, read_preset
+from jko.training.chain_trainer import KeepsNothing, TrainedBlock, fit_chain
+from jko.training.fit_progress import Line
 
 #: the preset of rows of numbers, and of rows that are pictures
 TABLE, PICTURES = "tabular", "digits"
@@ -196,7 +196,7 @@ def _conditioned(table: Table, context: Any) -> Table:
     else:
         integers = np.asarray(context).dtype.kind in "iu" and np.asarray(context).ndim == 1
         if integers:
-            from jko.data_section import Data
+            from jko.config.data_section import Data
 
             asked = Data(source="rows", content="0" * 64, context="class")
             return conditioned(table, asked, np.asarray(context))

@@ -11,19 +11,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from jko.block_trainer import FitResult
 from jko.build import start_law
-from jko.chain import Chain
+from jko.chain.chain import Chain
+from jko.chain.noise import log_densities, noisy, row_seeds
+from jko.chain.sampling import draw, log_density
 from jko.config import Config
+from jko.core.errors import InputError
 from jko.disk.flows import save_flow
 from jko.distribution import FlowDistribution
-from jko.errors import InputError
 from jko.given import Form, is_frame, taken
-from jko.noise import log_densities, noisy, row_seeds
+from jko.maps.start_map import Marginals, Whiten
 from jko.preparation.context import asked_columns, by_class, one_hot
 from jko.preparation.facts import DataFacts
-from jko.sampling import draw, log_density
-from jko.start_map import Marginals, Whiten
+from jko.training.block_trainer import FitResult
 
 
 class Flow(nn.Module):

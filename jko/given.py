@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jko.errors import InputError
+from jko.core.errors import InputError
 
 WANTED = "rows of numbers are expected, as a tensor, an array or a data frame"
 Kind = Literal["tensor", "array", "frame"]

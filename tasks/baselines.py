@@ -12,14 +12,14 @@ from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
 from jko.config import Config
-from jko.digest import digest_of
+from jko.core.digest import digest_of
+from jko.core.errors import InputError
+from jko.core.rows import at_most, drawn
 from jko.disk.facts import read_facts
 from jko.disk.identity import MEASURES
 from jko.disk.layout import Layout
 from jko.disk.sealed import read_sealed, write_sealed
-from jko.errors import InputError
-from jko.rows import at_most, drawn
-from tasks.adapters.store import read_samples
+from tasks.adapters.store.arrays import read_samples
 from tasks.conditional_mixture import ConditionalMixture
 
 Array = NDArray[np.float64]

@@ -12,26 +12,26 @@ import torch
 from prefect import task
 
 from jko.build import functional_of, residual_probes, target_of
+from jko.certify.evidence import MARGIN
+from jko.certify.guarantee import Guarantee
+from jko.certify.status import Status, condition
+from jko.chain.defence import price, total_variation
 from jko.config import Config
-from jko.context import reference_rows
-from jko.defence import price, total_variation
+from jko.config.stop import stop_reason
+from jko.core.context import reference_rows
+from jko.core.rows import at_most
+from jko.core.seeds import counter_seed, generator
 from jko.disk.facts import read_facts
 from jko.disk.identity import certificate_fingerprint
 from jko.disk.layout import Layout
 from jko.disk.sealed import read_sealed, write_sealed
 from jko.disk.weights import load_block
-from jko.evidence import MARGIN
-from jko.guarantee import Guarantee
-from jko.inversion import product_bound, reverse_error
+from jko.measure.inversion import product_bound, reverse_error
 from jko.preparation.context import asked_columns
 from jko.preparation.facts import DataFacts
-from jko.rows import at_most
-from jko.seeds import counter_seed, generator
-from jko.status import Status, condition
-from jko.stop import stop_reason
-from jko.two_sample import energy_test
-from tasks.adapters.plan import chain_digest
-from tasks.adapters.store import read_particles
+from jko.statistics.two_sample import energy_test
+from tasks.adapters.store.arrays import read_particles
+from tasks.adapters.store.plan import chain_digest
 from tasks.measure import measured, unfit
 from tasks.options import DURABLE, skipped, threads_of
 from tasks.push import restore_samples
@@ -211,7 +211,7 @@ def by_exact_score(config: Config, figures: Sequence[dict[str, Any]]) -> bool:
 
 
 def assumptions(config: Config, facts: DataFacts, figures: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
-    """What the certificates rest on: each with its :class:`jko.status.Status` and how that was found."""
+    """What the certificates rest on: each with its status and how that was found."""
     why = unfit(config, facts)
     return [
         convexity_of(config, facts.dim),

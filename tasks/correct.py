@@ -1,4 +1,4 @@
-"""Correct the particles that a block pushed, by their importance weights (see :mod:`jko.correction`)."""
+"""Correct the particles that a block pushed by their importance weights (:mod:`jko.chain.correction`)."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ import torch
 from numpy.typing import NDArray
 
 from jko.build import reference_of, start_law
-from jko.chain import Chain
+from jko.chain.chain import Chain
+from jko.chain.corrected import Particles, corrected, drawn_before, pushed, started
+from jko.chain.correction import Correction, fit_correction
+from jko.chain.pushing import finite, to_numpy
 from jko.config import Config
-from jko.corrected import Particles, corrected, drawn_before, pushed, started
-from jko.correction import Correction, fit_correction
-from jko.densities import Density
+from jko.core.errors import NumericalError
+from jko.core.rows import drawn
+from jko.core.seeds import counter_seed
+from jko.disk.chains import load_corrections
 from jko.disk.facts import read_facts
 from jko.disk.layout import Layout
-from jko.disk.weights import chain_of, load_corrections
-from jko.errors import NumericalError
-from jko.invertible import InvertibleBlock
-from jko.measures import standard_error
-from jko.pushing import finite, to_numpy
-from jko.rows import drawn
-from jko.seeds import counter_seed
-from tasks.adapters.store import read_particles, read_samples
+from jko.disk.weights import chain_of
+from jko.laws.densities import Density
+from jko.maps.invertible import InvertibleBlock
+from jko.measure.measures import standard_error
+from tasks.adapters.store.arrays import read_particles, read_samples
 
 PARTS = ("train", "validation")
 

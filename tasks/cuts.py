@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from jko.chain import Chain, push_in_batches
-from jko.corrected import stages
-from jko.defence import price
-from jko.densities import Density
-from jko.errors import NumericalError
-from jko.measures import standard_error
+from jko.chain.chain import Chain, push_in_batches
+from jko.chain.corrected import stages
+from jko.chain.defence import price
+from jko.core.errors import NumericalError
+from jko.core.seeds import counter_seed, generator
+from jko.laws.densities import Density
+from jko.measure.measures import standard_error
 from jko.preparation.facts import DataFacts
-from jko.robust import heavy_rows, named, robust
-from jko.seeds import counter_seed, generator
+from jko.statistics.robust import heavy_rows, named, robust
 
 #: rows of which the positions after every block are kept
 PATH_ROWS = 512
@@ -121,9 +121,10 @@ def nll_figures(
     """Mean negative log-density with its error, what is robust beside it, and the gap to a known entropy.
 
     ``log_density_se`` is the mean standard error of a row's value over Hutchinson probes; ``mass_se`` that of
-    all values together (see :func:`jko.sampling.mass_error`). ``numbers`` are those of the rows in their
-    source: by them :func:`jko.robust.named` names the worst one, ``heavy_rows`` those that weigh too much in
-    the mean, and ``dominating_rows`` those that are most of its error.
+    all values together (see :func:`jko.chain.sampling.mass_error`). ``numbers`` are those of the rows in
+    their
+    source: by them :func:`jko.statistics.robust.named` names the worst one, ``heavy_rows`` those that weigh
+    too much in the mean, and ``dominating_rows`` those that are most of its error.
     """
     se = math.hypot(float(values.std(ddof=1) / math.sqrt(len(values))), mass_se)
     mean = float(-values.mean())

@@ -13,26 +13,26 @@ from numpy.typing import NDArray
 from prefect import task
 
 from jko.build import start_law, target_of
-from jko.chain import Chain
+from jko.chain.chain import Chain
+from jko.chain.sampling import draw, mass_error, target_figures
 from jko.config import Config
-from jko.context import state_of, with_context
-from jko.copies import copies
-from jko.densities import Density
+from jko.core.context import state_of, with_context
+from jko.core.rows import at_most
+from jko.core.seeds import counter_seed
 from jko.disk.commit import committing
 from jko.disk.facts import read_facts
 from jko.disk.identity import evaluation_fingerprint
 from jko.disk.layout import Layout
 from jko.disk.sealed import write_json
-from jko.fresh_rows import FreshRows
-from jko.measures import chain_inversion_error
+from jko.laws.densities import Density
+from jko.measure.measures import chain_inversion_error
 from jko.preparation.facts import array_digest
-from jko.rows import at_most
-from jko.sampling import draw, mass_error, target_figures
-from jko.seeds import counter_seed
-from tasks.adapters.chains import load_chain
-from tasks.adapters.evaluated import FIGURES, SAMPLE_ROWS, TEST_ROWS, evaluation_figures
-from tasks.adapters.plan import chain_digest
-from tasks.adapters.store import read_samples, write_arrays
+from jko.statistics.copies import copies
+from jko.statistics.fresh_rows import FreshRows
+from tasks.adapters.store.arrays import read_samples, write_arrays
+from tasks.adapters.store.chains import load_chain
+from tasks.adapters.store.evaluated import FIGURES, SAMPLE_ROWS, TEST_ROWS, evaluation_figures
+from tasks.adapters.store.plan import chain_digest
 from tasks.baselines import baseline_log_densities
 from tasks.cuts import PATH_ROWS, check_finite, cut_figures, followed_cuts, log_prob_of_cuts, nll_figures
 from tasks.fresh import fresh_figures, made_up, surprising
@@ -232,7 +232,7 @@ def shown_rows(parts: Mapping[str, NDArray[Any]]) -> pd.DataFrame:
 
 
 def copied_figures(generated: NDArray[Any], parts: Mapping[str, NDArray[Any]]) -> dict[str, float | None]:
-    """How near samples come to training rows, by :func:`jko.copies.copies`."""
+    """How near samples come to training rows, by :func:`jko.statistics.copies.copies`."""
     found = copies(generated, parts["train"], parts["test"])
     return {
         "nearest_training_row": found.ratio,

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jko.config import Config
-from jko.fresh_rows import FreshRows, fresh_rows
 from jko.preparation.facts import DataFacts
+from jko.statistics.fresh_rows import FreshRows, fresh_rows
 
 Array = NDArray[np.float64]
 #: nats from which two scores of a row disagree, and what each column adds where that is more

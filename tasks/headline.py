@@ -8,10 +8,10 @@ from typing import Any
 from jko.config import Config
 from jko.disk.identity import evaluation_fingerprint
 from jko.disk.layout import Layout
-from jko.figures import epsilon
-from jko.heavy import warning
-from tasks.adapters.evaluated import evaluation_figures
-from tasks.adapters.plan import chain_digest
+from jko.measure.figures import epsilon
+from jko.statistics.heavy import warning
+from tasks.adapters.store.evaluated import evaluation_figures
+from tasks.adapters.store.plan import chain_digest
 
 #: figures of a block that are tracked at its step; all others are in the record's measures.json
 STEP = (

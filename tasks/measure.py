@@ -13,28 +13,28 @@ from numpy.typing import NDArray
 from prefect import task
 
 from jko.build import functional_of, reference_of, start_law, target_of
+from jko.certify.evidence import Evidence
+from jko.certify.guarantee import certify, certify_functional
 from jko.config import Config
-from jko.densities import Estimate
-from jko.device import readable_here
-from jko.digest import digest_of
+from jko.core.device import readable_here
+from jko.core.digest import digest_of
+from jko.core.errors import NumericalError
+from jko.core.rows import drawn
+from jko.core.step_sizes import stored
 from jko.disk.facts import read_facts
 from jko.disk.identity import MEASURES, measured_with
 from jko.disk.layout import Layout, name_of
 from jko.disk.sealed import read_sealed, write_sealed
 from jko.disk.weights import load_block
-from jko.errors import NumericalError
-from jko.evidence import Evidence
-from jko.figures import BlockFigures
-from jko.guarantee import certify, certify_functional
-from jko.invertible import InvertibleBlock
-from jko.measures import EXACT_ROWS, HeldOut
-from jko.measures import measure_block as block_figures
+from jko.laws.densities import Estimate
+from jko.laws.score import score_after
+from jko.maps.invertible import InvertibleBlock
+from jko.measure.figures import BlockFigures
+from jko.measure.measures import EXACT_ROWS, HeldOut
+from jko.measure.measures import measure_block as block_figures
 from jko.preparation.facts import DataFacts
-from jko.rows import drawn
-from jko.schedule import stored
-from jko.score import score_after
-from tasks.adapters.plan import keep_figures, measured_content, same_source, stored_figures
-from tasks.adapters.store import read_particles, read_samples
+from tasks.adapters.store.arrays import read_particles, read_samples
+from tasks.adapters.store.plan import keep_figures, measured_content, same_source, stored_figures
 from tasks.baselines import mixture_log_density
 from tasks.correct import correction_figures
 from tasks.datasets.laws import score_of
@@ -71,7 +71,7 @@ def measured(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> 
 
 
 def measure(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> dict[str, Any]:
-    """The figures of :class:`jko.measures.BlockFigures`; what is not a number becomes null."""
+    """The figures of :class:`jko.measure.measures.BlockFigures`; what is not a number becomes null."""
     rows, device = config.measure.rows, readable_here(config).runtime.device
 
     def held_out(name: str) -> torch.Tensor:
@@ -153,7 +153,7 @@ def exact_scores(config: Config, layout: Layout, chain: tuple[str, ...], k: int)
 
 
 def certificates(config: Config, facts: DataFacts, figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The fields of :class:`jko.guarantee.Guarantee` after the last of measured blocks."""
+    """The fields of :class:`jko.certify.guarantee.Guarantee` after the last of measured blocks."""
     entropy = Estimate(facts.entropy["value"], facts.entropy["se"]) if facts.entropy else None
     functional, target = functional_of(config, facts.dim), target_of(config, facts.dim)
     if functional is None:
@@ -192,7 +192,7 @@ def nulled(figures: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _computed(blocks: Sequence[InvertibleBlock], *rows: Any, index: int, **known: Any) -> BlockFigures:
-    """:func:`jko.measures.measure_block`, with a failure of linear algebra as a sentence.
+    """:func:`jko.measure.measures.measure_block`, with a failure of linear algebra as a sentence.
 
     Raises:
         NumericalError: a matrix of the particles cannot be factorised.

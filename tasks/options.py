@@ -15,7 +15,7 @@ from prefect.states import Completed
 from threadpoolctl import threadpool_limits
 
 from jko.config import Config
-from tasks.adapters.prefect_loss import runs_alone
+from tasks.adapters.prefect.prefect_loss import runs_alone
 
 
 def is_io_error(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:

@@ -7,19 +7,19 @@ from typing import Any
 from prefect import task
 
 from jko.config import Config
-from jko.densities import Estimate
 from jko.disk.commit import committing, read_commit
 from jko.disk.durable import link_tree
 from jko.disk.identity import data_fingerprint, source_key
 from jko.disk.layout import Layout
+from jko.laws.densities import Estimate
+from jko.laws.student_t import StudentT
 from jko.preparation.choose import choose
 from jko.preparation.facts import DataFacts, data_digest, facts_of
 from jko.preparation.made import law_of
 from jko.preparation.prepare import Prepared, prepare
 from jko.preparation.table import Table
-from jko.student_t import StudentT
-from tasks.adapters.bare import write_block_0
-from tasks.adapters.plan import find_data, stored_source_key
+from tasks.adapters.store.bare import write_block_0
+from tasks.adapters.store.plan import find_data, stored_source_key
 from tasks.datasets.laws import smoothed_entropy
 from tasks.datasets.sources import SOURCES
 from tasks.options import DURABLE, skipped

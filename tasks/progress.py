@@ -10,13 +10,13 @@ from typing import Any, Protocol, Self
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
-from jko.block_trainer import FitRecord, Phase
+from jko.certify.status import Status
 from jko.config import Config
-from jko.display import figure, pair_of
-from jko.figures import epsilon
-from jko.schedule import shown
-from jko.status import Status
-from tasks.adapters.screen import Screen, screen
+from jko.core.display import figure, pair_of
+from jko.core.step_sizes import shown
+from jko.measure.figures import epsilon
+from jko.training.block_trainer import FitRecord, Phase
+from tasks.adapters.system.screen import Screen, screen
 
 #: how many flow-matching iterations one JKO iteration is taken to cost before it is measured
 ASSUMED_COST = 10.0

@@ -14,22 +14,22 @@ from numpy.typing import NDArray
 from prefect import task
 
 from jko.build import new_block
-from jko.chain import push_in_batches
+from jko.chain.chain import push_in_batches
+from jko.chain.correction import Correction
+from jko.chain.pushing import BATCH, as_stored, push_rows, to_numpy
 from jko.config import Config
-from jko.correction import Correction
-from jko.device import readable_here, require_device
+from jko.core.device import readable_here, require_device
+from jko.core.errors import InputError
+from jko.core.seeds import generator
+from jko.disk.chains import write_correction
 from jko.disk.commit import SAMPLES, Commit, committing, file_digest, read_commit
-from jko.disk.corrections import write_correction
 from jko.disk.durable import TEMPORARY, link_tree, move, sync_tree
 from jko.disk.facts import read_facts
 from jko.disk.layout import Layout, name_of
 from jko.disk.weights import load_block, load_weights
-from jko.errors import InputError
-from jko.invertible import InvertibleBlock
-from jko.pushing import BATCH, as_stored, push_rows, to_numpy
-from jko.seeds import generator
-from tasks.adapters.rows import Pieces
-from tasks.adapters.store import read_particles, read_rows, read_samples, write_arrays
+from jko.maps.invertible import InvertibleBlock
+from tasks.adapters.store.arrays import read_particles, read_rows, read_samples, write_arrays
+from tasks.adapters.store.rows import Pieces
 from tasks.correct import corrected_samples
 from tasks.options import DURABLE, skipped
 

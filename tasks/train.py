@@ -7,21 +7,21 @@ from typing import Any
 import torch
 from prefect import task
 
-from jko.block_trainer import FitResult
 from jko.build import functional_of, new_block, start_law, step_of, target_of
-from jko.chain_trainer import first_block, fit_next
+from jko.chain.sampling import log_density
 from jko.config import Config
-from jko.device import require_device
+from jko.core.device import require_device
 from jko.disk.checkpoint import BlockCheckpoints, remove_checkpoint
 from jko.disk.commit import committing, read_commit
 from jko.disk.facts import read_facts
 from jko.disk.layout import Layout, name_of
 from jko.disk.weights import chain_of, load_block, load_start, save_block
-from jko.invertible import InvertibleBlock
+from jko.energies.scheme import LogDensity
+from jko.maps.invertible import InvertibleBlock
 from jko.preparation.facts import DataFacts
-from jko.sampling import log_density
-from jko.scheme import LogDensity
-from tasks.adapters.store import read_particles, read_rows
+from jko.training.block_trainer import FitResult
+from jko.training.chain_trainer import first_block, fit_next
+from tasks.adapters.store.arrays import read_particles, read_rows
 from tasks.options import DURABLE, skipped
 from tasks.progress import Progress
 from tasks.push import restore_samples

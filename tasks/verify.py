@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from jko.config import Config
+from jko.core.seeds import generator
 from jko.disk.commit import SAMPLES, read_commit
 from jko.disk.damage import is_whole
 from jko.disk.defence import same_law, stored_law
@@ -19,10 +20,9 @@ from jko.disk.layout import Layout, name_of
 from jko.disk.sealed import read_json, read_sealed
 from jko.disk.weights import load_block
 from jko.preparation.facts import array_digest, data_digest
-from jko.seeds import generator
-from tasks.adapters.defence import fitted_law
-from tasks.adapters.plan import chain_digest, planned, stored_figures
-from tasks.adapters.store import read_arrays, read_particles, read_samples
+from tasks.adapters.store.arrays import read_arrays, read_particles, read_samples
+from tasks.adapters.store.defence import fitted_law
+from tasks.adapters.store.plan import chain_digest, planned, stored_figures
 from tasks.headline import stored_headline
 from tasks.options import threads_of
 from tasks.report.identity import report_fingerprint

@@ -17,7 +17,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for the servers' state; the environment of the embedded systems set once."""
-    from tasks.adapters.environment import platform_environment
+    from tasks.adapters.system.environment import platform_environment
 
     folder = tmp_path_factory.mktemp("home")
     # a test before this one may have called the command line, which sets what is not set
@@ -31,7 +31,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def server(home: Path) -> Iterator[str]:
     """A real Prefect server on loopback, shared by the session and stopped at its end."""
-    from tasks.adapters.server import prefect_server, wait_until_healthy
+    from tasks.adapters.scheduling.server import prefect_server, wait_until_healthy
 
     with prefect_server(home) as address:
         wait_until_healthy(address, home)

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from jko.block import Block, Solver
-from jko.chain import Chain
-from jko.contraction import ContractionField
-from jko.invertible import InvertibleBlock
-from jko.residual_block import ResidualBlock
-from jko.velocity import VelocityField
+from jko.chain.chain import Chain
+from jko.maps.block import Block, Solver
+from jko.maps.contraction import ContractionField
+from jko.maps.invertible import InvertibleBlock
+from jko.maps.residual_block import ResidualBlock
+from jko.maps.velocity import VelocityField
 
 #: Every way a VelocityField can be built, by the path its divergence takes.
 FIELD_KINDS: dict[str, dict] = {

@@ -24,13 +24,13 @@ MAY_IMPORT = {
 }
 #: outside system -> the only modules that may import it
 OWNERS = {
-    "zarr": {"tasks.adapters.store"},
+    "zarr": {"tasks.adapters.store.arrays"},
     "safetensors": {"jko.disk.tensors"},
     # the store is opened in one place, for the tracker, which writes metrics, and for whoever reads runs back
-    "mlflow": {"tasks.adapters.tracking", "tasks.adapters.tracking_store"},
-    "dvc": {"tasks.adapters.versions"},
-    "dvc_data": {"tasks.adapters.versions"},
-    "dvc_objects": {"tasks.adapters.versions"},
+    "mlflow": {"tasks.adapters.mlflow.tracking", "tasks.adapters.mlflow.tracking_store"},
+    "dvc": {"tasks.adapters.dvc.versions"},
+    "dvc_data": {"tasks.adapters.dvc.versions"},
+    "dvc_objects": {"tasks.adapters.dvc.versions"},
 }
 
 
@@ -86,9 +86,9 @@ def test_every_outside_system_has_one_adapter(system: str) -> None:
 
 
 def test_one_place_prints_and_one_makes_consoles() -> None:
-    """What a terminal gets has passed :func:`tasks.adapters.terminal.printable`; servers' logs are files."""
-    own = {"tasks.adapters.terminal", "tasks.adapters.screen"}
-    logs = {"tasks.adapters.worker", "tasks.adapters.supervisor"}
+    """What a terminal gets has passed ``printable`` of ``system.terminal``; servers' logs are files."""
+    own = {"tasks.adapters.system.terminal", "tasks.adapters.system.screen"}
+    logs = {"tasks.adapters.scheduling.worker", "tasks.adapters.scheduling.supervisor"}
     found = [
         name
         for name, tree in modules().items()
@@ -134,9 +134,10 @@ def test_importing_all_of_jko_loads_no_pipeline() -> None:
     "code",
     [
         "from flows.cli.main import cli; cli(['train', '--help'], standalone_mode=False)",
-        "import tasks.adapters.plan, flows.session, flows.settings",
-        "import flows.sweep_plan, flows.sweep_run, flows.sweep_cells, flows.sweep_show",
-        "from tasks.adapters.versions import is_recorded, inside_stage",
+        "import tasks.adapters.store.plan, flows.session, flows.settings",
+        "import flows.sweeps.sweep_plan, flows.sweeps.sweep_run",
+        "import flows.sweeps.sweep_cells, flows.sweeps.sweep_show",
+        "from tasks.adapters.dvc.versions import is_recorded, inside_stage",
     ],
 )
 def test_help_plan_and_nothing_to_do_load_nothing_heavy(code: str) -> None:
@@ -202,9 +203,9 @@ def test_the_pins_let_the_scheduler_start() -> None:
 
 
 def test_the_pages_name_every_figure_setting_and_preset() -> None:
+    from jko.certify.guarantee import Guarantee
     from jko.config import Config
-    from jko.figures import BlockFigures
-    from jko.guarantee import Guarantee
+    from jko.measure.figures import BlockFigures
     from jko.presets import preset_names
 
     pages = "".join((ROOT / "docs" / name).read_text() for name in ("measured.md", "guaranteed.md"))

@@ -16,7 +16,7 @@ from tests.environments import ROOT, environment, names, pyproject
 from tests.test_architecture import MAY_IMPORT, imported, modules
 
 #: modules that jko/ loads only inside a function, for what belongs to the pipeline
-BORROWED = {"ot": {"jko.transport"}}
+BORROWED = {"ot": {"jko.statistics.transport"}}
 #: packages that no module imports, and why they are named (a remark in pyproject.toml says it, too)
 NOT_IMPORTED = {"fastapi", "pyarrow", "socksio", "sqlalchemy"}
 

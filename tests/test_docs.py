@@ -25,7 +25,7 @@ import jko
 from flows.cli.main import cli
 from flows.settings import build_request
 from jko.config import Config, flattened
-from jko.sections import BlockOverride
+from jko.config.sections import BlockOverride
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -165,7 +165,7 @@ def test_the_site_is_built_without_a_warning_and_every_link_in_it_leads_somewher
     [
         ("[there](nowhere.md)", "nowhere.md"),
         ("[there](#nowhere)", "nowhere"),
-        ("```{eval-rst}\n.. autofunction:: jko.gaussian.nowhere\n```", "nowhere"),
+        ("```{eval-rst}\n.. autofunction:: jko.laws.gaussian.nowhere\n```", "nowhere"),
         ("$$\\nowhere{x}$$", "nowhere"),
     ],
 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Protocol
 
-from jko.errors import InputError
+from jko.core.errors import InputError
 
 if TYPE_CHECKING:
     from benchmarks.budget import Budget

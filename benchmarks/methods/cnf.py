@@ -13,7 +13,7 @@ from benchmarks.budget import Budget
 from benchmarks.evaluate import LogDensity, Track
 from benchmarks.methods.training import Recipe, train
 from benchmarks.problem import Problem
-from jko.seeds import counter_seed
+from jko.core.seeds import counter_seed
 
 #: tolerances of the library, with which every model is judged
 ATOL, RTOL = 1e-6, 1e-5

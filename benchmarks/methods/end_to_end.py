@@ -13,10 +13,10 @@ from benchmarks.budget import Budget
 from benchmarks.evaluate import LogDensity, Track
 from benchmarks.methods.training import Recipe, train
 from benchmarks.problem import Problem
-from jko.block import Block, Solver
-from jko.chain import reference_log_prob
-from jko.seeds import generator
-from jko.velocity import VelocityField
+from jko.chain.chain import reference_log_prob
+from jko.core.seeds import generator
+from jko.maps.block import Block, Solver
+from jko.maps.velocity import VelocityField
 
 #: steps of RK4 with which every model is judged
 FINE = 24

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.budget import Budget
 from benchmarks.evaluate import LogDensity, Track, log_densities
 from benchmarks.problem import Problem
-from jko.seeds import counter_seed
+from jko.core.seeds import counter_seed
 
 #: iterations of EM between two looks at the clock
 ROUND = 5

@@ -13,7 +13,7 @@ from benchmarks.budget import Budget
 from benchmarks.evaluate import LogDensity, Track
 from benchmarks.methods.training import Recipe, train
 from benchmarks.problem import Problem
-from jko.seeds import counter_seed
+from jko.core.seeds import counter_seed
 
 
 def fit(problem: Problem, budget: Budget, setting: Mapping[str, Any], seed: int, track: Track) -> LogDensity:

@@ -15,9 +15,9 @@ from benchmarks.budget import Budget
 from benchmarks.evaluate import LogDensity, Track
 from benchmarks.methods.training import Recipe, train
 from benchmarks.problem import Problem
-from jko.chain import reference_log_prob
-from jko.divergence import exact_divergence
-from jko.seeds import counter_seed
+from jko.chain.chain import reference_log_prob
+from jko.core.seeds import counter_seed
+from jko.maps.divergence import exact_divergence
 
 #: tolerance with which every model is judged; the mean log-density is within 1e-4 nats of that at 1e-6
 TOLERANCE = 1e-4

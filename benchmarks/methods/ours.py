@@ -14,17 +14,17 @@ from benchmarks.evaluate import LogDensity, Track
 from benchmarks.methods.pace import Pace, Spent
 from benchmarks.presets import settings_of
 from benchmarks.problem import Problem
-from jko.block import Block
-from jko.block_trainer import fit_block
 from jko.build import new_block
-from jko.chain import Chain, push_in_batches
+from jko.chain.chain import Chain, push_in_batches
+from jko.chain.defence import CHOOSING_ROWS, FITTED_ROWS, Defence
 from jko.config import TABLE_SHARE
-from jko.defence import CHOOSING_ROWS, FITTED_ROWS, Defence
-from jko.residual import residual_data
-from jko.rows import drawn
-from jko.score import Score, mean_square, score_after
-from jko.seeds import generator
-from jko.student_t import fit_student_t
+from jko.core.rows import drawn
+from jko.core.seeds import generator
+from jko.laws.score import Score, mean_square, score_after
+from jko.laws.student_t import fit_student_t
+from jko.maps.block import Block
+from jko.measure.residual import residual_data
+from jko.training.block_trainer import fit_block
 
 #: steps of RK4 a block with which the chain is judged
 FINE = 8

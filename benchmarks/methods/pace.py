@@ -9,11 +9,11 @@ from torch import Tensor
 
 from benchmarks.budget import Budget
 from jko.build import new_block
-from jko.calibrate import cost_of
 from jko.config import Config, Training
-from jko.errors import InputError
-from jko.objective import jko_objective
-from jko.seeds import generator
+from jko.core.errors import InputError
+from jko.core.seeds import generator
+from jko.energies.objective import jko_objective
+from jko.training.calibrate import cost_of
 
 #: share of what is left that is not planned, so that the last part ends at the end and not after it
 SPARE = 0.005

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from benchmarks.budget import Budget
 from benchmarks.evaluate import LogDensity, Track, log_densities
 from benchmarks.problem import Problem
-from jko.seeds import generator
+from jko.core.seeds import generator
 
 #: validations take at most this share of the time, and there are at most so many in a budget
 VALIDATION_SHARE, VALIDATIONS = 0.1, 100

@@ -15,8 +15,8 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 import jko
-from jko.densities import PictureDensity, moons, rose_picture
 from jko.flow import Flow
+from jko.laws.densities import PictureDensity, moons, rose_picture
 
 HERE = Path(__file__).resolve().parent
 POINTS = 5000

@@ -15,8 +15,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import jko
-from jko.densities import moons
-from jko.gaussian import Gaussian, jko_step, kl
+from jko.laws.densities import moons
+from jko.laws.gaussian import Gaussian, jko_step, kl
 
 HERE = Path(__file__).resolve().parent
 SIZES = (0.25, 0.5, 1.0)

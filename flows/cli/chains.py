@@ -26,10 +26,10 @@ from flows.failures import end
 from flows.places import chain_at, project_root
 from flows.session import Finished, Job, check_input, nothing_to_do, run_job
 from flows.settings import build_request
+from jko.core.errors import InputError
 from jko.disk.manifest import known_manifest, stored_config
-from jko.errors import InputError
-from tasks.adapters.plan import Plan, make_plan
-from tasks.adapters.terminal import say
+from tasks.adapters.store.plan import Plan, make_plan
+from tasks.adapters.system.terminal import say
 
 STAGES = ("prepare", "train", "certify", "evaluate", "report")
 
@@ -159,7 +159,7 @@ def _ranges(indices: list[int]) -> str:
 
 def tell(job: Job, finished: Finished, as_json: bool) -> None:
     """The result: JSON, or a short table, the report and what to try next."""
-    from flows.status import chain_status, result_table
+    from flows.views.status import chain_status, result_table
 
     if as_json:
         say(json.dumps({**chain_status(job.layout), "report": finished.report}, indent=1))

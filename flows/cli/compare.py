@@ -12,11 +12,11 @@ import click
 from flows.cli.commands import Command
 from flows.cli.kinds import ENTRIES, PLACE, PRESET, RUN
 from flows.places import project_root
-from jko.errors import InputError
-from tasks.adapters.terminal import say
+from jko.core.errors import InputError
+from tasks.adapters.system.terminal import say
 
 if TYPE_CHECKING:
-    from flows.compare import Compared
+    from flows.views.compare import Compared
 
 #: exit code of a comparison that a condition of its gate made fail
 TRIPPED = 5
@@ -34,9 +34,9 @@ def runs(
     *, sort: str, preset: str, data: str, tag: str, best: int | None, limit: int | None, as_json: bool
 ) -> None:
     """List the tracked runs, the last first."""
-    from flows.compare import open_runs
-    from flows.runs import Choice, runs_table
-    from flows.runs import as_json as json_of
+    from flows.views.compare import open_runs
+    from flows.views.runs import Choice, runs_table
+    from flows.views.runs import as_json as json_of
 
     found = open_runs(project_root()).all()
     choice = Choice(preset, data, tag, best or 0, sort, limit or 0)
@@ -46,7 +46,7 @@ def runs(
     elif frame.empty:
         say("no tracked run fits" if found else "there are no tracked runs here; jko train makes one")
     else:
-        from flows.tables import show_runs
+        from flows.views.tables import show_runs
 
         show_runs(frame, ranked=bool(best) and not sort)
 
@@ -60,7 +60,7 @@ def tag(words: tuple[str, ...], remove: str | None) -> None:
     From then on tag:NAME stands for RUN; a name is of one run at a time.
     RUN is a run's id or the beginning of it, another tag:NAME, @latest, or a tracked chain's folder.
     """
-    from flows.compare import Store, tracked_run
+    from flows.views.compare import Store, tracked_run
 
     store = Store(project_root())
     if remove is not None:
@@ -97,12 +97,12 @@ def compare(
     The first is the baseline.
     RUN is a chain's folder, a run's id or the beginning of it, tag:NAME, @latest or @latest~1.
     """
-    from flows.compare import compare_runs
+    from flows.views.compare import compare_runs
 
     wanted = [baseline, *(names or ("@latest",))] if baseline else list(names)
     done = compare_runs(project_root(), wanted, conditions, output, track=track)
     if as_json:
-        from flows.compare import as_json as json_of
+        from flows.views.compare import as_json as json_of
 
         say(json.dumps(json_of(done), indent=1))
     else:
@@ -117,7 +117,7 @@ def compare(
 
 def show(done: Compared) -> None:
     """Print a comparison and what its gate says."""
-    from flows.tables import show_comparison
+    from flows.views.tables import show_comparison
 
     show_comparison(done.comparison)
     for outcome in done.outcomes:

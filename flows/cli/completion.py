@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from flows.cli.commands import Command
-from tasks.adapters.terminal import say
+from tasks.adapters.system.terminal import say
 
 #: of the variable by which a shell asks for words; click's own name for ``jko``
 VARIABLE = "_JKO_COMPLETE"

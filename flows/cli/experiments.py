@@ -13,7 +13,7 @@ import click
 from flows.cli.commands import Group
 from flows.cli.kinds import FOLDER, PLACE, SEED
 from flows.places import project_root, shown
-from tasks.adapters.terminal import printable, say
+from tasks.adapters.system.terminal import printable, say
 
 
 @click.group(cls=Group, example="jko experiment cltx")
@@ -107,7 +107,7 @@ def telling(what: str, count: int) -> Iterator[Callable[[dict[str, Any]], None]]
     """Progress on standard error: a bar in a terminal, plain lines elsewhere."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from tasks.adapters.screen import screen
+    from tasks.adapters.system.screen import screen
 
     console = screen(err=True)
     columns = (
@@ -137,7 +137,7 @@ def tables(parts: dict[str, list[dict[str, Any]]]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from tasks.adapters.screen import screen
+    from tasks.adapters.system.screen import screen
 
     console = screen()
     for title, entries in parts.items():

@@ -11,13 +11,13 @@ import click
 from flows.cli.commands import Command
 from flows.cli.kinds import CHAIN
 from flows.places import chain_at, project_root
+from jko.certify.status import LEGEND, Status
+from jko.core.display import figure, pair_of
+from jko.core.step_sizes import shown
 from jko.disk.damage import well_formed
 from jko.disk.layout import Layout
 from jko.disk.manifest import read_manifest
-from jko.display import figure, pair_of
-from jko.schedule import shown
-from jko.status import LEGEND, Status
-from tasks.adapters.terminal import say
+from tasks.adapters.system.terminal import say
 
 COLUMNS = (
     "block", "γ", "ε² ± SE", "by", "κ", "sym ∇T ≻ 0", "movement", "KL drop", "KL ≤ (A)", "(B)", "(C)",
@@ -36,7 +36,7 @@ def certify(chain: Path, pairing: str | None, as_json: bool) -> None:
 
     Also which of its figures are only estimates, and why others are not there.
     """
-    from flows.certify import certificate_of
+    from flows.views.certify import certificate_of
 
     layout = chain_at(chain, project_root())
     with well_formed(layout):
@@ -48,7 +48,7 @@ def show(layout: Layout, found: dict[str, Any]) -> None:
     """Print a certificate for people."""
     from rich.table import Table
 
-    from tasks.adapters.screen import screen
+    from tasks.adapters.system.screen import screen
 
     console, whole = screen(), found["chain"]
     count = len((read_manifest(layout) or {})["fingerprints"]) - 1

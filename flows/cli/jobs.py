@@ -15,11 +15,11 @@ from flows.places import chain_at, new_chain_at
 from flows.session import Job
 from flows.settings import Request, build_request, extended, with_assignments
 from jko.config import Config, parse_config
+from jko.core.errors import InputError
 from jko.disk.layout import Layout
 from jko.disk.manifest import known_manifest, resumed_config, stored_config
-from jko.errors import InputError
-from tasks.adapters.plan import make_plan
-from tasks.adapters.start import started_from
+from tasks.adapters.store.plan import make_plan
+from tasks.adapters.store.start import started_from
 
 
 def chain_folder(request: Request, root: Path, chain: Path | None) -> Layout:

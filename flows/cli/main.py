@@ -12,9 +12,9 @@ import click
 from flows.cli.commands import Commands
 from flows.failures import INTERRUPTED, end, reader_is_gone
 from flows.limits import allow_files
-from jko.errors import JkoError
+from jko.core.errors import JkoError
 from jko.version import __version__
-from tasks.adapters.terminal import say, write_anything
+from tasks.adapters.system.terminal import say, write_anything
 
 
 class LostReader(Exception):

@@ -9,7 +9,7 @@ import click
 from flows.cli.commands import Command
 from flows.cli.kinds import CHAIN, PLACE, SEED
 from flows.places import chain_at, project_root
-from tasks.adapters.terminal import say
+from tasks.adapters.system.terminal import say
 
 
 @click.command(cls=Command, example="jko sample data/chain -n 1000 -o samples.csv")
@@ -26,7 +26,7 @@ def sample(*, chain: Path, rows: int, seed: int, given: tuple[str, ...], output:
 
     The chain in DIR is complete. Samples are in the data's units.
     """
-    from flows.models import draw_samples
+    from flows.views.models import draw_samples
 
     draw_samples(chain_at(chain, project_root()), rows, seed, output, given=given)
     say(f"{rows} samples in {output}", err=True)
@@ -46,7 +46,7 @@ def score(chain: Path, file: Path, output: Path, missing: str) -> None:
     The law is that of the chain in DIR, the unit is nats in the data's units, and every row of FILE has
     its line. Under a conditional chain FILE holds the columns of the context, too (class for classes).
     """
-    from flows.scoring import score_file
+    from flows.views.scoring import score_file
 
     scored = score_file(chain_at(chain, project_root()), file, output, missing=missing)
     for note in scored.notes:

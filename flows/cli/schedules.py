@@ -15,13 +15,13 @@ from flows.cli.kinds import PLACE, PRESET
 from flows.places import project_root
 from flows.settings import build_request
 from jko.config import Config
+from jko.core.errors import InputError
 from jko.disk.layout import Layout
-from jko.errors import InputError
-from tasks.adapters.credential import credential, credential_file
-from tasks.adapters.environment import check_settings, first_line, named_server, platform_environment
-from tasks.adapters.terminal import say
-from tasks.adapters.up import bring_up, take_down
-from tasks.adapters.up_state import state_of
+from tasks.adapters.scheduling.credential import credential, credential_file
+from tasks.adapters.scheduling.up import bring_up, take_down
+from tasks.adapters.scheduling.up_state import state_of
+from tasks.adapters.system.environment import check_settings, first_line, named_server, platform_environment
+from tasks.adapters.system.terminal import say
 
 PORT = click.IntRange(1, 65535)
 
@@ -111,7 +111,7 @@ def create(
     root = project_root()
     request = build_request(root, preset=preset, file=str(file) if file else None, assignments=assignments)
     ready()
-    from tasks.adapters.schedules import parse_name, parse_when, register
+    from tasks.adapters.scheduling.schedules import parse_name, parse_when, register
 
     when = parse_when(cron, interval, timezone or "UTC")
     name = parse_name(name or request.name)
@@ -133,7 +133,7 @@ def create(
 def list_schedules(as_json: bool) -> None:
     """Show the schedules of this project."""
     root = ready()
-    from tasks.adapters.schedules import listed
+    from tasks.adapters.scheduling.schedules import listed
 
     with prefect(root):
         found = listed(root)
@@ -150,7 +150,7 @@ def list_schedules(as_json: bool) -> None:
 def pause(name: str) -> None:
     """Let the schedule NAME rest."""
     root = ready()
-    from tasks.adapters.schedules import set_paused
+    from tasks.adapters.scheduling.schedules import set_paused
 
     with prefect(root):
         set_paused(root, name, paused=True)
@@ -162,7 +162,7 @@ def pause(name: str) -> None:
 def resume(name: str) -> None:
     """Wake the paused schedule NAME."""
     root = ready()
-    from tasks.adapters.schedules import set_paused
+    from tasks.adapters.scheduling.schedules import set_paused
 
     with prefect(root):
         set_paused(root, name, paused=False)
@@ -174,7 +174,7 @@ def resume(name: str) -> None:
 def remove(name: str) -> None:
     """Forget the schedule NAME; its chain stays."""
     root = ready()
-    from tasks.adapters import schedules
+    from tasks.adapters.scheduling import schedules
 
     with prefect(root):
         schedules.remove(root, name)
@@ -192,7 +192,7 @@ def ready() -> Path:
 @contextmanager
 def prefect(root: Path) -> Iterator[None]:
     """A Prefect server that answers: the named one, the one that is up, or one for the moment."""
-    from tasks.adapters.server import ServerError, prefect_server, wait_until_healthy
+    from tasks.adapters.scheduling.server import ServerError, prefect_server, wait_until_healthy
 
     if state_of(root) is None and named_server() is None:
         say("starting Prefect's server for the moment …", err=True)
@@ -200,7 +200,7 @@ def prefect(root: Path) -> Iterator[None]:
         import httpx
         from prefect.settings import temporary_settings
 
-        from tasks.adapters.worker import settings_of
+        from tasks.adapters.scheduling.worker import settings_of
 
         wait_until_healthy(address, root)
         try:
@@ -221,7 +221,7 @@ def with_absolute_file(config: Config) -> Config:
 def check_data(name: str, config: Config, root: Path) -> None:
     """Refuse bad data before anything is scheduled."""
     from flows.session import Job, check_input
-    from tasks.adapters.plan import make_plan
+    from tasks.adapters.store.plan import make_plan
 
     layout = Layout.of(root / ".jko" / "chains" / name, root)
     check_input(Job(name, config, layout, root, ""), make_plan(config, layout))
@@ -236,7 +236,7 @@ def show(found: list[dict[str, Any]]) -> None:
     """Print the schedules as a table."""
     from rich.table import Table
 
-    from tasks.adapters.screen import screen
+    from tasks.adapters.system.screen import screen
 
     table = Table()
     for column in ("name", "when", "timezone", "on change", "data", "next run", "last run"):

@@ -11,7 +11,7 @@ from flows.cli.commands import Command
 from flows.cli.kinds import CHAIN
 from flows.places import chain_at, project_root
 from jko.disk.damage import well_formed
-from tasks.adapters.terminal import say
+from tasks.adapters.system.terminal import say
 
 
 @click.command(cls=Command, example="jko status data/chain")
@@ -19,7 +19,7 @@ from tasks.adapters.terminal import say
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def status(chain: Path, as_json: bool) -> None:
     """Show which blocks of a chain are done, and their figures."""
-    from flows.status import chain_status, status_table
+    from flows.views.status import chain_status, status_table
 
     layout = chain_at(chain, project_root())
     with well_formed(layout):

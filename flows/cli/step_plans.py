@@ -15,10 +15,10 @@ from flows.cli.jobs import requested, resuming, settings_options
 from flows.cli.kinds import BLOCKS, CHAIN, PLACE, POSITIVE, RATIO
 from flows.places import chain_at, project_root
 from flows.session import Job, check_input, nothing_to_do
+from jko.core.errors import InputError
 from jko.disk.manifest import stored_config
-from jko.errors import InputError
-from tasks.adapters.plan import make_plan
-from tasks.adapters.terminal import say
+from tasks.adapters.store.plan import make_plan
+from tasks.adapters.system.terminal import say
 
 if TYPE_CHECKING:
     from flows.step_plans import Change, Changed
@@ -75,7 +75,7 @@ def show_steps(found: dict[str, Any]) -> None:
     """Print fitted steps for people."""
     from rich.table import Table
 
-    from tasks.adapters.screen import screen
+    from tasks.adapters.system.screen import screen
 
     console = screen()
     table = Table(title=f"{len(found['steps'])} steps for {found['rows']} rows", title_justify="left")
@@ -132,8 +132,8 @@ def reparametrise(old: Path, new: Path, as_json: bool) -> None:
 
 def change(how: Change, old: Path, new: Path, as_json: bool) -> None:
     """Make a chain from a finished one, on from where it is, and print both side by side."""
-    from flows.compare import compare_runs
     from flows.step_plans import changed_chain, compared_json, place_of
+    from flows.views.compare import compare_runs
 
     root = project_root()
     parent, layout = chain_at(old, root), place_of(new, root)
@@ -169,7 +169,7 @@ def show_change(found: Changed) -> None:
     """Print the new steps beside those they came from."""
     from rich.table import Table
 
-    from tasks.adapters.screen import screen
+    from tasks.adapters.system.screen import screen
 
     table = Table(title="steps", title_justify="left")
     for name in ("block", "γ", "from block", "of γ"):

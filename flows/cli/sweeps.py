@@ -13,10 +13,10 @@ from flows.cli.chains import Interruption, execute, explain
 from flows.cli.commands import Command
 from flows.cli.kinds import PLACE, PRESET, SEED
 from flows.places import project_root, shown
-from flows.sweep_plan import FIGURES
-from jko.errors import InputError, NumericalError, was_interrupted
-from jko.plain import shortened
-from tasks.adapters.terminal import say
+from flows.sweeps.sweep_plan import FIGURES
+from jko.core.errors import InputError, NumericalError, was_interrupted
+from jko.core.plain import shortened
+from tasks.adapters.system.terminal import say
 
 
 @click.command(cls=Command, example="jko sweep lengths --preset moons --grid steps.count=2,4 --seeds 0,1")
@@ -68,9 +68,9 @@ def sweep(
     The chains are compared at the end. The same command again, or `jko sweep NAME` alone, goes on with
     what is missing; other values add cells. Blocks that several cells have in common are trained once.
     """
-    from flows.sweep_plan import Wanted, find_sweep, sweep_folder
-    from flows.sweep_run import run_sweep
-    from flows.sweep_show import show_sweep
+    from flows.sweeps.sweep_plan import Wanted, find_sweep, sweep_folder
+    from flows.sweeps.sweep_run import run_sweep
+    from flows.sweeps.sweep_show import show_sweep
 
     root = project_root()
     folder = shown(sweep_folder(root, name))
@@ -125,9 +125,9 @@ def cell(
     It ends when the process --parent ends.
     """
     from flows.session import check_input, nothing_to_do
-    from flows.sweep_cells import end_with
-    from flows.sweep_plan import step_job
-    from tasks.adapters.plan import make_plan
+    from flows.sweeps.sweep_cells import end_with
+    from flows.sweeps.sweep_plan import step_job
+    from tasks.adapters.store.plan import make_plan
     from tasks.sweep.cells import stored_sweep
 
     end_with(*parent)

@@ -20,9 +20,9 @@ from flows.cli.jobs import (
 )
 from flows.cli.kinds import CHAIN
 from flows.places import chain_at, project_root
+from jko.core.errors import InputError
 from jko.disk.manifest import stored_config
-from jko.errors import InputError
-from tasks.adapters.terminal import say
+from tasks.adapters.system.terminal import say
 
 
 @click.command(cls=Command, example="jko plan --preset moons --set steps.count=3")
@@ -36,7 +36,7 @@ def plan(*, folder: Path | None, as_json: bool, extend: int | None, **words: Any
 
     By jko train, or with DIR by jko resume DIR; it takes the options of that command.
     """
-    from flows.planned import planned_work, show_plan
+    from flows.views.planned import planned_work, show_plan
 
     root = project_root()
     if folder is None:
@@ -68,7 +68,7 @@ def verify(chain: Path, as_json: bool) -> None:
     Every file of the chain in DIR is hashed again. Of every block the rows' identity and the round trip are
     checked.
     """
-    from flows.verify import show_checks, verified
+    from flows.views.verify import show_checks, verified
 
     layout = chain_at(chain, project_root())
     checks = verified(layout)
@@ -92,8 +92,8 @@ def prune(chain: Path, samples: bool, yes: bool, dry_run: bool) -> None:
 
     That is replaced blocks and leftovers of the chain in DIR. It shows their bytes and asks first.
     """
-    from tasks.adapters.lock import chain_lock
-    from tasks.adapters.prune import removals, remove
+    from tasks.adapters.store.lock import chain_lock
+    from tasks.adapters.store.prune import removals, remove
 
     layout = chain_at(chain, project_root())
     stored_config(layout)  # refuses what is no chain

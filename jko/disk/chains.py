@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from jko.chain import Chain
+from dataclasses import asdict
+from pathlib import Path
+
+from jko.chain.chain import Chain
+from jko.chain.correction import Correction
+from jko.chain.defence import Defence
 from jko.config import Config
-from jko.defence import Defence
+from jko.core.errors import InputError
+from jko.disk.damage import checked_block
 from jko.disk.defence import stored_law
 from jko.disk.facts import read_facts
 from jko.disk.layout import Layout
-from jko.disk.weights import chain_of, load_block, load_corrections
-from jko.errors import InputError
-from jko.student_t import StudentT
+from jko.disk.sealed import read_json, write_json
+from jko.disk.weights import chain_of, load_block
+from jko.laws.student_t import StudentT
+
+CORRECTION = "correction.json"
 
 
 def load_chain(
@@ -42,3 +50,33 @@ def load_chain(
         )
     defence = Defence(share, law) if share and law is not None else None
     return chain_of(config, facts, blocks, corrections, defence=defence)
+
+
+def load_corrections(layout: Layout, chain: tuple[str, ...]) -> list[Correction]:
+    """The corrections of committed blocks 1..k.
+
+    Args:
+        layout: the chain.
+        chain: fingerprints of blocks 0..k.
+
+    Raises:
+        InputError: one is missing or damaged.
+    """
+    return [read_correction(checked_block(layout, k, chain[k], CORRECTION)) for k in range(1, len(chain))]
+
+
+def write_correction(folder: Path, correction: Correction) -> None:
+    """Store a correction: log c and ᾱ with its standard error."""
+    write_json(folder / CORRECTION, asdict(correction))
+
+
+def read_correction(folder: Path) -> Correction:
+    """The correction of a committed block.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
+    try:
+        return Correction(**read_json(folder / CORRECTION))
+    except TypeError:
+        raise InputError(f"{folder}: the correction of this block is missing or damaged") from None

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jko.config import Config
-from jko.digest import digest_of
+from jko.core.digest import digest_of
 from jko.disk.durable import write_bytes
 from jko.disk.layout import Layout
 
 if TYPE_CHECKING:
-    from jko.fit_state import FitState
-    from jko.invertible import InvertibleBlock
+    from jko.maps.invertible import InvertibleBlock
+    from jko.training.fit_state import FitState
 
 #: raised when a change alters what a checkpoint holds; one of another format is not used
 FORMAT = 1
@@ -133,7 +133,7 @@ class BlockCheckpoints:
 
     def _read(self) -> FitState:
         from jko.disk.tensors import unpack_tensors
-        from jko.fit_state import FitState
+        from jko.training.fit_state import FitState
 
         record, content = read_checkpoint(self.path, self.fingerprint)
         state = FitState.of(record, unpack_tensors(content))

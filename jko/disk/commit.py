@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jko.digest import digest_of
+from jko.core.digest import digest_of
 from jko.disk.durable import (
     TEMPORARY,
     make_folder,

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from jko.core.errors import InputError, JkoError
 from jko.disk.commit import COMMIT, damaged_files, read_commit, stored_commit
 from jko.disk.layout import Layout
 from jko.disk.sealed import is_damaged
-from jko.errors import InputError, JkoError
 
 
 def checked_block(layout: Layout, k: int, fingerprint: str, *starts: str) -> Path:

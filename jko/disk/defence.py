@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from jko.core.errors import InputError
 from jko.disk.commit import stored_commit
 from jko.disk.damage import checked_block
 from jko.disk.identity import DEFENCE
 from jko.disk.layout import Layout
 from jko.disk.tensors import read_tensors, write_tensors
-from jko.errors import InputError
-from jko.student_t import StudentT
+from jko.laws.student_t import StudentT
 
 #: its numbers in block 0
 LAW = "defence.safetensors"

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
+from jko.core.errors import InputError
 from jko.disk.commit import FACTS
 from jko.disk.damage import checked_block
 from jko.disk.layout import Layout
 from jko.disk.sealed import write_json
 from jko.disk.tensors import read_tensors, write_tensors
-from jko.errors import InputError
+from jko.maps.start_kinds import start_map
+from jko.maps.start_map import StartMap
 from jko.preparation.facts import DataFacts
-from jko.start_kinds import start_map
-from jko.start_map import StartMap
 
 #: beside the facts, the numbers of the start map
 START = "start.safetensors"

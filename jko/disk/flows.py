@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from jko.block_trainer import FitResult
-from jko.chain import Chain
+from jko.chain.chain import Chain
 from jko.config import Config
+from jko.core.errors import InputError
+from jko.disk.chains import write_correction
 from jko.disk.checkpoint import BlockCheckpoints, remove_checkpoint
 from jko.disk.commit import committing, stored_commit
-from jko.disk.corrections import write_correction
 from jko.disk.damage import checked_block, is_whole
 from jko.disk.defence import stored_law, write_law
 from jko.disk.facts import read_facts, write_facts
@@ -22,11 +22,11 @@ from jko.disk.layout import Layout
 from jko.disk.manifest import keep_manifest, read_manifest, stored_config
 from jko.disk.tensors import read_tensors, write_tensors
 from jko.disk.weights import WEIGHTS, load_weights, save_block, save_weights
-from jko.errors import InputError
-from jko.fit_state import Checkpoints
-from jko.invertible import InvertibleBlock
+from jko.maps.invertible import InvertibleBlock
 from jko.preparation.facts import DataFacts
 from jko.preparation.made import MadeRows
+from jko.training.block_trainer import FitResult
+from jko.training.fit_state import Checkpoints
 
 #: the prepared rows in block 0 of a folder of :func:`jko.fit`
 ROWS = "rows.safetensors"

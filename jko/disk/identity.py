@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from jko.config import NUMERICS, Config
-from jko.digest import digest_of
+from jko.config.sections import Section
+from jko.core.digest import digest_of
+from jko.core.errors import InputError
+from jko.core.step_sizes import stored
 from jko.disk.commit import file_digest
-from jko.errors import InputError
-from jko.schedule import stored
-from jko.sections import Section
 
 #: raised when a change alters what the evaluation computes
 EVALUATION = 6

@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from jko.core.errors import ChainInUseError
 from jko.disk.durable import make_folder
 from jko.disk.layout import Layout
-from jko.errors import ChainInUseError
 
 #: in the run folder; the lock of the command line is the same one
 LOCK = "lock"

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from jko.config import NUMERICS, Config, parse_config
+from jko.core.errors import InputError
 from jko.disk.identity import fingerprints
 from jko.disk.layout import Layout
 from jko.disk.sealed import SEAL, read_json, read_sealed, write_sealed
-from jko.errors import InputError
 
 FORMAT = 1
 #: of chains that were made before there was a defence: their law stays what it was

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from jko.digest import digest_of
+from jko.core.digest import digest_of
 from jko.disk.durable import write_text
 
 #: key of the digest that a JSON file holds of all its other values

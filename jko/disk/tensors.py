@@ -11,8 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, load_file, save
 from torch import Tensor
 
+from jko.core.errors import InputError
 from jko.disk.durable import write_bytes
-from jko.errors import InputError
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

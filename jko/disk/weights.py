@@ -11,24 +11,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jko.block_trainer import FitResult
 from jko.build import new_block, reference_of
-from jko.chain import Chain
+from jko.chain.chain import Chain
+from jko.chain.correction import Correction
+from jko.chain.defence import Defence
 from jko.config import NUMERICS, Config
-from jko.correction import Correction
-from jko.defence import Defence
-from jko.device import readable_here
+from jko.core.device import readable_here
+from jko.core.errors import InputError
 from jko.disk.commit import file_digest
-from jko.disk.corrections import CORRECTION, read_correction
 from jko.disk.damage import checked_block
 from jko.disk.identity import block_settings
 from jko.disk.layout import Layout
 from jko.disk.sealed import write_json
 from jko.disk.tensors import read_tensors, write_tensors
-from jko.errors import InputError
-from jko.fit_state import FitRecord
-from jko.invertible import InvertibleBlock
+from jko.maps.invertible import InvertibleBlock
 from jko.preparation.facts import DataFacts
+from jko.training.block_trainer import FitResult
+from jko.training.fit_state import FitRecord
 
 WEIGHTS = "weights.safetensors"
 BLOCK = "block.json"
@@ -174,19 +173,6 @@ def load_block(
     """
     folder = checked_block(layout, k, fingerprint, WEIGHTS)
     return load_weights(folder, new_block(readable_here(config), k, dim, context=context)).eval()
-
-
-def load_corrections(layout: Layout, chain: tuple[str, ...]) -> list[Correction]:
-    """The corrections of committed blocks 1..k.
-
-    Args:
-        layout: the chain.
-        chain: fingerprints of blocks 0..k.
-
-    Raises:
-        InputError: one is missing or damaged.
-    """
-    return [read_correction(checked_block(layout, k, chain[k], CORRECTION)) for k in range(1, len(chain))]
 
 
 def chain_of(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from jko.errors import InputError
+from jko.core.errors import InputError
 from jko.preparation.grid import ATOM, atoms
 from jko.preparation.names import shown
 from jko.preparation.table import Array

@@ -14,13 +14,13 @@ import numpy as np
 import torch
 
 from jko.config import Config, parse_config
-from jko.data_section import AUTO_COPIES, FEW_ROWS, STARTS
-from jko.display import with_error
-from jko.errors import NumericalError
+from jko.config.data_section import AUTO_COPIES, FEW_ROWS, STARTS
+from jko.core.display import with_error
+from jko.core.errors import NumericalError
 from jko.preparation.prepare import prepare
 from jko.preparation.table import Array, Table
-from jko.robust import robust
-from jko.trial import trial_log_density
+from jko.statistics.robust import robust
+from jko.training.trial import trial_log_density
 
 #: share of the iterations that a trial has
 SHARE = 0.1

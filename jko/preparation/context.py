@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from jko.data_section import CLASS, Data
-from jko.errors import InputError
+from jko.config.data_section import CLASS, Data
+from jko.core.errors import InputError
 from jko.preparation.table import Array, Table
 
 #: columns that a sentence names at most

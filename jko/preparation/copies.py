@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jko.config import Config
+from jko.core.seeds import counter_seed
+from jko.laws.smoothing import manifold_parzen
 from jko.preparation.context import per_class
 from jko.preparation.table import Array, Table
-from jko.seeds import counter_seed
-from jko.smoothing import manifold_parzen
 
 
 def copies(train: Array, grid: Array, config: Config) -> Array:

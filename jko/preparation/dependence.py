@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jko.errors import InputError
+from jko.core.errors import InputError
 from jko.preparation.checks import some
 from jko.preparation.names import listed, shown
 from jko.preparation.table import Array

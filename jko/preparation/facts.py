@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 from pydantic import InstanceOf
 
-from jko.densities import Estimate
-from jko.digest import digest_of
+from jko.core.digest import digest_of
+from jko.laws.densities import Estimate
+from jko.maps.start_map import StartMap, pieces, start_log_det
 from jko.preparation.prepare import PARTS, Prepared
 from jko.preparation.table import Table
-from jko.start_map import StartMap, pieces, start_log_det
 
 
 @dataclass(frozen=True)

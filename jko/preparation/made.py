@@ -8,13 +8,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from jko.chain.defence import broad_law
 from jko.config import Config
-from jko.defence import broad_law
+from jko.laws.student_t import StudentT
 from jko.preparation.choose import choose
 from jko.preparation.facts import DataFacts, data_digest, facts_of
 from jko.preparation.prepare import Prepared, prepare
 from jko.preparation.table import Table
-from jko.student_t import StudentT
 
 
 @dataclass(frozen=True)

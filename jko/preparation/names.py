@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from jko.errors import InputError
+from jko.core.errors import InputError
 
 #: what a spreadsheet takes for the beginning of a formula
 FORMULA = ("=", "+", "-", "@")

@@ -11,7 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from jko.config import Config, parse_config
-from jko.errors import InputError
+from jko.core.errors import InputError
+from jko.core.rows import at_most
+from jko.core.seeds import counter_seed
+from jko.laws.smoothing import ornstein_uhlenbeck, smoothing_w2_bound
+from jko.maps.start_fit import FITTED_ROWS, fit_start
+from jko.maps.start_map import StartMap, start_log_det
 from jko.preparation.checks import (
     check_distinct,
     check_reach,
@@ -24,11 +29,6 @@ from jko.preparation.dependence import note_on_dependence, refuse_equal
 from jko.preparation.grid import atoms, grid_step
 from jko.preparation.names import shown
 from jko.preparation.table import Array, Table
-from jko.rows import at_most
-from jko.seeds import counter_seed
-from jko.smoothing import ornstein_uhlenbeck, smoothing_w2_bound
-from jko.start_fit import FITTED_ROWS, fit_start
-from jko.start_map import StartMap, start_log_det
 
 PARTS = ("train", "validation", "test")
 #: a spread of so many units of the last bit is rounding

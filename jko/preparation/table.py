@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from jko.data_section import Data
-from jko.densities import Estimate
+from jko.config.data_section import Data
+from jko.laws.densities import Estimate
 
 Array = NDArray[np.float64]
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jko.errors import InputError
-from jko.plain import shortened
+from jko.core.errors import InputError
+from jko.core.plain import shortened
 
 PRESETS = Path(__file__).parent
 
@@ -26,7 +26,7 @@ def read_preset(name: str) -> dict[str, Any]:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file that holds a mapping."""
-    from jko.plain_yaml import plain_yaml
+    from jko.core.plain_yaml import plain_yaml
 
     try:
         values = plain_yaml(path.read_text(encoding="utf-8"))

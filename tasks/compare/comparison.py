@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from jko.display import with_error
-from jko.heavy import rows_said
-from jko.paired import LEVEL, Paired, paired_difference
+from jko.core.display import with_error
+from jko.statistics.heavy import rows_said
+from jko.statistics.paired import LEVEL, Paired, paired_difference
 from tasks.compare.record import Record
 from tasks.headline import nll_warning
 

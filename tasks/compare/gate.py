@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from jko.errors import InputError
-from jko.heavy import rows_said
+from jko.core.errors import InputError
+from jko.statistics.heavy import rows_said
 from tasks.compare.comparison import Comparison, Pair, Subject, on_same_rows, pair_of
 
 Unit = Literal["", "se", "%"]

@@ -10,9 +10,9 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
+from jko.core.display import DASH, figure, finite, with_error
 from jko.disk.durable import write_bytes, write_text
-from jko.display import DASH, figure, finite, with_error
-from tasks.adapters.output import csv_text
+from tasks.adapters.system.output import csv_text
 from tasks.compare import pictures
 from tasks.compare.comparison import RULE, Comparison, paired_figures
 from tasks.compare.gate import Outcome

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from jko.display import with_error
+from jko.core.display import with_error
 from tasks.compare.comparison import CURVES, Comparison, Pair, Subject
 from tasks.report.drawing import (
     ACCENT,

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from jko.certify.status import Status
 from jko.config import flattened
+from jko.core.display import figure, pair_of
+from jko.core.errors import InputError
 from jko.disk.commit import file_digest, read_commit
 from jko.disk.damage import checked_block, damaged_in
 from jko.disk.durable import append_lines, write_bytes
@@ -30,16 +33,19 @@ from jko.disk.sealed import (
     write_json,
     write_sealed,
 )
-from jko.display import figure, pair_of
-from jko.errors import InputError
-from jko.status import Status
-from tasks.adapters.evaluated import FIGURES, SAMPLE_ROWS, TEST_ROWS, evaluation_figures, evaluation_files
-from tasks.adapters.events import events_of, times_of
-from tasks.adapters.plan import block_figures, chain_digest
+from tasks.adapters.store.evaluated import (
+    FIGURES,
+    SAMPLE_ROWS,
+    TEST_ROWS,
+    evaluation_figures,
+    evaluation_files,
+)
+from tasks.adapters.store.plan import block_figures, chain_digest
+from tasks.adapters.system.events import events_of, times_of
 from tasks.headline import chain_headline, headline, nll_warning, step_headline
 
 if TYPE_CHECKING:
-    from tasks.adapters.tracking import Tracker
+    from tasks.adapters.mlflow.tracking import Tracker
 
 #: MLflow's folder of a run's record
 RECORD = "record"
@@ -225,7 +231,7 @@ def _save_chain(tracker: Tracker, layout: Layout, folder: Path) -> None:
 
 
 def _bound_status(record: Record) -> str:
-    """How the chain's KL bound is known, a word of :class:`jko.status.Status`."""
+    """How the chain's KL bound is known, a word of :class:`jko.certify.status.Status`."""
     whole = (record.certificate or {}).get("chain", {})
     return str(whole.get("statuses", {}).get("kl_bound", Status.UNKNOWN.value))
 

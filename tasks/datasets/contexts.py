@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from jko.data_section import CLASS
+from jko.config.data_section import CLASS
 from jko.preparation.context import by_class
 from jko.preparation.table import Array
 

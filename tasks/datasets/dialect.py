@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jko.data_section import Data
-from jko.errors import InputError
+from jko.config.data_section import Data
+from jko.core.errors import InputError
 from jko.preparation.names import check_names, shown
 from tasks.datasets.formats import is_number
 from tasks.datasets.numerals import INTEGER

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from jko.data_section import Data
-from jko.errors import InputError
+from jko.config.data_section import Data
+from jko.core.errors import InputError
 from jko.preparation.context import with_columns
 from jko.preparation.names import listed, shown
 from jko.preparation.table import Array, Marks, Table
-from tasks.adapters.output import unguarded
+from tasks.adapters.system.output import unguarded
 from tasks.datasets.csv_table import Written, read_csv
 from tasks.datasets.dialect import refuse_other_kinds
 from tasks.datasets.npy import read_npy

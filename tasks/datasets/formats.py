@@ -6,7 +6,7 @@ import re
 
 import pandas as pd
 
-from jko.errors import InputError
+from jko.core.errors import InputError
 from jko.preparation.names import shown
 from tasks.datasets.numerals import NUMBER, TYPESET
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from jko import densities
 from jko.config import Config
-from jko.data_section import Data
-from jko.densities import Array, Density, Estimate
+from jko.config.data_section import Data
+from jko.laws import densities
+from jko.laws.densities import Array, Density, Estimate
+from jko.laws.score import Score
 from jko.preparation.facts import DataFacts
-from jko.score import Score
 from tasks.datasets.pictures import is_picture, load_picture
 
 #: points that stand for a curve; their spacing is far below the width of any smoothing

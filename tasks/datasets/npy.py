@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from jko.errors import InputError
+from jko.core.errors import InputError
 
 #: bytes of a header at most; that of an array of numbers has about a hundred
 LONGEST_HEADER = 10_000

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from jko.data_section import Data
-from jko.errors import InputError
+from jko.config.data_section import Data
+from jko.core.errors import InputError
 from jko.preparation.names import shown
 from jko.preparation.table import Marks
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from jko.data_section import PICTURES
-from jko.densities import PictureDensity
-from jko.errors import InputError
+from jko.config.data_section import PICTURES
+from jko.core.errors import InputError
+from jko.laws.densities import PictureDensity
 from jko.preparation.checks import far_out, is_marker
 from tasks.datasets.dialect import refuse_other_kinds
 

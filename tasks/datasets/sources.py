@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from jko import densities
-from jko.data_section import Data
-from jko.errors import InputError
+from jko.config.data_section import Data
+from jko.core.errors import InputError
+from jko.core.seeds import counter_seed
+from jko.laws import densities
 from jko.preparation.context import conditioned
 from jko.preparation.table import Source, Table
-from jko.seeds import counter_seed
 from tasks.datasets.files import load_file
 from tasks.datasets.laws import LAWS
 

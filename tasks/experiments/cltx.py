@@ -20,17 +20,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jko.block import Block, Solver
-from jko.block_trainer import FitRecord, fit_block
-from jko.errors import InputError
-from jko.gaussian import epsilon_squared_of_moments
-from jko.kernel_statistic import ROWS, independent_rows, kernel_residual, statistic_of
-from jko.residual import LinearCritic, residual_data
-from jko.score import mean_square, score_after
-from jko.sections import Training
-from jko.seeds import generator
-from jko.transport import optimal_back
-from jko.velocity import VelocityField
+from jko.config.sections import Training
+from jko.core.errors import InputError
+from jko.core.seeds import generator
+from jko.laws.gaussian import epsilon_squared_of_moments
+from jko.laws.score import mean_square, score_after
+from jko.maps.block import Block, Solver
+from jko.maps.velocity import VelocityField
+from jko.measure.residual import LinearCritic, residual_data
+from jko.statistics.kernel_statistic import ROWS, independent_rows, kernel_residual, statistic_of
+from jko.statistics.transport import optimal_back
+from jko.training.block_trainer import FitRecord, fit_block
 
 MEAN = (3.0, 3.0)
 STEP_SIZE = 0.5
@@ -92,13 +92,13 @@ def measured(x: Tensor, y: Tensor, xi_kernel: Tensor) -> Figures:
     Args:
         x: samples of p_0, shape (rows, 2).
         y: their images, row by row.
-        xi_kernel: :func:`jko.kernel_statistic.kernel_residual` at some of the images.
+        xi_kernel: :func:`jko.statistics.kernel_statistic.kernel_residual` at some of the images.
 
     Returns:
         ``gaussian``: closed form from the fitted moments; ``critic_affine_ot``: affine critic, the optimal
         map between the fitted Gaussians as map back; ``critic`` and ``critic_rbf`` with standard errors:
         affine critic and affine + 40 bumps, block pairing; ``paper_kde`` and ``paper_kde_l2``: see
-        :class:`jko.kernel_statistic.KernelStatistic`.
+        :class:`jko.statistics.kernel_statistic.KernelStatistic`.
     """
     affine, rich = LinearCritic(y), LinearCritic(y, centres=CENTRES)
     own = residual_data(x, y, STEP_SIZE)

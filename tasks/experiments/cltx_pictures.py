@@ -12,9 +12,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from jko.core.errors import InputError
 from jko.disk.sealed import write_json
-from jko.errors import InputError
-from tasks.adapters.output import write_whole
+from tasks.adapters.system.output import write_whole
 from tasks.experiments.cltx import CENTRES, Field, Figures, Trained
 from tasks.report.drawing import ACCENT, DATA, GREY, MODEL, STYLE
 

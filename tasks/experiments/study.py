@@ -13,19 +13,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jko import densities
-from jko.block import Block, Solver
-from jko.block_trainer import fit_block
-from jko.chain import reference_log_prob
+from jko.chain.chain import reference_log_prob
 from jko.config import NUMERICS
-from jko.densities import Array, Density
-from jko.digest import digest_of
+from jko.config.sections import Evaluation, Measure, Training
+from jko.core.digest import digest_of
+from jko.core.seeds import generator
 from jko.disk.identity import MEASURES
 from jko.disk.sealed import read_sealed, write_sealed
-from jko.measures import HeldOut, measure_block, standard_error
-from jko.sections import Evaluation, Measure, Training
-from jko.seeds import generator
-from jko.velocity import VelocityField
+from jko.laws import densities
+from jko.laws.densities import Array, Density
+from jko.maps.block import Block, Solver
+from jko.maps.velocity import VelocityField
+from jko.measure.measures import HeldOut, measure_block, standard_error
+from jko.training.block_trainer import fit_block
 from tasks.baselines import baseline_log_densities
 
 #: raised when a change alters what a cell computes

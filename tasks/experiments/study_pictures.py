@@ -14,10 +14,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
+from jko.certify.evidence import MARGIN
+from jko.certify.guarantee import CERTIFICATES
 from jko.disk.durable import write_text
-from jko.evidence import MARGIN
-from jko.guarantee import CERTIFICATES
-from tasks.adapters.output import csv_text, write_whole
+from tasks.adapters.system.output import csv_text, write_whole
 from tasks.experiments.study_tables import SMALLEST_KL, WAYS
 from tasks.report.drawing import ACCENT, DATA, GREY, MODEL, STYLE
 

@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
-from jko import gaussian
-from jko.certificate import sharp_steps, theorem_steps
-from jko.gaussian import Gaussian
+from jko.certify.certificate import sharp_steps, theorem_steps
+from jko.laws import gaussian
+from jko.laws.gaussian import Gaussian
 
 #: p_0, the Gaussian target of the trained chains too
 START = Gaussian.of([2.0, -1.0], [0.5, 1.5])

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from jko.evidence import MARGIN, Evidence
-from jko.guarantee import CERTIFICATES, Guarantee, certify
-from jko.status import Cause
+from jko.certify.evidence import MARGIN, Evidence
+from jko.certify.guarantee import CERTIFICATES, Guarantee, certify
+from jko.certify.status import Cause
 
 DIM = 2
 #: KL below which a ratio to it says nothing, nats

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jko.guarantee import CERTIFICATES
-from jko.schedule import shown
-from jko.status import LEGEND as MARKS_MEAN
-from jko.status import Cause, Status
+from jko.certify.guarantee import CERTIFICATES
+from jko.certify.status import LEGEND as MARKS_MEAN
+from jko.certify.status import Cause, Status
+from jko.core.step_sizes import shown
 from tasks.report.labels import (
     ESTIMATED,
     LEGEND,
@@ -95,7 +95,7 @@ class Assumption:
     """Something the certificates rest on.
 
     Args:
-        mark: of its status, see :attr:`jko.status.Status.mark`.
+        mark: of its status, see :attr:`jko.certify.status.Status.mark`.
         label: how it is known; empty where it fails or is unknown.
         name: what is assumed.
         how: how it was established.

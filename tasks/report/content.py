@@ -11,6 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jko.config import Config
+from jko.core.errors import InputError
+from jko.core.rows import at_most
 from jko.disk.commit import stored_commit
 from jko.disk.damage import checked_block
 from jko.disk.facts import read_facts
@@ -18,13 +20,11 @@ from jko.disk.identity import certificate_fingerprint, evaluation_fingerprint
 from jko.disk.layout import Layout
 from jko.disk.sealed import read_sealed
 from jko.disk.weights import BLOCK
-from jko.errors import InputError
 from jko.preparation.facts import DataFacts
-from jko.rows import at_most
-from tasks.adapters.chains import read_curve
-from tasks.adapters.evaluated import evaluation_figures
-from tasks.adapters.plan import chain_digest, stored_figures
-from tasks.adapters.store import read_array, read_samples
+from tasks.adapters.store.arrays import read_array, read_samples
+from tasks.adapters.store.chains import read_curve
+from tasks.adapters.store.evaluated import evaluation_figures
+from tasks.adapters.store.plan import chain_digest, stored_figures
 from tasks.evaluate import CONTEXT
 
 Array = NDArray[np.float64]

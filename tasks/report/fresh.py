@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from jko.display import figure
-from jko.fresh_rows import EDGES
+from jko.core.display import figure
 from jko.preparation.facts import DataFacts
+from jko.statistics.fresh_rows import EDGES
 from tasks.report.labels import Figures
 
 #: columns of a row that are shown, the furthest from their mean where there are more

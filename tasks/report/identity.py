@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 
 from jko.config import Config, parse_config
-from jko.digest import digest_of
+from jko.core.digest import digest_of
 from jko.disk.commit import stored_commit
 from jko.disk.damage import is_whole
 from jko.disk.layout import Layout
 from jko.disk.manifest import known_manifest
 from jko.disk.sealed import read_sealed
-from tasks.adapters.plan import stored_figures
+from tasks.adapters.store.plan import stored_figures
 from tasks.report import REPORT
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jko.display import DASH, figure, finite
-from jko.evidence import MARGIN
-from jko.status import Cause, Status
+from jko.certify.evidence import MARGIN
+from jko.certify.status import Cause, Status
+from jko.core.display import DASH, figure, finite
 
 Figures = Mapping[str, Any]
 

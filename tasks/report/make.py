@@ -11,12 +11,12 @@ import matplotlib
 from prefect import task
 
 from jko.config import Config
+from jko.core.display import figure, finite, pair_of
+from jko.core.step_sizes import shown
 from jko.disk.commit import committing
 from jko.disk.damage import is_whole
 from jko.disk.layout import Layout
-from jko.display import figure, finite, pair_of
-from jko.heavy import TRIM
-from jko.schedule import shown
+from jko.statistics.heavy import TRIM
 from tasks.headline import nll_warning
 from tasks.options import DURABLE, skipped
 from tasks.report import pictures

@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from jko.display import figure as text_of
+from jko.core.display import figure as text_of
+from jko.core.rows import at_most
 from jko.preparation.context import by_class
-from jko.rows import at_most
 from tasks.report.content import Array, Content
 from tasks.report.drawing import ACCENT, DATA, GREY, MODEL, labelled, principal_directions, tiles, unit_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from jko.display import figure, pair_of, with_error
+from jko.core.display import figure, pair_of, with_error
 from tasks.report.labels import (
     MEASURED,
     Figures,

@@ -12,11 +12,11 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from jko.config import Config
-from jko.errors import InputError
-from jko.plain import shortened
-from jko.plain_yaml import plain_yaml
-from jko.sections import BlockOverride
-from jko.seeds import counter_seed
+from jko.config.sections import BlockOverride
+from jko.core.errors import InputError
+from jko.core.plain import shortened
+from jko.core.plain_yaml import plain_yaml
+from jko.core.seeds import counter_seed
 
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 RANGE = re.compile(rf"\s*({NUMBER})\s*:\s*({NUMBER})\s*(?::\s*(\w+)\s*)?")

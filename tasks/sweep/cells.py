@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from jko.config import NUMERICS, Config, flattened, parse_config
-from jko.digest import digest_of
+from jko.core.digest import digest_of
+from jko.core.errors import InputError
 from jko.disk.layout import Layout
 from jko.disk.sealed import read_json, write_json
-from jko.errors import InputError
 
 FORMAT = 1
 

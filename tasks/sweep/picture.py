@@ -11,7 +11,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tasks.adapters.output import write_whole
+from tasks.adapters.system.output import write_whole
 from tasks.report.drawing import DATA, GREY, MODEL, STYLE
 from tasks.sweep.cells import Sweep
 from tasks.sweep.results import Results, several_seeds

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jko.config import NUMERICS, Config
-from jko.digest import digest_of
+from jko.core.digest import digest_of
 from jko.disk.identity import block_settings
 
 
@@ -61,7 +61,7 @@ def parts_of(config: Config, source_key: str) -> tuple[str, ...]:
 
     Args:
         config: the settings.
-        source_key: of the data, by :func:`tasks.adapters.plan.source_key`.
+        source_key: of the data, by :func:`tasks.adapters.store.plan.source_key`.
     """
     blocks = [block_settings(config, k) for k in range(1, len(config.step_sizes) + 1)]
     return (source_key, *(digest_of({"block": own, "numerics": NUMERICS}) for own in blocks))

@@ -16,7 +16,7 @@ from benchmarks.methods import METHODS, mixture, ours, training
 from benchmarks.problem import Problem
 from benchmarks.problems import law_problem
 from benchmarks.settings import SETTINGS
-from jko.densities import eight_gaussians
+from jko.laws.densities import eight_gaussians
 from tests.benchmarks.clock import WorkClock
 
 

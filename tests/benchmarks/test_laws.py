@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.laws import PLANE
-from jko.densities import entropy
+from jko.laws.densities import entropy
 
 NEW = ("checkerboard", "pinwheel", "swiss_roll")
 

@@ -17,8 +17,8 @@ from benchmarks.problem import Problem
 from benchmarks.problems import law_problem, load_problem
 from benchmarks.run import run_method
 from benchmarks.settings import SETTINGS, setting_of, settings_of
-from jko.densities import DiagonalGaussian, eight_gaussians
-from jko.errors import InputError
+from jko.core.errors import InputError
+from jko.laws.densities import DiagonalGaussian, eight_gaussians
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from benchmarks.run import run_method
 from benchmarks.sets import GROUPS
 from benchmarks.settings import SETTINGS
 from jko.config import Config, parse_config
-from jko.densities import eight_gaussians
+from jko.laws.densities import eight_gaussians
 from jko.preparation.choose import Choice
 from jko.preparation.table import Table
 

@@ -11,7 +11,7 @@ from benchmarks.evaluate import Track, log_densities
 from benchmarks.methods import METHODS
 from benchmarks.problems import law_problem
 from benchmarks.settings import SETTINGS
-from jko.densities import eight_gaussians
+from jko.laws.densities import eight_gaussians
 
 
 @pytest.mark.parametrize("name", ["nsf", "cnf", "ot_cfm"])

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.memory import table as memory_table
 from benchmarks.pipeline import TINY, shares, table
 from benchmarks.watched import run
-from jko.errors import JkoError
+from jko.core.errors import JkoError
 
 
 def test_a_watched_run_knows_its_parts_and_its_memory(server: str, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from benchmarks.adjoint import TRACES, AdjointBlock
 from benchmarks.compare import compare
 from benchmarks.solving import Timed, in_processes, keep, new_chain
 from benchmarks.speed import CASES, Case, agreement
-from jko.objective import jko_objective
+from jko.energies.objective import jko_objective
 
 SMALL = Case(3, (8, 8), 20, steps=8)
 

@@ -18,7 +18,7 @@ from benchmarks.plan import trials
 from benchmarks.problem import Problem
 from benchmarks.run import Outcome
 from benchmarks.settings import SETTINGS
-from jko.errors import InputError
+from jko.core.errors import InputError
 from tests.benchmarks.recorded import write_record
 
 ORDERS = Cell("orders", "gaussian", seconds=5)

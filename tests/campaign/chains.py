@@ -15,8 +15,8 @@ from flows.settings import build_request
 from jko.disk.commit import remove_temporary
 from jko.disk.layout import Layout
 from jko.disk.manifest import resumed_config
-from tasks.adapters.lock import chain_lock
-from tasks.adapters.plan import make_plan
+from tasks.adapters.store.lock import chain_lock
+from tasks.adapters.store.plan import make_plan
 
 CHAIN = "chain"
 #: a second or two for each chain
@@ -117,7 +117,7 @@ def bring_up(job: Job) -> Finished:
 
 def run_tasks(job: Job) -> dict[str, object]:
     """The tasks of the flow in their order, as plain functions."""
-    from tasks.adapters.plan import arrange, planned, write_manifest
+    from tasks.adapters.store.plan import arrange, planned, write_manifest
     from tasks.certify import certify_chain
     from tasks.evaluate import evaluate_chain
     from tasks.headline import headline
@@ -150,7 +150,7 @@ def run_tasks(job: Job) -> dict[str, object]:
 
 def make(kind: Kind, folder: Path, seed: int = 0) -> Layout:
     """A finished chain of a kind in a project of its own."""
-    from tasks.adapters.prune import removals, remove
+    from tasks.adapters.store.prune import removals, remove
 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "dvc.yaml").write_text("stages: {}\n")

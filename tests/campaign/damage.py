@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from jko.errors import InputError, JkoError
+from jko.core.errors import InputError, JkoError
 from tests.campaign.asked import run, where
 from tests.campaign.chains import CHAIN, KINDS, Kind, bring_up, inside, job_of, make, resumed
 from tests.campaign.judged import judge

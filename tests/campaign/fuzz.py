@@ -2,8 +2,9 @@
 
 Every input is a function of its kind and number (``fuzz_text``, ``fuzz_tables``, ``fuzz_files``). Inputs are
 read in a forked child with little memory to spare, which is killed when one takes too long; no exception but
-:class:`jko.errors.JkoError` may come out, and nothing that is not finite. ``python -m tests.campaign.fuzz
-COUNT [KIND [FIRST]]`` prints what went wrong and the counts; the number of one gives it again.
+:class:`jko.core.errors.JkoError` may come out, and nothing that is not finite. ``python -m
+tests.campaign.fuzz COUNT [KIND [FIRST]]`` prints what went wrong and the counts; the number of one gives it
+again.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from jko.errors import JkoError
+from jko.core.errors import JkoError
 from tests.campaign import fuzz_files, fuzz_tables, fuzz_text
 from tests.campaign.asked import ROOT, run, where
 from tests.campaign.chains import CHAIN, KINDS, make
@@ -127,7 +128,7 @@ def read_data(file: str, *words: str) -> str:
     from flows.settings import build_request
     from jko.disk.layout import Layout
     from jko.preparation.prepare import prepare
-    from tasks.adapters.plan import make_plan
+    from tasks.adapters.store.plan import make_plan
     from tasks.datasets.sources import SOURCES
 
     root = Path.cwd()

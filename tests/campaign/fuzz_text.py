@@ -13,8 +13,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from jko.config import Config
+from jko.config.sections import BlockOverride
 from jko.presets import preset_names
-from jko.sections import BlockOverride
 
 WORDS = (
     "", "0", "1", "-1", "2", "0.5", "1e300", "1e-300", "-1e-300", "1e999", ".nan", ".inf", "-.inf", "nan",

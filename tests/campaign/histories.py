@@ -38,7 +38,7 @@ from hypothesis.stateful import (
 from hypothesis.strategies import integers, sampled_from
 
 from jko.config import Config
-from jko.errors import ChainInUseError
+from jko.core.errors import ChainInUseError
 from tests.campaign import small
 from tests.campaign.forked import Started, forked
 from tests.campaign.trees import fast_place

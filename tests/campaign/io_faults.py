@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jko.errors import JkoError
+from jko.core.errors import JkoError
 from tests.campaign import small
 from tests.campaign.forked import forked
 from tests.campaign.trees import copied, fast_place, state_of

@@ -17,17 +17,17 @@ from typing import Any
 from unittest import mock
 
 from flows import pipeline
-from flows.planned import planned_work
 from flows.session import Job, check_input, finish, nothing_to_do, rearrange
+from flows.views.planned import planned_work
 from jko.config import Config, parse_config
 from jko.disk.commit import file_digest, read_commit, remove_temporary
 from jko.disk.durable import TEMPORARY
 from jko.disk.layout import Layout
 from jko.disk.manifest import read_manifest, stored_config
-from tasks.adapters.lock import chain_lock
-from tasks.adapters.plan import arrange, chain_digest, make_plan, write_manifest
-from tasks.adapters.prune import removals, remove
-from tasks.adapters.start import adopt_start
+from tasks.adapters.store.lock import chain_lock
+from tasks.adapters.store.plan import arrange, chain_digest, make_plan, write_manifest
+from tasks.adapters.store.prune import removals, remove
+from tasks.adapters.store.start import adopt_start
 from tasks.options import value_of
 from tasks.verify import checks
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from jko import gaussian
+from jko.core.rows import drawn
 from jko.disk.layout import Layout
 from jko.disk.manifest import read_manifest
 from jko.disk.sealed import read_json, read_sealed
-from jko.measures import measure_epsilon
-from jko.rows import drawn
-from tasks.adapters.store import read_samples
+from jko.laws import gaussian
+from jko.measure.measures import measure_epsilon
+from tasks.adapters.store.arrays import read_samples
 from tests.projects import call, trained_project
 
 CHAIN = Path("chain")

@@ -11,7 +11,7 @@ import pytest
 
 from jko.disk.layout import Layout
 from jko.disk.sealed import read_json
-from tasks.adapters.plan import checkpointed_iteration
+from tasks.adapters.store.plan import checkpointed_iteration
 from tests.flows.test_resume import PATIENCE, blocks, digest, new_project, start, wait_for
 
 #: one block of some seconds

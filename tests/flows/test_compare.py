@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from jko.disk.sealed import read_json
-from tasks.adapters.runs import Runs
+from tasks.adapters.mlflow.runs import Runs
 from tests.projects import call
 
 TINY = (

@@ -12,14 +12,14 @@ import pytest
 import torch
 
 from jko.build import start_law
+from jko.chain.sampling import draw, log_density
+from jko.disk.chains import CORRECTION
 from jko.disk.commit import SAMPLES, read_commit
-from jko.disk.corrections import CORRECTION
 from jko.disk.facts import read_facts
 from jko.disk.layout import Layout
 from jko.disk.manifest import read_manifest, stored_config
-from jko.sampling import draw, log_density
-from tasks.adapters.chains import load_chain
-from tasks.adapters.store import read_samples
+from tasks.adapters.store.arrays import read_samples
+from tasks.adapters.store.chains import load_chain
 from tests.flows.test_partial import answer, digest, jko, samples_of
 
 RATE = 0.2

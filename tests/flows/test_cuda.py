@@ -14,7 +14,7 @@ import torch
 
 from jko.disk.layout import Layout
 from jko.disk.manifest import read_manifest, stored_config
-from tasks.adapters.chains import load_chain
+from tasks.adapters.store.chains import load_chain
 from tests.flows import test_checkpoint, test_conditional_chain, test_corrected_chain, test_power_chain
 from tests.flows import test_residual_chain as residual
 from tests.flows.test_resume import PATIENCE, ROOT, digest, new_project, start

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from jko.core.errors import InputError
 from jko.disk.commit import COMMIT
 from jko.disk.layout import Layout
 from jko.disk.manifest import read_manifest, stored_config
 from jko.disk.sealed import read_json, write_json
-from jko.errors import InputError
 from tasks.measure import exact_scores
 from tests.projects import call, trained_project
 
@@ -163,7 +163,7 @@ def test_whatever_is_damaged_is_seen_by_the_command_that_makes_it(
 ) -> None:
     """Nothing short of the whole is "nothing to do"."""
     from flows.session import Job, nothing_to_do
-    from tasks.adapters.plan import make_plan
+    from tasks.adapters.store.plan import make_plan
 
     config = stored_config(layout)
     job = Job("smoke", config, layout, Path.cwd(), "")
@@ -266,7 +266,7 @@ def test_json_of_the_wrong_type_anywhere_beside_the_blocks_heals(
     layout: Layout, jko: Commands, text: str
 ) -> None:
     from flows.session import Job, check_input, nothing_to_do
-    from tasks.adapters.plan import make_plan
+    from tasks.adapters.store.plan import make_plan
 
     config = stored_config(layout)
     job = Job("smoke", config, layout, Path.cwd(), "")
@@ -284,7 +284,7 @@ def test_json_of_the_wrong_type_anywhere_beside_the_blocks_heals(
 
 def test_a_changed_sample_is_no_particle(layout: Layout) -> None:
     """Also where the checksum of the chunk is right: files are held to the commit."""
-    from tasks.adapters.store import read_samples
+    from tasks.adapters.store.arrays import read_samples
 
     one, two = (layout.block(k, fingerprint(layout, k)) / "samples.zarr/validation/c/0/0" for k in (1, 2))
     shutil.copy(one, two)

@@ -12,10 +12,12 @@ import pandas as pd
 import pytest
 import torch
 
-from flows.status import status_table
+from flows.views.status import status_table
+from jko.certify.guarantee import CERTIFICATES
+from jko.chain.defence import price
 from jko.config import Config, parse_config
-from jko.defence import price
-from jko.digest import digest_of
+from jko.core.digest import digest_of
+from jko.core.errors import InputError
 from jko.disk.commit import COMMIT, file_digest
 from jko.disk.defence import LAW, stored_law
 from jko.disk.facts import read_facts
@@ -24,11 +26,9 @@ from jko.disk.layout import Layout
 from jko.disk.manifest import read_manifest, stored_config
 from jko.disk.sealed import SEAL, read_json, read_sealed, write_json
 from jko.disk.weights import chain_of as chain_before
-from jko.errors import InputError
-from jko.guarantee import CERTIFICATES
-from tasks.adapters.chains import load_chain
-from tasks.adapters.defence import defence_of, fitted_law
-from tasks.adapters.store import read_samples
+from tasks.adapters.store.arrays import read_samples
+from tasks.adapters.store.chains import load_chain
+from tasks.adapters.store.defence import defence_of, fitted_law
 from tasks.options import value_of
 from tasks.prepare import prepare_data
 from tests.campaign.asked import run

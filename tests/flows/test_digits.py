@@ -17,7 +17,7 @@ from jko.disk.facts import read_facts
 from jko.disk.layout import Layout
 from jko.disk.manifest import read_manifest
 from jko.disk.sealed import read_json
-from tasks.adapters.store import read_array, read_samples
+from tasks.adapters.store.arrays import read_array, read_samples
 
 pytestmark = pytest.mark.slow
 SAMPLES = 500

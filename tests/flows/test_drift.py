@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from flows import drift
-from flows.drift import as_stored, own_rows, unseen
+from flows.scheduling import drift
+from flows.scheduling.drift import as_stored, own_rows, unseen
 from jko.disk.commit import committing
 from jko.disk.layout import Layout
 from jko.preparation.facts import DataFacts
 from jko.preparation.prepare import dequantise
-from tasks.adapters.store import write_arrays
+from tasks.adapters.store.arrays import write_arrays
 
 STEP, NAME = 0.5, "f" * 64
 

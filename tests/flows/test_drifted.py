@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from flows.drifted import SCORE, Drift, Rows, compared, words
+from flows.scheduling.drifted import SCORE, Drift, Rows, compared, words
 
 NAMES = ("amount", "count", "share", "days")
 SEEN = {"drift/seen_left_out": 1.0}

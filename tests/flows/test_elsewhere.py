@@ -12,8 +12,8 @@ from flows.settings import parse_assignment
 from jko.config import Config, parse_config
 from jko.disk.layout import Layout
 from jko.presets import merged, read_preset
-from tasks.adapters.chains import load_chain
-from tasks.adapters.plan import write_manifest
+from tasks.adapters.store.chains import load_chain
+from tasks.adapters.store.plan import write_manifest
 from tasks.certify import certify_chain
 from tasks.evaluate import evaluate_chain
 from tasks.measure import measure_block

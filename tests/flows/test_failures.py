@@ -16,7 +16,7 @@ import pytest
 from flows import failures
 from flows.cli import models, status, upkeep
 from flows.failures import end, ending, keep_traceback
-from jko.errors import ChainInUseError, InputError, NumericalError
+from jko.core.errors import ChainInUseError, InputError, NumericalError
 from tests.projects import call
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from flows.models import draw_samples
-from flows.scoring import score_file
+from flows.views.models import draw_samples
+from flows.views.scoring import score_file
 from jko.config import Config, parse_config
 from jko.disk.layout import Layout
 from jko.disk.sealed import read_json
 from jko.preparation.facts import data_digest
-from tasks.adapters.plan import write_manifest
+from tasks.adapters.store.plan import write_manifest
 from tasks.certify import certify_chain
 from tasks.compare.pictures import _densities, _planes
 from tasks.evaluate import SAMPLE_ROWS, evaluate_chain, shown_rows

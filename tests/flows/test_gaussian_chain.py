@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from flows.cli.main import main
-from jko import gaussian
 from jko.disk.layout import Layout
 from jko.disk.manifest import read_manifest
 from jko.disk.sealed import read_json
-from tasks.adapters.store import read_samples
+from jko.laws import gaussian
+from tasks.adapters.store.arrays import read_samples
 
 pytestmark = pytest.mark.slow  # tests/jko/test_fit.py holds the same closed forms in seconds
 STEPS = 3

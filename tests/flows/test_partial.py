@@ -168,7 +168,7 @@ def test_rows_in_another_order_are_found(workshop: Path) -> None:
     from jko.disk.commit import committing, read_commit
     from jko.disk.durable import link_tree
     from jko.disk.layout import Layout
-    from tasks.adapters.store import read_arrays, write_arrays
+    from tasks.adapters.store.arrays import read_arrays, write_arrays
     from tasks.verify import checks
 
     jko(workshop, "train", *SMALL, "--set", "seed=8", "--chain", "mixed", "--stop-after", "1")

@@ -15,8 +15,8 @@ from jko.disk.facts import read_facts
 from jko.disk.layout import Layout
 from jko.disk.manifest import read_manifest, stored_config
 from jko.disk.sealed import read_json
-from tasks.adapters.chains import load_chain, read_curve
-from tasks.adapters.store import read_samples
+from tasks.adapters.store.arrays import read_samples
+from tasks.adapters.store.chains import load_chain, read_curve
 from tasks.headline import STEP
 from tests.projects import call, trained_project
 
@@ -255,7 +255,7 @@ def test_the_report_is_one_page_that_needs_nothing_else(inside: Layout) -> None:
 def test_another_holder_of_the_chain_is_named(
     inside: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tasks.adapters.lock import chain_lock
+    from tasks.adapters.store.lock import chain_lock
 
     with chain_lock(inside, "jko resume chain"):
         other = ("--set", "steps.count=2")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows.places import chain_at, new_chain_at
-from jko.errors import InputError
+from jko.core.errors import InputError
 from tests.projects import call
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tasks.adapters.credential import credential
-from tasks.adapters.loopback import free_port
+from tasks.adapters.scheduling.credential import credential
+from tasks.adapters.scheduling.loopback import free_port
 from tests.flows.schedules import (
     TINY,
     family,

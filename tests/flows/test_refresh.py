@@ -19,19 +19,19 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from flows.refresh import OnChange, Outcome, chain_at_work, refresh
-from flows.schedule_state import ScheduleState
-from flows.status import chain_status
+from flows.scheduling.schedule_state import ScheduleState
+from flows.views.status import chain_status
 from jko.config import Config, parse_config
+from jko.core.errors import InputError
+from jko.core.seeds import generator
 from jko.disk.layout import Layout
 from jko.disk.manifest import read_manifest, stored_config
 from jko.disk.weights import load_block
-from jko.errors import InputError
-from jko.objective import jko_objective
-from jko.seeds import generator
-from tasks.adapters.chains import read_curve
-from tasks.adapters.lock import chain_lock
-from tasks.adapters.start import tracked_run
-from tasks.adapters.store import read_particles
+from jko.energies.objective import jko_objective
+from tasks.adapters.store.arrays import read_particles
+from tasks.adapters.store.chains import read_curve
+from tasks.adapters.store.lock import chain_lock
+from tasks.adapters.store.start import tracked_run
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "weekly"
@@ -123,7 +123,7 @@ def test_unchanged_data_are_skipped_and_the_look_is_recorded(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = number_of_runs()
-    monkeypatch.setattr("flows.schedule_state.file_digest", None)  # the file is not even read
+    monkeypatch.setattr("flows.scheduling.schedule_state.file_digest", None)  # the file is not even read
     outcomes = []
     for moment in ("2001-01-01T00:00:00+00:00", "2002-01-01T00:00:00+00:00"):
         monkeypatch.setattr("flows.refresh.now", lambda moment=moment: moment)

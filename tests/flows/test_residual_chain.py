@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from jko import gaussian
-from jko.chain import Chain
+from jko.chain.chain import Chain
 from jko.disk.layout import Layout
 from jko.disk.manifest import read_manifest, stored_config
 from jko.disk.sealed import read_json
-from jko.gaussian import Gaussian
-from jko.residual_block import ResidualBlock
-from tasks.adapters.chains import load_chain, read_curve
-from tasks.adapters.store import read_samples
+from jko.laws import gaussian
+from jko.laws.gaussian import Gaussian
+from jko.maps.residual_block import ResidualBlock
+from tasks.adapters.store.arrays import read_samples
+from tasks.adapters.store.chains import load_chain, read_curve
 from tests.projects import call, trained_project
 
 CHAIN = Path("chain")

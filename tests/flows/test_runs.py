@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.runs import NLL, Choice, as_json, runs_table
+from flows.views.runs import NLL, Choice, as_json, runs_table
 from jko.config import Config, flattened
 from jko.disk.layout import Layout
-from tasks.adapters.lock import chain_lock
-from tasks.adapters.runs import Runs, TrackedRun
+from tasks.adapters.mlflow.runs import Runs, TrackedRun
+from tasks.adapters.store.lock import chain_lock
 from tasks.headline import STEP
 from tests.projects import call
 
@@ -39,7 +39,7 @@ def fill(root: Path, count: int) -> None:
     from mlflow.entities import Metric, Param, RunTag
     from mlflow.tracking import MlflowClient
 
-    from tasks.adapters.tracking_store import experiment
+    from tasks.adapters.mlflow.tracking_store import experiment
 
     client, rng = MlflowClient(uri(root)), np.random.default_rng(0)
     place = experiment(client, "jko", root)

@@ -76,7 +76,7 @@ def test_a_name_changed_in_the_page_cannot_leave_the_folder_of_chains(server: st
 
 
 def test_a_chain_in_use_is_left_to_its_holder(server: str, project: Path) -> None:
-    from tasks.adapters.lock import chain_lock
+    from tasks.adapters.store.lock import chain_lock
 
     layout = Layout.of(project / ".jko" / "chains" / "shared", project)
     with chain_lock(layout, "jko resume .jko/chains/shared"):

@@ -12,15 +12,15 @@ import pandas as pd
 import pytest
 import torch
 
-from flows.scoring import Scored, beside_mean, score_file, usable_rows
+from flows.views.scoring import Scored, beside_mean, score_file, usable_rows
 from jko.config import parse_config
+from jko.core.errors import InputError
 from jko.disk.facts import read_facts
 from jko.disk.layout import Layout
 from jko.disk.manifest import read_manifest, stored_config
-from jko.errors import InputError
-from tasks.adapters.chains import load_chain
-from tasks.adapters.plan import write_manifest
-from tasks.adapters.store import read_samples
+from tasks.adapters.store.arrays import read_samples
+from tasks.adapters.store.chains import load_chain
+from tasks.adapters.store.plan import write_manifest
 from tasks.cuts import log_prob_of_cuts
 from tasks.datasets.files import Cells
 from tasks.options import value_of

@@ -96,7 +96,7 @@ def test_the_password_is_told_once_and_kept_to_its_owner(up: Up) -> None:
 
 
 def test_a_copied_project_has_a_password_of_its_own(tmp_path: Path) -> None:
-    from tasks.adapters.credential import credential, credential_file
+    from tasks.adapters.scheduling.credential import credential, credential_file
 
     first, second = tmp_path / "first", tmp_path / "second"
     known = credential(first)
@@ -168,7 +168,7 @@ def test_the_stream_of_events_is_for_the_holder_of_the_password(up: Up) -> None:
 
 def test_a_run_cannot_bring_its_command_along(up: Up) -> None:
     """Even with the password."""
-    from tasks.adapters.worker import client_at, pool_template
+    from tasks.adapters.scheduling.worker import client_at, pool_template
 
     assert json.loads((ROOT / "prefect-pool.json").read_text()) == pool_template()
     tiny = ("--preset", "smoke", "--set", "steps.count=1", "--interval", "300d", "--name", "never")
@@ -195,7 +195,7 @@ def test_a_pool_of_earlier_versions_is_put_right(up: Up) -> None:
     from prefect.client.schemas.actions import WorkPoolUpdate
     from prefect.workers.process import ProcessWorker
 
-    from tasks.adapters.worker import client_at, ensure_pool, takes_commands
+    from tasks.adapters.scheduling.worker import client_at, ensure_pool, takes_commands
 
     old = WorkPoolUpdate(base_job_template=ProcessWorker.get_default_base_job_template())
     with client_at(f"{up.prefect}/api", up.folder) as client:
@@ -251,7 +251,7 @@ def attacked(up: Up) -> list[str]:
     """The flows and experiments that an attack would have made."""
     from mlflow.tracking import MlflowClient
 
-    from tasks.adapters.worker import client_at
+    from tasks.adapters.scheduling.worker import client_at
 
     with client_at(f"{up.prefect}/api", up.folder) as client:
         flows = [flow.name for flow in client.read_flows()]
@@ -285,7 +285,7 @@ def test_a_page_elsewhere_can_neither_read_nor_write(up: Up, tmp_path: Path) -> 
 
 @needs_chromium
 def test_the_pages_can_be_used_in_a_browser(up: Up, tmp_path: Path) -> None:
-    from tasks.adapters.worker import client_at
+    from tasks.adapters.scheduling.worker import client_at
 
     with client_at(f"{up.prefect}/api", up.folder) as client:
         client.create_flow_from_name("a-flow-to-see")
@@ -336,8 +336,8 @@ def test_two_projects_that_go_up_at_once_have_servers_of_their_own(tmp_path: Pat
     for thread in threads:
         thread.join()
     try:
-        from tasks.adapters.server import is_ours
-        from tasks.adapters.worker import client_at
+        from tasks.adapters.scheduling.server import is_ours
+        from tasks.adapters.scheduling.worker import client_at
 
         records = [up_record(folder) for folder in folders]
         pages = {record[name] for record in records for name in ("prefect", "mlflow")}
@@ -348,7 +348,7 @@ def test_two_projects_that_go_up_at_once_have_servers_of_their_own(tmp_path: Pat
                 queues = [queue.name for queue in client.read_work_queues() if queue.name != "default"]
             assert len(queues) == 1
             assert queues[0].startswith(folder.name)
-        from tasks.adapters.loopback import ServerError
+        from tasks.adapters.scheduling.loopback import ServerError
 
         with pytest.raises(ServerError, match="answers another server"):
             is_ours(records[0]["api"], folders[1])
@@ -358,7 +358,7 @@ def test_two_projects_that_go_up_at_once_have_servers_of_their_own(tmp_path: Pat
 
 
 def test_a_port_is_held_from_the_start(tmp_path: Path) -> None:
-    from tasks.adapters.loopback import ServerError, is_free, listening
+    from tasks.adapters.scheduling.loopback import ServerError, is_free, listening
 
     with listening(0) as held:
         port = held.getsockname()[1]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from flows.status import chain_status
+from flows.views.status import chain_status
 from jko.disk.layout import Layout
 from jko.disk.sealed import read_json
 

@@ -9,7 +9,7 @@ import pytest
 from flows.places import project_root
 from flows.settings import build_request
 from jko.config import Config, parse_config
-from jko.errors import InputError
+from jko.core.errors import InputError
 from jko.presets import preset_names, read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,8 +14,8 @@ from jko.config import parse_config
 from jko.disk.facts import read_facts
 from jko.disk.layout import Layout
 from jko.disk.manifest import read_manifest, stored_config
-from tasks.adapters.chains import load_chain
-from tasks.adapters.store import read_samples
+from tasks.adapters.store.arrays import read_samples
+from tasks.adapters.store.chains import load_chain
 from tests.projects import call
 
 ROWS = 600

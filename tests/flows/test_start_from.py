@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from jko.core.errors import ChainInUseError, InputError
 from jko.disk.commit import file_digest
 from jko.disk.layout import Layout
 from jko.disk.manifest import read_manifest, stored_config
-from jko.errors import ChainInUseError, InputError
-from tasks.adapters.lock import chain_lock
-from tasks.adapters.start import adopt_start, read_origin, tracked_run
+from tasks.adapters.store.lock import chain_lock
+from tasks.adapters.store.start import adopt_start, read_origin, tracked_run
 from tests.projects import call, trained_project
 
 TINY = (
@@ -113,7 +113,7 @@ def artifacts(run: Any, layout: Layout) -> dict[str, Any]:
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 
-    from tasks.adapters.prefect_artifacts import key_of
+    from tasks.adapters.prefect.prefect_artifacts import key_of
 
     wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
     with get_client(sync_client=True) as client:

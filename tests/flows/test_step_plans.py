@@ -17,11 +17,11 @@ from jko.disk.commit import file_digest
 from jko.disk.layout import Layout
 from jko.disk.manifest import read_manifest, stored_config
 from jko.disk.weights import load_block
-from jko.step_plan import refined, reparametrised
-from tasks.adapters.chains import load_chain, read_curve
-from tasks.adapters.lock import chain_lock
-from tasks.adapters.plan import block_figures, keep_figures
-from tasks.adapters.start import read_origin
+from jko.training.step_plan import refined, reparametrised
+from tasks.adapters.store.chains import load_chain, read_curve
+from tasks.adapters.store.lock import chain_lock
+from tasks.adapters.store.plan import block_figures, keep_figures
+from tasks.adapters.store.start import read_origin
 from tests.projects import call, trained_project
 
 TINY = (
@@ -243,7 +243,7 @@ def test_movements_that_are_not_there_are_asked_for(
 
 def test_two_halves_are_nearly_the_old_block(inside: Path) -> None:
     """As started, before any training: two slowed blocks in a row against the one they came from."""
-    from jko.warm_start import slowed
+    from jko.training.warm_start import slowed
 
     config, layout, _ = blocks_of("old")
     chain = finished_blocks(config, layout)

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.sweep_plan import Wanted, define, find_sweep, sweep_folder
+from flows.sweeps.sweep_plan import Wanted, define, find_sweep, sweep_folder
+from jko.core.errors import InputError
 from jko.disk.identity import source_key
-from jko.errors import InputError
 from tasks.sweep.axes import Range, Values, draws, grid_axis, kinds_of, random_axis
 from tasks.sweep.cells import read_sweep, write_sweep
 from tasks.sweep.prefixes import Chain, Step, parts_of, plan_steps

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tasks.adapters.credential import credential
-from tasks.adapters.up import answers
+from tasks.adapters.scheduling.credential import credential
+from tasks.adapters.scheduling.up import answers
 from tests.flows.schedules import (
     TINY,
     client_of,

@@ -8,19 +8,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from jko.block import Block, Solver
-from jko.block_trainer import fit_block, flow_matching_loss
-from jko.chain import Chain
-from jko.context import joined, reference_rows, state_of, with_context
-from jko.errors import InputError
-from jko.jacobian import jacobian
-from jko.measures import HeldOut, measure_block
-from jko.objective import jko_objective
-from jko.residual import LinearCritic
-from jko.scheme import Step
-from jko.sections import Measure, Training
-from jko.two_sample import energy_test, kl_lower_bound
-from jko.velocity import VelocityField
+from jko.chain.chain import Chain
+from jko.config.sections import Measure, Training
+from jko.core.context import joined, reference_rows, state_of, with_context
+from jko.core.errors import InputError
+from jko.energies.objective import jko_objective
+from jko.energies.scheme import Step
+from jko.maps.block import Block, Solver
+from jko.maps.jacobian import jacobian
+from jko.maps.velocity import VelocityField
+from jko.measure.measures import HeldOut, measure_block
+from jko.measure.residual import LinearCritic
+from jko.statistics.two_sample import energy_test, kl_lower_bound
+from jko.training.block_trainer import fit_block, flow_matching_loss
 from tests.oracles import FIELD_KINDS, normal, stream
 from tests.oracles import jacobian as autograd_jacobian
 

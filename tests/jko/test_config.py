@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from jko.config import Config, parse_config
-from jko.errors import InputError, JkoError
+from jko.core.errors import InputError, JkoError
 
 NAN, INF = float("nan"), float("inf")
 

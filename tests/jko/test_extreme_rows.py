@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from jko.block import Block, Solver
 from jko.config import parse_config
-from jko.errors import InputError
-from jko.jacobian import asymmetry
-from jko.measures import HeldOut, measure_block
-from jko.sections import Measure
-from jko.transport import affine_transport
-from jko.two_sample import kl_lower_bound
-from jko.velocity import VelocityField
+from jko.config.sections import Measure
+from jko.core.errors import InputError
+from jko.maps.block import Block, Solver
+from jko.maps.jacobian import asymmetry
+from jko.maps.velocity import VelocityField
+from jko.measure.measures import HeldOut, measure_block
+from jko.statistics.transport import affine_transport
+from jko.statistics.two_sample import kl_lower_bound
 
 ROWS = 300
 

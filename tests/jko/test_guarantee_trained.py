@@ -11,17 +11,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from jko.block import Block, Solver
-from jko.block_trainer import fit_block
-from jko.chain import reference_log_prob
-from jko.densities import DiagonalGaussian, Estimate
-from jko.evidence import Evidence
-from jko.guarantee import Guarantee, certify
-from jko.measures import HeldOut, measure_block, measure_epsilon, standard_error
-from jko.residual import linear_critic, residual_data
-from jko.sections import Measure, Training
-from jko.seeds import generator
-from jko.velocity import VelocityField
+from jko.certify.evidence import Evidence
+from jko.certify.guarantee import Guarantee, certify
+from jko.chain.chain import reference_log_prob
+from jko.config.sections import Measure, Training
+from jko.core.seeds import generator
+from jko.laws.densities import DiagonalGaussian, Estimate
+from jko.maps.block import Block, Solver
+from jko.maps.velocity import VelocityField
+from jko.measure.measures import HeldOut, measure_block, measure_epsilon, standard_error
+from jko.measure.residual import linear_critic, residual_data
+from jko.training.block_trainer import fit_block
 
 NAMES = ("certificate_a", "certificate_b", "certificate_c", "certificate_c_hwi", "certificate_c_propagated",
          "certificate_c_triangle")  # fmt: skip

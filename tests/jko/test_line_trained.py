@@ -19,12 +19,12 @@ import pytest
 import torch
 from scipy import stats
 
-from jko.block import Block, Solver
-from jko.block_trainer import fit_block
-from jko.line import LineStep, solve_step
-from jko.sections import Training
-from jko.seeds import generator
-from jko.velocity import VelocityField
+from jko.config.sections import Training
+from jko.core.seeds import generator
+from jko.laws.line import LineStep, solve_step
+from jko.maps.block import Block, Solver
+from jko.maps.velocity import VelocityField
+from jko.training.block_trainer import fit_block
 
 Array = np.ndarray
 #: the bar: KL drop of a trained block against the exact step's

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from jko.block import Block
-from jko.block_trainer import fit_block
 from jko.config import NUMERICS
-from jko.sections import Training
-from jko.seeds import generator
-from jko.velocity import VelocityField
+from jko.config.sections import Training
+from jko.core.seeds import generator
+from jko.maps.block import Block
+from jko.maps.velocity import VelocityField
+from jko.training.block_trainer import fit_block
 
 #: NUMERICS -> best validation objective of three blocks, nats
 STORED = {1: (1.189092, 0.991802, 0.871485)}

@@ -15,16 +15,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from jko.block import Block
-from jko.block_trainer import FitResult, fit_block
 from jko.build import new_block
 from jko.config import Config, parse_config
 from jko.disk.checkpoint import BlockCheckpoints, read_checkpoint, remove_checkpoint, write_checkpoint
 from jko.disk.commit import committing, remove_temporary
 from jko.disk.layout import Layout
 from jko.disk.tensors import pack_tensors
-from jko.fit_state import FitState
-from tasks.adapters.plan import checkpointed_iteration
+from jko.maps.block import Block
+from jko.training.block_trainer import FitResult, fit_block
+from jko.training.fit_state import FitState
+from tasks.adapters.store.plan import checkpointed_iteration
 from tests.oracles import normal
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jko.config import Config, parse_config
-from jko.errors import InputError
+from jko.core.errors import InputError
 from jko.preparation.checks import far_out
 from jko.preparation.dependence import refuse_equal
 from jko.preparation.prepare import Prepared, dequantise, prepare

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 
 from flows.cli.experiments import default_folder, tables
 from flows.cli.main import main
-from jko.gaussian import epsilon_squared_of_moments
+from jko.laws.gaussian import epsilon_squared_of_moments
 from tasks.experiments import cltx
 from tasks.experiments.cltx_pictures import write_results
 
@@ -41,7 +41,7 @@ SHORT = (0, 4, 8, 20)
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """One thread, few rows for the exact pairing, a short training in the command."""
-    monkeypatch.setattr("jko.kernel_statistic.ROWS", 300)
+    monkeypatch.setattr("jko.statistics.kernel_statistic.ROWS", 300)
     monkeypatch.setattr(cltx, "ROWS", 300)
     monkeypatch.setattr(cltx, "MOMENTS", SHORT)
     monkeypatch.setattr(cltx, "HELD_OUT", 1000)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows.compare import unique
+from flows.views.compare import unique
 from jko.config import Config
 from tasks.compare.comparison import Comparison, Subject, pair_of
 from tasks.compare.page import render, write_results

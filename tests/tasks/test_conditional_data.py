@@ -14,9 +14,9 @@ import pytest
 from scipy.stats import norm
 
 from jko.config import Config, parse_config
+from jko.core.errors import InputError
 from jko.disk.facts import write_facts
 from jko.disk.identity import source_key
-from jko.errors import InputError
 from jko.preparation.context import given_context, one_hot
 from jko.preparation.facts import DataFacts, facts_of
 from jko.preparation.prepare import prepare

@@ -13,13 +13,13 @@ from PIL import Image
 from scipy.spatial import KDTree
 
 from jko.config import Config, parse_config
-from jko.densities import entropy
-from jko.errors import InputError
+from jko.core.errors import InputError
+from jko.laws.densities import entropy
+from jko.laws.smoothing import smoothing_w2_bound
 from jko.preparation.facts import DataFacts, facts_of
 from jko.preparation.grid import grid_step
 from jko.preparation.prepare import Prepared, dequantise, prepare
 from jko.preparation.table import Table
-from jko.smoothing import smoothing_w2_bound
 from tasks.datasets.files import load_file
 from tasks.datasets.pictures import load_picture
 from tasks.datasets.sources import SOURCES

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jko.config import parse_config
+from jko.core.errors import InputError
 from jko.disk.identity import source_key
 from jko.disk.layout import Layout
-from jko.errors import InputError
 from jko.preparation.table import Marks, Table
-from tasks.adapters import plan
+from tasks.adapters.store.arrays import plan
 from tasks.datasets.files import load_file, read_cells
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jko.config import parse_config
-from jko.errors import InputError
+from jko.core.errors import InputError
 from jko.preparation.prepare import prepare
 from jko.preparation.table import Table
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from flows.status import fresh_words
-from jko.chain import Chain
+from flows.views.status import fresh_words
+from jko.chain.chain import Chain
+from jko.chain.defence import Defence
 from jko.config import parse_config
-from jko.defence import Defence
-from jko.fresh_rows import FreshRows
-from jko.invertible import Pushed
+from jko.laws.student_t import fit_student_t
+from jko.maps.invertible import Pushed
 from jko.preparation.facts import DataFacts
-from jko.student_t import fit_student_t
+from jko.statistics.fresh_rows import FreshRows
 from tasks.baselines import baseline_log_densities
 from tasks.evaluate import looked_at
 from tasks.fresh import DISAGREES, fresh_figures, made_up, surprising

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from jko.config import Config
-from jko.errors import InputError
+from jko.core.errors import InputError
 from tasks.compare.comparison import Comparison, Subject
 from tasks.compare.gate import Condition, judge, parse_condition
 from tasks.compare.record import Record

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from jko.block import Block, Solver
-from jko.block_trainer import fit_block
-from jko.chain import push_in_batches, reference_log_prob
-from jko.sections import Training
-from jko.seeds import generator
-from jko.velocity import VelocityField
+from jko.chain.chain import push_in_batches, reference_log_prob
+from jko.config.sections import Training
+from jko.core.seeds import generator
+from jko.maps.block import Block, Solver
+from jko.maps.velocity import VelocityField
+from jko.training.block_trainer import fit_block
 from tasks.compare.comparison import Comparison
 from tasks.compare.gate import judge, parse_condition
 from tests.tasks.test_gate import subject, with_rows

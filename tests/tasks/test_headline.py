@@ -10,9 +10,9 @@ import pytest
 from jko.config import Config
 from jko.disk.layout import Layout
 from jko.preparation.facts import DataFacts
-from tasks.adapters.environment import first_line
-from tasks.adapters.events import events_of, timed, times_of
-from tasks.adapters.prefect_artifacts import result_text
+from tasks.adapters.prefect.prefect_artifacts import result_text
+from tasks.adapters.system.environment import first_line
+from tasks.adapters.system.events import events_of, timed, times_of
 from tasks.compare.comparison import Comparison, Subject
 from tasks.compare.page import render
 from tasks.compare.record import Record, _description

@@ -14,14 +14,14 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from jko.block import Block
+from jko.core.errors import InputError
 from jko.disk.sealed import parse_json, read_json, read_lines
 from jko.disk.tensors import unpack_tensors
 from jko.disk.weights import WEIGHTS, load_weights, save_weights
-from jko.errors import InputError
-from jko.velocity import VelocityField
-from tasks.adapters.journal import Journal
-from tasks.adapters.store import read_array, write_arrays
+from jko.maps.block import Block
+from jko.maps.velocity import VelocityField
+from tasks.adapters.store.arrays import read_array, write_arrays
+from tasks.adapters.system.journal import Journal
 
 DEEP = "[" * 100_000
 JSON = {

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from jko import densities
 from jko.config import Config, parse_config
-from jko.densities import entropy
+from jko.laws import densities
+from jko.laws.densities import entropy
 from jko.preparation.facts import DataFacts, facts_of
 from jko.preparation.prepare import prepare
 from tasks.datasets.laws import LAWS, density_of, score_of, smoothed_curve, smoothed_entropy

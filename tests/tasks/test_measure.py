@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from jko.config import Config, parse_config
-from jko.errors import NumericalError
+from jko.core.errors import NumericalError
 from jko.preparation.facts import DataFacts
 from tasks.measure import ALWAYS, check_finite, check_inversion, nulled, unfit
 

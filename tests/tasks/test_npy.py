@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jko.errors import InputError
+from jko.core.errors import InputError
 from tasks.datasets.npy import read_npy
 
 

@@ -12,15 +12,15 @@ from typing import IO
 import pandas as pd
 import pytest
 
-from flows.models import write_table
+from flows.views.models import write_table
 from jko.disk.durable import new_folder, write_text
-from tasks.adapters.output import csv_text, guarded, unguarded, write_whole
+from tasks.adapters.system.output import csv_text, guarded, unguarded, write_whole
 
 WRITER = """
 import sys
 from pathlib import Path
 import pandas as pd
-from tasks.adapters.output import csv_text, write_whole
+from tasks.adapters.system.output import csv_text, write_whole
 text = csv_text(pd.DataFrame({"x": [float(sys.argv[1])] * 20_000})).encode()
 parts = [text[i : i + 9000] for i in range(0, len(text), 9000)]
 for _ in range(60):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from jko.disk.layout import Layout
-from tasks.adapters.partial import ASIDE, set_aside
+from tasks.adapters.store.partial import ASIDE, set_aside
 
 
 def test_all_that_was_begun_of_a_block_is_forgotten(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jko.errors import InputError
+from jko.core.errors import InputError
 from tasks.datasets.pictures import load_picture
 
 GREY = np.random.default_rng(0).random((20, 30)).astype(np.float32)

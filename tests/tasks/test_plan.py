@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from jko.config import Config, parse_config
+from jko.core.errors import InputError
 from jko.disk.commit import committing
 from jko.disk.identity import data_fingerprint, fingerprints, source_key, without_defaults
 from jko.disk.layout import Layout
 from jko.disk.manifest import read_manifest, resumed_config, stored_config
 from jko.disk.sealed import read_json, write_json
-from jko.errors import InputError
-from tasks.adapters.plan import arrange, chain_digest, make_plan, write_manifest
+from tasks.adapters.store.plan import arrange, chain_digest, make_plan, write_manifest
 
 DIGEST = "d" * 64
 

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from jko.config import parse_config
-from jko.fit_state import FitRecord
+from jko.training.fit_state import FitRecord
 from tasks.progress import Progress
 
 

@@ -13,9 +13,9 @@ import matplotlib
 import numpy as np
 import pytest
 
+from jko.certify.guarantee import CERTIFICATES
 from jko.config import Config
-from jko.figures import BlockFigures
-from jko.guarantee import CERTIFICATES
+from jko.measure.figures import BlockFigures
 from jko.preparation.facts import DataFacts
 from tasks.report.claims import panel_of
 from tasks.report.content import Content

@@ -8,19 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from jko.block import Block
-from jko.block_trainer import fit_block
 from jko.config import Config
+from jko.config.sections import Training
+from jko.core.errors import InputError
+from jko.core.seeds import generator
 from jko.disk.commit import committing
 from jko.disk.layout import Layout
-from jko.errors import InputError
+from jko.maps.block import Block
+from jko.maps.velocity import VelocityField
 from jko.preparation.facts import DataFacts
-from jko.sections import Training
-from jko.seeds import generator
-from jko.velocity import VelocityField
-from tasks.adapters import store
-from tasks.adapters.rows import Pieces, StoredRows
-from tasks.adapters.store import read_rows, write_arrays
+from jko.training.block_trainer import fit_block
+from tasks.adapters.store.arrays import read_rows, store, write_arrays
+from tasks.adapters.store.rows import Pieces, StoredRows
 from tasks.report import content
 
 ROWS = np.random.default_rng(0).standard_normal((1000, 3)).astype(np.float32)

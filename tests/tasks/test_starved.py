@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tasks.adapters.starved import ran_out_of_memory
+from tasks.adapters.system.starved import ran_out_of_memory
 
 ROOT = Path(__file__).resolve().parents[2]
 WATCHED = """
 import threading, time
-from tasks.adapters import starved
+from tasks.adapters.system import starved
 starved.SECONDS, starved.LOOK_SECONDS = 1.0, 0.1
 starved.end_when_starved("jko resume chain")
 """

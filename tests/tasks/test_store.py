@@ -13,10 +13,10 @@ from safetensors.torch import save_file
 
 from jko.build import new_block
 from jko.config import parse_config
+from jko.core.errors import InputError
 from jko.disk.weights import architecture, load_weights, save_weights
-from jko.errors import InputError
 from jko.preparation.facts import array_digest, data_digest
-from tasks.adapters.store import read_array, write_arrays
+from tasks.adapters.store.arrays import read_array, write_arrays
 
 
 def rows(count: int = 1000, dim: int = 3) -> np.ndarray:

@@ -13,11 +13,11 @@ import pytest
 from click.testing import CliRunner
 
 from flows.cli.main import cli
-from jko import gaussian
-from jko.densities import Density
-from jko.figures import BlockFigures
-from jko.gaussian import Gaussian
-from jko.guarantee import CERTIFICATES
+from jko.certify.guarantee import CERTIFICATES
+from jko.laws import gaussian
+from jko.laws.densities import Density
+from jko.laws.gaussian import Gaussian
+from jko.measure.figures import BlockFigures
 from tasks.experiments import study
 from tasks.experiments.study_scaling import EPSILONS, STEP_SIZES, inexact_step, scaling, scaling_table
 from tasks.experiments.study_tables import WAYS, guards, summary, table

@@ -8,8 +8,8 @@ import logging
 import pytest
 from rich.table import Table
 
-from tasks.adapters.screen import Screen
-from tasks.adapters.terminal import Printable, one_line, printable, say
+from tasks.adapters.system.screen import Screen
+from tasks.adapters.system.terminal import Printable, one_line, printable, say
 
 HOSTILE = "\x1b[31mred\x07\x9b2J\u202edcba\udcff\x00"
 SHOWN = "\\x1b[31mred\\x07\\x9b2J\\u202edcba\\xff\\x00"

@@ -11,9 +11,9 @@ from mlflow.tracking import MlflowClient
 from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
 from jko.disk.layout import Layout
-from tasks.adapters.journal import Journal
-from tasks.adapters.tracking import Tracker, git_commit
-from tasks.adapters.tracking_store import follow_move
+from tasks.adapters.mlflow.tracking import Tracker, git_commit
+from tasks.adapters.mlflow.tracking_store import follow_move
+from tasks.adapters.system.journal import Journal
 
 IDENTITY = "a" * 64
 

@@ -1,0 +1,1 @@
+"""Scheduled runs: what they know and what has drifted."""

@@ -1,0 +1,162 @@
+"""How new data fare under a chain that was trained on older ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from flows.scheduling.drifted import Drift, Rows, compared, words
+from flows.views.models import columns_of, open_chain, rows_of
+from jko.config import Config
+from jko.core.errors import InputError
+from jko.core.rows import at_most
+from jko.core.seeds import counter_seed
+from jko.disk.identity import evaluation_fingerprint
+from jko.disk.layout import Layout
+from jko.disk.manifest import read_manifest
+from jko.laws.smoothing import ornstein_uhlenbeck
+from jko.preparation.facts import DataFacts
+from jko.preparation.prepare import PARTS
+from jko.preparation.table import Array
+from tasks.adapters.store.arrays import read_samples
+from tasks.adapters.store.evaluated import TEST_ROWS, evaluation_files
+from tasks.adapters.store.plan import chain_digest
+from tasks.datasets.sources import SOURCES
+
+#: rows that are scored at most
+LARGEST = 10_000
+#: share of a chain's rows that must differ on their grid for a row to be recognised there
+DISTINCT = 0.99
+
+
+def drift(layout: Layout, config: Config) -> Drift:
+    r"""New data under the last chain: their columns against its own rows, their −log q against its test rows.
+
+    The alarm is decided by ranks, so no row far out can raise it or hide it: every column, and −log q as one
+    more, has tests (:func:`jko.statistics.shift.shifts`) of new rows against the chain's own rows (against
+    its test rows for −log q, since it knows the others by heart), with a probability of at most
+    :data:`jko.statistics.shift.LEVEL` of any false alarm. Beside it stand medians, trimmed means and means
+    of −log q,
+
+    .. math:: change = NLL_{new} - NLL_{test}, \quad SE^2 = SE_{new}^2 + SE_{test}^2
+
+    Rows that the chain has seen (in any part of its data) are left out, so the new rows and the others are
+    independent samples, not paired ones; the errors are right for the chain as it is, and
+    say nothing of the chance in its training. If fewer than two rows are new, as in a file that only lost
+    rows, there is nothing to compare: only their number is told. Gridded columns are compared on their
+    grid if hardly two rows are equal there, else with their noise, which a row has by its place in the file.
+    Rows of a smoothed chain (``data.smoothing``) cannot be recognised, so all count, smoothed as the chain's
+    own are; ``drift/seen_left_out`` is 0 then.
+
+    Args:
+        layout: the last chain, complete and evaluated.
+        config: the settings of the new data.
+
+    Returns:
+        The figures of :func:`compared`, ``drift/seen_left_out``, and ``drift/rows``, the new rows; with fewer
+        than two of these nothing but the last two.
+
+    Raises:
+        InputError: the data cannot be scored under that chain.
+    """
+    old, chain, facts = open_chain(layout)
+    table = SOURCES[config.data.source](columns_of(config.data, facts), old.seed + 1)
+    rows = rows_of(table, facts, old.seed)
+    numbers = np.flatnonzero(unseen(rows, layout, facts, table.rows[0]))
+    recognised = {"drift/seen_left_out": 0.0 if facts.smoothing else 1.0}
+    if len(numbers) < 2:
+        found = {"drift/rows": float(len(numbers)), **recognised}
+        return Drift(found, words(found))
+    if len(numbers) > LARGEST:
+        draw = np.random.default_rng(counter_seed(old.seed, "drift"))
+        numbers = np.sort(draw.choice(numbers, LARGEST, replace=False))
+    rows = rows[numbers]
+    if facts.smoothing:
+        draw = np.random.default_rng(counter_seed(old.seed, "smoothing", "drift"))
+        started = facts.in_start_coordinates(rows)  # a smoothed chain has no context
+        rows = facts.in_data_units(ornstein_uhlenbeck(started, facts.smoothing, draw))
+    scores = -chain.log_prob(torch.from_numpy(rows), seed=old.seed)[0].double().cpu().numpy()
+    tested = scored_rows(old, layout)
+    if tested is None:
+        raise InputError(f"{layout.chain}: it has no test NLL to compare with; run jko resume {layout.chain}")
+    if np.isfinite(scores).sum() < 2:
+        bad = int((~np.isfinite(scores)).sum())
+        raise InputError(f"{table.name}: {bad} of {len(scores)} rows have no finite density under the chain")
+    names = (*facts.columns, *facts.context_columns)
+    new = Rows(numbers, scores, facts.in_data_units(as_stored(rows, facts)))
+    return compared(new, Rows(*tested, own_rows(layout, facts)), names, recognised)
+
+
+def scored_rows(config: Config, layout: Layout) -> tuple[NDArray[Any], NDArray[np.float64]] | None:
+    """Numbers and −log q of a chain's test rows, as its evaluation keeps them; ``None`` without one.
+
+    Args:
+        config: the chain's settings.
+        layout: the chain.
+    """
+    chain = (read_manifest(layout) or {})["fingerprints"]
+    folder = evaluation_files(layout, evaluation_fingerprint(config, chain_digest(layout, chain) or ""))
+    if folder is None:
+        return None
+    rows = pd.read_parquet(folder / TEST_ROWS, columns=["row", "log_density"])
+    return rows["row"].to_numpy(), -rows["log_density"].to_numpy(dtype=float)
+
+
+def own_rows(layout: Layout, facts: DataFacts) -> Array:
+    """Rows of all parts of a chain's data without copies, data units, at most :data:`LARGEST`."""
+    fingerprint = (read_manifest(layout) or {})["fingerprints"][0]
+    most = {"train": facts.rows["source"]}
+    parts = [read_samples(layout, 0, fingerprint, part, most.get(part)) for part in PARTS]
+    return facts.in_data_units(at_most(np.concatenate(parts), LARGEST))
+
+
+def as_stored(rows: Array, facts: DataFacts) -> NDArray[np.float32]:
+    """Rows as a chain keeps them, rounded as they are: equal values stay equal to its own."""
+    return facts.in_start_coordinates(rows).astype(np.float32)
+
+
+def unseen(rows: Array, layout: Layout, facts: DataFacts, origin: Array) -> NDArray[np.bool_]:
+    """Which rows are in no part of a chain's data, shape (rows,).
+
+    Args:
+        rows: dequantised, data units, shape (rows, d + c).
+        layout: the chain.
+        facts: what is known of its data.
+        origin: a point of the grid of the gridded columns, data units, shape (d,).
+    """
+    fingerprint = (read_manifest(layout) or {})["fingerprints"][0]
+    seen = np.concatenate([read_samples(layout, 0, fingerprint, part) for part in PARTS])
+    standard = as_stored(rows, facts)
+    points, known = _on_grid(rows, standard, facts, origin), _on_grid(None, seen, facts, origin)
+    if len(np.unique(known)) >= DISTINCT * len(np.unique(_as_bytes(seen))):
+        return ~np.isin(points, known)
+    return ~np.isin(_as_bytes(standard), _as_bytes(seen))
+
+
+def _on_grid(
+    rows: Array | None, standard: NDArray[np.float32], facts: DataFacts, origin: Array
+) -> NDArray[Any]:
+    """Every row as one value, gridded columns without their noise.
+
+    Args:
+        rows: data units; from ``standard`` by default.
+        standard: the same, standardised.
+        facts: what is known of the chain's data.
+        origin: a point of the grid.
+    """
+    gridded = np.flatnonzero(facts.grid)
+    if rows is None:
+        rows = facts.in_data_units(standard)
+    found = standard.astype(np.float64)  # float32 would not tell large numbers of steps apart
+    found[:, gridded] = np.rint((rows[:, gridded] - origin[gridded]) / np.array(facts.grid)[gridded])
+    return _as_bytes(found + 0.0)  # -0 is 0
+
+
+def _as_bytes(rows: NDArray[Any]) -> NDArray[Any]:
+    """Every row as one value that can be compared."""
+    rows = np.ascontiguousarray(rows)
+    return rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()

@@ -1,0 +1,1 @@
+"""Sweeps over settings: their plan, their cells, their tables."""

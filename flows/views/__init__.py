@@ -1,0 +1,1 @@
+"""What commands show of chains and runs."""

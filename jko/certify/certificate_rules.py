@@ -1,0 +1,164 @@
+"""The certificates one by one, each a figure or the reason why there is none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from jko.certify.certificate import (
+    Bound,
+    entropy_interval,
+    log_sobolev_bound,
+    propagated_bound,
+    sharp_bound,
+    sharp_bound_block,
+    sharp_steps,
+    theorem_bound,
+    theorem_bound_block,
+    theorem_steps,
+)
+from jko.certify.evidence import MARGIN, Evidence, upper
+from jko.certify.status import Cause, Reason
+from jko.laws.densities import Estimate
+
+FREE = Reason("a free block has no transport term; its law is certified by (C)", Cause.CONDITION)
+ASYMMETRIC = Reason(
+    "the symmetric part of ∇T is not positive definite at every sampled particle", Cause.CONDITION
+)
+NEGATIVE = Reason("its inputs contradict each other (a negative bound): ε is underestimated", Cause.WITHDRAWN)
+EXCEEDED = Reason(
+    "the KL drops exceed an earlier bound: the critic's class is too small there", Cause.WITHDRAWN
+)
+LATER = Reason("withdrawn: a later block contradicts it", Cause.WITHDRAWN)
+NO_ERROR = Reason("ε is zero, and the number of steps is finite for a positive one only", Cause.CONDITION)
+
+
+def recursion(blocks: Sequence[Evidence], dim: int, name: str, *, ot: bool) -> Bound | Reason:
+    """(A) or (B) over all blocks; a block whose conditions fail restarts it from the coupling bound."""
+    w2 = _independent(blocks[0].potential_before, dim)
+    result: Bound | Reason = FREE  # there is a block at least
+    for block in blocks:
+        result = _step(block, w2, name, ot=ot)
+        free = _independent(block.potential, dim)
+        w2 = free if isinstance(result, Reason) else min(free, result.w2)
+        if isinstance(result, Bound):
+            result = Bound(w2, result.kl)
+    return result
+
+
+def _independent(potential: Estimate, dim: int) -> float:
+    """W2(P, N(0, I)) ≤ √(E|x|² + d), by independent draws."""
+    return math.sqrt(2 * upper(potential) + dim)
+
+
+def _step(block: Evidence, w2: float, name: str, *, ot: bool) -> Bound | Reason:
+    if math.isinf(block.step_size):
+        return FREE
+    if ot:
+        assert block.epsilon_squared_ot is not None  # asked for in every block
+        epsilon = math.sqrt(upper(block.epsilon_squared_ot))
+        if name == "certificate_a":
+            bound = theorem_bound(w2, block.step_size, epsilon)
+        else:
+            bound = sharp_bound(
+                w2, block.step_size, epsilon, moved=block.moved_lower, distance=block.distance_lower
+            )
+    elif block.epsilon_squared is None:
+        return _unknown("ε", block)
+    elif block.kappa is None:
+        return ASYMMETRIC
+    else:
+        rule = theorem_bound_block if name == "certificate_a" else sharp_bound_block
+        bound = rule(
+            w2, block.step_size, math.sqrt(upper(block.epsilon_squared)),
+            movement=max(block.movement.value - MARGIN * block.movement.se, 0.0), kappa=upper(block.kappa),
+        )  # fmt: skip
+    if bound.kl < 0:
+        return NEGATIVE
+    return bound
+
+
+def _unknown(what: str, block: Evidence) -> Reason:
+    why = block.missing or "too few held-out rows for a critic"
+    return Reason(f"{what} could not be estimated: {why}", Cause.UNSEEN)
+
+
+def log_sobolev(blocks: Sequence[Evidence], *, convexity: float = 1.0) -> float | Reason:
+    """(C) after the first block; what is left of it after the KL drops of the others must hold, too."""
+    block = blocks[0]
+    if block.fisher is None:
+        return _unknown("the Fisher information", block)
+    bound = log_sobolev_bound(upper(block.fisher), convexity=convexity)
+    rest = bound
+    for later in blocks[1:]:
+        rest -= _sure_drop(later)
+        if contradiction(rest, later):
+            return LATER
+    return contradiction(bound, block) or bound
+
+
+def _sure_drop(block: Evidence) -> float:
+    return block.kl_drop.value - MARGIN * block.kl_drop.se
+
+
+def contradiction(bound: float, block: Evidence) -> Reason | None:
+    """Why a bound on KL(p_k‖q) cannot hold; ``None`` if nothing measured contradicts it."""
+    for what, estimate in (
+        ("a classifier shows", block.kl_lower),
+        ("a Gaussian mixture's NLL shows", block.kl_lower_mixture),
+        ("NLL minus the known entropy shows", block.kl_measured),
+    ):
+        if estimate is not None and estimate.value - MARGIN * estimate.se > bound:
+            return Reason(
+                f"withdrawn ({bound:.3g} nats): the critic's class is too small, since {what} "
+                f"KL ≥ {estimate.value:.3g} ± {estimate.se:.2g} nats",
+                Cause.WITHDRAWN,
+            )
+    return None
+
+
+def triangle_bound(block: Evidence) -> float | Reason:
+    """(C) with (ε + M/γ)² in place of the Fisher information."""
+    if math.isinf(block.step_size):
+        return FREE
+    if block.epsilon_squared is None:
+        return _unknown("ε", block)
+    moved = block.movement.value + MARGIN * block.movement.se
+    return 0.5 * (math.sqrt(upper(block.epsilon_squared)) + moved / block.step_size) ** 2
+
+
+def propagated(blocks: Sequence[Evidence], fishers: Sequence[float | Reason]) -> float | Reason:
+    """The error of a sum of drops is at most the sum of theirs, however they correlate."""
+    bounds = [math.inf if isinstance(bound, Reason) else bound for bound in fishers]
+    if all(bound == math.inf for bound in bounds):
+        return fishers[-1]
+    bound = propagated_bound(bounds, [_sure_drop(block) for block in blocks])
+    return EXCEEDED if bound < 0 else bound
+
+
+def steps_asked(blocks: Sequence[Evidence], dim: int, *, ot: bool) -> tuple[int, int, float] | Reason:
+    """Numbers of steps that (A) and (B) ask for at the largest ε and the smallest γ, and that ε."""
+    if any(math.isinf(block.step_size) for block in blocks):
+        return FREE
+    squares = [block.epsilon_squared_ot if ot else block.epsilon_squared for block in blocks]
+    known = [math.sqrt(upper(square)) for square in squares if square is not None]
+    if len(known) < len(blocks):
+        return _unknown("ε", next(block for block, square in zip(blocks, squares, strict=True) if not square))
+    epsilon, gamma = max(known), min(block.step_size for block in blocks)
+    if epsilon == 0:
+        return NO_ERROR
+    start = _independent(blocks[0].potential_before, dim)
+    return theorem_steps(start, gamma, epsilon), sharp_steps(start, gamma, epsilon), epsilon
+
+
+def entropy_bracket(
+    blocks: Sequence[Evidence], fishers: Sequence[float | Reason]
+) -> tuple[tuple[float | None, float], Reason | None]:
+    """Bracket of the data's entropy; without a lower end, with the reason."""
+    bounds = [math.inf if isinstance(bound, Reason) else bound for bound in fishers]
+    low = entropy_interval(bounds, [block.nll.value - MARGIN * block.nll.se for block in blocks])[0]
+    high = min(block.nll.value + MARGIN * block.nll.se for block in blocks)
+    last = fishers[-1]
+    if low == -math.inf and isinstance(last, Reason):
+        return (None, high), Reason(f"no lower end: {last.text}", last.cause)
+    return (low, high), None

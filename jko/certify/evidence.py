@@ -1,0 +1,104 @@
+"""What was measured of a block, as the certificates use it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jko.laws.densities import Estimate
+
+#: standard errors by which every estimate is moved to its unfavourable side
+MARGIN = 2.0
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was measured of one block on held-out particles, x before and y after it.
+
+    Args:
+        step_size: γ; infinite for a free block.
+        potential_before: E|x|²/2.
+        potential: E|y|²/2.
+        movement: √E|y − x|².
+        kl_drop: KL(p_{k−1}‖q) − KL(p_k‖q), nats.
+        nll: of the chain cut after the block, nats, data units.
+        epsilon_squared: ε², block pairing; ``None`` where it could not be estimated.
+        fisher: E|∇V + ∇log p_k|²; ``None`` where it could not be estimated.
+        kappa: asymmetry κ; ``None`` where sym ∇T is not positive at every sampled particle.
+        kl_lower: Donsker–Varadhan lower bound on KL(p_k‖q), by a classifier.
+        kl_lower_mixture: lower bound on KL(p_k‖q) by another model's NLL.
+        kl_measured: NLL minus the data's entropy, where that is known.
+        epsilon_squared_ot: ε², OT pairing, where it was asked for.
+        moved_lower: lower bound of W2(p_{k−1}, p_k), for OT pairing.
+        distance_lower: lower bound of W2(p_k, q), for OT pairing.
+        exact_epsilon: whether ε² is an average of the exact score, not a critic's estimate.
+        exact_fisher: whether the Fisher information is.
+        missing: why ε and the Fisher information could not be estimated; empty where they could.
+    """
+
+    step_size: float
+    potential_before: Estimate
+    potential: Estimate
+    movement: Estimate
+    kl_drop: Estimate
+    nll: Estimate
+    epsilon_squared: Estimate | None
+    fisher: Estimate | None
+    kappa: Estimate | None
+    kl_lower: Estimate | None = None
+    kl_lower_mixture: Estimate | None = None
+    kl_measured: Estimate | None = None
+    epsilon_squared_ot: Estimate | None = None
+    moved_lower: float = 0.0
+    distance_lower: float = 0.0
+    exact_epsilon: bool = False
+    exact_fisher: bool = False
+    missing: str = ""
+
+    @classmethod
+    def of(cls, figures: Mapping[str, Any], *, entropy: Estimate | None = None) -> Evidence:
+        """From stored figures of :class:`jko.measure.measures.BlockFigures`, null where there is no value.
+
+        Exact figures, where the density of p_0 is known, take the place of the critic's.
+
+        Args:
+            figures: by name, with ``step_size``.
+            entropy: differential entropy of the data, nats, data units, where it is known.
+        """
+
+        def estimate(name: str) -> Estimate | None:
+            value, se = figures[name], figures[f"{name}_se"]
+            return None if value is None or se is None else Estimate(value, se)
+
+        def present(name: str) -> Estimate:
+            return estimate(name) or Estimate(figures[name], math.inf)
+
+        nll = present("nll")
+        gap = entropy and Estimate(nll.value - entropy.value, math.hypot(nll.se, entropy.se))
+        return cls(
+            step_size=math.inf if figures["step_size"] is None else figures["step_size"],
+            potential_before=present("potential_before"),
+            potential=present("loss_potential"),
+            movement=present("movement"),
+            kl_drop=present("kl_drop"),
+            nll=nll,
+            epsilon_squared=estimate("epsilon_exact_squared") or estimate("epsilon_squared"),
+            fisher=estimate("fisher_exact") or estimate("fisher"),
+            kappa=estimate("kappa"),
+            kl_lower=estimate("kl_lower_classifier"),
+            kl_lower_mixture=estimate("kl_lower_mixture"),
+            kl_measured=gap,
+            epsilon_squared_ot=estimate("epsilon_ot_squared"),
+            moved_lower=figures["moved_lower"] or 0.0,
+            distance_lower=figures["distance_lower"] or 0.0,
+            exact_epsilon=estimate("epsilon_exact_squared") is not None,
+            exact_fisher=estimate("fisher_exact") is not None,
+            missing=figures.get("epsilon_reason") or "",
+        )
+
+
+def upper(estimate: Estimate) -> float:
+    """An estimate of something non-negative, two standard errors up."""
+    return max(estimate.value, 0.0) + MARGIN * estimate.se

@@ -1,0 +1,1 @@
+"""Blocks one after another: the flow, its samples and densities."""

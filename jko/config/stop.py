@@ -1,0 +1,28 @@
+"""When a chain has enough blocks. Loads nothing heavy: a plan asks it, too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jko.config.sections import Stop
+
+
+def stop_reason(stop: Stop, figures: Sequence[Mapping[str, Any]]) -> str:
+    """Why a chain may end after its last measured block; empty if it must go on.
+
+    Args:
+        stop: the rule.
+        figures: measured figures of blocks 1..k, with the certificates after each.
+
+    Source: (C) ≤ tolerance, derived, see theory.md; the movement ratio after JKO-iFlow
+    (arXiv:2212.14424), here the last block's √E|Tx − x|² over the sum of all.
+    """
+    bound = figures[-1]["certificate_c"]
+    if stop.certificate is not None and bound is not None and bound <= stop.certificate:
+        return f"certificate (C) is {bound:.3g} ≤ {stop.certificate:g} nats"
+    moved = [own["movement"] for own in figures]
+    if stop.movement is not None and sum(moved) and moved[-1] / sum(moved) < stop.movement:
+        ratio = moved[-1] / sum(moved)
+        return f"the last block made {ratio:.2g} < {stop.movement:g} of all movement"
+    return ""

@@ -1,0 +1,1 @@
+"""What a step descends: functionals, their terms, and the schemes."""

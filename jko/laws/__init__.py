@@ -1,0 +1,1 @@
+"""Laws with known densities, by which chains are made and tested."""

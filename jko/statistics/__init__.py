@@ -1,0 +1,1 @@
+"""Statistics of samples: robust means, tests, distances."""

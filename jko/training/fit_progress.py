@@ -1,0 +1,66 @@
+"""One line on standard error that shows how far a training is."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from jko.config import Config
+from jko.training.chain_trainer import TrainedBlock
+
+#: least time between two changes of the line
+SECONDS = 0.2
+#: what an iteration of the JKO objective costs, in iterations of flow matching
+COST = 10
+
+
+class Line:
+    """The progress of a chain: a line that changes in a terminal, one line a block elsewhere.
+
+    Args:
+        config: the settings.
+        shown: whether anything is shown.
+    """
+
+    def __init__(self, config: Config, *, shown: bool = True) -> None:
+        self.shown, self.live = shown, shown and sys.stderr.isatty()
+        self.config, self.count = config, len(config.step_sizes)
+        self.index, self.begun, self.changed = 0, time.monotonic(), 0.0
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave a clean line."""
+        if self.live:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+    def begin(self, k: int) -> None:
+        """Block k is trained from now on."""
+        self.index = k
+
+    def iterate(self, iteration: int) -> None:
+        """So many iterations of the block are done."""
+        now = time.monotonic()
+        if not self.live or now - self.changed < SECONDS:
+            return
+        self.changed = now
+        plan = self.config.training_of(self.index)
+        matching = plan.flow_matching_iterations
+        whole = matching + COST * plan.iterations
+        done = min(iteration, matching) + COST * max(0, iteration - matching)
+        part = 100 * done / whole if whole else 100
+        seconds = now - self.begun
+        sys.stderr.write(f"\rblock {self.index}/{self.count}  {part:3.0f} %  {seconds:.0f} s\x1b[K")
+        sys.stderr.flush()
+
+    def done(self, block: TrainedBlock) -> None:
+        """A block is there."""
+        if self.shown and not self.live:
+            print(f"{block}, {time.monotonic() - self.begun:.0f} s", file=sys.stderr)

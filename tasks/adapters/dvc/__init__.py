@@ -1,0 +1,1 @@
+"""Versions of data: the only user of DVC."""

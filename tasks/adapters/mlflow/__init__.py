@@ -1,0 +1,1 @@
+"""Tracked runs: the only users of MLflow."""

@@ -1,0 +1,1 @@
+"""Flow runs as Prefect shows them."""

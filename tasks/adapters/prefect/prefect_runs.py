@@ -1,0 +1,55 @@
+"""Prefect's record of our flow runs: remembered while open, marked when their process died."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
+from prefect.states import Crashed
+
+from jko.disk.layout import Layout
+from jko.disk.sealed import read_json, write_json
+from tasks.adapters.system.environment import first_line
+
+log = logging.getLogger("jko.prefect")
+
+
+@contextmanager
+def open_run(layout: Layout) -> Iterator[str]:
+    """Remember the current flow run with the chain until it ends in any way Python sees."""
+    path = layout.run / "prefect.json"
+    run_id = flow_run.get_id() or ""
+    write_json(path, {"flow_run": run_id})
+    try:
+        yield run_id
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def close_crashed_run(layout: Layout) -> str | None:
+    """Mark a remembered run as crashed; only for the holder of the chain's lock.
+
+    Returns:
+        The id of the crashed run, if there was one.
+    """
+    path = layout.run / "prefect.json"
+    record = read_json(path)
+    if not isinstance(record, dict) or not record.get("flow_run"):
+        return None
+    try:
+        with get_client(sync_client=True) as client:
+            run = client.read_flow_run(UUID(record["flow_run"]))
+            if run.state is not None and not run.state.is_final():
+                crashed: State[None] = Crashed(
+                    message="its process ended without a word; a later run took over"
+                )
+                client.set_flow_run_state(run.id, crashed, force=True)
+    except Exception as error:  # the scheduler's record must not stop a resume
+        log.warning("could not mark the crashed run in Prefect: %s", first_line(error))
+    path.unlink(missing_ok=True)
+    return record["flow_run"]

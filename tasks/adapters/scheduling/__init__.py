@@ -1,0 +1,1 @@
+"""Servers, workers and schedules, and who watches them."""

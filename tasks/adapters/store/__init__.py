@@ -1,0 +1,1 @@
+"""Chains on disk: rows in Zarr, plans, and blocks that move."""

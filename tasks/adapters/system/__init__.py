@@ -1,0 +1,1 @@
+"""Processes, terminals, the environment."""

@@ -196,7 +196,9 @@ def test_the_page_of_commands_names_every_one() -> None:
 
 
 #: a file or folder of the project, as a page names it
-NAMED = re.compile(r"`((?:jko|tasks|flows|tests|benchmarks|docs|data)/[\w./-]*?(?:/|\.py|\.yaml|\.md))`")
+NAMED = re.compile(
+    r"(?:`|pytest )((?:jko|tasks|flows|tests|benchmarks|docs|data)/[\w./-]*?(?:/|\.py|\.yaml|\.md))(?=[`\s])"
+)
 LINK = re.compile(r"\]\(([^()\s]+)\)")
 
 

@@ -256,11 +256,16 @@ def test_smoothed_rows_of_the_curve_lie_within_the_bound(time: float) -> None:
     assert 0.3 * bound < optimal <= bound  # and the bound is no empty one
 
 
-@pytest.mark.parametrize("name", [name for name in SOURCES if name != "file"])
+@pytest.mark.parametrize("name", [name for name in SOURCES if name not in ("file", "rows")])
 def test_every_source_gives_named_finite_rows(name: str) -> None:
     loaded = SOURCES[name](config(source=name, rows=300).data, 0)
     assert loaded.rows.shape[1] == len(loaded.columns)
     assert np.isfinite(loaded.rows).all()
+
+
+def test_rows_from_python_are_nowhere_else() -> None:
+    with pytest.raises(InputError, match=r"given from Python and are not here; call jko\.fit"):
+        SOURCES["rows"](config(source="rows", content="0" * 64).data, 0)
 
 
 def test_digits_constant_pixels_get_noise() -> None:

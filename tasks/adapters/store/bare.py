@@ -20,12 +20,6 @@ from jko.preparation.facts import DataFacts
 from tasks.adapters.store.arrays import write_arrays
 
 
-def is_bare(folder: Path) -> bool:
-    """Whether a committed block never had rows beside it."""
-    commit = read_commit(folder)
-    return commit is not None and not any(name.startswith(f"{SAMPLES}/") for name in commit.files)
-
-
 def write_block_0(
     folder: Path, arrays: Mapping[str, NDArray[Any]], facts: DataFacts, law: StudentT | None
 ) -> None:

@@ -10,12 +10,11 @@ from pathlib import Path
 
 from jko.config import Config
 from jko.core.errors import InputError
-from jko.disk.commit import read_commit
+from jko.disk.commit import SAMPLES, read_commit
 from jko.disk.durable import TEMPORARY, link_tree, make_folder, move, put_in_place, sync_tree
 from jko.disk.identity import fingerprints, source_key
 from jko.disk.layout import Layout, name_of
 from jko.disk.sealed import read_json, write_json
-from tasks.adapters.store.bare import is_bare, take_bare
 from tasks.adapters.store.plan import find_data, keep_figures, stored_figures, stored_source_key
 
 #: a block that is trained again although it was committed waits under its name and this
@@ -41,6 +40,8 @@ def take_blocks(config: Config, layout: Layout, source: Layout) -> list[int]:
     chain, found = blocks_to_take(config, layout, source)
     for k, folder in found.items():
         if is_bare(folder):
+            from tasks.adapters.store.bare import take_bare  # loads Zarr, which plans do without
+
             take_bare(layout, k, chain[k], source)
         else:
             link_folder(folder, layout.block(k, chain[k]))
@@ -50,6 +51,12 @@ def take_blocks(config: Config, layout: Layout, source: Layout) -> list[int]:
         new = {name_of(k, chain[k]): str(source.chain) for k in found}
         write_json(taken_record(layout), known | new)
     return list(found)
+
+
+def is_bare(folder: Path) -> bool:
+    """Whether a committed block never had rows beside it."""
+    commit = read_commit(folder)
+    return commit is not None and not any(name.startswith(f"{SAMPLES}/") for name in commit.files)
 
 
 def blocks_to_take(config: Config, layout: Layout, source: Layout) -> tuple[tuple[str, ...], dict[int, Path]]:

@@ -39,7 +39,7 @@ class Correction:
     """A correction as it is stored: everything else follows from the law before it.
 
     Args:
-        log_level: log c, nats, for weights against the chain's reference (see :class:`jko.chain.chain.Chain`).
+        log_level: log c, nats, for weights against the reference of the :class:`jko.chain.chain.Chain`.
         acceptance: ᾱ, the mean share of rows that are kept.
         acceptance_se: its standard error: to first order that of the mass of p', and so of log Z, too.
     """

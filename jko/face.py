@@ -103,12 +103,14 @@ def fit(
     config = config_of(table, preset, settings or {}, seed)
     with threads_of(config), Line(config, shown=progress) as line:
         if folder is None:
-            return _trained(_made(table, config, line), config, KeepsNothing(), form, on_block, line)
+            return _trained(
+                _made(table, config, line), config, KeepsNothing(), form, on_block=on_block, line=line
+            )
         kept = FlowFolder(Path(folder), config)
         with writing(kept.layout):
             made = kept.rows() or _made(table, config, line)
             kept.begin(made)
-            flow = _trained(made, config, kept, form, on_block, line)
+            flow = _trained(made, config, kept, form, on_block=on_block, line=line)
     flow.folder = Path(folder)
     return flow
 
@@ -128,6 +130,7 @@ def _trained(
     config: Config,
     keeper: Any,
     form: Form,
+    *,
     on_block: OnBlock | None,
     line: Line,
 ) -> Flow:

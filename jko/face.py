@@ -101,17 +101,28 @@ def fit(
     """
     table, form = table_of(x, context)
     config = config_of(table, preset, settings or {}, seed)
-    with threads_of(config):
+    with threads_of(config), Line(config, shown=progress) as line:
         if folder is None:
-            made = made_rows(table, config)
-            return _trained(made, config, KeepsNothing(), form, on_block, progress=progress)
+            return _trained(
+                _made(table, config, line), config, KeepsNothing(), form, on_block=on_block, line=line
+            )
         kept = FlowFolder(Path(folder), config)
         with writing(kept.layout):
-            made = kept.rows() or made_rows(table, config)
+            made = kept.rows() or _made(table, config, line)
             kept.begin(made)
-            flow = _trained(made, config, kept, form, on_block, progress=progress)
+            flow = _trained(made, config, kept, form, on_block=on_block, line=line)
     flow.folder = Path(folder)
     return flow
+
+
+def _made(table: Table, config: Config, line: Line) -> MadeRows:
+    """Prepared rows; what was done to them is said."""
+    if config.data.left_open:
+        line.say(config.data.left_open)
+    made = made_rows(table, config)
+    for note in (*made.facts.notes, *made.facts.choices):
+        line.say(note)
+    return made
 
 
 def _trained(
@@ -119,21 +130,20 @@ def _trained(
     config: Config,
     keeper: Any,
     form: Form,
-    on_block: OnBlock | None,
     *,
-    progress: bool,
+    on_block: OnBlock | None,
+    line: Line,
 ) -> Flow:
     trained: list[TrainedBlock] = []
     train, validation = (torch.from_numpy(made.arrays[part]) for part in ("train", "validation"))
-    with Line(config, shown=progress) as line:
-        for done in fit_chain(
-            config, train, validation, made.facts.dim, keeper=keeper, on_begin=line.begin,
-            on_iteration=line.iterate,
-        ):  # fmt: skip
-            trained.append(done)
-            line.done(done)
-            if on_block is not None:
-                on_block(done)
+    for done in fit_chain(
+        config, train, validation, made.facts.dim, keeper=keeper, on_begin=line.begin,
+        on_iteration=line.iterate,
+    ):  # fmt: skip
+        trained.append(done)
+        line.done(done)
+        if on_block is not None:
+            on_block(done)
     share = config.defence_share
     defence = Defence(share, made.law) if share and made.law is not None else None
     chain = chain_of(config, made.facts, [one.block for one in trained], defence=defence)

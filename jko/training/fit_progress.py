@@ -41,6 +41,11 @@ class Line:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
 
+    def say(self, sentence: str) -> None:
+        """A sentence of its own line."""
+        if self.shown:
+            print(("\r\x1b[K" if self.live else "") + sentence, file=sys.stderr)
+
     def begin(self, k: int) -> None:
         """Block k is trained from now on."""
         self.index = k

@@ -226,6 +226,16 @@ def test_a_line_a_block_where_there_is_no_terminal(capsys: pytest.CaptureFixture
     assert [line.split(":")[0] for line in lines] == ["block 1/2", "block 2/2"]
 
 
+def test_what_was_done_to_the_rows_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    counted = torch.poisson(torch.full((200, 1), 4.0), generator=torch.Generator().manual_seed(0))
+    open_ = {key: value for key, value in FEW.items() if key != "data.standardise"}
+    jko.fit(torch.cat([rows(200), counted], 1), settings=open_)
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith("the start (marginals, on, whiten): chosen by short trials")
+    assert "dequantised with uniform noise of one grid step: x3" in said
+    assert any(line.startswith("start ") and "NLL" in line for line in said)
+
+
 def test_threads_are_given_back(flow: jko.Flow) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(2)

@@ -13,15 +13,8 @@ from jko.disk.identity import certificate_fingerprint, evaluation_fingerprint
 from jko.disk.layout import Layout
 from jko.disk.manifest import known_manifest
 from jko.disk.sealed import is_damaged, read_json, read_sealed
-from tasks.adapters.store.chain_store import ChainStore
-from tasks.adapters.store.plan import (
-    BlockPlan,
-    chain_digest,
-    checkpointed_iteration,
-    make_plan,
-    planned,
-    stored_figures,
-)
+from tasks.adapters.store.chain_store import ChainStore, chain_digest
+from tasks.adapters.store.plan import BlockPlan, checkpointed_iteration, make_plan, planned, stored_figures
 from tasks.report.identity import has_own_report
 
 

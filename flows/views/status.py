@@ -15,8 +15,8 @@ from jko.disk.manifest import read_manifest, stored_config
 from jko.disk.sealed import read_json
 from jko.measure.figures import bound_of, epsilon
 from jko.statistics.heavy import TRIM
-from tasks.adapters.store.chain_store import ChainStore
-from tasks.adapters.store.plan import block_figures, chain_digest
+from tasks.adapters.store.chain_store import ChainStore, chain_digest
+from tasks.adapters.store.plan import block_figures
 from tasks.adapters.system.terminal import say
 from tasks.headline import headline, nll_warning, stored_evaluation
 

@@ -18,10 +18,10 @@ from jko.disk.manifest import known_manifest
 from jko.disk.sealed import read_lines, read_sealed, read_verified
 from jko.measure.figures import epsilon
 from jko.statistics.paired import paired_difference
-from tasks.adapters.store.chain_store import ChainStore
+from tasks.adapters.store.chain_store import ChainStore, chain_digest
 from tasks.adapters.store.evaluated import FIGURES, TEST_ROWS
 from tasks.adapters.store.partial import taken_from
-from tasks.adapters.store.plan import chain_digest, stored_figures
+from tasks.adapters.store.plan import stored_figures
 from tasks.adapters.system.output import csv_text, write_whole
 from tasks.headline import nll_warning, stored_evaluation, stored_headline
 from tasks.sweep.cells import Cell, Sweep

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jko.config import Config
+from jko.core.digest import digest_of
+from jko.disk.commit import read_commit
 from jko.disk.layout import Layout
 
 if TYPE_CHECKING:
@@ -42,8 +45,6 @@ class ChainStore:
     @property
     def digest(self) -> str | None:
         """Digest of the content of all blocks; ``None`` until every one is committed."""
-        from tasks.adapters.store.plan import chain_digest
-
         return chain_digest(self.layout, self.fingerprints)
 
     @cached_property
@@ -103,3 +104,14 @@ class ChainStore:
         from tasks.adapters.store.arrays import read_rows
 
         return read_rows(self.layout, self.config, k, self.fingerprints[k], part)
+
+
+def chain_digest(layout: Layout, chain: Sequence[str]) -> str | None:
+    """Digest of the content of all blocks; ``None`` until every one is committed."""
+    digests = []
+    for k, fingerprint in enumerate(chain):
+        commit = read_commit(layout.block(k, fingerprint))
+        if commit is None or commit.fingerprint != fingerprint:
+            return None
+        digests.append(commit.digest)
+    return digest_of(digests)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -290,14 +289,3 @@ def arrange(layout: Layout, chain: tuple[str, ...]) -> None:
     for path in sorted((layout.chain / "start").glob("*")):
         if path.name not in starts:
             path.unlink()
-
-
-def chain_digest(layout: Layout, chain: Sequence[str]) -> str | None:
-    """Digest of the content of all blocks; ``None`` until every one is committed."""
-    digests = []
-    for k, fingerprint in enumerate(chain):
-        commit = read_commit(layout.block(k, fingerprint))
-        if commit is None or commit.fingerprint != fingerprint:
-            return None
-        digests.append(commit.digest)
-    return digest_of(digests)

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ import jko
 from flows.places import project_root
 from flows.session import Job, nothing_to_do, run_job
 from flows.settings import build_request
-from jko.config import Config
 from jko.core.digest import digest_of
 from jko.core.errors import InputError
 from jko.disk.commit import COMMIT, committing
@@ -34,6 +33,7 @@ from jko.preparation.made import made_rows
 from jko.preparation.prepare import dequantise
 from tasks.adapters.store.arrays import SAMPLES, read_arrays
 from tasks.adapters.store.bare import write_block_0
+from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.plan import make_plan
 
 
@@ -92,21 +92,6 @@ def _bring_up(job: Job) -> None:
         run_job(job)
 
 
-@dataclass(frozen=True)
-class Built:
-    """A flow as a chain of the pipeline.
-
-    Args:
-        config: its settings.
-        layout: its folder.
-        chain: fingerprints of blocks 0..N.
-    """
-
-    config: Config
-    layout: Layout
-    chain: tuple[str, ...]
-
-
 def certify(flow: Flow, held_out: Any = None) -> dict[str, Any]:
     """What a flow guarantees, measured on held-out rows.
 
@@ -122,8 +107,8 @@ def certify(flow: Flow, held_out: Any = None) -> dict[str, Any]:
     """
     from tasks.certify import certificate
 
-    with _built(flow, held_out) as built:
-        return certificate(built.config, built.layout, built.chain)
+    with _built(flow, held_out) as store:
+        return certificate(store)
 
 
 def report(flow: Flow, folder: Path) -> Path:
@@ -138,16 +123,16 @@ def report(flow: Flow, folder: Path) -> Path:
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: this is not empty; give a new folder")
-    with _built(flow, None) as built:
+    with _built(flow, None) as store:
         for step in (certify_chain, evaluate_chain, make_report):
-            step.fn(built.config, built.layout, built.chain)
-        shutil.copytree(built.layout.report, folder, dirs_exist_ok=True)
+            step.fn(store)
+        shutil.copytree(store.layout.report, folder, dirs_exist_ok=True)
     (folder / COMMIT).unlink()
     return folder / PAGE
 
 
 @contextmanager
-def _built(flow: Flow, held_out: Any) -> Iterator[Built]:
+def _built(flow: Flow, held_out: Any) -> Iterator[ChainStore]:
     """A flow as a measured chain in a folder that lasts as long as the body."""
     from tasks.measure import measure_block
     from tasks.push import push_block
@@ -164,13 +149,14 @@ def _built(flow: Flow, held_out: Any) -> Iterator[Built]:
         with committing(layout.block(0, chain[0]), chain[0], {"data_digest": digest}) as folder:
             write_block_0(folder, arrays, facts, law)
         keep_manifest(layout, flow.config, digest, chain)
+        store = ChainStore(flow.config, layout, chain)
         for k, block in enumerate(flow.chain, start=1):
             with committing(layout.staged(k, chain[k]), chain[k], {}) as folder:
                 save_weights(folder, block)
                 _keep_curve(flow, k, folder)
-            push_block.fn(flow.config, layout, chain, k)
-            measure_block.fn(flow.config, layout, chain, k)
-        yield Built(flow.config, layout, chain)
+            push_block.fn(store, k)
+            measure_block.fn(store, k)
+        yield store
 
 
 def _keep_curve(flow: Flow, k: int, folder: Path) -> None:

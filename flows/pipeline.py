@@ -15,7 +15,6 @@ from prefect import flow
 from jko.config import Config, flattened
 from jko.core.errors import was_interrupted
 from jko.disk.chains import CORRECTION
-from jko.disk.facts import read_facts
 from jko.disk.identity import fingerprints
 from jko.disk.layout import Layout, name_of
 from tasks.adapters.dvc.versions import data_version
@@ -23,9 +22,10 @@ from tasks.adapters.mlflow.tracking import Tracker, git_commit
 from tasks.adapters.prefect.prefect_artifacts import Shown
 from tasks.adapters.prefect.prefect_loss import begin, leave
 from tasks.adapters.prefect.prefect_runs import open_run
+from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.chains import read_curve
 from tasks.adapters.store.lock import one_at_a_time
-from tasks.adapters.store.plan import arrange, chain_digest, planned, write_manifest
+from tasks.adapters.store.plan import arrange, planned, write_manifest
 from tasks.adapters.store.start import read_origin
 from tasks.adapters.system.events import timed
 from tasks.certify import certify_chain
@@ -51,18 +51,14 @@ class Run:
     """What the steps of one flow run share.
 
     Args:
-        config: the settings.
-        layout: the chain.
+        store: the chain.
         data_digest: digest of the prepared data.
-        chain: fingerprints of blocks 0..N.
         progress: what the user sees.
         tracker: MLflow's run.
     """
 
-    config: Config
-    layout: Layout
+    store: ChainStore
     data_digest: str
-    chain: tuple[str, ...]
     progress: Progress
     tracker: Tracker
 
@@ -107,7 +103,7 @@ def jko_flow(
             shown.started()
             # one tracked run for the settings, wherever a stop rule ends the chain
             tracker = Tracker(layout, fingerprints(config, digest)[-1], Path(root))
-            run = Run(config, layout, digest, chain_fingerprints, progress, tracker)
+            run = Run(ChainStore(config, layout, chain_fingerprints), digest, progress, tracker)
             with tracked(run, name, Path(root), {**(tags or {}), "jko.prefect_run": flow_run}):
                 result = run_stages(run, upto) if stop_after is None else run_blocks(run, stop_after)
         except Exception as error:
@@ -129,7 +125,7 @@ def tracked(run: Run, name: str, root: Path, tags: Mapping[str, str]) -> Iterato
         yield
     except BaseException as error:
         run.tracker.close("KILLED" if was_interrupted(error) else "FAILED")
-        track_record(run.tracker, run.layout)
+        track_record(run.tracker, run.store.layout)
         raise
     run.tracker.close("FINISHED")
 
@@ -139,36 +135,37 @@ def run_stages(run: Run, upto: Stage) -> dict[str, Any]:
     result: dict[str, Any] = {}
     run = train_chain(run)
     run.tracker.tag("jko.state", "complete")
-    run.tracker.tag("jko.digest", chain_digest(run.layout, run.chain) or "")
+    store = run.store
+    run.tracker.tag("jko.digest", store.digest or "")
     if upto in STAGES[STAGES.index("certify") :]:
-        with timed(run.layout, "certify", of=run.chain[-1]):
-            certificate = done(certify_chain, run.config, run.layout, run.chain)
+        with timed(store.layout, "certify", of=store.fingerprints[-1]):
+            certificate = done(certify_chain, store)
         run.progress.say(certificate["chain"]["mixed"]["says"])
         run.tracker.final(chain_headline(certificate))
     if upto in ("evaluate", "report"):
         run.progress.say("evaluating on test rows …")
-        with timed(run.layout, "evaluate", of=run.chain[-1]):
-            figures = done(evaluate_chain, run.config, run.layout, run.chain)
+        with timed(store.layout, "evaluate", of=store.fingerprints[-1]):
+            figures = done(evaluate_chain, store)
         result["metrics"], result["warning"] = headline(figures), nll_warning(figures)
         run.tracker.final(result["metrics"])
         run.tracker.tag("jko.test_digest", figures["test_digest"])
     if upto == "report":
-        with timed(run.layout, "report", of=run.chain[-1]):
-            result["report"] = done(make_report, run.config, run.layout, run.chain)
-        run.tracker.artefacts(run.layout.report, "report")
-        for k in range(1, len(run.chain)):
-            folder = run.layout.block(k, run.chain[k])
+        with timed(store.layout, "report", of=store.fingerprints[-1]):
+            result["report"] = done(make_report, store)
+        run.tracker.artefacts(store.layout.report, "report")
+        for k in range(1, len(store.fingerprints)):
+            folder = store.folder(k)
             run.tracker.artefacts(folder / "weights.safetensors", f"blocks/{k}")
-            if run.config.target.correction:
+            if store.config.target.correction:
                 run.tracker.artefacts(folder / CORRECTION, f"blocks/{k}")
-    track_record(run.tracker, run.layout)
+    track_record(run.tracker, store.layout)
     return result
 
 
 def run_blocks(run: Run, last: int) -> dict[str, Any]:
     """Bring blocks 1..last up and leave the chain partial."""
     train_chain(run, last)
-    track_record(run.tracker, run.layout)
+    track_record(run.tracker, run.store.layout)
     return {}
 
 
@@ -178,42 +175,45 @@ def train_chain(run: Run, last: int | None = None) -> Run:
     Returns:
         The run with the blocks that the chain has: fewer than planned where a stop rule is met.
     """
-    config, layout, chain = run.config, run.layout, run.chain
-    count, recorded = len(chain) - 1, -math.inf
+    store, layout, chain = run.store, run.store.layout, run.store.fingerprints
+    count, recorded = store.count, -math.inf
     for k in range(1, min(count, last or count) + 1):
-        committed = layout.block(k, chain[k]).exists()
+        committed = store.folder(k).exists()
         with timed(layout, "train", k, chain[k], skipped=committed):
-            done(train_block, config, layout, chain, k, progress=run.progress)
+            done(train_block, store, k, progress=run.progress)
         with timed(layout, "push", k, chain[k]):
-            done(push_block, config, layout, chain, k)
+            done(push_block, store, k)
         with timed(layout, "measure", k, chain[k]):
-            figures = done(measure_block, config, layout, chain, k)
+            figures = done(measure_block, store, k)
         run.progress.block_done(k, count, figures, trained=not committed)
-        run.tracker.step(k, step_headline(figures, read_facts(layout, chain[0]).entropy))
-        curve = read_curve(layout.block(k, chain[k]))
+        run.tracker.step(k, step_headline(figures, store.facts.entropy))
+        curve = read_curve(store.folder(k))
         if curve is not None:
             run.tracker.curve(k, name_of(k, chain[k]), curve)
         if time.monotonic() - recorded >= SECONDS_BETWEEN_RECORDS:
             track_record(run.tracker, layout)
             recorded = time.monotonic()
-        kept, why = planned(config, layout, run.data_digest)
+        kept, why = planned(store.config, layout, run.data_digest)
         if why:
             run.progress.say(f"the chain ends after block {k}: {why}")
-            arrange(layout, write_manifest(config, layout, run.data_digest))
-            return replace(run, chain=kept)
+            arrange(layout, write_manifest(store.config, layout, run.data_digest))
+            return replace(run, store=replace(store, fingerprints=kept))
     return run
 
 
 def open_tracking(run: Run, name: str, root: Path, tags: Mapping[str, str]) -> None:
     """Open MLflow's run with the settings, the data version and where it came from."""
-    facts = read_facts(run.layout, run.chain[0])
+    store = run.store
+    facts = store.facts
     for note in (*facts.notes, *facts.choices):
         run.progress.say(f"{facts.name}: {note}")
-    folder = run.layout.block(0, run.chain[0])
-    origin = read_origin(run.config, run.layout)
+    folder = store.folder(0)
+    origin = read_origin(store.config, store.layout)
     own = {"jko.git_commit": git_commit(root), "jko.data": facts.name, "jko.state": "partial"}
     # a store that two runs open for the first time at once would be made twice
     with one_at_a_time(root / ".jko" / "tracking.lock"):
-        run.tracker.open(name, flattened(run.config.model_dump(mode="json")), {**own, **tags, **origin.tags})
+        run.tracker.open(
+            name, flattened(store.config.model_dump(mode="json")), {**own, **tags, **origin.tags}
+        )
     run.tracker.final(origin.figures)
     run.tracker.data(facts.name, data_version(folder), str(folder))

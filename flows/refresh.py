@@ -16,6 +16,7 @@ from jko.core.errors import ChainInUseError, InputError
 from jko.disk.identity import fingerprints, source_key
 from jko.disk.layout import Layout
 from jko.disk.manifest import known_manifest, read_manifest, stored_config
+from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.plan import Plan, find_data, make_plan
 from tasks.adapters.store.start import (
     PARENT_CHAIN,
@@ -95,7 +96,7 @@ def last_chain(root: Path, name: str, state: ScheduleState) -> Layout | None:
     known = known_manifest(layout)
     if known is None:
         return None
-    tested = stored_headline(stored_config(layout), layout, known["fingerprints"])
+    tested = stored_headline(ChainStore(stored_config(layout), layout, known["fingerprints"]))
     return None if tested is None else layout
 
 
@@ -236,7 +237,7 @@ class _Work:
         nll = f"test NLL {pair_of(finished.metrics, 'test/nll', '.4g', '.2g')} nats"
         nll += f" (median {pair_of(finished.metrics, 'test/nll_median', '.4g', '.2g')})"
         chain = (read_manifest(self.layout) or {}).get("fingerprints", [])
-        if said := nll_warning(stored_evaluation(stored_config(self.layout), self.layout, chain)):
+        if said := nll_warning(stored_evaluation(ChainStore(stored_config(self.layout), self.layout, chain))):
             nll += f"; {said}"
         return Outcome("trained", f"{said or begun}; {nll}", self.chain, {**figures, **finished.metrics})
 

@@ -15,7 +15,8 @@ from jko.disk.identity import certificate_fingerprint
 from jko.disk.layout import Layout
 from jko.disk.manifest import known_manifest
 from jko.disk.sealed import read_json, read_sealed
-from tasks.adapters.store.plan import Plan, chain_digest, make_plan, planned, stored_figures
+from tasks.adapters.store.chain_store import ChainStore, chain_digest
+from tasks.adapters.store.plan import Plan, make_plan, planned, stored_figures
 from tasks.adapters.store.start import adopt_start
 from tasks.adapters.system.environment import check_settings, platform_environment
 from tasks.adapters.system.starved import end_when_starved
@@ -95,7 +96,7 @@ def nothing_to_do(job: Job, plan: Plan) -> Finished | None:
         return None
     chain, _ = planned(job.config, job.layout, plan.data_digest)
     digest = chain_digest(job.layout, chain) or ""
-    metrics = stored_headline(job.config, job.layout, chain)
+    metrics = stored_headline(ChainStore(job.config, job.layout, chain))
     if metrics is None or not is_current(job, chain, digest, metrics):
         return None
     if job.layout.owned_by_dvc and not inside_stage() and not is_recorded(job.layout, job.root, digest):
@@ -119,7 +120,7 @@ def stopped_already(job: Job, plan: Plan, block: int) -> Finished | None:
     if owned and not plan.complete and not is_partially_recorded(job.layout, job.root):
         return None
     done = min(block, len(chain) - 1)
-    if not all(stored_figures(job.config, job.layout, chain, k) for k in range(1, done + 1)):
+    if not all(stored_figures(ChainStore(job.config, job.layout, chain), k) for k in range(1, done + 1)):
         return None
     return Finished({}, "", "", f"blocks 1..{done} of {len(chain) - 1} are committed under these settings")
 
@@ -138,7 +139,7 @@ def is_current(job: Job, chain: tuple[str, ...], digest: str, metrics: Mapping[s
         has_own_report(layout, chain)
         and read_json(layout.run / "finished.json") == finished_receipt(job, digest)
         and planned_so(job, known_manifest(layout) or {}, chain)
-        and all(stored_figures(job.config, layout, chain, k) for k in range(1, len(chain)))
+        and all(stored_figures(ChainStore(job.config, layout, chain), k) for k in range(1, len(chain)))
         and read_sealed(layout.certificate, certificate_fingerprint(job.config, digest)) is not None
         and read_json(layout.metrics) == metrics
     )

@@ -15,6 +15,7 @@ from jko.config.sections import SMALLEST_STEP
 from jko.core.errors import ChainInUseError, InputError
 from jko.disk.layout import Layout
 from jko.disk.manifest import read_manifest, stored_config
+from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.lock import is_held
 from tasks.adapters.store.plan import make_plan, planned, stored_figures
 
@@ -168,7 +169,7 @@ def _evened(
 
     movements = []
     for k in range(1, len(chain)):
-        figures = stored_figures(config, parent, chain, k)
+        figures = stored_figures(ChainStore(config, parent, chain), k)
         if figures is None:
             raise InputError(
                 f"{parent.chain}: block {k} is not measured under its settings; run jko resume {parent.chain}"

@@ -11,15 +11,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
-from jko.config import Config
 from jko.core.digest import digest_of
 from jko.core.errors import InputError
 from jko.core.rows import at_most, drawn
-from jko.disk.facts import read_facts
 from jko.disk.identity import MEASURES
-from jko.disk.layout import Layout
 from jko.disk.sealed import read_sealed, write_sealed
-from tasks.adapters.store.arrays import read_samples
+from tasks.adapters.store.chain_store import ChainStore
 from tasks.conditional_mixture import ConditionalMixture
 
 Array = NDArray[np.float64]
@@ -62,29 +59,29 @@ def baseline_log_densities(
     }
 
 
-def mixture_log_density(config: Config, layout: Layout, chain: tuple[str, ...]) -> Array:
+def mixture_log_density(store: ChainStore) -> Array:
     """Log-densities of the validation rows under a Gaussian mixture of the data, nats, data units.
 
     Its settings are chosen within the training rows, so that the validation rows stay held out.
     They are kept in the run folder, sealed: the same for every block.
     """
-    facts = read_facts(layout, chain[0])
+    facts = store.facts
     settings = {
-        "data": chain[0], "components": config.evaluation.mixture_components, "seed": config.seed,
-        "version": MEASURES,
+        "data": store.fingerprints[0], "components": store.config.evaluation.mixture_components,
+        "seed": store.config.seed, "version": MEASURES,
     }  # fmt: skip
     identity = digest_of(settings)
-    path = layout.run / "mixture" / f"{identity[:12]}.json"
+    path = store.layout.run / "mixture" / f"{identity[:12]}.json"
     known = read_sealed(path, identity)
     if known is not None:
         return np.array(known["log_density"])
-    train = read_samples(layout, 0, chain[0], "train", facts.rows["source"])
+    train = store.samples(0, "train", facts.rows["source"])
     train = drawn(train, FITTED_ROWS + CHOOSING_ROWS).astype(float)
     first = len(train) // 5  # those before are held out, if there are enough
     rows = {"train": train[first:], "validation": train[:first] if first >= 2 else train}
-    usable = _usable(config.evaluation.mixture_components, len(rows["train"]))
-    best = _best(rows, usable, config.seed, dim=facts.dim)
-    validation = read_samples(layout, 0, chain[0], "validation").astype(float)
+    usable = _usable(store.config.evaluation.mixture_components, len(rows["train"]))
+    best = _best(rows, usable, store.config.seed, dim=facts.dim)
+    validation = store.samples(0, "validation").astype(float)
     values = _scores(best, validation) + facts.log_det(validation)
     write_sealed(path, {"log_density": values.tolist()}, identity)
     return values

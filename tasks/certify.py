@@ -21,64 +21,54 @@ from jko.config.stop import stop_reason
 from jko.core.context import reference_rows
 from jko.core.rows import at_most
 from jko.core.seeds import counter_seed, generator
-from jko.disk.facts import read_facts
 from jko.disk.identity import certificate_fingerprint
-from jko.disk.layout import Layout
 from jko.disk.sealed import read_sealed, write_sealed
-from jko.disk.weights import load_block
 from jko.measure.inversion import product_bound, reverse_error
 from jko.preparation.context import asked_columns
 from jko.preparation.facts import DataFacts
 from jko.statistics.two_sample import energy_test
-from tasks.adapters.store.arrays import read_particles
-from tasks.adapters.store.plan import chain_digest
+from tasks.adapters.store.chain_store import ChainStore
 from tasks.measure import measured, unfit
 from tasks.options import DURABLE, skipped, threads_of
 from tasks.push import restore_samples
 
 
 @task(name="certify", **DURABLE)
-def certify_chain(config: Config, layout: Layout, chain: tuple[str, ...]) -> Any:
+def certify_chain(store: ChainStore) -> Any:
     """Write the certificate of a chain beside it; returns its content."""
-    known = stored_certificate(config, layout, chain)
+    known = stored_certificate(store)
     if known is not None:
         return skipped("the certificate matches the chain", known)
-    return keep_certificate(config, layout, chain, certificate(config, layout, chain))
+    return keep_certificate(store, certificate(store))
 
 
-def keep_certificate(
-    config: Config, layout: Layout, chain: tuple[str, ...], found: dict[str, Any]
-) -> dict[str, Any]:
+def keep_certificate(store: ChainStore, found: dict[str, Any]) -> dict[str, Any]:
     """Write a certificate beside the chain; returns it."""
-    write_sealed(
-        layout.certificate, found, certificate_fingerprint(config, chain_digest(layout, chain) or "")
-    )
+    write_sealed(store.layout.certificate, found, certificate_fingerprint(store.config, store.digest or ""))
     return found
 
 
-def stored_certificate(config: Config, layout: Layout, chain: tuple[str, ...]) -> dict[str, Any] | None:
+def stored_certificate(store: ChainStore) -> dict[str, Any] | None:
     """The certificate on disk, if it belongs to these blocks and settings."""
-    wanted = certificate_fingerprint(config, chain_digest(layout, chain) or "")
-    return read_sealed(layout.certificate, wanted)
+    wanted = certificate_fingerprint(store.config, store.digest or "")
+    return read_sealed(store.layout.certificate, wanted)
 
 
-def certificate(config: Config, layout: Layout, chain: tuple[str, ...]) -> dict[str, Any]:
+def certificate(store: ChainStore) -> dict[str, Any]:
     """Certificates of committed blocks 1..k and of the chain they make.
 
     Args:
-        config: the settings.
-        layout: the chain.
-        chain: fingerprints of blocks 0..k, all committed.
+        store: the chain.
     """
-    with threads_of(config):
-        return _certificate(config, layout, chain)
+    with threads_of(store.config):
+        return _certificate(store)
 
 
-def _certificate(config: Config, layout: Layout, chain: tuple[str, ...]) -> dict[str, Any]:
-    facts = read_facts(layout, chain[0])
-    figures = measured(config, layout, chain, len(chain) - 1)
+def _certificate(store: ChainStore) -> dict[str, Any]:
+    facts = store.facts
+    figures = measured(store, len(store.fingerprints) - 1)
     after = {field.name: figures[-1][field.name] for field in fields(Guarantee)}
-    whole = {**after, **reverse_pass(config, layout, chain, figures), **end_test(config, layout, chain)}
+    whole = {**after, **reverse_pass(store, figures), **end_test(store)}
     reasons = dict(after["reasons"])
     if facts.smoothing_w2 is None:
         reasons["smoothing_w2"] = "the data are not smoothed (data.smoothing = 0)"
@@ -87,7 +77,7 @@ def _certificate(config: Config, layout: Layout, chain: tuple[str, ...]) -> dict
     whole |= {
         "steps": len(figures),
         "epsilon_class": figures[-1]["epsilon_class"],
-        "stopped": stop_reason(config.stop, figures),
+        "stopped": stop_reason(store.config.stop, figures),
         "nll": figures[-1]["nll"],
         "nll_se": figures[-1]["nll_se"],
         "kl_drop": sum(own["kl_drop"] for own in figures),
@@ -96,27 +86,27 @@ def _certificate(config: Config, layout: Layout, chain: tuple[str, ...]) -> dict
         if facts.entropy is None
         else math.hypot(figures[-1]["nll_se"], facts.entropy["se"]),
         "smoothing_w2": facts.smoothing_w2,
-        "assumptions": assumptions(config, facts, figures),
+        "assumptions": assumptions(store.config, facts, figures),
         "reasons": reasons,
     }
-    exact = by_exact_score(config, figures)
+    exact = by_exact_score(store.config, figures)
     whole["basis"] = "exact score" if exact else f"critic: {figures[-1]['epsilon_class']}"
-    if config.target.correction:
+    if store.config.target.correction:
         whole |= of_corrections(figures)
         reasons |= dict.fromkeys(("inversion_w2_product", "inversion_w2_coupled"), FORWARD)
     whole["statuses"] = after["statuses"] | {
         "kl_measured": Status.MEASURED.value, "smoothing_w2": Status.MEASURED.value,
         "inversion_w2_coupled": Status.MEASURED.value, "inversion_w2_product": Status.ESTIMATED.value,
     }  # fmt: skip
-    whole |= defended(whole, config.defence_share)
+    whole |= defended(whole, store.config.defence_share)
     whole["mixed"] = {
         "kl": whole["kl_bound"],
         "w2_smoothing": whole["smoothing_w2"],
         "w2_inversion": whole["inversion_w2_coupled"],
         "says": says(
             whole,
-            towards="its target" if not config.target.standard else "",
-            divergence=config.target.alone,
+            towards="its target" if not store.config.target.standard else "",
+            divergence=store.config.target.alone,
         ),
     }
     blocks = [
@@ -157,22 +147,17 @@ def of_corrections(figures: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def reverse_pass(
-    config: Config, layout: Layout, chain: tuple[str, ...], figures: Sequence[dict[str, Any]]
-) -> dict[str, Any]:
+def reverse_pass(store: ChainStore, figures: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Bounds on W2 between the model and what its computed inverse draws, standardised units."""
-    facts = read_facts(layout, chain[0])
-    blocks = [
-        load_block(layout, config, k, chain[k], facts.dim, context=facts.context)
-        for k in range(1, len(chain))
-    ]
-    ends = None if config.target.standard else end_particles(config, layout, chain)
+    facts = store.facts
+    blocks = [store.block(k) for k in range(1, len(store.fingerprints))]
+    ends = None if store.config.target.standard else end_particles(store)
     if facts.context:
-        contexts = end_particles(config, layout, chain)
-        ends = reference_rows(contexts, facts.dim, generator(config.seed, "reverse"))
+        contexts = end_particles(store)
+        ends = reference_rows(contexts, facts.dim, generator(store.config.seed, "reverse"))
     if ends is not None:
-        ends = at_most(ends, config.measure.reference_rows)
-    found = reverse_error(blocks, config.measure.reference_rows, seed=config.seed, z=ends)
+        ends = at_most(ends, store.config.measure.reference_rows)
+    found = reverse_error(blocks, store.config.measure.reference_rows, seed=store.config.seed, z=ends)
     lipschitz = [own["lipschitz_inverse"] for own in figures]
     return {
         "inversion_errors": list(found.per_block),
@@ -183,25 +168,25 @@ def reverse_pass(
     }
 
 
-def end_test(config: Config, layout: Layout, chain: tuple[str, ...]) -> dict[str, Any]:
+def end_test(store: ChainStore) -> dict[str, Any]:
     """The two-sample test of p_N against the chain's end, on validation rows; null without draws of that."""
-    rows, exact = end_particles(config, layout, chain), None
-    if not config.target.standard:
-        target = target_of(config, rows.shape[1]) if config.target.alone else None
-        draw = np.random.default_rng(counter_seed(config.seed, "two-sample target"))
+    rows, exact = end_particles(store), None
+    if not store.config.target.standard:
+        target = target_of(store.config, rows.shape[1]) if store.config.target.alone else None
+        draw = np.random.default_rng(counter_seed(store.config.seed, "two-sample target"))
         drawn = target.sample(len(rows), draw) if target else None
         if drawn is None:
             return {"two_sample": None}
         exact = torch.from_numpy(drawn)
-    dim = read_facts(layout, chain[0]).dim
-    return {"two_sample": asdict(energy_test(rows, seed=config.seed, reference=exact, dim=dim))}
+    dim = store.facts.dim
+    return {"two_sample": asdict(energy_test(rows, seed=store.config.seed, reference=exact, dim=dim))}
 
 
-def end_particles(config: Config, layout: Layout, chain: tuple[str, ...]) -> torch.Tensor:
+def end_particles(store: ChainStore) -> torch.Tensor:
     """Validation rows after the last block."""
-    last = len(chain) - 1
-    restore_samples(config, layout, chain, last)
-    return read_particles(layout, config, last, chain[last], "validation")
+    last = len(store.fingerprints) - 1
+    restore_samples(store, last)
+    return store.particles(last, "validation")
 
 
 def by_exact_score(config: Config, figures: Sequence[dict[str, Any]]) -> bool:

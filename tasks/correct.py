@@ -14,26 +14,21 @@ from jko.chain.chain import Chain
 from jko.chain.corrected import Particles, corrected, drawn_before, pushed, started
 from jko.chain.correction import Correction, fit_correction
 from jko.chain.pushing import finite, to_numpy
-from jko.config import Config
 from jko.core.errors import NumericalError
 from jko.core.rows import drawn
 from jko.core.seeds import counter_seed
 from jko.disk.chains import load_corrections
-from jko.disk.facts import read_facts
-from jko.disk.layout import Layout
 from jko.disk.weights import chain_of
 from jko.laws.densities import Density
 from jko.maps.invertible import InvertibleBlock
 from jko.measure.measures import standard_error
-from tasks.adapters.store.arrays import read_particles, read_samples
+from tasks.adapters.store.chain_store import ChainStore
 
 PARTS = ("train", "validation")
 
 
 def corrected_samples(
-    config: Config,
-    layout: Layout,
-    chain: tuple[str, ...],
+    store: ChainStore,
     k: int,
     blocks: list[InvertibleBlock],
 ) -> tuple[dict[str, NDArray[Any]], Correction]:
@@ -43,9 +38,7 @@ def corrected_samples(
     to the training rows. All rows are held in memory: the level needs every weight.
 
     Args:
-        config: the settings.
-        layout: the chain.
-        chain: fingerprints of its blocks.
+        store: the chain.
         k: the block.
         blocks: blocks 1..k.
 
@@ -56,26 +49,26 @@ def corrected_samples(
         rows, with ``validation_pushed_log_density`` of the law before the correction, and
         ``validation_log_det`` with its standard error, of this block.
     """
-    law = start_law(config)
+    law = start_law(store.config)
     assert law is not None  # a correction needs a target, and a target a known law
     found: dict[str, NDArray[Any]] = {}
     images: dict[str, Particles] = {}
-    facts, known = read_facts(layout, chain[0]), load_corrections(layout, chain[:k])
-    whole = chain_of(config, facts, blocks, [*known, None])
+    facts, known = store.facts, load_corrections(store.layout, store.fingerprints[:k])
+    whole = chain_of(store.config, facts, blocks, [*known, None])
     for part in PARTS:
-        before = stored_particles(config, layout, chain, k - 1, part, of=(whole, law))
+        before = stored_particles(store, k - 1, part, of=(whole, law))
         images[part] = pushed(whole, k, before)
         check(whole, images[part], k)
         if part == "validation":
             found["validation_log_det"] = to_numpy(before.log_density - images[part].log_density)
             found["validation_log_det_se"] = to_numpy(images[part].log_density_se)
-    level = fit_correction(images["train"].log_weights(whole), config.target.correction).log_level
-    own = counter_seed(config.seed, k, "acceptance")
+    level = fit_correction(images["train"].log_weights(whole), store.config.target.correction).log_level
+    own = counter_seed(store.config.seed, k, "acceptance")
     fresh = drawn_before(whole, k, law, len(images["train"].y), seed=own)
     correction = Correction.at(level, fresh.log_weights(whole))
-    whole = chain_of(config, facts, blocks, [*known, correction])
+    whole = chain_of(store.config, facts, blocks, [*known, correction])
     for part, rows in images.items():
-        kept = corrected(whole, k, rows, law, seed=counter_seed(config.seed, "push", part))
+        kept = corrected(whole, k, rows, law, seed=counter_seed(store.config.seed, "push", part))
         found[part] = to_numpy(finite(kept.y, k), np.float32)
         found[f"{part}_log_density"] = to_numpy(kept.log_density)
         found[f"{part}_redrawn"] = to_numpy(kept.redrawn, np.bool_)
@@ -99,9 +92,7 @@ def check(chain: Chain, rows: Particles, k: int) -> None:
 
 
 def stored_particles(
-    config: Config,
-    layout: Layout,
-    chain: tuple[str, ...],
+    store: ChainStore,
     k: int,
     part: str,
     *,
@@ -110,21 +101,19 @@ def stored_particles(
     """The rows of a part after block k, with the log-density of their law.
 
     Args:
-        config: the settings.
-        layout: the chain.
-        chain: fingerprints of its blocks.
+        store: the chain.
         k: the block; 0 for the data, which are draws of p_0.
         part: ``train`` or ``validation``.
         of: the chain and p_0.
     """
-    y = read_particles(layout, config, k, chain[k], part)
+    y = store.particles(k, part)
     if k == 0:
         return started(*of, y.double() * of[0].scale + of[0].shift)
-    log_density = torch.from_numpy(read_samples(layout, k, chain[k], f"{part}_log_density"))
+    log_density = torch.from_numpy(store.samples(k, f"{part}_log_density"))
     return Particles.known(y, log_density.to(y.device))
 
 
-def correction_figures(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> dict[str, Any]:
+def correction_figures(store: ChainStore, k: int) -> dict[str, Any]:
     r"""The figures of block k that its correction adds, or that are of the law behind it.
 
     Returns:
@@ -134,15 +123,15 @@ def correction_figures(config: Config, layout: Layout, chain: tuple[str, ...], k
         their errors, those of ᾱ in the first two; ``redrawn``, the share of rows drawn again; ``acceptance``
         and its error, as stored.
     """
-    facts, rows = read_facts(layout, chain[0]), config.measure.rows
-    log_q = reference_of(config, facts.dim)
+    facts, rows = store.facts, store.config.measure.rows
+    log_q = reference_of(store.config, facts.dim)
 
     def log_weights(name: str) -> torch.Tensor:
-        y = drawn(read_particles(layout, config, k, chain[k], name), rows).double().cpu()
-        log_p = drawn(read_samples(layout, k, chain[k], f"{name}_log_density"), rows)
+        y = drawn(store.particles(k, name), rows).double().cpu()
+        log_p = drawn(store.samples(k, f"{name}_log_density"), rows)
         return log_q(y) - torch.from_numpy(log_p)
 
-    corrections = load_corrections(layout, chain[: k + 1])
+    corrections = load_corrections(store.layout, store.fingerprints[: k + 1])
     correction = corrections[-1]
     behind = -log_weights("validation")
     drop = correction.kl_drop(log_weights("validation_pushed"))
@@ -155,7 +144,7 @@ def correction_figures(config: Config, layout: Layout, chain: tuple[str, ...], k
         "nll_se": error,
         "kl_drop_correction": drop.value,
         "kl_drop_correction_se": drop.se,
-        "redrawn": float(drawn(read_samples(layout, k, chain[k], "validation_redrawn"), rows).mean()),
+        "redrawn": float(drawn(store.samples(k, "validation_redrawn"), rows).mean()),
         "acceptance": correction.acceptance,
         "acceptance_se": correction.acceptance_se,
     }

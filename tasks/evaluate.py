@@ -30,9 +30,9 @@ from jko.preparation.facts import array_digest
 from jko.statistics.copies import copies
 from jko.statistics.fresh_rows import FreshRows
 from tasks.adapters.store.arrays import read_samples, write_arrays
+from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.chains import load_chain
 from tasks.adapters.store.evaluated import FIGURES, SAMPLE_ROWS, TEST_ROWS, evaluation_figures
-from tasks.adapters.store.plan import chain_digest
 from tasks.baselines import baseline_log_densities
 from tasks.cuts import PATH_ROWS, check_finite, cut_figures, followed_cuts, log_prob_of_cuts, nll_figures
 from tasks.fresh import fresh_figures, made_up, surprising
@@ -50,21 +50,21 @@ LARGEST_SHOWN, SMALLEST_SHOWN = 1e30, 1e-30
 
 
 @task(name="evaluate", **DURABLE)
-def evaluate_chain(config: Config, layout: Layout, chain: tuple[str, ...]) -> Any:
+def evaluate_chain(store: ChainStore) -> Any:
     """Commit the evaluation folder and write the metrics file; returns the figures."""
-    fingerprint = evaluation_fingerprint(config, chain_digest(layout, chain) or "")
-    figures = evaluation_figures(layout, fingerprint)
+    fingerprint = evaluation_fingerprint(store.config, store.digest or "")
+    figures = evaluation_figures(store.layout, fingerprint)
     if figures is not None:
-        write_json(layout.metrics, headline(figures))
+        write_json(store.layout.metrics, headline(figures))
         return skipped("the evaluation matches the chain", figures)
-    with threads_of(config):
-        result = evaluate(config, layout, chain)
-    with committing(layout.evaluation, fingerprint, {}) as folder:
+    with threads_of(store.config):
+        result = evaluate(store.config, store.layout, store.fingerprints)
+    with committing(store.layout.evaluation, fingerprint, {}) as folder:
         write_json(folder / FIGURES, result.figures)
         result.rows.to_parquet(folder / TEST_ROWS, index=False)
         result.shown.to_parquet(folder / SAMPLE_ROWS, index=False)
         write_arrays(folder / "samples.zarr", result.arrays, {"units": "data units"})
-    write_json(layout.metrics, headline(result.figures))
+    write_json(store.layout.metrics, headline(result.figures))
     return result.figures
 
 

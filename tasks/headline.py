@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from jko.config import Config
 from jko.disk.identity import evaluation_fingerprint
-from jko.disk.layout import Layout
 from jko.measure.figures import epsilon
 from jko.statistics.heavy import warning
+from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.evaluated import evaluation_figures
-from tasks.adapters.store.plan import chain_digest
 
 #: figures of a block that are tracked at its step; all others are in the record's measures.json
 STEP = (
@@ -79,25 +77,27 @@ def headline(figures: Mapping[str, Any]) -> dict[str, float]:
     return {key: value for key, value in flat.items() if value is not None}
 
 
-def stored_headline(config: Config, layout: Layout, chain: Sequence[str]) -> dict[str, float] | None:
+def stored_headline(store: ChainStore) -> dict[str, float] | None:
     """The headline figures of a chain's evaluation, which ``metrics.json`` repeats for DVC.
 
     Args:
-        config: the chain's settings.
-        layout: the chain.
-        chain: fingerprints of blocks 0..N.
+        store: the chain.
 
     Returns:
         ``None`` where the evaluation is missing, damaged, or of other blocks or settings.
     """
-    figures = stored_evaluation(config, layout, chain)
+    figures = stored_evaluation(store)
     return None if figures is None else headline(figures)
 
 
-def stored_evaluation(config: Config, layout: Layout, chain: Sequence[str]) -> dict[str, Any] | None:
+def stored_evaluation(store: ChainStore) -> dict[str, Any] | None:
     """All figures of a chain's evaluation, for the same arguments and as seldom as its headline."""
-    digest = chain_digest(layout, chain) if chain else None
-    return None if digest is None else evaluation_figures(layout, evaluation_fingerprint(config, digest))
+    digest = store.digest if store.fingerprints else None
+    return (
+        None
+        if digest is None
+        else evaluation_figures(store.layout, evaluation_fingerprint(store.config, digest))
+    )
 
 
 def nll_warning(figures: Mapping[str, Any] | None) -> str:

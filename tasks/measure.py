@@ -21,11 +21,9 @@ from jko.core.digest import digest_of
 from jko.core.errors import NumericalError
 from jko.core.rows import drawn
 from jko.core.step_sizes import stored
-from jko.disk.facts import read_facts
 from jko.disk.identity import MEASURES, measured_with
-from jko.disk.layout import Layout, name_of
+from jko.disk.layout import name_of
 from jko.disk.sealed import read_sealed, write_sealed
-from jko.disk.weights import load_block
 from jko.laws.densities import Estimate
 from jko.laws.score import score_after
 from jko.maps.invertible import InvertibleBlock
@@ -33,7 +31,7 @@ from jko.measure.figures import BlockFigures
 from jko.measure.measures import EXACT_ROWS, HeldOut
 from jko.measure.measures import measure_block as block_figures
 from jko.preparation.facts import DataFacts
-from tasks.adapters.store.arrays import read_particles, read_samples
+from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.plan import keep_figures, measured_content, same_source, stored_figures
 from tasks.baselines import mixture_log_density
 from tasks.correct import correction_figures
@@ -43,69 +41,69 @@ from tasks.push import restore_samples
 
 
 @task(name="measure", task_run_name="block-{k}-measure", **DURABLE)
-def measure_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> Any:
+def measure_block(store: ChainStore, k: int) -> Any:
     """Write the figures of block k; after its commit, so a kill here costs no training."""
-    figures = stored_figures(config, layout, chain, k)
+    figures = stored_figures(store, k)
     if figures is not None:
-        check_inversion(config, k, figures)
+        check_inversion(store.config, k, figures)
         return skipped(f"block {k} is already measured", figures)
-    with threads_of(config):
-        figures = measured(config, layout, chain, k)[-1]
-    keep_figures(layout, k, chain[k], figures)
-    check_inversion(config, k, figures)
+    with threads_of(store.config):
+        figures = measured(store, k)[-1]
+    keep_figures(store.layout, k, store.fingerprints[k], figures)
+    check_inversion(store.config, k, figures)
     return figures
 
 
-def measured(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> list[dict[str, Any]]:
+def measured(store: ChainStore, k: int) -> list[dict[str, Any]]:
     """The figures of blocks 1..k, each with the certificates after it; stored ones are taken."""
-    facts = read_facts(layout, chain[0])
+    facts = store.facts
     all_figures: list[dict[str, Any]] = []
     for j in range(1, k + 1):
-        figures = stored_figures(config, layout, chain, j)
+        figures = stored_figures(store, j)
         if figures is None:
-            figures = measure(config, layout, chain, j)
-            figures |= certificates(config, facts, [*all_figures, figures])
-            figures["settings"] = measured_with(config)
+            figures = measure(store, j)
+            figures |= certificates(store.config, facts, [*all_figures, figures])
+            figures["settings"] = measured_with(store.config)
         all_figures.append(figures)
     return all_figures
 
 
-def measure(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> dict[str, Any]:
+def measure(store: ChainStore, k: int) -> dict[str, Any]:
     """The figures of :class:`jko.measure.measures.BlockFigures`; what is not a number becomes null."""
-    rows, device = config.measure.rows, readable_here(config).runtime.device
+    rows, device = store.config.measure.rows, readable_here(store.config).runtime.device
 
     def held_out(name: str) -> torch.Tensor:
-        return placed(drawn(read_samples(layout, k, chain[k], name), rows))
+        return placed(drawn(store.samples(k, name), rows))
 
     def placed(values: NDArray[Any]) -> torch.Tensor:
         return torch.from_numpy(values).to(device=device, dtype=torch.float64)
 
     def particles_of(j: int, name: str) -> torch.Tensor:
-        return drawn(read_particles(layout, config, j, chain[j], name), rows)
+        return drawn(store.particles(j, name), rows)
 
-    facts = read_facts(layout, chain[0])
-    restore_samples(config, layout, chain, k - 1)
-    restore_samples(config, layout, chain, k)
-    block = load_block(layout, config, k, chain[k], facts.dim, context=facts.context)
-    before = exact_scores(config, layout, chain, k - 1)
+    facts = store.facts
+    restore_samples(store, k - 1)
+    restore_samples(store, k)
+    block = store.block(k)
+    before = exact_scores(store, k - 1)
     # what is measured of a block is of its images; of the law behind a correction are correction_figures,
     # the NLL among them, and up to the entropy of p_0 log p_k takes the place of minus the log-determinants
-    images = "validation_pushed" if config.target.correction else "validation"
+    images = "validation_pushed" if store.config.target.correction else "validation"
     particles = HeldOut(
         particles_of(k - 1, "validation"),
         particles_of(k, images),
         held_out("validation_log_det"),
         held_out("validation_log_det_se"),
         -held_out("validation_pushed_log_density")
-        if config.target.correction
+        if store.config.target.correction
         else held_out("validation_log_det_total"),
-        placed(drawn(mixture_log_density(config, layout, chain), rows)),
+        placed(drawn(mixture_log_density(store), rows)),
     )
-    functional = functional_of(config, facts.dim)
+    functional = functional_of(store.config, facts.dim)
     if functional is not None:
-        reference = reference_of(config, facts.dim)
+        reference = reference_of(store.config, facts.dim)
         particles = replace(particles, log_reference=reference(particles.y.double()))
-        law = start_law(config)
+        law = start_law(store.config)
         if functional.needs_density and law is not None:
             first = particles_of(0, "validation")
             log_p = placed(law.log_prob(first.double().cpu().numpy()))
@@ -113,40 +111,46 @@ def measure(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> d
     # the law that enters this block takes the place of p_0: its score is known at its particles
     score = None if before is None else before.to
     figures = _computed(
-        [block], particles, config.measure, score=score, seed=config.seed, functional=functional, index=k,
-        unfit=unfit(config, facts),
+        [block], particles, store.config.measure, score=score, seed=store.config.seed,
+        functional=functional, index=k, unfit=unfit(store.config, facts),
     )  # fmt: skip
     check_finite(figures, k)
     found = {"step_size": stored(block.step_size), **nulled(asdict(figures))}
-    return found | (correction_figures(config, layout, chain, k) if config.target.correction else {})
+    return found | (correction_figures(store, k) if store.config.target.correction else {})
 
 
-def exact_scores(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> torch.Tensor | None:
+def exact_scores(store: ChainStore, k: int) -> torch.Tensor | None:
     """∇log p_k at the first rows that are measured, where the density of the data is known.
 
     Each block takes the scores before it one step on; they are kept in the run folder, sealed, so that a
     chain of any length costs the same for every block.
     """
-    facts = read_facts(layout, chain[0])
+    facts = store.facts
     # a picture that changed since then, or is gone, is another law
-    score = score_of(config, facts) if same_source(config, layout, chain[0]) else None
-    if score is None or config.target.correction:  # a row drawn again has another origin than row i of p_0
+    same = same_source(store.config, store.layout, store.fingerprints[0])
+    score = score_of(store.config, facts) if same else None
+    # a row drawn again has another origin than row i of p_0
+    if score is None or store.config.target.correction:
         return None
-    rows = min(config.measure.rows, EXACT_ROWS)
-    path = layout.run / "scores" / f"{name_of(k, chain[k])}-{rows}-{MEASURES}.json"
-    of = {"content": measured_content(layout, k, chain[k]), "rows": rows, "version": MEASURES}
-    identity = digest_of({**of, "data": config.data.model_dump(mode="json")})
+    rows = min(store.config.measure.rows, EXACT_ROWS)
+    path = store.layout.run / "scores" / f"{name_of(k, store.fingerprints[k])}-{rows}-{MEASURES}.json"
+    of = {
+        "content": measured_content(store.layout, k, store.fingerprints[k]),
+        "rows": rows,
+        "version": MEASURES,
+    }
+    identity = digest_of({**of, "data": store.config.data.model_dump(mode="json")})
     known = read_sealed(path, identity)
     if known is not None:
         return torch.tensor(known["scores"], dtype=torch.float64)
-    restore_samples(config, layout, chain, k)
-    y = drawn(read_particles(layout, config, k, chain[k], "validation"), rows)
+    restore_samples(store, k)
+    y = drawn(store.particles(k, "validation"), rows)
     if k == 0:
         found = score(y.double())
     else:
-        before = exact_scores(config, layout, chain, k - 1)
+        before = exact_scores(store, k - 1)
         assert before is not None  # the law is known
-        block = load_block(layout, config, k, chain[k], y.shape[1])
+        block = store.block(k)
         found = score_after([block], y, before.to)
     write_sealed(path, {"scores": found.tolist()}, identity)
     return found.cpu()

@@ -17,7 +17,6 @@ from jko.build import new_block
 from jko.chain.chain import push_in_batches
 from jko.chain.correction import Correction
 from jko.chain.pushing import BATCH, as_stored, push_rows, to_numpy
-from jko.config import Config
 from jko.core.device import readable_here, require_device
 from jko.core.errors import InputError
 from jko.core.seeds import generator
@@ -26,28 +25,29 @@ from jko.disk.commit import SAMPLES, Commit, committing, file_digest, read_commi
 from jko.disk.durable import TEMPORARY, link_tree, move, sync_tree
 from jko.disk.facts import read_facts
 from jko.disk.layout import Layout, name_of
-from jko.disk.weights import load_block, load_weights
+from jko.disk.weights import load_weights
 from jko.maps.invertible import InvertibleBlock
-from tasks.adapters.store.arrays import read_particles, read_rows, read_samples, write_arrays
+from tasks.adapters.store.arrays import read_samples, write_arrays
+from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.rows import Pieces
 from tasks.correct import corrected_samples
 from tasks.options import DURABLE, skipped
 
 
 @task(name="push", task_run_name="block-{k}-push", **DURABLE)
-def push_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> Any:
+def push_block(store: ChainStore, k: int) -> Any:
     """Push the samples of block k−1 through block k in stored order, then commit block k."""
-    final, name = layout.block(k, chain[k]), name_of(k, chain[k])
+    final, name = store.folder(k), name_of(k, store.fingerprints[k])
     commit = read_commit(final)
-    if commit is not None and commit.fingerprint == chain[k]:
+    if commit is not None and commit.fingerprint == store.fingerprints[k]:
         return skipped(f"block {k} is already committed ({name})", commit.digest)
-    require_device(config)
-    torch.set_num_threads(config.runtime.threads)
-    restore_samples(config, layout, chain, k - 1)
-    staged = layout.staged(k, chain[k])
-    block = load_weights(staged, empty_block(config, layout, chain, k)).eval()
-    arrays, correction = new_samples(config, layout, chain, k, block)
-    with committing(final, chain[k], {"index": k}) as folder:
+    require_device(store.config)
+    torch.set_num_threads(store.config.runtime.threads)
+    restore_samples(store, k - 1)
+    staged = store.staged(k)
+    block = load_weights(staged, empty_block(store, k)).eval()
+    arrays, correction = new_samples(store, k, block)
+    with committing(final, store.fingerprints[k], {"index": k}) as folder:
         link_tree(staged, folder)
         (folder / "COMMIT.json").unlink()
         if correction is not None:
@@ -58,26 +58,23 @@ def push_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -
     return committed.digest if committed else None
 
 
-def empty_block(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> InvertibleBlock:
+def empty_block(store: ChainStore, k: int) -> InvertibleBlock:
     """Block k as it is before its weights are read; on the CPU where the run's device is not there."""
-    facts = read_facts(layout, chain[0])
-    return new_block(readable_here(config), k, facts.dim, context=facts.context)
+    facts = store.facts
+    return new_block(readable_here(store.config), k, facts.dim, context=facts.context)
 
 
 def new_samples(
-    config: Config, layout: Layout, chain: tuple[str, ...], k: int, block: InvertibleBlock
+    store: ChainStore, k: int, block: InvertibleBlock
 ) -> tuple[Mapping[str, NDArray[Any] | Pieces], Correction | None]:
     """The arrays of block k, and its correction where the settings ask for one."""
-    if not config.target.correction:
-        return push_samples(config, layout, chain, k, block), None
-    dim = read_facts(layout, chain[0]).dim
-    before = [load_block(layout, config, j, chain[j], dim).eval() for j in range(1, k)]
-    return corrected_samples(config, layout, chain, k, [*before, block])
+    if not store.config.target.correction:
+        return push_samples(store, k, block), None
+    before = [store.block(j).eval() for j in range(1, k)]
+    return corrected_samples(store, k, [*before, block])
 
 
-def push_samples(
-    config: Config, layout: Layout, chain: tuple[str, ...], k: int, block: InvertibleBlock
-) -> dict[str, NDArray[Any] | Pieces]:
+def push_samples(store: ChainStore, k: int, block: InvertibleBlock) -> dict[str, NDArray[Any] | Pieces]:
     """The arrays of block k: row i is the image of row i of block k−1.
 
     Returns:
@@ -85,9 +82,9 @@ def push_samples(
         standard error over probes (rows,) float64, nats, of this block; ``validation_log_det_total``
         (rows,) float64, nats, of blocks 1..k and the standardisation.
     """
-    train = read_rows(layout, config, k - 1, chain[k - 1], "train")
-    validation = read_particles(layout, config, k - 1, chain[k - 1], "validation")
-    pushed = push_in_batches(block, validation, BATCH, generator(config.seed, k, "push"))
+    train = store.rows(k - 1, "train")
+    validation = store.particles(k - 1, "validation")
+    pushed = push_in_batches(block, validation, BATCH, generator(store.config.seed, k, "push"))
     moved = (to_numpy(push_rows(block, rows, k), np.float32) for rows in train.split(BATCH))
     log_det = to_numpy(pushed.log_det)
     return {
@@ -95,7 +92,7 @@ def push_samples(
         "validation": to_numpy(as_stored(pushed.x, k), np.float32),
         "validation_log_det": log_det,
         "validation_log_det_se": to_numpy(pushed.log_det_se),
-        "validation_log_det_total": total_log_det(layout, chain, k - 1) + log_det,
+        "validation_log_det_total": total_log_det(store.layout, store.fingerprints, k - 1) + log_det,
     }
 
 
@@ -104,7 +101,7 @@ def attributes(k: int) -> dict[str, Any]:
     return {"block": k, "units": "standardised"}
 
 
-def restore_samples(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> None:
+def restore_samples(store: ChainStore, k: int) -> None:
     """Make the samples of a committed block k again where they were dropped.
 
     Those of the blocks before it are made as far back as they were dropped, too.
@@ -113,29 +110,29 @@ def restore_samples(config: Config, layout: Layout, chain: tuple[str, ...], k: i
         InputError: other bytes come out than were committed.
     """
     first = k
-    while first and not (layout.block(first, chain[first]) / SAMPLES).exists():
+    while first and not (store.folder(first) / SAMPLES).exists():
         first -= 1
     for index in range(first + 1, k + 1):
-        push_again(config, layout, chain, index)
+        push_again(store, index)
 
 
-def push_again(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> None:
+def push_again(store: ChainStore, k: int) -> None:
     """Push the samples of block k−1 through the committed block k and put them in their place."""
-    folder = layout.block(k, chain[k])
+    folder = store.folder(k)
     commit = read_commit(folder, verify=True)
     if commit is None:
-        raise InputError(f"{folder}: block {k} is missing or damaged; run jko resume {layout.chain}")
-    torch.set_num_threads(config.runtime.threads)
-    block = load_weights(folder, empty_block(config, layout, chain, k)).eval()
-    layout.run.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}{folder.name}-", dir=layout.run) as temporary:
+        raise InputError(f"{folder}: block {k} is missing or damaged; run jko resume {store.layout.chain}")
+    torch.set_num_threads(store.config.runtime.threads)
+    block = load_weights(folder, empty_block(store, k)).eval()
+    store.layout.run.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}{folder.name}-", dir=store.layout.run) as temporary:
         samples = Path(temporary) / SAMPLES
-        write_arrays(samples, new_samples(config, layout, chain, k, block)[0], attributes(k))
+        write_arrays(samples, new_samples(store, k, block)[0], attributes(k))
         if not same_files(samples, commit):
             raise InputError(
                 f"{folder}: the samples of block {k} were dropped, and other bytes than the committed ones "
                 "come out here (another processor, device, thread count or library version); "
-                f"train it again with jko resume {layout.chain} --from-block {k}"
+                f"train it again with jko resume {store.layout.chain} --from-block {k}"
             )
         sync_tree(samples)
         move(samples, folder / SAMPLES)

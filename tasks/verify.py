@@ -18,11 +18,11 @@ from jko.disk.facts import read_facts
 from jko.disk.identity import certificate_fingerprint, evaluation_fingerprint
 from jko.disk.layout import Layout, name_of
 from jko.disk.sealed import read_json, read_sealed
-from jko.disk.weights import load_block
 from jko.preparation.facts import array_digest, data_digest
-from tasks.adapters.store.arrays import read_arrays, read_particles, read_samples
+from tasks.adapters.store.arrays import read_arrays
+from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.defence import fitted_law
-from tasks.adapters.store.plan import chain_digest, planned, stored_figures
+from tasks.adapters.store.plan import planned, stored_figures
 from tasks.headline import stored_headline
 from tasks.options import threads_of
 from tasks.report.identity import report_fingerprint
@@ -67,11 +67,12 @@ def checks(config: Config, layout: Layout, manifest: dict[str, Any]) -> Iterator
         yield data_check(layout, chain, manifest["data_digest"])
         if config.defence_share:
             yield defence_check(config, layout, chain[0])
+    store = ChainStore(config, layout, chain)
     with threads_of(config):
         for k in range(1, len(chain)):
             if whole[k - 1] and whole[k]:
-                yield from particle_checks(config, layout, chain, k)
-    yield from after_checks(config, layout, chain)
+                yield from particle_checks(store, k)
+    yield from after_checks(store)
 
 
 def settings_check(config: Config, layout: Layout, manifest: dict[str, Any]) -> Check:
@@ -117,22 +118,21 @@ def defence_check(config: Config, layout: Layout, data: str) -> Check:
     return Check("broad law of the model", True, f"{how}, from the training rows")
 
 
-def particle_checks(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> Iterator[Check]:
+def particle_checks(store: ChainStore, k: int) -> Iterator[Check]:
     """Row i of block k is the image of row i of block k−1, and goes back there, if it was not drawn again."""
-    if any(not (layout.block(j, chain[j]) / SAMPLES).exists() for j in (k - 1, k)):
+    if any(not (store.folder(j) / SAMPLES).exists() for j in (k - 1, k)):
         yield Check(f"rows of block {k}", True, "not checked: samples were dropped")
         return
-    facts = read_facts(layout, chain[0])
-    block = load_block(layout, config, k, chain[k], facts.dim, context=facts.context)
+    block = store.block(k)
     for part in ("train", "validation"):
-        before = read_particles(layout, config, k - 1, chain[k - 1], part)
-        after = read_particles(layout, config, k, chain[k], part)
+        before = store.particles(k - 1, part)
+        after = store.particles(k, part)
         if before.shape != after.shape:
             yield Check(f"rows of block {k}, {part}", False, f"{len(after)} rows follow {len(before)}")
             continue
-        draw = torch.randperm(len(before), generator=generator(config.seed, k, "verify"))
-        if config.target.correction:
-            draw = draw[~torch.from_numpy(read_samples(layout, k, chain[k], f"{part}_redrawn"))[draw]]
+        draw = torch.randperm(len(before), generator=generator(store.config.seed, k, "verify"))
+        if store.config.target.correction:
+            draw = draw[~torch.from_numpy(store.samples(k, f"{part}_redrawn"))[draw]]
         rows = draw[:ROWS].to(before.device)
         with torch.no_grad():
             image = block.push_forward(before[rows])
@@ -144,37 +144,39 @@ def particle_checks(config: Config, layout: Layout, chain: tuple[str, ...], k: i
             f"{len(rows)} of {len(draw)} rows pushed again: largest relative difference {error:.1e}",
         )  # fmt: skip
         trip = float((back - before[rows]).square().sum(1).mean().sqrt())
-        limit = config.measure.inversion_limit
+        limit = store.config.measure.inversion_limit
         yield Check(
             f"round trip of block {k}, {part}", math.isfinite(trip) and trip <= limit,
             f"√E|T⁻¹y − x|² = {trip:.1e}, at most {limit:g} (standardised units)",
         )  # fmt: skip
 
 
-def after_checks(config: Config, layout: Layout, chain: tuple[str, ...]) -> Iterator[Check]:
+def after_checks(store: ChainStore) -> Iterator[Check]:
     """What was made from the blocks is undamaged and belongs to them; what is not there is no failure."""
-    for k in range(1, len(chain)):
-        path = layout.measures(k, chain[k])
+    for k in range(1, len(store.fingerprints)):
+        path = store.layout.measures(k, store.fingerprints[k])
         if path.exists():
-            current = stored_figures(config, layout, chain, k) is not None
+            current = stored_figures(store, k) is not None
             how = "of these settings" if current else "damaged, or of other settings or an older version"
-            yield Check(f"measures {name_of(k, chain[k])}", current, how)
-    digest = chain_digest(layout, chain)
+            yield Check(f"measures {name_of(k, store.fingerprints[k])}", current, how)
+    digest = store.digest
     if digest is None:
         return
-    if layout.certificate.exists():
-        same = read_sealed(layout.certificate, certificate_fingerprint(config, digest)) is not None
-        how = "of these blocks" if same else f"{layout.certificate}: damaged or of other blocks"
+    if store.layout.certificate.exists():
+        same = (
+            read_sealed(store.layout.certificate, certificate_fingerprint(store.config, digest)) is not None
+        )
+        how = "of these blocks" if same else f"{store.layout.certificate}: damaged or of other blocks"
         yield Check("certificate", same, how)
-    if layout.evaluation.exists():
-        same = is_whole(layout.evaluation, evaluation_fingerprint(config, digest))
-        how = "undamaged" if same else f"{layout.evaluation}: damaged or of other blocks"
+    if store.layout.evaluation.exists():
+        same = is_whole(store.layout.evaluation, evaluation_fingerprint(store.config, digest))
+        how = "undamaged" if same else f"{store.layout.evaluation}: damaged or of other blocks"
         yield Check("evaluation", same, how)
-    if layout.metrics.exists():
-        same = read_json(layout.metrics) == stored_headline(config, layout, chain)
-        how = "those of the evaluation" if same else f"{layout.metrics}: not those of the evaluation"
+    if store.layout.metrics.exists():
+        same = read_json(store.layout.metrics) == stored_headline(store)
+        how = "those of the evaluation" if same else f"{store.layout.metrics}: not those of the evaluation"
         yield Check("metrics", same, how)
-    if layout.report.exists():
-        same = is_whole(layout.report, report_fingerprint(config, layout, chain))
-        how = "undamaged" if same else f"{layout.report}: damaged, or of other figures or settings"
+    if store.layout.report.exists():
+        same = is_whole(store.layout.report, report_fingerprint(store))
+        how = "undamaged" if same else f"{store.layout.report}: damaged, or of other figures or settings"
         yield Check("report", same, how)

@@ -23,8 +23,8 @@ from jko.preparation.facts import DataFacts
 from jko.preparation.prepare import PARTS
 from jko.preparation.table import Array
 from tasks.adapters.store.arrays import read_samples
+from tasks.adapters.store.chain_store import chain_digest
 from tasks.adapters.store.evaluated import TEST_ROWS, evaluation_files
-from tasks.adapters.store.plan import chain_digest
 from tasks.datasets.sources import SOURCES
 
 #: rows that are scored at most

@@ -11,6 +11,7 @@ from jko.disk.commit import SAMPLES
 from jko.disk.damage import damaged_in
 from jko.disk.layout import Layout
 from jko.disk.manifest import read_manifest, stored_config
+from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.lock import chain_lock
 from tasks.certify import certificate, keep_certificate, stored_certificate
 
@@ -35,17 +36,17 @@ def certificate_of(layout: Layout, pairing: str | None = None) -> dict[str, Any]
     chain = committed(layout, planned)
     if len(chain) < 2:
         raise InputError(f"{layout.chain}: no block is committed yet; run jko resume {layout.chain}")
-    known = stored_certificate(config, layout, chain)
+    known = stored_certificate(ChainStore(config, layout, chain))
     if known is not None:
         return known
     dropped = any(not (layout.block(k, own) / SAMPLES).exists() for k, own in enumerate(chain))
     # samples that were dropped are pushed again, which only one process may do at a time
     with chain_lock(layout, "jko certify") if dropped else nullcontext():
-        found = certificate(config, layout, chain)
+        found = certificate(ChainStore(config, layout, chain))
     if chain == planned and pairing is None:
         # a chain in use: whoever works on it writes it; one that may only be read is none the worse
         with suppress(ChainInUseError, OSError), chain_lock(layout, "jko certify"):
-            keep_certificate(config, layout, chain, found)
+            keep_certificate(ChainStore(config, layout, chain), found)
     return found
 
 

@@ -13,14 +13,8 @@ from jko.disk.identity import certificate_fingerprint, evaluation_fingerprint
 from jko.disk.layout import Layout
 from jko.disk.manifest import known_manifest
 from jko.disk.sealed import is_damaged, read_json, read_sealed
-from tasks.adapters.store.plan import (
-    BlockPlan,
-    chain_digest,
-    checkpointed_iteration,
-    make_plan,
-    planned,
-    stored_figures,
-)
+from tasks.adapters.store.chain_store import ChainStore, chain_digest
+from tasks.adapters.store.plan import BlockPlan, checkpointed_iteration, make_plan, planned, stored_figures
 from tasks.report.identity import has_own_report
 
 
@@ -101,7 +95,7 @@ def described(
         "fingerprint": block.fingerprint,
         "action": "done" if done else "retrain" if again and was_trained(layout, k, before[k]) else "train",
         "reason": block.reason,
-        "measured": bool(done and k and stored_figures(config, layout, chain, k)),
+        "measured": bool(done and k and stored_figures(ChainStore(config, layout, chain), k)),
         "samples": bool(done and folder and (folder / SAMPLES).exists()),
         "checkpoint": checkpointed_iteration(layout, k, block.fingerprint)
         if block.fingerprint and k and not done

@@ -15,7 +15,8 @@ from jko.disk.manifest import read_manifest, stored_config
 from jko.disk.sealed import read_json
 from jko.measure.figures import bound_of, epsilon
 from jko.statistics.heavy import TRIM
-from tasks.adapters.store.plan import block_figures, chain_digest
+from tasks.adapters.store.chain_store import ChainStore, chain_digest
+from tasks.adapters.store.plan import block_figures
 from tasks.adapters.system.terminal import say
 from tasks.headline import headline, nll_warning, stored_evaluation
 
@@ -45,7 +46,7 @@ def chain_status(layout: Layout) -> dict[str, Any]:
     held = is_held(layout)
     blocks = [block_status(layout, k, chain[k], config.step_sizes[k - 1]) for k in range(1, len(chain))]
     missing = [block for block in blocks if block["state"] == "missing"]
-    evaluated = stored_evaluation(config, layout, chain)
+    evaluated = stored_evaluation(ChainStore(config, layout, chain))
     metrics = headline(evaluated) if evaluated else {}
     damaged = damaged_files_of(layout, chain, metrics)
     if held and missing:
@@ -188,7 +189,7 @@ def result_table(job: Job, finished: Finished) -> None:
     table.add_row("NLL of one Gaussian", figure(figures.get("test/nll_gaussian"), ".3f"))
     console.print(table)
     chain = (read_manifest(job.layout) or {}).get("fingerprints", [])
-    if said := nll_warning(stored_evaluation(job.config, job.layout, chain)):
+    if said := nll_warning(stored_evaluation(ChainStore(job.config, job.layout, chain))):
         console.print(said, soft_wrap=True, markup=False)
     if words := fresh_words(figures):
         console.print(words, soft_wrap=True, markup=False)

@@ -33,6 +33,7 @@ from jko.disk.sealed import (
     write_json,
     write_sealed,
 )
+from tasks.adapters.store.chain_store import chain_digest
 from tasks.adapters.store.evaluated import (
     FIGURES,
     SAMPLE_ROWS,
@@ -40,7 +41,7 @@ from tasks.adapters.store.evaluated import (
     evaluation_figures,
     evaluation_files,
 )
-from tasks.adapters.store.plan import block_figures, chain_digest
+from tasks.adapters.store.plan import block_figures
 from tasks.adapters.system.events import events_of, times_of
 from tasks.headline import chain_headline, headline, nll_warning, step_headline
 

@@ -15,16 +15,16 @@ from jko.core.errors import InputError
 from jko.core.rows import at_most
 from jko.disk.commit import stored_commit
 from jko.disk.damage import checked_block
-from jko.disk.facts import read_facts
 from jko.disk.identity import certificate_fingerprint, evaluation_fingerprint
 from jko.disk.layout import Layout
 from jko.disk.sealed import read_sealed
 from jko.disk.weights import BLOCK
 from jko.preparation.facts import DataFacts
 from tasks.adapters.store.arrays import read_array, read_samples
+from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.chains import read_curve
 from tasks.adapters.store.evaluated import evaluation_figures
-from tasks.adapters.store.plan import chain_digest, stored_figures
+from tasks.adapters.store.plan import stored_figures
 from tasks.evaluate import CONTEXT
 
 Array = NDArray[np.float64]
@@ -79,40 +79,40 @@ class Content:
         return range(1, len(self.steps) + 1)
 
 
-def read_content(config: Config, layout: Layout, chain: tuple[str, ...]) -> Content:
+def read_content(store: ChainStore) -> Content:
     """Read what a report shows of a complete, evaluated chain.
 
     Raises:
         InputError: something of it is missing or damaged.
     """
-    facts = read_facts(layout, chain[0])
-    digest = chain_digest(layout, chain) or ""
-    figures = evaluation_figures(layout, evaluation_fingerprint(config, digest))
-    certificate = read_sealed(layout.certificate, certificate_fingerprint(config, digest))
-    steps = [stored_figures(config, layout, chain, k) for k in range(1, len(chain))]
-    places = (*(layout.measures(k, own) for k, own in enumerate(chain[1:], start=1)),
-              layout.certificate, layout.evaluation)  # fmt: skip
+    facts = store.facts
+    digest = store.digest or ""
+    figures = evaluation_figures(store.layout, evaluation_fingerprint(store.config, digest))
+    certificate = read_sealed(store.layout.certificate, certificate_fingerprint(store.config, digest))
+    steps = [stored_figures(store, k) for k in range(1, len(store.fingerprints))]
+    places = (*(store.layout.measures(k, own) for k, own in enumerate(store.fingerprints[1:], start=1)),
+              store.layout.certificate, store.layout.evaluation)  # fmt: skip
     for place, found in zip(places, (*steps, certificate, figures), strict=True):
         if found is None:
-            raise InputError(f"{place}: missing or damaged; run jko resume {layout.chain}")
-    store = layout.evaluation / "samples.zarr"
-    indices = range(1, len(chain))
-    curves = {k: curve_of(layout, k, chain[k]) for k in indices}
-    rows = some_rows(layout, chain[0], facts)
-    contexts = (rows[:, facts.dim :], read_array(store, CONTEXT)) if facts.context else None
+            raise InputError(f"{place}: missing or damaged; run jko resume {store.layout.chain}")
+    drawn = store.layout.evaluation / "samples.zarr"
+    indices = range(1, len(store.fingerprints))
+    curves = {k: curve_of(store.layout, k, store.fingerprints[k]) for k in indices}
+    rows = some_rows(store.layout, store.fingerprints[0], facts)
+    contexts = (rows[:, facts.dim :], read_array(drawn, CONTEXT)) if facts.context else None
     # a chain that leads to another target is shown beside draws of that
-    exact = read_array(store, "target") if (store / "target").is_dir() else None
+    exact = read_array(drawn, "target") if (drawn / "target").is_dir() else None
     return Content(
-        config=config,
+        config=store.config,
         facts=facts,
         digest=digest,
         steps=tuple(own for own in steps if own is not None),
         certificate=certificate or {},
         figures=figures or {},
         data=rows[:, : facts.dim] if exact is None else exact,
-        generated=read_array(store, "generated"),
-        forward_path=read_array(store, "forward_path"),
-        reverse_path=read_array(store, "reverse_path"),
+        generated=read_array(drawn, "generated"),
+        forward_path=read_array(drawn, "forward_path"),
+        reverse_path=read_array(drawn, "reverse_path"),
         curves={k: curve for k, curve in curves.items() if curve is not None},
         contexts=contexts,
     )

@@ -11,20 +11,21 @@ from jko.disk.damage import is_whole
 from jko.disk.layout import Layout
 from jko.disk.manifest import known_manifest
 from jko.disk.sealed import read_sealed
+from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.plan import stored_figures
 from tasks.report import REPORT
 
 
-def report_fingerprint(config: Config, layout: Layout, chain: tuple[str, ...]) -> str:
+def report_fingerprint(store: ChainStore) -> str:
     """Identity of a report: what it reads, the settings it lists, and how it is drawn."""
-    evaluation = stored_commit(layout.evaluation)
-    measures = [stored_figures(config, layout, chain, k) for k in range(1, len(chain))]
+    evaluation = stored_commit(store.layout.evaluation)
+    measures = [stored_figures(store, k) for k in range(1, len(store.fingerprints))]
     digest = evaluation.digest if evaluation else ""
-    certificate = read_sealed(layout.certificate)
+    certificate = read_sealed(store.layout.certificate)
     return digest_of(
         {
             "evaluation": digest, "measures": measures, "certificate": certificate,
-            "settings": settings_of(config), "version": REPORT,
+            "settings": settings_of(store.config), "version": REPORT,
         }
     )  # fmt: skip
 
@@ -39,4 +40,6 @@ def has_own_report(layout: Layout, chain: tuple[str, ...]) -> bool:
     manifest = known_manifest(layout)
     if manifest is None:
         return False
-    return is_whole(layout.report, report_fingerprint(parse_config(manifest["config"]), layout, chain))
+    return is_whole(
+        layout.report, report_fingerprint(ChainStore(parse_config(manifest["config"]), layout, chain))
+    )

@@ -10,13 +10,12 @@ from typing import Any
 import matplotlib
 from prefect import task
 
-from jko.config import Config
 from jko.core.display import figure, finite, pair_of
 from jko.core.step_sizes import shown
 from jko.disk.commit import committing
 from jko.disk.damage import is_whole
-from jko.disk.layout import Layout
 from jko.statistics.heavy import TRIM
+from tasks.adapters.store.chain_store import ChainStore
 from tasks.headline import nll_warning
 from tasks.options import DURABLE, skipped
 from tasks.report import pictures
@@ -33,16 +32,16 @@ SHOWN_VERSIONS = ("torch", "numpy", "prefect", "mlflow", "dvc", "zarr")
 
 
 @task(name="report", **DURABLE)
-def make_report(config: Config, layout: Layout, chain: tuple[str, ...]) -> Any:
+def make_report(store: ChainStore) -> Any:
     """Commit the report folder; returns the page's path."""
-    fingerprint = report_fingerprint(config, layout, chain)
-    if is_whole(layout.report, fingerprint):
-        return skipped("the report matches the evaluation", str(layout.report / PAGE))
-    content = read_content(config, layout, chain)
-    with committing(layout.report, fingerprint, {}) as folder:
+    fingerprint = report_fingerprint(store)
+    if is_whole(store.layout.report, fingerprint):
+        return skipped("the report matches the evaluation", str(store.layout.report / PAGE))
+    content = read_content(store)
+    with committing(store.layout.report, fingerprint, {}) as folder:
         images = write_pictures(folder, content)
         (folder / PAGE).write_text(render(content, images))
-    return str(layout.report / PAGE)
+    return str(store.layout.report / PAGE)
 
 
 def write_pictures(folder: Path, content: Content) -> dict[str, str | None]:

@@ -18,9 +18,10 @@ from jko.disk.manifest import known_manifest
 from jko.disk.sealed import read_lines, read_sealed, read_verified
 from jko.measure.figures import epsilon
 from jko.statistics.paired import paired_difference
+from tasks.adapters.store.chain_store import ChainStore, chain_digest
 from tasks.adapters.store.evaluated import FIGURES, TEST_ROWS
 from tasks.adapters.store.partial import taken_from
-from tasks.adapters.store.plan import chain_digest, stored_figures
+from tasks.adapters.store.plan import stored_figures
 from tasks.adapters.system.output import csv_text, write_whole
 from tasks.headline import nll_warning, stored_evaluation, stored_headline
 from tasks.sweep.cells import Cell, Sweep
@@ -100,10 +101,10 @@ def figures_of(cell: Cell, layout: Layout) -> dict[str, float | None]:
     """The figures of a complete chain by which cells are compared."""
     chain = tuple((known_manifest(layout) or {}).get("fingerprints", []))
     digest = chain_digest(layout, chain) or ""
-    last = stored_figures(cell.config, layout, chain, len(chain) - 1) or {} if chain else {}
+    last = stored_figures(ChainStore(cell.config, layout, chain), len(chain) - 1) or {} if chain else {}
     certificate = read_sealed(layout.certificate, certificate_fingerprint(cell.config, digest)) or {}
     return {
-        **(stored_headline(cell.config, layout, chain) or {}),
+        **(stored_headline(ChainStore(cell.config, layout, chain)) or {}),
         "epsilon": epsilon(last),
         "kl_bound": certificate.get("chain", {}).get("kl_bound"),
         "cpu_s": cpu_seconds(layout),
@@ -113,7 +114,7 @@ def figures_of(cell: Cell, layout: Layout) -> dict[str, float | None]:
 def evaluated_of(cell: Cell, layout: Layout) -> dict[str, Any] | None:
     """All figures of a complete chain's evaluation."""
     chain = (known_manifest(layout) or {}).get("fingerprints", [])
-    return stored_evaluation(cell.config, layout, chain)
+    return stored_evaluation(ChainStore(cell.config, layout, chain))
 
 
 def cpu_seconds(layout: Layout) -> float:

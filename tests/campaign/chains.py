@@ -15,6 +15,7 @@ from flows.settings import build_request
 from jko.disk.commit import remove_temporary
 from jko.disk.layout import Layout
 from jko.disk.manifest import resumed_config
+from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.lock import chain_lock
 from tasks.adapters.store.plan import make_plan
 
@@ -136,16 +137,20 @@ def run_tasks(job: Job) -> dict[str, object]:
     with Progress(quiet=True) as progress:
         k = 0
         while (k := k + 1) < len(chain):
-            train_block.fn(config, layout, chain, k, progress=progress)
-            push_block.fn(config, layout, chain, k)
-            measure_block.fn(config, layout, chain, k)
+            store = ChainStore(config, layout, chain)
+            train_block.fn(store, k, progress=progress)
+            push_block.fn(store, k)
+            measure_block.fn(store, k)
             kept, why = planned(config, layout, digest)
             if why:
                 chain = kept
                 arrange(layout, write_manifest(config, layout, digest))
-    certify_chain.fn(config, layout, chain)
-    figures = value_of(evaluate_chain.fn(config, layout, chain))
-    return {"metrics": headline(figures), "report": value_of(make_report.fn(config, layout, chain))}
+    certify_chain.fn(store)
+    figures = value_of(evaluate_chain.fn(store))
+    return {
+        "metrics": headline(figures),
+        "report": value_of(make_report.fn(store)),
+    }
 
 
 def make(kind: Kind, folder: Path, seed: int = 0) -> Layout:

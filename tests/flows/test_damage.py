@@ -16,6 +16,7 @@ from jko.disk.commit import COMMIT
 from jko.disk.layout import Layout
 from jko.disk.manifest import read_manifest, stored_config
 from jko.disk.sealed import read_json, write_json
+from tasks.adapters.store.chain_store import ChainStore
 from tasks.measure import exact_scores
 from tests.projects import call, trained_project
 
@@ -102,7 +103,7 @@ def test_unreadable_facts_are_one_sentence(layout: Layout, jko: Commands) -> Non
 
 def test_scores_kept_in_the_run_folder_are_never_trusted(layout: Layout) -> None:
     config, chain = stored_config(layout), tuple((read_manifest(layout) or {})["fingerprints"])
-    before = exact_scores(config, layout, chain, 2)
+    before = exact_scores(ChainStore(config, layout, chain), 2)
     assert before is not None
     kept = sorted((layout.run / "scores").glob("*.json"))
     assert len(kept) == 3
@@ -110,19 +111,19 @@ def test_scores_kept_in_the_run_folder_are_never_trusted(layout: Layout) -> None
         values = read_json(path)
         for other in ([1], {"scores": [[9.0, 9.0]]}, {**values, "scores": [[9.0, 9.0]]}):
             write_json(path, other)
-            assert np.array_equal(exact_scores(config, layout, chain, 2), before)
+            assert np.array_equal(exact_scores(ChainStore(config, layout, chain), 2), before)
     shutil.copy(kept[1], kept[2])  # those of another block
-    assert np.array_equal(exact_scores(config, layout, chain, 2), before)
+    assert np.array_equal(exact_scores(ChainStore(config, layout, chain), 2), before)
 
 
 def test_the_mixture_kept_in_the_run_folder_is_never_trusted(layout: Layout) -> None:
     from tasks.baselines import mixture_log_density
 
     config, chain = stored_config(layout), tuple((read_manifest(layout) or {})["fingerprints"])
-    before = mixture_log_density(config, layout, chain)
+    before = mixture_log_density(ChainStore(config, layout, chain))
     (path,) = (layout.run / "mixture").glob("*.json")
     write_json(path, [0.0] * len(before))
-    assert np.array_equal(mixture_log_density(config, layout, chain), before)
+    assert np.array_equal(mixture_log_density(ChainStore(config, layout, chain)), before)
 
 
 def worse(values: Any) -> Any:

@@ -27,6 +27,7 @@ from jko.disk.manifest import read_manifest, stored_config
 from jko.disk.sealed import SEAL, read_json, read_sealed, write_json
 from jko.disk.weights import chain_of as chain_before
 from tasks.adapters.store.arrays import read_samples
+from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.chains import load_chain
 from tasks.adapters.store.defence import defence_of, fitted_law
 from tasks.options import value_of
@@ -151,7 +152,7 @@ def test_the_same_chain_without_it_has_the_bounds_of_its_blocks(inside: Layout) 
 
     config, _ = chain_of(inside, share=0)
     chain = tuple((read_manifest(inside) or {})["fingerprints"])
-    found = certificate(config, inside, chain)["chain"]
+    found = certificate(ChainStore(config, inside, chain))["chain"]
     whole = (read_sealed(inside.certificate) or {})["chain"]
     assert whole["kl_bound"] - found["kl_bound"] == pytest.approx(price(1e-3), abs=1e-12)
     assert "defence" not in found

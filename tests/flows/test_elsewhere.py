@@ -12,6 +12,7 @@ from flows.settings import parse_assignment
 from jko.config import Config, parse_config
 from jko.disk.layout import Layout
 from jko.presets import merged, read_preset
+from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.chains import load_chain
 from tasks.adapters.store.plan import write_manifest
 from tasks.certify import certify_chain
@@ -67,14 +68,15 @@ def trained_elsewhere(config: Config, layout: Layout) -> tuple[str, ...]:
     placed = on(DEVICE, config)
     with Elsewhere():
         chain = write_manifest(config, layout, value_of(prepare_data.fn(config, layout)))
+        store = ChainStore(placed, layout, chain)
         for k in range(1, len(chain)):
-            train_block.fn(placed, layout, chain, k, progress=Progress(quiet=True))
-            push_block.fn(placed, layout, chain, k)
-            measure_block.fn(placed, layout, chain, k)
-            assert all(check.holds for check in particle_checks(placed, layout, chain, k))
-        certify_chain.fn(placed, layout, chain)
-        evaluate_chain.fn(placed, layout, chain)
-        make_report.fn(placed, layout, chain)
+            train_block.fn(store, k, progress=Progress(quiet=True))
+            push_block.fn(store, k)
+            measure_block.fn(store, k)
+            assert all(check.holds for check in particle_checks(store, k))
+        certify_chain.fn(store)
+        evaluate_chain.fn(store)
+        make_report.fn(store)
         assert isinstance(load_chain(layout, placed, chain).scale, Away)
     return chain
 

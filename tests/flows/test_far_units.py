@@ -16,6 +16,7 @@ from jko.config import Config, parse_config
 from jko.disk.layout import Layout
 from jko.disk.sealed import read_json
 from jko.preparation.facts import data_digest
+from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.plan import write_manifest
 from tasks.certify import certify_chain
 from tasks.compare.pictures import _densities, _planes
@@ -49,12 +50,13 @@ def trained(rows: NDArray[np.float64], name: str) -> Layout:
     pd.DataFrame(rows, columns=["flux", "lum"]).to_csv(f"{name}.csv", index=False)
     config, layout = settings(Path(f"{name}.csv")), Layout(Path(name))
     chain = write_manifest(config, layout, value_of(prepare_data.fn(config, layout)))
-    train_block.fn(config, layout, chain, 1, progress=Progress(quiet=True))
-    push_block.fn(config, layout, chain, 1)
-    measure_block.fn(config, layout, chain, 1)
-    certify_chain.fn(config, layout, chain)
-    evaluate_chain.fn(config, layout, chain)
-    make_report.fn(config, layout, chain)
+    store = ChainStore(config, layout, chain)
+    train_block.fn(store, 1, progress=Progress(quiet=True))
+    push_block.fn(store, 1)
+    measure_block.fn(store, 1)
+    certify_chain.fn(store)
+    evaluate_chain.fn(store)
+    make_report.fn(store)
     return layout
 
 

@@ -19,6 +19,7 @@ from jko.disk.facts import read_facts
 from jko.disk.layout import Layout
 from jko.disk.manifest import read_manifest, stored_config
 from tasks.adapters.store.arrays import read_samples
+from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.chains import load_chain
 from tasks.adapters.store.plan import write_manifest
 from tasks.cuts import log_prob_of_cuts
@@ -62,9 +63,10 @@ def trained(place: Path, **settings: Any) -> Path:
     os.chdir(place)
     try:
         chain = write_manifest(config, layout, value_of(prepare_data.fn(config, layout)))
+        store = ChainStore(config, layout, chain)
         for k in range(1, len(chain)):
-            train_block.fn(config, layout, chain, k, progress=Progress(quiet=True))
-            push_block.fn(config, layout, chain, k)
+            train_block.fn(store, k, progress=Progress(quiet=True))
+            push_block.fn(store, k)
     finally:
         os.chdir(before)
     return place

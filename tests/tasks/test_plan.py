@@ -14,7 +14,8 @@ from jko.disk.identity import data_fingerprint, fingerprints, source_key, withou
 from jko.disk.layout import Layout
 from jko.disk.manifest import read_manifest, resumed_config, stored_config
 from jko.disk.sealed import read_json, write_json
-from tasks.adapters.store.plan import arrange, chain_digest, make_plan, write_manifest
+from tasks.adapters.store.chain_store import chain_digest
+from tasks.adapters.store.plan import arrange, make_plan, write_manifest
 
 DIGEST = "d" * 64
 

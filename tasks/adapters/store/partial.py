@@ -15,6 +15,7 @@ from jko.disk.durable import TEMPORARY, link_tree, make_folder, move, put_in_pla
 from jko.disk.identity import fingerprints, source_key
 from jko.disk.layout import Layout, name_of
 from jko.disk.sealed import read_json, write_json
+from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.plan import find_data, keep_figures, stored_figures, stored_source_key
 
 #: a block that is trained again although it was committed waits under its name and this
@@ -126,7 +127,7 @@ def link_folder(folder: Path, target: Path) -> None:
 
 def take_measures(config: Config, layout: Layout, source: Layout, chain: tuple[str, ...], k: int) -> None:
     """Take what was measured of a block under these settings."""
-    figures = stored_figures(config, source, chain, k) if k else None
+    figures = stored_figures(ChainStore(config, source, chain), k) if k else None
     if figures is not None:
         keep_figures(layout, k, chain[k], figures)
 

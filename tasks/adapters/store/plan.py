@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +26,7 @@ from jko.disk.identity import (
 from jko.disk.layout import Layout, name_of
 from jko.disk.manifest import keep_manifest, known_manifest
 from jko.disk.sealed import read_sealed, write_sealed
+from tasks.adapters.store.chain_store import ChainStore
 
 BlockState = Literal["done", "missing"]
 
@@ -109,10 +109,10 @@ def same_source(config: Config, layout: Layout, fingerprint: str) -> bool:
     return Path(config.data.file).is_file() and known == source_key(config)
 
 
-def stored_figures(config: Config, layout: Layout, chain: tuple[str, ...], k: int) -> dict[str, Any] | None:
+def stored_figures(store: ChainStore, k: int) -> dict[str, Any] | None:
     """The figures of block k, if they were measured under these settings."""
-    figures = block_figures(layout, k, chain[k])
-    return figures if figures is not None and figures.get("settings") == measured_with(config) else None
+    figures = block_figures(store.layout, k, store.fingerprints[k])
+    return figures if figures is not None and figures.get("settings") == measured_with(store.config) else None
 
 
 def block_figures(layout: Layout, k: int, fingerprint: str) -> dict[str, Any] | None:
@@ -146,7 +146,7 @@ def planned(config: Config, layout: Layout, data_digest: str) -> tuple[tuple[str
     chain = fingerprints(config, data_digest)
     figures: list[dict[str, Any]] = []
     for k in range(1, len(chain)):
-        own = stored_figures(config, layout, chain, k)
+        own = stored_figures(ChainStore(config, layout, chain), k)
         if own is None or read_commit(layout.block(k, chain[k])) is None:
             break
         figures.append(own)
@@ -289,14 +289,3 @@ def arrange(layout: Layout, chain: tuple[str, ...]) -> None:
     for path in sorted((layout.chain / "start").glob("*")):
         if path.name not in starts:
             path.unlink()
-
-
-def chain_digest(layout: Layout, chain: Sequence[str]) -> str | None:
-    """Digest of the content of all blocks; ``None`` until every one is committed."""
-    digests = []
-    for k, fingerprint in enumerate(chain):
-        commit = read_commit(layout.block(k, fingerprint))
-        if commit is None or commit.fingerprint != fingerprint:
-            return None
-        digests.append(commit.digest)
-    return digest_of(digests)

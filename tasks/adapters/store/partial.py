@@ -6,6 +6,7 @@ Only for the holder of the chain's lock.
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from jko.config import Config
@@ -46,7 +47,7 @@ def take_blocks(config: Config, layout: Layout, source: Layout) -> list[int]:
             take_bare(layout, k, chain[k], source)
         else:
             link_folder(folder, layout.block(k, chain[k]))
-        take_measures(config, layout, source, chain, k)
+        take_measures(ChainStore(config, layout, chain), source, k)
     if found:
         known = taken_from(layout)
         new = {name_of(k, chain[k]): str(source.chain) for k in found}
@@ -125,11 +126,12 @@ def link_folder(folder: Path, target: Path) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
 
 
-def take_measures(config: Config, layout: Layout, source: Layout, chain: tuple[str, ...], k: int) -> None:
-    """Take what was measured of a block under these settings."""
-    figures = stored_figures(ChainStore(config, source, chain), k) if k else None
+def take_measures(store: ChainStore, source: Layout, k: int) -> None:
+    """Take what was measured of a block of another chain under the settings of this one."""
+    theirs = replace(store, layout=source)
+    figures = stored_figures(theirs, k) if k else None
     if figures is not None:
-        keep_figures(layout, k, chain[k], figures)
+        keep_figures(store.layout, k, store.fingerprints[k], figures)
 
 
 def set_aside(layout: Layout, first: int) -> list[str]:

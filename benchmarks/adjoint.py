@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torchdiffeq import odeint_adjoint
 
-from jko.maps.block import Pushed, Solver
 from jko.maps.divergence import rademacher
+from jko.maps.ode_block import Pushed, Solver
 
 #: step of the finite difference, divided by √d, as JKO-iFlow takes it
 FINITE_DIFFERENCE = 0.02
@@ -98,7 +98,7 @@ class AdjointBlock:
         return rows
 
     def __call__(self, x: Tensor, generator: torch.Generator | None = None) -> Pushed:
-        """T(x) and log|det ∇T(x)|, as :meth:`jko.maps.block.Block.forward`."""
+        """T(x) and log|det ∇T(x)|, as :meth:`jko.maps.ode_block.Block.forward`."""
         self._right_side.probe = rademacher(1, x, generator or torch.Generator().manual_seed(0))[0]
         start = x.clone(), torch.zeros_like(x[:, 0])
         times = torch.tensor([0.0, 1.0], dtype=x.dtype)

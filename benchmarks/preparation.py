@@ -12,7 +12,7 @@ from benchmarks.presets import group_of, identity, settings_of
 from jko.config import NUMERICS, Config, parse_config
 from jko.core.digest import digest_of
 from jko.disk.sealed import read_json, write_json
-from jko.preparation.choose import choose
+from jko.preparation.auto_choices import choose
 from jko.preparation.table import Table
 
 #: how a peer's rows are standardised as it comes; and with the start of ours, or the monotone maps of the

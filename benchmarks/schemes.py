@@ -25,7 +25,7 @@ from jko.disk.durable import write_bytes
 from jko.energies.scheme import Scheme, Step
 from jko.laws import densities
 from jko.laws.densities import Density
-from jko.maps.block import Block, Solver
+from jko.maps.ode_block import Block, Solver
 from jko.maps.velocity import VelocityField
 from jko.training.block_trainer import fit_block
 from tasks.report.drawing import ACCENT, DATA, MODEL, STYLE, png

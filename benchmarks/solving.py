@@ -22,7 +22,7 @@ from jko.chain.chain import Chain, reference_log_prob
 from jko.config import Training
 from jko.core.seeds import generator
 from jko.laws.densities import moons
-from jko.maps.block import Block
+from jko.maps.ode_block import Block
 from jko.maps.velocity import VelocityField
 from jko.training.block_trainer import fit_block
 

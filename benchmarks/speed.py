@@ -20,7 +20,7 @@ from benchmarks.solving import ROWS, solving, trained_chain
 from benchmarks.tables import keep, markdown
 from jko.core.seeds import generator
 from jko.energies.objective import jko_objective
-from jko.maps.block import Block, Solver
+from jko.maps.ode_block import Block, Solver
 from jko.maps.velocity import VelocityField
 
 FILE = "speed.json"

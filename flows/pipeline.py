@@ -25,8 +25,8 @@ from tasks.adapters.prefect.prefect_runs import open_run
 from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.chains import read_curve
 from tasks.adapters.store.lock import one_at_a_time
+from tasks.adapters.store.parent_chain import read_origin
 from tasks.adapters.store.plan import arrange, planned, write_manifest
-from tasks.adapters.store.start import read_origin
 from tasks.adapters.system.events import timed
 from tasks.certify import certify_chain
 from tasks.compare.record import track_record

@@ -17,8 +17,7 @@ from jko.disk.identity import fingerprints, source_key
 from jko.disk.layout import Layout
 from jko.disk.manifest import known_manifest, read_manifest, stored_config
 from tasks.adapters.store.chain_store import ChainStore
-from tasks.adapters.store.plan import Plan, find_data, make_plan
-from tasks.adapters.store.start import (
+from tasks.adapters.store.parent_chain import (
     PARENT_CHAIN,
     Origin,
     parent_tags,
@@ -27,6 +26,7 @@ from tasks.adapters.store.start import (
     started_from,
     write_origin,
 )
+from tasks.adapters.store.plan import Plan, find_data, make_plan
 from tasks.adapters.system.environment import platform_environment
 from tasks.headline import nll_warning, stored_evaluation, stored_headline
 

@@ -17,7 +17,7 @@ from prefect.states import Cancelled, Completed, Failed
 from flows.refresh import OnChange, Outcome, chain_at_work, refresh
 from jko.config import Config
 from jko.core.errors import InputError, JkoError, was_interrupted
-from tasks.adapters.scheduling.scheduled_runs import cancel_overdue, run_on_record
+from tasks.adapters.scheduling.run_upkeep import cancel_overdue, run_on_record
 from tasks.adapters.scheduling.schedules import parse_name
 
 STOPPED = "stopped while it worked; committed blocks are kept, and the next run goes on from there"

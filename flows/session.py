@@ -16,8 +16,8 @@ from jko.disk.layout import Layout
 from jko.disk.manifest import known_manifest
 from jko.disk.sealed import read_json, read_sealed
 from tasks.adapters.store.chain_store import ChainStore, chain_digest
+from tasks.adapters.store.parent_chain import adopt_start
 from tasks.adapters.store.plan import Plan, make_plan, planned, stored_figures
-from tasks.adapters.store.start import adopt_start
 from tasks.adapters.system.environment import check_settings, platform_environment
 from tasks.adapters.system.starved import end_when_starved
 from tasks.adapters.system.terminal import say, warn_on_stderr

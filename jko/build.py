@@ -22,10 +22,10 @@ from jko.energies.functional import (
 from jko.energies.scheme import LogDensity, Step
 from jko.laws.densities import Density, DiagonalGaussian
 from jko.laws.targets import TARGETS, Target
-from jko.maps.block import Block, Solver
 from jko.maps.contraction import ContractionField
 from jko.maps.divergence import EXACT_LIMIT
 from jko.maps.invertible import InvertibleBlock
+from jko.maps.ode_block import Block, Solver
 from jko.maps.residual_block import ResidualBlock
 from jko.maps.velocity import VelocityField
 

@@ -13,7 +13,7 @@ from jko.disk.identity import data_fingerprint, source_key
 from jko.disk.layout import Layout
 from jko.laws.densities import Estimate
 from jko.laws.student_t import StudentT
-from jko.preparation.choose import choose
+from jko.preparation.auto_choices import choose
 from jko.preparation.facts import DataFacts, data_digest, facts_of
 from jko.preparation.made import law_of
 from jko.preparation.prepare import Prepared, prepare

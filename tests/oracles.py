@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from jko.chain.chain import Chain
-from jko.maps.block import Block, Solver
 from jko.maps.contraction import ContractionField
 from jko.maps.invertible import InvertibleBlock
+from jko.maps.ode_block import Block, Solver
 from jko.maps.residual_block import ResidualBlock
 from jko.maps.velocity import VelocityField
 

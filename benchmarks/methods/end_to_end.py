@@ -15,7 +15,7 @@ from benchmarks.methods.training import Recipe, train
 from benchmarks.problem import Problem
 from jko.chain.chain import reference_log_prob
 from jko.core.seeds import generator
-from jko.maps.block import Block, Solver
+from jko.maps.ode_block import Block, Solver
 from jko.maps.velocity import VelocityField
 
 #: steps of RK4 with which every model is judged

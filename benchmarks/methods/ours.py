@@ -22,7 +22,7 @@ from jko.core.rows import drawn
 from jko.core.seeds import generator
 from jko.laws.score import Score, mean_square, score_after
 from jko.laws.student_t import fit_student_t
-from jko.maps.block import Block
+from jko.maps.ode_block import Block
 from jko.measure.residual import residual_data
 from jko.training.block_trainer import fit_block
 

@@ -18,8 +18,8 @@ from jko.config import Config, parse_config
 from jko.core.errors import InputError
 from jko.disk.layout import Layout
 from jko.disk.manifest import known_manifest, resumed_config, stored_config
+from tasks.adapters.store.parent_chain import started_from
 from tasks.adapters.store.plan import make_plan
-from tasks.adapters.store.start import started_from
 
 
 def chain_folder(request: Request, root: Path, chain: Path | None) -> Layout:

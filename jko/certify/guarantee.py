@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from jko.certify.certificate import Bound, hwi_bound, total_variation_bound
-from jko.certify.certificate_rules import (
+from jko.certify.bound_rules import (
     contradiction,
     entropy_bracket,
     log_sobolev,
@@ -23,6 +22,7 @@ from jko.certify.certificate_rules import (
     steps_asked,
     triangle_bound,
 )
+from jko.certify.bounds import Bound, hwi_bound, total_variation_bound
 from jko.certify.evidence import MARGIN, Evidence
 from jko.certify.status import Cause, Reason, Status, weakest
 from jko.energies.functional import Functional

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from jko.chain.defence import broad_law
 from jko.config import Config
 from jko.laws.student_t import StudentT
-from jko.preparation.choose import choose
+from jko.preparation.auto_choices import choose
 from jko.preparation.facts import DataFacts, data_digest, facts_of
 from jko.preparation.prepare import Prepared, prepare
 from jko.preparation.table import Table

@@ -25,7 +25,7 @@ from jko.core.errors import InputError
 from jko.core.seeds import generator
 from jko.laws.gaussian import epsilon_squared_of_moments
 from jko.laws.score import mean_square, score_after
-from jko.maps.block import Block, Solver
+from jko.maps.ode_block import Block, Solver
 from jko.maps.velocity import VelocityField
 from jko.measure.residual import LinearCritic, residual_data
 from jko.statistics.kernel_statistic import ROWS, independent_rows, kernel_residual, statistic_of

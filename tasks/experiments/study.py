@@ -22,7 +22,7 @@ from jko.disk.identity import MEASURES
 from jko.disk.sealed import read_sealed, write_sealed
 from jko.laws import densities
 from jko.laws.densities import Array, Density
-from jko.maps.block import Block, Solver
+from jko.maps.ode_block import Block, Solver
 from jko.maps.velocity import VelocityField
 from jko.measure.measures import HeldOut, measure_block, standard_error
 from jko.training.block_trainer import fit_block

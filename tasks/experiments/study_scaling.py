@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
-from jko.certify.certificate import sharp_steps, theorem_steps
+from jko.certify.bounds import sharp_steps, theorem_steps
 from jko.laws import gaussian
 from jko.laws.gaussian import Gaussian
 

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import preparation
 from jko.config import Config
-from jko.preparation.choose import Choice, choose
+from jko.preparation.auto_choices import Choice, choose
 from jko.preparation.table import Table
 
 

@@ -23,7 +23,7 @@ from benchmarks.sets import GROUPS
 from benchmarks.settings import SETTINGS
 from jko.config import Config, parse_config
 from jko.laws.densities import eight_gaussians
-from jko.preparation.choose import Choice
+from jko.preparation.auto_choices import Choice
 from jko.preparation.table import Table
 
 TINY: dict[str, Any] = {

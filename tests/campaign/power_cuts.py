@@ -25,7 +25,7 @@ from unittest import mock
 
 from jko.config import Config
 from jko.disk import durable
-from tasks.adapters.store.start import started_from
+from tasks.adapters.store.parent_chain import started_from
 from tests.campaign import small
 from tests.campaign.disk import Disk, Tree, build, hidden
 from tests.campaign.forked import forked

@@ -26,9 +26,9 @@ from jko.disk.layout import Layout
 from jko.disk.manifest import read_manifest, stored_config
 from tasks.adapters.store.chain_store import chain_digest
 from tasks.adapters.store.lock import chain_lock
+from tasks.adapters.store.parent_chain import adopt_start
 from tasks.adapters.store.plan import arrange, make_plan, write_manifest
 from tasks.adapters.store.prune import removals, remove
-from tasks.adapters.store.start import adopt_start
 from tasks.options import value_of
 from tasks.verify import checks
 

@@ -31,7 +31,7 @@ from jko.energies.objective import jko_objective
 from tasks.adapters.store.arrays import read_particles
 from tasks.adapters.store.chains import read_curve
 from tasks.adapters.store.lock import chain_lock
-from tasks.adapters.store.start import tracked_run
+from tasks.adapters.store.parent_chain import tracked_run
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "weekly"

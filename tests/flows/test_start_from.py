@@ -15,7 +15,7 @@ from jko.disk.commit import file_digest
 from jko.disk.layout import Layout
 from jko.disk.manifest import read_manifest, stored_config
 from tasks.adapters.store.lock import chain_lock
-from tasks.adapters.store.start import adopt_start, read_origin, tracked_run
+from tasks.adapters.store.parent_chain import adopt_start, read_origin, tracked_run
 from tests.projects import call, trained_project
 
 TINY = (

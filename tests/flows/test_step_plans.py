@@ -20,8 +20,8 @@ from jko.disk.weights import load_block
 from jko.training.step_plan import refined, reparametrised
 from tasks.adapters.store.chains import load_chain, read_curve
 from tasks.adapters.store.lock import chain_lock
+from tasks.adapters.store.parent_chain import read_origin
 from tasks.adapters.store.plan import block_figures, keep_figures
-from tasks.adapters.store.start import read_origin
 from tests.projects import call, trained_project
 
 TINY = (

@@ -14,8 +14,8 @@ from jko.core.context import joined, reference_rows, state_of, with_context
 from jko.core.errors import InputError
 from jko.energies.objective import jko_objective
 from jko.energies.scheme import Step
-from jko.maps.block import Block, Solver
 from jko.maps.jacobian import jacobian
+from jko.maps.ode_block import Block, Solver
 from jko.maps.velocity import VelocityField
 from jko.measure.measures import HeldOut, measure_block
 from jko.measure.residual import LinearCritic

@@ -13,8 +13,8 @@ from torch import Tensor
 from jko.config import parse_config
 from jko.config.sections import Measure
 from jko.core.errors import InputError
-from jko.maps.block import Block, Solver
 from jko.maps.jacobian import asymmetry
+from jko.maps.ode_block import Block, Solver
 from jko.maps.velocity import VelocityField
 from jko.measure.measures import HeldOut, measure_block
 from jko.statistics.transport import affine_transport

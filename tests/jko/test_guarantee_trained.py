@@ -17,7 +17,7 @@ from jko.chain.chain import reference_log_prob
 from jko.config.sections import Measure, Training
 from jko.core.seeds import generator
 from jko.laws.densities import DiagonalGaussian, Estimate
-from jko.maps.block import Block, Solver
+from jko.maps.ode_block import Block, Solver
 from jko.maps.velocity import VelocityField
 from jko.measure.measures import HeldOut, measure_block, measure_epsilon, standard_error
 from jko.measure.residual import linear_critic, residual_data

@@ -22,7 +22,7 @@ from scipy import stats
 from jko.config.sections import Training
 from jko.core.seeds import generator
 from jko.laws.line import LineStep, solve_step
-from jko.maps.block import Block, Solver
+from jko.maps.ode_block import Block, Solver
 from jko.maps.velocity import VelocityField
 from jko.training.block_trainer import fit_block
 

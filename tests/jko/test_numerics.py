@@ -7,7 +7,7 @@ import torch
 from jko.config import NUMERICS
 from jko.config.sections import Training
 from jko.core.seeds import generator
-from jko.maps.block import Block
+from jko.maps.ode_block import Block
 from jko.maps.velocity import VelocityField
 from jko.training.block_trainer import fit_block
 

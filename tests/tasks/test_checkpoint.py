@@ -21,7 +21,7 @@ from jko.disk.checkpoint import BlockCheckpoints, read_checkpoint, remove_checkp
 from jko.disk.commit import committing, remove_temporary
 from jko.disk.layout import Layout
 from jko.disk.tensors import pack_tensors
-from jko.maps.block import Block
+from jko.maps.ode_block import Block
 from jko.training.block_trainer import FitResult, fit_block
 from jko.training.fit_state import FitState
 from tasks.adapters.store.plan import checkpointed_iteration

@@ -10,7 +10,7 @@ from torch import Tensor
 from jko.chain.chain import push_in_batches, reference_log_prob
 from jko.config.sections import Training
 from jko.core.seeds import generator
-from jko.maps.block import Block, Solver
+from jko.maps.ode_block import Block, Solver
 from jko.maps.velocity import VelocityField
 from jko.training.block_trainer import fit_block
 from tasks.compare.comparison import Comparison

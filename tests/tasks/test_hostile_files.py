@@ -18,7 +18,7 @@ from jko.core.errors import InputError
 from jko.disk.sealed import parse_json, read_json, read_lines
 from jko.disk.tensors import unpack_tensors
 from jko.disk.weights import WEIGHTS, load_weights, save_weights
-from jko.maps.block import Block
+from jko.maps.ode_block import Block
 from jko.maps.velocity import VelocityField
 from tasks.adapters.store.arrays import read_array, write_arrays
 from tasks.adapters.system.journal import Journal

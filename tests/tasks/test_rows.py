@@ -14,7 +14,7 @@ from jko.core.errors import InputError
 from jko.core.seeds import generator
 from jko.disk.commit import committing
 from jko.disk.layout import Layout
-from jko.maps.block import Block
+from jko.maps.ode_block import Block
 from jko.maps.velocity import VelocityField
 from jko.preparation.facts import DataFacts
 from jko.training.block_trainer import fit_block

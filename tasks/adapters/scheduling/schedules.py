@@ -21,7 +21,7 @@ from prefect.schedules import Cron, Interval
 from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule
 
 from jko.core.errors import InputError
-from tasks.adapters.scheduling.scheduled_runs import GRACE_SECONDS
+from tasks.adapters.scheduling.run_upkeep import GRACE_SECONDS
 from tasks.adapters.scheduling.worker import COMMAND, POOL, ensure_pool, takes_commands
 
 FLOW = "jko-scheduled"

@@ -30,7 +30,7 @@ from prefect.workers.process import ProcessWorker
 
 from jko.core.errors import InputError
 from tasks.adapters.scheduling.credential import client_environment
-from tasks.adapters.scheduling.scheduled_runs import close_dead_runs
+from tasks.adapters.scheduling.run_upkeep import close_dead_runs
 from tasks.adapters.scheduling.server import running_server, wait_until_healthy
 
 #: a worker of this pool anywhere may take the runs: ``prefect worker start --pool jko``

@@ -8,7 +8,7 @@ import torch
 
 from jko.chain.chain import Chain, reference_log_prob
 from jko.core.errors import NumericalError
-from jko.maps.block import Block, Solver
+from jko.maps.ode_block import Block, Solver
 from tests.oracles import (
     AffineField,
     affine_block,

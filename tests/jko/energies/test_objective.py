@@ -8,7 +8,7 @@ import torch
 
 from jko.energies.objective import jko_objective, potential
 from jko.laws import gaussian
-from jko.maps.block import Block, Solver
+from jko.maps.ode_block import Block, Solver
 from tests.oracles import (
     AffineField,
     affine_block,

@@ -20,7 +20,7 @@ from jko.energies.functional import (
 )
 from jko.energies.objective import jko_objective
 from jko.energies.scheme import Scheme, Step, ornstein_uhlenbeck_pair
-from jko.maps.block import Block, Solver
+from jko.maps.ode_block import Block, Solver
 from jko.maps.velocity import VelocityField
 from jko.training.block_trainer import fit_block
 from tests.oracles import normal, random_block, stream

@@ -10,7 +10,7 @@ from torch import Tensor
 from jko.laws import gaussian
 from jko.laws.gaussian import Gaussian
 from jko.laws.score import mean_square, score_after
-from jko.maps.block import Block, Solver
+from jko.maps.ode_block import Block, Solver
 from jko.measure.residual import residual_data
 from tests.oracles import AffineField, gaussian_affine_block, normal, random_block, slogdet_of, standard_error
 

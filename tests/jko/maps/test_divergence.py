@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from jko.maps.block import Block, Solver
 from jko.maps.divergence import exact_divergence, hutchinson_divergence, rademacher
+from jko.maps.ode_block import Block, Solver
 from tests.oracles import FIELD_KINDS, AffineField, jacobian, normal, random_field, stream
 
 T = torch.tensor(0.4, dtype=torch.float64)

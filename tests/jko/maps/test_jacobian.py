@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from jko.maps.block import Block, Solver
 from jko.maps.jacobian import asymmetry, jacobian
+from jko.maps.ode_block import Block, Solver
 from tests import oracles
 from tests.oracles import BLOCK_KINDS, AffineField, affine_block, identity_block, normal, random_block
 

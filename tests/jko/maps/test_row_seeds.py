@@ -10,8 +10,8 @@ import torch
 from jko.build import new_block
 from jko.chain.chain import Chain, push_in_batches
 from jko.config import parse_config
-from jko.maps.block import Block, Solver
 from jko.maps.invertible import InvertibleBlock
+from jko.maps.ode_block import Block, Solver
 from jko.maps.row_seeds import RowSeeds, probe_source
 
 DIM = 12

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from jko.energies.objective import jko_objective
-from jko.maps.block import Block, Solver
+from jko.maps.ode_block import Block, Solver
 from jko.maps.velocity import ACTIVATIONS, VelocityField
 from tests.oracles import FIELD_KINDS, jacobian, normal, random_field, stream
 

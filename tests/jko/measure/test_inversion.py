@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from jko.core.errors import NumericalError
 from jko.maps.adaptive import PIECE
-from jko.maps.block import Block, Solver
+from jko.maps.ode_block import Block, Solver
 from jko.measure.inversion import block_inversion_error, product_bound, pull_back_reference, reverse_error
 from tests.oracles import FIELD_KINDS, AffineField, affine_block, identity_block, normal, random_block
 

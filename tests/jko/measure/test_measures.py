@@ -10,7 +10,7 @@ from jko.chain.chain import Chain
 from jko.config.sections import Measure
 from jko.energies.objective import jko_objective
 from jko.laws import gaussian
-from jko.maps.block import Block
+from jko.maps.ode_block import Block
 from jko.measure.figures import BlockFigures
 from jko.measure.measures import (
     HeldOut,

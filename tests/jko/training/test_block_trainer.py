@@ -13,7 +13,7 @@ from jko.core.errors import NumericalError
 from jko.energies.objective import jko_objective, potential
 from jko.energies.scheme import ornstein_uhlenbeck_pair
 from jko.laws import gaussian
-from jko.maps.block import Block, Solver
+from jko.maps.ode_block import Block, Solver
 from jko.maps.velocity import VelocityField
 from jko.training.block_trainer import FitRecord, FitResult, fit_block, flow_matching_loss
 from tests.oracles import covariance, normal, rows_with_exact_moments, stream

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from jko.config.sections import Training
-from jko.maps.block import Block, Solver
 from jko.maps.contraction import ContractionField
 from jko.maps.invertible import InvertibleBlock
+from jko.maps.ode_block import Block, Solver
 from jko.maps.residual_block import ResidualBlock
 from jko.maps.velocity import VelocityField
 from jko.training.block_trainer import FitResult, fit_block

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from jko.certify.certificate import (
+from jko.certify.bounds import (
     Bound,
     entropy_interval,
     log_sobolev_bound,

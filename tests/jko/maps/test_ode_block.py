@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from jko.maps.block import Block, Solver
+from jko.maps.ode_block import Block, Solver
 from tests.oracles import (
     BLOCK_KINDS,
     AffineField,

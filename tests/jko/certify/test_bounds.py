@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from jko.certify.certificate import (
+from jko.certify.bounds import (
     Bound,
     entropy_interval,
     hwi_bound,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jko.config import Config, parse_config
-from jko.preparation.choose import choose
+from jko.preparation.auto_choices import choose
 from jko.preparation.prepare import prepare, split_rows
 from jko.preparation.table import Table
 

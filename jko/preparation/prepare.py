@@ -75,7 +75,7 @@ class Prepared:
 def prepare(table: Table, config: Config) -> Prepared:
     """Prepare a table as the settings say.
 
-    What is left to be chosen (``auto``, :mod:`jko.preparation.auto_choices`) is ``marginals`` and no copies here.
+    What ``auto`` leaves open (:mod:`jko.preparation.auto_choices`) is ``marginals`` and no copies here.
 
     Raises:
         InputError: too few rows, a column that stays constant or loses its values in float32, columns that

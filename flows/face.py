@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -26,9 +27,10 @@ from jko.disk.layout import Layout
 from jko.disk.lock import writing
 from jko.disk.manifest import keep_manifest
 from jko.disk.weights import BLOCK, save_weights, write_record
-from jko.face import config_of, table_of, threads_of
+from jko.face import asked_settings, config_of, threads_of
 from jko.flow import Flow
 from jko.given import taken
+from jko.given_table import selected, table_of
 from jko.preparation.facts import array_digest, data_digest
 from jko.preparation.made import made_rows
 from jko.preparation.prepare import dequantise
@@ -67,12 +69,12 @@ def train(
     if isinstance(x, str | Path):
         if context is not None:
             raise InputError("the context of a file is named by the setting data.context")
-        words = [f"{key}={value}" for key, value in (settings or {}).items()]
+        words = [f"{key}={json.dumps(value)}" for key, value in asked_settings(settings).items()]
         request = build_request(root, preset=preset, file=str(x), assignments=words, seed=seed)
         _bring_up(Job(request.name, request.config, layout, root, command))
         return jko.load(folder)
     table, form = table_of(x, context)
-    config = config_of(table, preset, settings or {}, seed)
+    config = config_of(table, preset, settings, seed)
     job = Job(layout.chain.name, config, layout, root, command)
     if make_plan(config, layout).data_digest is not None:
         _bring_up(job)
@@ -80,7 +82,7 @@ def train(
         with tempfile.TemporaryDirectory() as place, threads_of(config):
             rows = FlowFolder(Path(place) / "rows", config)
             with writing(rows.layout):
-                rows.begin(made_rows(table, config))
+                rows.begin(made_rows(selected(table, config), config))
             _bring_up(replace(job, source=rows.layout))
     flow = jko.load(folder)
     flow.form = form

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,10 @@ from jko.chain.noise import log_densities, noisy, row_seeds
 from jko.chain.sampling import draw, log_density
 from jko.config import Config
 from jko.core.errors import InputError
+from jko.core.plain import shortened
 from jko.disk.flows import save_flow
 from jko.distribution import FlowDistribution
-from jko.given import Form, is_frame, taken
+from jko.given import Form, is_frame, numbers, path_of, taken
 from jko.maps.start_map import Marginals, Whiten
 from jko.preparation.context import asked_columns, by_class, one_hot
 from jko.preparation.facts import DataFacts
@@ -112,7 +115,9 @@ class Flow(nn.Module):
         Raises:
             NumericalError: some rows get values that are not finite.
         """
+        z, shape = self._flat(z)
         rows, form = taken(z, self.columns)
+        form = replace(form, shape=shape)
         self._refuse(rows)
         standard = self._beside(rows.to(self.chain.shift.device), self._context(context, len(rows)))
         with self._threads():
@@ -183,8 +188,9 @@ class Flow(nn.Module):
         Returns:
             Shape (rows, d), and log-densities of shape (rows,) beside them where asked for.
         """
-        if rows < 0:
-            raise InputError(f"{rows} rows cannot be drawn; give 0 or more")
+        if isinstance(rows, bool) or not hasattr(rows, "__index__") or index(rows) < 0:
+            raise InputError(f"{shortened(rows)} rows cannot be drawn; give 0 or more")
+        rows, seed = index(rows), _seed(seed)
         given = self._context(context, rows)
         with torch.no_grad():
             x = self.drawn(rows, given, seed).double()
@@ -217,7 +223,7 @@ class Flow(nn.Module):
         Raises:
             InputError: the folder holds something already.
         """
-        save_flow(Path(folder), self.config, self.data_digest, self.facts, self.chain)
+        save_flow(path_of(folder), self.config, self.data_digest, self.facts, self.chain)
 
     def certify(self, held_out: Any = None) -> Any:
         """What the flow guarantees, measured on held-out rows: the figures of ``jko certify``."""
@@ -229,7 +235,7 @@ class Flow(nn.Module):
         """Write the report page of the pipeline into a folder; returns the page."""
         from jko.extras import extra
 
-        page: Path = extra("report")(self, Path(folder))
+        page: Path = extra("report")(self, path_of(folder))
         return page
 
     @property
@@ -253,12 +259,21 @@ class Flow(nn.Module):
     def _rows(self, x: Any, context: Any) -> tuple[Tensor, Form]:
         """Rows of d + c columns on the flow's device."""
         both = (*self.columns, *self.context_columns) if context is None else self.columns
+        x, shape = self._flat(x)
         rows, form = taken(x, both)
+        form = replace(form, shape=shape)
         if context is None and self.facts.context and rows.shape[1] == self.dim + len(self.context_columns):
             rows, context = rows[:, : self.dim], rows[:, self.dim :]
         self._refuse(rows)
         rows = rows.to(self.chain.shift.device)
         return self._with_context(rows, self._context(context, len(rows))), form
+
+    def _flat(self, x: Any) -> tuple[Any, tuple[int, int] | None]:
+        """Pictures as rows, with their height and width; rows as they are."""
+        shape = self.facts.image_shape
+        if shape is None or is_frame(x) or tuple(getattr(x, "shape", ()))[1:] != shape:
+            return x, None
+        return x.reshape(len(x), -1), shape
 
     def _refuse(self, rows: Tensor) -> None:
         if rows.shape[1] != self.dim:
@@ -279,10 +294,13 @@ class Flow(nn.Module):
             return None
         if not names:
             raise InputError("the flow is not conditional: leave context out")
-        given = taken(context)[0] if is_frame(context) else torch.as_tensor(context)
-        given = given.double()
+        if is_frame(context):
+            columns = self.context_columns if getattr(context, "ndim", 2) == 2 else ()
+            given = taken(context, columns)[0]
+        else:
+            given = numbers(context)
         if by_class(names) and given.shape[-1:] != (len(names),):
-            given = torch.from_numpy(one_hot(given.reshape(-1).numpy(), names))
+            given = torch.from_numpy(one_hot(given.detach().cpu().reshape(-1).numpy(), names))
             given = given[0] if len(given) == 1 else given
         elif len(names) == 1 and given.shape != (1,):
             given = given.reshape(-1, 1) if given.ndim else given[None]
@@ -315,3 +333,14 @@ class Flow(nn.Module):
             yield
         finally:
             torch.set_num_threads(before)
+
+
+def _seed(seed: Any) -> int:
+    """A seed as an integer.
+
+    Raises:
+        InputError: it is none, or below 0.
+    """
+    if isinstance(seed, bool) or not hasattr(seed, "__index__") or index(seed) < 0:
+        raise InputError(f"seed = {shortened(seed)} is not allowed; give an integer of 0 or more")
+    return index(seed)

@@ -93,12 +93,26 @@ class Flow(nn.Module):
         given = f", given {', '.join(self.context_columns)}" if self.facts.context else ""
         return f"Flow({len(self)} blocks, {self.dim} columns{given}, of {self.facts.name})"
 
+    def _apply(self, fn: Any, recurse: bool = True) -> Flow:
+        """Units, start map and broad law stay in float64 whatever the blocks are turned into."""
+        exact = {
+            name: value for name, value in self.named_buffers()
+            if value.dtype == torch.float64 and not name.startswith("chain.blocks.")
+        }  # fmt: skip
+        super()._apply(fn, recurse)
+        for name, value in exact.items():
+            owner, _, own = name.rpartition(".")
+            module = self.get_submodule(owner)
+            setattr(module, own, value.to(module.get_buffer(own).device))
+        return self
+
     def forward(self, x: Any, context: Any = None) -> Any:
         """Data → noise: z = T(x), start coordinates of N(0, I), shapes (rows, d).
 
         Args:
             x: rows in data units.
-            context: what they are conditioned on, where the flow is: shape (c,) or (rows, c), or classes.
+            context: what they are conditioned on, where the flow is: numbers of shape (c,) for all rows, or
+                (rows, c); of classes the number of one for all rows, or integers of shape (rows,).
         """
         rows, form = self._rows(x, context)
         with self._threads():
@@ -119,6 +133,8 @@ class Flow(nn.Module):
         rows, form = taken(z, self.columns)
         form = replace(form, shape=shape)
         self._refuse(rows)
+        if not rows.isfinite().all():
+            raise InputError("the noise holds a number that is not finite")
         standard = self._beside(rows.to(self.chain.shift.device), self._context(context, len(rows)))
         with self._threads():
             pull = self.chain.pull if self._gradient(standard) else self.chain.inverse
@@ -141,7 +157,7 @@ class Flow(nn.Module):
     def log_prob(self, x: Any, context: Any = None) -> Any:
         """Log-density of rows, nats, data units, shape (rows,); differentiable in a tensor of rows.
 
-        It is the density at the very numbers given. What :meth:`log_prob_with_error` says of columns of
+        It is NaN where a row holds a number that is not finite, and the density at the very numbers given. What :meth:`log_prob_with_error` says of columns of
         integers is a mean over the noise that made them continuous.
 
         Args:
@@ -298,17 +314,20 @@ class Flow(nn.Module):
             columns = self.context_columns if getattr(context, "ndim", 2) == 2 else ()
             given = taken(context, columns)[0]
         else:
-            given = numbers(context)
-        if by_class(names) and given.shape[-1:] != (len(names),):
-            given = torch.from_numpy(one_hot(given.detach().cpu().reshape(-1).numpy(), names))
-            given = given[0] if len(given) == 1 else given
-        elif len(names) == 1 and given.shape != (1,):
+            given = _numbers(context)
+        if by_class(names):
+            given = _one_hot(given, names)
+        elif len(names) == 1 and given.ndim < 2 and given.shape != (1,):
             given = given.reshape(-1, 1) if given.ndim else given[None]
         fits = given.shape[-1:] == (len(names),) and given.ndim in (1, 2)
-        if not fits or (rows is not None and given.ndim == 2 and len(given) != rows):
+        if not fits:
             raise InputError(
                 f"a context of shape {tuple(given.shape)}; allowed: ({len(names)},), or one row for each row"
             )
+        if rows is not None and given.ndim == 2 and len(given) != rows:
+            raise InputError(f"a context of {len(given)} rows beside {rows} rows; give one for all or each")
+        if not given.isfinite().all():
+            raise InputError("the context holds a number that is not finite")
         return given.to(self.chain.shift)
 
     def _with_context(self, rows: Tensor, context: Tensor | None) -> Tensor:
@@ -335,12 +354,43 @@ class Flow(nn.Module):
             torch.set_num_threads(before)
 
 
+def _numbers(context: Any) -> Tensor:
+    """A context as a tensor.
+
+    Raises:
+        InputError: it is no numbers.
+    """
+    try:
+        return numbers(context)
+    except InputError as error:
+        raise InputError(f"context: {error}") from None
+
+
+def _one_hot(given: Tensor, names: tuple[str, ...]) -> Tensor:
+    """Classes as zeros with a one, shape (c,) for one class and (rows, c) for many.
+
+    Args:
+        given: a class, classes of shape (rows,) or (rows, 1), or zeros with a one of shape (rows, c).
+        names: of the c classes.
+
+    Raises:
+        InputError: a class that is unknown.
+    """
+    if given.ndim > 1 and given.shape[-1] == len(names):
+        if ((given == 0) | (given == 1)).all() and (given.sum(-1) == 1).all():
+            return given
+        if len(names) > 1:
+            raise InputError("the context of a class is zeros with a one, or the number of the class")
+    found = torch.from_numpy(one_hot(given.detach().cpu().reshape(-1).numpy(), names))
+    return found if given.ndim else found[0]
+
+
 def _seed(seed: Any) -> int:
     """A seed as an integer.
 
     Raises:
         InputError: it is none, or below 0.
     """
-    if isinstance(seed, bool) or not hasattr(seed, "__index__") or index(seed) < 0:
-        raise InputError(f"seed = {shortened(seed)} is not allowed; give an integer of 0 or more")
+    if isinstance(seed, bool) or not hasattr(seed, "__index__") or not 0 <= index(seed) < 2**63:
+        raise InputError(f"seed = {shortened(seed)} is not allowed; give an integer from 0 to 2**63 - 1")
     return index(seed)

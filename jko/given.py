@@ -145,7 +145,7 @@ def _array(value: Any) -> np.ndarray[Any, np.dtype[Any]]:
         raise InputError(f"{WANTED}; this is {type(value).__name__} of {array.dtype}")
     if isinstance(value, np.ma.MaskedArray):
         array = value.astype(np.float64).filled(np.nan)  # a masked cell is missing, whatever lies below it
-    own = np.ascontiguousarray(array, dtype=np.float64)
+    own = np.asarray(array, dtype=np.float64, order="C")
     return own if own.flags.writeable else own.copy()  # torch warns of memory that it must not write to
 
 

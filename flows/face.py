@@ -21,7 +21,7 @@ from jko.config import Config
 from jko.core.digest import digest_of
 from jko.core.errors import InputError
 from jko.disk.commit import COMMIT, committing
-from jko.disk.flows import FlowFolder, stored_rows
+from jko.disk.flows import FlowFolder, require_folder, stored_rows
 from jko.disk.identity import data_fingerprint, fingerprints
 from jko.disk.layout import Layout
 from jko.disk.lock import writing
@@ -29,7 +29,7 @@ from jko.disk.manifest import keep_manifest
 from jko.disk.weights import BLOCK, save_weights, write_record
 from jko.face import asked_settings, config_of, threads_of
 from jko.flow import Flow
-from jko.given import taken
+from jko.given import path_of, taken
 from jko.given_table import selected, table_of
 from jko.preparation.facts import array_digest, data_digest
 from jko.preparation.made import made_rows
@@ -45,7 +45,7 @@ def train(
     folder: str | Path,
     context: Any = None,
     preset: str | None = None,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | Config | None = None,
     seed: int = 0,
 ) -> Flow:
     """Train, certify, evaluate and report a chain as ``jko train`` does, and return its flow.
@@ -64,11 +64,12 @@ def train(
     Raises:
         JkoError: bad input, numerical failure, or the chain is in use.
     """
-    root, layout = project_root(), Layout.of(folder, project_root())
+    root, layout = project_root(), Layout.of(path_of(folder), project_root())
+    require_folder(layout.chain)
     command = f"flows.train(…, folder={str(folder)!r})"
     if isinstance(x, str | Path):
         if context is not None:
-            raise InputError("the context of a file is named by the setting data.context")
+            raise InputError("context: of a file, name its columns in the setting data.context")
         words = [f"{key}={json.dumps(value)}" for key, value in asked_settings(settings).items()]
         request = build_request(root, preset=preset, file=str(x), assignments=words, seed=seed)
         _bring_up(Job(request.name, request.config, layout, root, command))

@@ -157,8 +157,9 @@ class Flow(nn.Module):
     def log_prob(self, x: Any, context: Any = None) -> Any:
         """Log-density of rows, nats, data units, shape (rows,); differentiable in a tensor of rows.
 
-        It is NaN where a row holds a number that is not finite, and the density at the very numbers given. What :meth:`log_prob_with_error` says of columns of
-        integers is a mean over the noise that made them continuous.
+        It is the density at the very numbers given, and NaN where one of them is not finite. What
+        :meth:`log_prob_with_error` says of columns of integers is a mean over the noise that made them
+        continuous.
 
         Args:
             x: rows in data units.

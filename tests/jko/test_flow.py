@@ -175,7 +175,8 @@ def test_a_gaussian_is_learned() -> None:
 
 @pytest.fixture(scope="module")
 def by_class() -> jko.Flow:
-    return fitted(two_humps(300), context=torch.arange(300) % 3, **{"training.flow_matching_iterations": 30})
+    classes = torch.arange(300) % 3
+    return fitted(two_humps(300) + 3 * classes[:, None], context=classes)
 
 
 def test_integers_are_classes_however_many_rows_there_are(by_class: jko.Flow) -> None:

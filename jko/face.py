@@ -83,12 +83,16 @@ def fit(
     settings and seed give the same weights, bit for bit, as ``jko train`` on a file of these rows.
 
     Args:
-        x: rows in their own units, shape (rows, d): a tensor, an array, or a data frame of numbers. Pictures
-            of shape (rows, height, width) are taken, too.
+        x: rows in their own units, shape (rows, d): a tensor, an array, or a data frame of numbers. One
+            column may be a series or have shape (rows,). Pictures have shape (rows, height, width).
         context: what the flow is conditioned on: columns of a data frame by name, or numbers of shape
-            (rows,) or (rows, c); integers of shape (rows,) are classes.
+            (rows,) or (rows, c), as an array, a data frame or a dict of columns. Integers of shape (rows,)
+            without a name are classes.
         preset: named settings; ``tabular`` for rows, ``digits`` for pictures by default.
-        settings: changes to them: nested, or with dotted keys as in ``{"training.iterations": 30}``.
+        settings: changes to them: nested, or with dotted keys as in ``{"training.iterations": 30}``;
+            ``flow.config`` holds all of them. ``{"steps.count": 2}`` trains fewer blocks, in less time.
+            ``data.columns`` chooses columns; ``data.missing_values`` and ``data.missing`` say what an empty
+            cell is, and whether its row is dropped.
         seed: of everything random.
         folder: where blocks are kept as they are done. The same call on the same folder goes on where the
             last one ended, however it ended, with the same bits.
@@ -96,7 +100,15 @@ def fit(
         progress: whether a line on standard error shows the progress.
 
     Returns:
-        The flow.
+        The flow. What looks wrong in the rows is a warning; ``flow.facts.notes`` says what was done to them.
+
+    Example:
+        >>> x = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
+        >>> flow = fit(x, settings={"steps.sizes": [1.0], "training.iterations": 1,
+        ...                         "training.flow_matching_iterations": 5,
+        ...                         "data.standardise": "on", "data.augment.copies": 1}, progress=False)
+        >>> flow.sample(3, seed=1).shape, flow.log_prob(x).shape
+        (torch.Size([3, 2]), torch.Size([200]))
 
     Raises:
         InputError: rows or settings that cannot be used, or a folder that holds something else.

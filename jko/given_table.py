@@ -55,8 +55,8 @@ def selected(table: Table, config: Config) -> Table:
     settings = config.data
     if settings.columns is not None:
         table = _with_columns(table, settings.columns)
-    rows, context = (_marked(part, settings) for part in (table.rows, table.context))
-    both = rows if context is None else np.concatenate([rows, context], axis=1)
+    whole = table.rows if table.context is None else np.concatenate([table.rows, table.context], axis=1)
+    both = _marked(whole, settings)
     empty = np.isnan(both).any(axis=1)
     wrong = np.isinf(both).any(axis=1) if settings.missing == "drop" else ~np.isfinite(both).all(axis=1)
     if wrong.any():
@@ -66,7 +66,7 @@ def selected(table: Table, config: Config) -> Table:
         )
     if not empty.any():
         return table
-    note = f"dropped {int(empty.sum())} of {len(rows)} rows with empty cells"
+    note = f"dropped {int(empty.sum())} of {len(both)} rows with empty cells"
     kept = None if table.context is None else np.ascontiguousarray(table.context[~empty])
     return replace(
         table, rows=np.ascontiguousarray(table.rows[~empty]), context=kept, notes=(*table.notes, note)
@@ -89,9 +89,9 @@ def _with_columns(table: Table, names: tuple[str, ...]) -> Table:
     return replace(table, rows=np.ascontiguousarray(table.rows[:, at]), columns=names, image_shape=None)
 
 
-def _marked(values: Array | None, settings: Data) -> Array | None:
+def _marked(values: Array, settings: Data) -> Array:
     """Numbers with NaN where one of them stands for a missing cell."""
-    if values is None or not settings.missing_values:
+    if not settings.missing_values:
         return values
     missing = [np.isclose(values, mark, rtol=1e-7, atol=0) for mark in settings.missing_values]
     return np.where(np.any(missing, axis=0), np.nan, values)

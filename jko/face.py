@@ -90,7 +90,7 @@ def fit(
             without a name are classes.
         preset: named settings; ``tabular`` for rows, ``digits`` for pictures by default.
         settings: changes to them: nested, or with dotted keys as in ``{"training.iterations": 30}``;
-            ``flow.config`` holds all of them. ``{"steps.count": 2}`` trains fewer blocks, in less time.
+            ``flow.config`` holds all of them. ``{"training.flow_matching_iterations": 100}`` is a quick try.
             ``data.columns`` chooses columns; ``data.missing_values`` and ``data.missing`` say what an empty
             cell is, and whether its row is dropped.
         seed: of everything random.

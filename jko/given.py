@@ -144,9 +144,8 @@ def _array(value: Any) -> np.ndarray[Any, np.dtype[Any]]:
     if array.dtype.kind not in "fiu":
         raise InputError(f"{WANTED}; this is {type(value).__name__} of {array.dtype}")
     if isinstance(value, np.ma.MaskedArray):
-        array = np.ma.filled(
-            value.astype(np.float64), np.nan
-        )  # a masked cell is missing, whatever lies below it
+        # a masked cell is missing, whatever lies below it
+        array = np.ma.filled(value.astype(np.float64), np.nan)
     own = np.asarray(array, dtype=np.float64, order="C")
     return own if own.flags.writeable else own.copy()  # torch warns of memory that it must not write to
 

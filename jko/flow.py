@@ -215,7 +215,9 @@ class Flow(nn.Module):
             if not return_log_prob:
                 return found
             with self._threads():
-                return found, self.form.values(self._log_prob(self._with_context(x, given)))
+                values = self._log_prob(self._with_context(x, given))
+        # drawn rows are other rows than those of the index that was given
+        return found, replace(self.form, index=None).values(values)
 
     def drawn(self, rows: int, context: Tensor | None, seed: int) -> Tensor:
         """Rows of the model in data units, with gradients where torch keeps them, shape (rows, d)."""

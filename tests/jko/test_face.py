@@ -398,3 +398,11 @@ def test_an_interrupt_in_the_middle_keeps_what_is_done(tmp_path: Path) -> None:
     done: list[bool] = []
     fitted(rows(), folder=tmp_path / "run", on_block=lambda block: done.append(block.result is None))
     assert done == [True, False]
+
+
+def test_samples_of_a_data_frame_bring_their_log_densities() -> None:
+    frame = pd.DataFrame(rows().numpy(), columns=["a", "b", "c"])
+    flow = fitted(frame)
+    drawn, log_p = flow.sample(5, return_log_prob=True)
+    assert list(drawn.index) == list(log_p.index) == [0, 1, 2, 3, 4]
+    np.testing.assert_array_equal(log_p.to_numpy(), flow.log_prob(drawn).to_numpy())

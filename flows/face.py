@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -19,15 +20,16 @@ from flows.settings import build_request
 from jko.core.digest import digest_of
 from jko.core.errors import InputError
 from jko.disk.commit import COMMIT, committing
-from jko.disk.flows import FlowFolder, stored_rows
+from jko.disk.flows import FlowFolder, require_folder, stored_rows
 from jko.disk.identity import data_fingerprint, fingerprints
 from jko.disk.layout import Layout
 from jko.disk.lock import writing
 from jko.disk.manifest import keep_manifest
 from jko.disk.weights import BLOCK, save_weights, write_record
-from jko.face import config_of, table_of, threads_of
+from jko.face import asked_settings, config_of, threads_of
 from jko.flow import Flow
-from jko.given import taken
+from jko.given import path_of, taken
+from jko.given_table import selected, table_of
 from jko.preparation.facts import array_digest, data_digest
 from jko.preparation.made import made_rows
 from jko.preparation.prepare import dequantise
@@ -43,7 +45,7 @@ def train(
     folder: str | Path,
     context: Any = None,
     preset: str | None = None,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | Config | None = None,
     seed: int = 0,
 ) -> Flow:
     """Train, certify, evaluate and report a chain as ``jko train`` does, and return its flow.
@@ -62,17 +64,18 @@ def train(
     Raises:
         JkoError: bad input, numerical failure, or the chain is in use.
     """
-    root, layout = project_root(), Layout.of(folder, project_root())
+    root, layout = project_root(), Layout.of(path_of(folder), project_root())
+    require_folder(layout.chain)
     command = f"flows.train(…, folder={str(folder)!r})"
     if isinstance(x, str | Path):
         if context is not None:
-            raise InputError("the context of a file is named by the setting data.context")
-        words = [f"{key}={value}" for key, value in (settings or {}).items()]
+            raise InputError("context: of a file, name its columns in the setting data.context")
+        words = [f"{key}={json.dumps(value)}" for key, value in asked_settings(settings).items()]
         request = build_request(root, preset=preset, file=str(x), assignments=words, seed=seed)
         _bring_up(Job(request.name, request.config, layout, root, command))
         return jko.load(folder)
     table, form = table_of(x, context)
-    config = config_of(table, preset, settings or {}, seed)
+    config = config_of(table, preset, settings, seed)
     job = Job(layout.chain.name, config, layout, root, command)
     if make_plan(config, layout).data_digest is not None:
         _bring_up(job)
@@ -80,7 +83,7 @@ def train(
         with tempfile.TemporaryDirectory() as place, threads_of(config):
             rows = FlowFolder(Path(place) / "rows", config)
             with writing(rows.layout):
-                rows.begin(made_rows(table, config))
+                rows.begin(made_rows(selected(table, config), config))
             _bring_up(replace(job, source=rows.layout))
     flow = jko.load(folder)
     flow.form = form

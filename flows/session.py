@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -217,26 +218,34 @@ def run_job(job: Job, upto: Stage = "report") -> Finished:
         if job.parent is not None:
             adopt_start(job.config, job.layout, job.parent, job.root)
         # heavy imports run while the server comes up
-        from flows.pipeline import jko_flow
-        from tasks.adapters.prefect.prefect_loss import outlasting_server
-        from tasks.adapters.prefect.prefect_runs import close_crashed_run
+        import_module("flows.pipeline")
+        from tasks.adapters.prefect.prefect_runs import close_crashed_run, settings_of_environment
 
         wait_until_healthy(address, job.root)
-        if crashed := close_crashed_run(job.layout):
-            say(f"took over the run {crashed}, whose process had ended", err=True)
-        rearrange(job)
-        end_when_starved(job.command)
-        given: tuple[Any, ...] = (job.name, str(job.layout.chain), str(job.root), job.config)
-        words: dict[str, Any] = {"upto": upto, "stop_after": job.stop_after, "tags": dict(job.tags)}
-        try:
-            result = outlasting_server(
-                lambda: jko_flow(*given, **words), lambda: jko_flow.fn(*given, **words)
-            )
-        except BaseException as error:
-            if was_interrupted(error) and record_partial(job):
-                say("the committed blocks are known to DVC: dvc push shares them", err=True)
-            raise
-        return finish(job, result, upto)
+        with settings_of_environment():
+            if crashed := close_crashed_run(job.layout):
+                say(f"took over the run {crashed}, whose process had ended", err=True)
+            rearrange(job)
+            end_when_starved(job.command)
+            return finish(job, _flow_result(job, upto), upto)
+
+
+def _flow_result(job: Job, upto: Stage) -> dict[str, Any]:
+    """Run the flow; what it committed before an interrupt is known to DVC."""
+    from flows.pipeline import jko_flow
+    from tasks.adapters.prefect.prefect_loss import outlasting_server
+
+    given: tuple[Any, ...] = (job.name, str(job.layout.chain), str(job.root), job.config)
+    words: dict[str, Any] = {"upto": upto, "stop_after": job.stop_after, "tags": dict(job.tags)}
+    try:
+        found: dict[str, Any] = outlasting_server(
+            lambda: jko_flow(*given, **words), lambda: jko_flow.fn(*given, **words)
+        )
+    except BaseException as error:
+        if was_interrupted(error) and record_partial(job):
+            say("the committed blocks are known to DVC: dvc push shares them", err=True)
+        raise
+    return found
 
 
 def rearrange(job: Job) -> None:

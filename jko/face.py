@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +14,10 @@ from threadpoolctl import threadpool_limits
 
 from jko.chain.defence import Defence
 from jko.config import Config, parse_config
-from jko.core.device import readable_here
-from jko.core.digest import digest_of
+from jko.config.data_section import Data
+from jko.core.device import readable_here, require_device
 from jko.core.errors import InputError
+from jko.core.plain import shortened
 from jko.disk.chains import load_chain
 from jko.disk.facts import read_facts
 from jko.disk.flows import FlowFolder
@@ -24,9 +26,8 @@ from jko.disk.lock import writing
 from jko.disk.manifest import read_manifest, stored_config
 from jko.disk.weights import chain_of
 from jko.flow import Flow
-from jko.given import Form, is_frame, taken
-from jko.preparation.context import conditioned
-from jko.preparation.facts import array_digest
+from jko.given import Form, path_of
+from jko.given_table import content_of, selected, table_of
 from jko.preparation.made import MadeRows, made_rows
 from jko.preparation.table import Table
 from jko.presets import merged, nested, read_preset
@@ -35,6 +36,10 @@ from jko.training.fit_progress import Line
 
 #: the preset of rows of numbers, and of rows that are pictures
 TABLE, PICTURES = "tabular", "digits"
+#: what ``data`` says of files and drawn laws alone
+FILES = ("source", "file", "context", "header", "separator", "decimal", "thousands", "rows", "mean", "std")
+#: how a note begins that says what looks wrong
+WARNING = "warning: "
 OnBlock = Callable[[TrainedBlock], Any]
 
 
@@ -48,11 +53,11 @@ def load(folder: str | Path, *, device: str | None = None) -> Flow:
     Raises:
         InputError: there is no flow, or something of it is missing or damaged.
     """
-    folder = Path(folder)
+    folder = path_of(folder)
     layout = Layout(folder)
     config = stored_config(layout)
     if device is not None:
-        runtime = config.runtime.model_dump() | {"device": device}
+        runtime = config.runtime.model_dump() | {"device": str(device)}
         config = parse_config({**config.model_dump(mode="json"), "runtime": runtime})
     config = readable_here(config)
     manifest = read_manifest(layout) or {}
@@ -68,7 +73,7 @@ def fit(
     *,
     context: Any = None,
     preset: str | None = None,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | Config | None = None,
     seed: int = 0,
     folder: str | Path | None = None,
     on_block: OnBlock | None = None,
@@ -80,12 +85,16 @@ def fit(
     settings and seed give the same weights, bit for bit, as ``jko train`` on a file of these rows.
 
     Args:
-        x: rows in their own units, shape (rows, d): a tensor, an array, or a data frame of numbers. Pictures
-            of shape (rows, height, width) are taken, too.
+        x: rows in their own units, shape (rows, d): a tensor, an array, or a data frame of numbers. One
+            column may be a series or have shape (rows,). Pictures have shape (rows, height, width).
         context: what the flow is conditioned on: columns of a data frame by name, or numbers of shape
-            (rows,) or (rows, c); integers of shape (rows,) are classes.
+            (rows,) or (rows, c), as an array, a data frame or a dict of columns. Integers of shape (rows,)
+            without a name are classes.
         preset: named settings; ``tabular`` for rows, ``digits`` for pictures by default.
-        settings: changes to them: nested, or with dotted keys as in ``{"training.iterations": 30}``.
+        settings: changes to them: nested, or with dotted keys as in ``{"training.iterations": 30}``;
+            ``flow.config`` holds all of them. ``{"training.flow_matching_iterations": 100}`` is a quick try.
+            ``data.columns`` chooses columns; ``data.missing_values`` and ``data.missing`` say what an empty
+            cell is, and whether its row is dropped.
         seed: of everything random.
         folder: where blocks are kept as they are done. The same call on the same folder goes on where the
             last one ended, however it ended, with the same bits.
@@ -93,25 +102,37 @@ def fit(
         progress: whether a line on standard error shows the progress.
 
     Returns:
-        The flow.
+        The flow. What looks wrong in the rows is a warning; ``flow.facts.notes`` says what was done to them.
+
+    Example:
+        >>> x = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
+        >>> flow = fit(x, settings={"steps.sizes": [1.0], "training.iterations": 1,
+        ...                         "training.flow_matching_iterations": 5,
+        ...                         "data.standardise": "on", "data.augment.copies": 1}, progress=False)
+        >>> flow.sample(3, seed=1).shape, flow.log_prob(x).shape
+        (torch.Size([3, 2]), torch.Size([200]))
 
     Raises:
         InputError: rows or settings that cannot be used, or a folder that holds something else.
         NumericalError: the training left the range in which its numbers mean anything.
     """
+    if on_block is not None and not callable(on_block):
+        raise InputError(f"on_block = {shortened(on_block)} cannot be called; give a function of one block")
+    place = None if folder is None else path_of(folder)
     table, form = table_of(x, context)
-    config = config_of(table, preset, settings or {}, seed)
+    config = config_of(table, preset, settings, seed)
+    table = selected(table, config)
+    require_device(config)
     with threads_of(config), Line(config, shown=progress) as line:
-        if folder is None:
-            return _trained(
-                _made(table, config, line), config, KeepsNothing(), form, on_block=on_block, line=line
-            )
-        kept = FlowFolder(Path(folder), config)
+        if place is None:
+            made = _made(table, config, line)
+            return _trained(made, config, KeepsNothing(), form, on_block=on_block, line=line)
+        kept = FlowFolder(place, config)
         with writing(kept.layout):
             made = kept.rows() or _made(table, config, line)
             kept.begin(made)
             flow = _trained(made, config, kept, form, on_block=on_block, line=line)
-    flow.folder = Path(folder)
+    flow.folder = place
     return flow
 
 
@@ -121,7 +142,8 @@ def _made(table: Table, config: Config, line: Line) -> MadeRows:
         line.say(config.data.left_open)
     made = made_rows(table, config)
     for note in (*made.facts.notes, *made.facts.choices):
-        line.say(note)
+        if not note.startswith(WARNING):  # these are warnings of Python
+            line.say(note)
     return made
 
 
@@ -134,6 +156,7 @@ def _trained(
     on_block: OnBlock | None,
     line: Line,
 ) -> Flow:
+    _warn(made.facts.notes)
     trained: list[TrainedBlock] = []
     train, validation = (torch.from_numpy(made.arrays[part]) for part in ("train", "validation"))
     for done in fit_chain(
@@ -153,90 +176,30 @@ def _trained(
     )  # fmt: skip
 
 
-def table_of(x: Any, context: Any = None) -> tuple[Table, Form]:
-    """Rows with their context as a table, and the form in which they were given.
-
-    Raises:
-        InputError: no rows of finite numbers.
-    """
-    names: tuple[str, ...] = ()
-    shape = None
-    if not is_frame(x) and getattr(x, "ndim", 2) == 3:
-        shape = (int(x.shape[1]), int(x.shape[2]))
-        x = x.reshape(len(x), -1)
-    if is_frame(x):
-        wanted = _names(context)
-        names = tuple(str(name) for name in x.columns if str(name) not in wanted)
-        if wanted:
-            context = _frame_context(x, wanted)
-    rows, form = taken(x, names)
-    values = rows.detach().cpu().double().numpy()
-    if not np.isfinite(values).all():
-        row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
-        raise InputError(f"row {row} holds a number that is not finite; leave such rows out")
-    columns = names or tuple(f"x{i}" for i in range(values.shape[1]))
-    table = Table("rows", np.ascontiguousarray(values), columns, image_shape=shape)
-    return _conditioned(table, context), form
+def _warn(notes: tuple[str, ...]) -> None:
+    """Show what looks wrong in the rows, as a value that stands for a missing one."""
+    for note in notes:
+        if note.startswith(WARNING):
+            warnings.warn(note.removeprefix(WARNING), stacklevel=4)
 
 
-def _names(context: Any) -> tuple[str, ...]:
-    """Columns that a context names."""
-    if isinstance(context, str):
-        return (context,)
-    named = isinstance(context, list | tuple) and all(isinstance(name, str) for name in context)
-    return tuple(context) if named else ()
-
-
-def _frame_context(frame: Any, names: tuple[str, ...]) -> Any:
-    """The context columns of a data frame under their names."""
-    rows, _ = taken(frame, names)
-    return dict(zip(names, rows.numpy().T, strict=True))
-
-
-def _conditioned(table: Table, context: Any) -> Table:
-    """A table with the context that was given.
-
-    Raises:
-        InputError: a context of another number of rows, or with numbers that are not finite.
-    """
-    if context is None:
-        return table
-    if isinstance(context, dict):
-        names, values = tuple(context), np.stack(list(context.values()), axis=1)
-    else:
-        integers = np.asarray(context).dtype.kind in "iu" and np.asarray(context).ndim == 1
-        if integers:
-            from jko.config.data_section import Data
-
-            asked = Data(source="rows", content="0" * 64, context="class")
-            return conditioned(table, asked, np.asarray(context))
-        values = taken(context)[0].detach().cpu().double().numpy()
-        names = tuple(f"u{i}" for i in range(values.shape[1]))
-    if len(values) != len(table.rows) or not np.isfinite(values).all():
-        raise InputError(
-            f"a context of shape {values.shape}: one row of finite numbers for each row is needed"
-        )
-    return Table(
-        table.name, table.rows, table.columns, image_shape=table.image_shape,
-        context=np.ascontiguousarray(values), context_columns=names,
-    )  # fmt: skip
-
-
-def config_of(table: Table, preset: str | None, settings: Mapping[str, Any], seed: int) -> Config:
+def config_of(
+    table: Table, preset: str | None, settings: Mapping[str, Any] | Config | None, seed: int
+) -> Config:
     """The settings of a training.
 
     Raises:
         InputError: an unknown preset, setting or value, or settings that need the pipeline.
     """
     values = read_preset(preset or (PICTURES if table.image_shape else TABLE))
-    own: dict[str, Any] = {"source": "rows", "content": content_of(table), "file": None}
+    values = merged(values, {"seed": plain(seed)})
+    asked = asked_settings(settings)
+    own: dict[str, Any] = {"source": "rows", "content": content_of(table), "file": None, "context": None}
     if table.context_columns:
         classes = table.context_columns[0].startswith("class=")
         own["context"] = "class" if classes else list(table.context_columns)
-    values = merged(values, {"data": own, "seed": seed})
-    for key, value in settings.items():
-        values = merged(values, nested(str(key), value))
-    config = parse_config(values)
+    _refuse_files(asked.get("data"), own)
+    config = parse_config(merged(merged(values, asked), {"data": own}))
     if config.stop.certificate or config.stop.movement or not config.target.standard or config.start.weights:
         raise InputError(
             "stop rules, other targets and starts from other chains need the pipeline: flows.train"
@@ -244,12 +207,44 @@ def config_of(table: Table, preset: str | None, settings: Mapping[str, Any], see
     return config
 
 
-def content_of(table: Table) -> str:
-    """SHA-256 of the rows of a table with their names and context."""
-    arrays = {"rows": table.rows}
-    if table.context is not None:
-        arrays["context"] = table.context
-    return str(digest_of([array_digest(arrays), table.columns, table.context_columns]))
+def asked_settings(settings: Mapping[str, Any] | Config | None) -> dict[str, Any]:
+    """Settings with dotted keys, or those of a flow, as nested ones.
+
+    Raises:
+        InputError: they are no mapping.
+    """
+    if isinstance(settings, Config):
+        settings = settings.model_dump(mode="json")
+    if not isinstance(settings or {}, Mapping):
+        raise InputError(f"settings = {shortened(settings)}: give a dict, as in {{'steps.count': 3}}")
+    asked: dict[str, Any] = {}
+    for key, value in (settings or {}).items():
+        asked = merged(asked, nested(str(key), plain(value)))
+    return asked
+
+
+def plain(value: Any) -> Any:
+    """Numbers of numpy and torch as those of Python, whatever they are nested in."""
+    if isinstance(value, Mapping):
+        return {key: plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    return value.tolist() if isinstance(value, np.generic | np.ndarray | torch.Tensor) else value
+
+
+def _refuse_files(asked: Any, own: Mapping[str, Any]) -> None:
+    """Refuse settings of files and drawn laws, which would do nothing to rows.
+
+    Raises:
+        InputError: there is one that differs from its default.
+    """
+    for name in FILES if isinstance(asked, Mapping) else ():
+        value = asked.get(name)
+        usual = Data.model_fields[name].default
+        if value is None or value in (usual, own.get(name)) or value == list(np.atleast_1d(usual)):
+            continue
+        way = "give the context to fit as context=" if name == "context" else "leave it out"
+        raise InputError(f"data.{name} is a setting of files and drawn laws, not of rows; {way}")
 
 
 @contextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,10 @@ from jko.chain.noise import log_densities, noisy, row_seeds
 from jko.chain.sampling import draw, log_density
 from jko.config import Config
 from jko.core.errors import InputError
+from jko.core.plain import shortened
 from jko.disk.flows import save_flow
 from jko.distribution import FlowDistribution
-from jko.given import Form, is_frame, taken
+from jko.given import Form, is_frame, numbers, path_of, taken
 from jko.maps.start_map import Marginals, Whiten
 from jko.preparation.context import asked_columns, by_class, one_hot
 from jko.preparation.facts import DataFacts
@@ -90,12 +93,26 @@ class Flow(nn.Module):
         given = f", given {', '.join(self.context_columns)}" if self.facts.context else ""
         return f"Flow({len(self)} blocks, {self.dim} columns{given}, of {self.facts.name})"
 
+    def _apply(self, fn: Any, recurse: bool = True) -> Flow:
+        """Units, start map and broad law stay in float64 whatever the blocks are turned into."""
+        exact = {
+            name: value for name, value in self.named_buffers()
+            if value.dtype == torch.float64 and not name.startswith("chain.blocks.")
+        }  # fmt: skip
+        super()._apply(fn, recurse)
+        for name, value in exact.items():
+            owner, _, own = name.rpartition(".")
+            module = self.get_submodule(owner)
+            setattr(module, own, value.to(module.get_buffer(own).device))
+        return self
+
     def forward(self, x: Any, context: Any = None) -> Any:
         """Data → noise: z = T(x), start coordinates of N(0, I), shapes (rows, d).
 
         Args:
             x: rows in data units.
-            context: what they are conditioned on, where the flow is: shape (c,) or (rows, c), or classes.
+            context: what they are conditioned on, where the flow is: numbers of shape (c,) for all rows, or
+                (rows, c); of classes the number of one for all rows, or integers of shape (rows,).
         """
         rows, form = self._rows(x, context)
         with self._threads():
@@ -112,8 +129,12 @@ class Flow(nn.Module):
         Raises:
             NumericalError: some rows get values that are not finite.
         """
+        z, shape = self._flat(z)
         rows, form = taken(z, self.columns)
+        form = replace(form, shape=shape)
         self._refuse(rows)
+        if not rows.isfinite().all():
+            raise InputError("the noise holds a number that is not finite")
         standard = self._beside(rows.to(self.chain.shift.device), self._context(context, len(rows)))
         with self._threads():
             pull = self.chain.pull if self._gradient(standard) else self.chain.inverse
@@ -136,8 +157,9 @@ class Flow(nn.Module):
     def log_prob(self, x: Any, context: Any = None) -> Any:
         """Log-density of rows, nats, data units, shape (rows,); differentiable in a tensor of rows.
 
-        It is the density at the very numbers given. What :meth:`log_prob_with_error` says of columns of
-        integers is a mean over the noise that made them continuous.
+        It is the density at the very numbers given, and NaN where one of them is not finite. What
+        :meth:`log_prob_with_error` says of columns of integers is a mean over the noise that made them
+        continuous.
 
         Args:
             x: rows in data units.
@@ -183,8 +205,9 @@ class Flow(nn.Module):
         Returns:
             Shape (rows, d), and log-densities of shape (rows,) beside them where asked for.
         """
-        if rows < 0:
-            raise InputError(f"{rows} rows cannot be drawn; give 0 or more")
+        if isinstance(rows, bool) or not hasattr(rows, "__index__") or index(rows) < 0:
+            raise InputError(f"{shortened(rows)} rows cannot be drawn; give 0 or more")
+        rows, seed = index(rows), _seed(seed)
         given = self._context(context, rows)
         with torch.no_grad():
             x = self.drawn(rows, given, seed).double()
@@ -192,7 +215,9 @@ class Flow(nn.Module):
             if not return_log_prob:
                 return found
             with self._threads():
-                return found, self.form.values(self._log_prob(self._with_context(x, given)))
+                values = self._log_prob(self._with_context(x, given))
+        # drawn rows are other rows than those of the index that was given
+        return found, replace(self.form, index=None).values(values)
 
     def drawn(self, rows: int, context: Tensor | None, seed: int) -> Tensor:
         """Rows of the model in data units, with gradients where torch keeps them, shape (rows, d)."""
@@ -217,7 +242,7 @@ class Flow(nn.Module):
         Raises:
             InputError: the folder holds something already.
         """
-        save_flow(Path(folder), self.config, self.data_digest, self.facts, self.chain)
+        save_flow(path_of(folder), self.config, self.data_digest, self.facts, self.chain)
 
     def certify(self, held_out: Any = None) -> Any:
         """What the flow guarantees, measured on held-out rows: the figures of ``jko certify``."""
@@ -229,7 +254,7 @@ class Flow(nn.Module):
         """Write the report page of the pipeline into a folder; returns the page."""
         from jko.extras import extra
 
-        page: Path = extra("report")(self, Path(folder))
+        page: Path = extra("report")(self, path_of(folder))
         return page
 
     @property
@@ -253,12 +278,21 @@ class Flow(nn.Module):
     def _rows(self, x: Any, context: Any) -> tuple[Tensor, Form]:
         """Rows of d + c columns on the flow's device."""
         both = (*self.columns, *self.context_columns) if context is None else self.columns
+        x, shape = self._flat(x)
         rows, form = taken(x, both)
+        form = replace(form, shape=shape)
         if context is None and self.facts.context and rows.shape[1] == self.dim + len(self.context_columns):
             rows, context = rows[:, : self.dim], rows[:, self.dim :]
         self._refuse(rows)
         rows = rows.to(self.chain.shift.device)
         return self._with_context(rows, self._context(context, len(rows))), form
+
+    def _flat(self, x: Any) -> tuple[Any, tuple[int, int] | None]:
+        """Pictures as rows, with their height and width; rows as they are."""
+        shape = self.facts.image_shape
+        if shape is None or is_frame(x) or tuple(getattr(x, "shape", ()))[1:] != shape:
+            return x, None
+        return x.reshape(len(x), -1), shape
 
     def _refuse(self, rows: Tensor) -> None:
         if rows.shape[1] != self.dim:
@@ -279,18 +313,24 @@ class Flow(nn.Module):
             return None
         if not names:
             raise InputError("the flow is not conditional: leave context out")
-        given = taken(context)[0] if is_frame(context) else torch.as_tensor(context)
-        given = given.double()
-        if by_class(names) and given.shape[-1:] != (len(names),):
-            given = torch.from_numpy(one_hot(given.reshape(-1).numpy(), names))
-            given = given[0] if len(given) == 1 else given
-        elif len(names) == 1 and given.shape != (1,):
+        if is_frame(context):
+            columns = self.context_columns if getattr(context, "ndim", 2) == 2 else ()
+            given = taken(context, columns)[0]
+        else:
+            given = _numbers(context)
+        if by_class(names):
+            given = _one_hot(given, names)
+        elif len(names) == 1 and given.ndim < 2 and given.shape != (1,):
             given = given.reshape(-1, 1) if given.ndim else given[None]
         fits = given.shape[-1:] == (len(names),) and given.ndim in (1, 2)
-        if not fits or (rows is not None and given.ndim == 2 and len(given) != rows):
+        if not fits:
             raise InputError(
                 f"a context of shape {tuple(given.shape)}; allowed: ({len(names)},), or one row for each row"
             )
+        if rows is not None and given.ndim == 2 and len(given) != rows:
+            raise InputError(f"a context of {len(given)} rows beside {rows} rows; give one for all or each")
+        if not given.isfinite().all():
+            raise InputError("the context holds a number that is not finite")
         return given.to(self.chain.shift)
 
     def _with_context(self, rows: Tensor, context: Tensor | None) -> Tensor:
@@ -315,3 +355,45 @@ class Flow(nn.Module):
             yield
         finally:
             torch.set_num_threads(before)
+
+
+def _numbers(context: Any) -> Tensor:
+    """A context as a tensor.
+
+    Raises:
+        InputError: it is no numbers.
+    """
+    try:
+        return numbers(context)
+    except InputError as error:
+        raise InputError(f"context: {error}") from None
+
+
+def _one_hot(given: Tensor, names: tuple[str, ...]) -> Tensor:
+    """Classes as zeros with a one, shape (c,) for one class and (rows, c) for many.
+
+    Args:
+        given: a class, classes of shape (rows,) or (rows, 1), or zeros with a one of shape (rows, c).
+        names: of the c classes.
+
+    Raises:
+        InputError: a class that is unknown.
+    """
+    if given.ndim > 1 and given.shape[-1] == len(names):
+        if ((given == 0) | (given == 1)).all() and (given.sum(-1) == 1).all():
+            return given
+        if len(names) > 1:
+            raise InputError("the context of a class is zeros with a one, or the number of the class")
+    found = torch.from_numpy(one_hot(given.detach().cpu().reshape(-1).numpy(), names))
+    return found if given.ndim else found[0]
+
+
+def _seed(seed: Any) -> int:
+    """A seed as an integer.
+
+    Raises:
+        InputError: it is none, or below 0.
+    """
+    if isinstance(seed, bool) or not hasattr(seed, "__index__") or not 0 <= index(seed) < 2**63:
+        raise InputError(f"seed = {shortened(seed)} is not allowed; give an integer from 0 to 2**63 - 1")
+    return index(seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from jko.core.errors import InputError
+from jko.core.plain import shortened
 
 WANTED = "rows of numbers are expected, as a tensor, an array or a data frame"
 Kind = Literal["tensor", "array", "frame"]
@@ -26,21 +28,30 @@ class Form:
         dtype: of a tensor or array; ``None`` for that of the result.
         device: of a tensor.
         index: of a data frame.
+        labels: the names of a data frame's columns as they were given: 3 and not ``"3"``.
+        shape: height and width, where every row is a picture.
     """
 
     kind: Kind = "tensor"
     dtype: Any = None
     device: Any = None
     index: Any = None
+    labels: tuple[Any, ...] = ()
+    shape: tuple[int, int] | None = None
 
     def rows(self, values: Tensor, columns: Sequence[str]) -> Any:
         """Rows of numbers, shape (rows, d), in this form; a data frame has these columns."""
+        if self.shape is not None:
+            values = values.reshape(len(values), *self.shape)
         if self.kind == "tensor":
             return values.to(device=self.device, dtype=self.dtype)
         array = values.detach().cpu().numpy()
         if self.kind == "array":
             return array if self.dtype is None else array.astype(self.dtype)
-        return sys.modules["pandas"].DataFrame(array, columns=list(columns))
+        labels = {str(label): label for label in self.labels}
+        frame = sys.modules["pandas"].DataFrame(array)
+        frame.columns = [labels.get(name, name) for name in columns]
+        return frame
 
     def values(self, values: Tensor) -> Any:
         """One number a row, shape (rows,), in this form; a data frame gives a series with its index."""
@@ -52,32 +63,72 @@ class Form:
         return sys.modules["pandas"].Series(array, index=self.index)
 
 
+def path_of(folder: Any) -> Path:
+    """A folder as a path.
+
+    Raises:
+        InputError: it is neither text nor a path.
+    """
+    if not isinstance(folder, str | Path) or not str(folder):
+        raise InputError(f"folder = {shortened(folder)}: give the path of a folder")
+    return Path(folder)
+
+
 def is_frame(value: Any) -> bool:
-    """Whether this is a data frame of pandas, which is not imported to find that out."""
-    frames = sys.modules.get("pandas")
-    return frames is not None and isinstance(value, frames.DataFrame)
+    """Whether this is a data frame or a series of pandas, which is not imported to find that out."""
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(value, pandas.DataFrame | pandas.Series)
+
+
+def frame_of(value: Any) -> Any:
+    """A data frame as it is; a series as a data frame of one column.
+
+    Raises:
+        InputError: two columns have the same name.
+    """
+    if value.ndim == 1:
+        value = value.to_frame("x0" if value.name is None else value.name)
+    names = [str(name) for name in value.columns]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise InputError(f"two columns are named {twice[0]!r}; give every column a name of its own")
+    return value
 
 
 def taken(value: Any, columns: Sequence[str] = ()) -> tuple[Tensor, Form]:
     """Rows as a tensor of floating numbers, shape (rows, d), and the form they came in.
 
     Args:
-        value: a tensor, an array, or a data frame.
+        value: a tensor, an array, a data frame, or a series, which is a column of one.
         columns: those to take from a data frame; all of it by default.
 
     Raises:
         InputError: it is none of these, holds no numbers, or a column is missing.
     """
     if is_frame(value):
-        return _of_frame(value, columns)
+        return _of_frame(frame_of(value), columns)
     if isinstance(value, Tensor):
         if value.is_complex() or value.dtype == torch.bool:
             raise InputError(f"a tensor of {value.dtype} holds no rows of numbers")
+        if value.layout != torch.strided or value.is_meta:
+            raise InputError("a sparse or empty (meta) tensor holds no rows; give a dense one")
         floating = value if value.is_floating_point() else value.double()
         dtype = value.dtype if value.is_floating_point() else None
         return _table(floating), Form("tensor", dtype, value.device)
     array = _array(value)
     return _table(torch.from_numpy(array)), Form("array")
+
+
+def numbers(value: Any) -> Tensor:
+    """Numbers of any shape as a tensor of float64; a tensor keeps its gradient.
+
+    Raises:
+        InputError: they are no numbers.
+    """
+    if is_frame(value) or isinstance(value, Tensor):
+        rows = taken(value.reshape(-1) if isinstance(value, Tensor) else value)[0].double()
+        return rows.reshape(value.shape)
+    return torch.from_numpy(_array(value))
 
 
 def _array(value: Any) -> np.ndarray[Any, np.dtype[Any]]:
@@ -88,9 +139,15 @@ def _array(value: Any) -> np.ndarray[Any, np.dtype[Any]]:
         raise InputError(
             f"rows of numbers are expected, as a tensor, an array or a data frame ({error})"
         ) from None
+    if isinstance(value, str | Path):
+        raise InputError(f"{WANTED}; {shortened(str(value))} is text: read a file first, or use flows.train")
     if array.dtype.kind not in "fiu":
         raise InputError(f"{WANTED}; this is {type(value).__name__} of {array.dtype}")
-    return np.ascontiguousarray(array, dtype=np.float64)
+    if isinstance(value, np.ma.MaskedArray):
+        # a masked cell is missing, whatever lies below it
+        array = np.ma.filled(value.astype(np.float64), np.nan)
+    own = np.asarray(array, dtype=np.float64, order="C")
+    return own if own.flags.writeable else own.copy()  # torch warns of memory that it must not write to
 
 
 def _table(rows: Tensor) -> Tensor:
@@ -114,5 +171,6 @@ def _of_frame(frame: Any, columns: Sequence[str]) -> tuple[Tensor, Form]:
             raise InputError(
                 f"column {name!r} holds {kind}, not numbers; leave it out or turn it into numbers"
             )
-    array = np.ascontiguousarray(taken_columns.to_numpy(dtype=np.float64, na_value=np.nan))
-    return _table(torch.from_numpy(array)), Form("frame", index=frame.index)
+    array = np.array(taken_columns.to_numpy(dtype=np.float64, na_value=np.nan), order="C")
+    labels = tuple(frame.columns)
+    return _table(torch.from_numpy(array)), Form("frame", index=frame.index, labels=labels)

@@ -37,6 +37,8 @@ def log_densities(chain: Chain, law: Density | None, rows: Array, facts: DataFac
     Returns:
         Shape (rows, 2); the error is 0 where there is no noise. Equal rows have equal values.
     """
+    if not len(rows):
+        return np.empty((0, 2))
     unique, places = np.unique(rows + 0.0, axis=0, return_inverse=True)  # -0 is 0
     draws = DRAWS if any(facts.grid) or noisy(chain, torch.from_numpy(unique[:1])) else 1
     step = max(1, PIECE // draws)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import secrets
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +20,11 @@ from jko.disk.checkpoint import BlockCheckpoints, remove_checkpoint
 from jko.disk.commit import committing, stored_commit
 from jko.disk.damage import checked_block, is_whole
 from jko.disk.defence import stored_law, write_law
+from jko.disk.durable import TEMPORARY
 from jko.disk.facts import read_facts, write_facts
 from jko.disk.identity import data_fingerprint, fingerprints, source_key
 from jko.disk.layout import Layout
-from jko.disk.manifest import keep_manifest, read_manifest, stored_config
+from jko.disk.manifest import keep_manifest, read_manifest, restore_manifest, stored_config
 from jko.disk.tensors import read_tensors, write_tensors
 from jko.disk.weights import WEIGHTS, load_weights, save_block, save_weights
 from jko.maps.invertible import InvertibleBlock
@@ -46,6 +51,8 @@ class FlowFolder:
     def __init__(self, folder: Path, config: Config) -> None:
         self.layout, self.config = Layout(folder), config
         self.chain: tuple[str, ...] = ()
+        require_folder(folder)
+        restore_manifest(self.layout)
         if read_manifest(self.layout) is None and folder.exists() and any(folder.iterdir()):
             raise InputError(f"{folder}: this folder holds something else; give a new or empty one")
 
@@ -108,6 +115,28 @@ class FlowFolder:
         remove_checkpoint(self.layout.checkpoint(k, self.chain[k]))
 
 
+def require_folder(folder: Path) -> None:
+    """Refuse a path at which no folder can be made or written into; nothing is left there.
+
+    Raises:
+        InputError: with the reason of the operating system.
+    """
+    try:
+        with suppress(FileNotFoundError):
+            folder.lstat()  # a name that no folder can have, or one below a file
+        there = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(there, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        probe = (there.absolute().parent if there == folder else there) / f"{TEMPORARY}{secrets.token_hex(8)}"
+        probe.mkdir()
+        probe.rmdir()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{str(folder)!r}: no folder can be made or used there ({reason})") from None
+
+
 def stored_rows(layout: Layout, data: str) -> dict[str, NDArray[np.float32]] | None:
     """The prepared rows in a folder of :func:`jko.fit`; ``None`` where block 0 has none in that form.
 
@@ -136,7 +165,8 @@ def save_flow(folder: Path, config: Config, data_digest: str, facts: DataFacts, 
         InputError: the folder holds something already.
     """
     layout = Layout(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    require_folder(folder)
+    if folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder}: this is not empty; give a new folder")
     chain = fingerprints(config, data_digest)[: len(made.blocks) + 1]
     record = {"data_digest": data_digest}

@@ -101,6 +101,16 @@ def resumed_config(layout: Layout) -> Config:
     return stored_config(layout)
 
 
+def restore_manifest(layout: Layout) -> None:
+    """Write ``chain.json`` again where it is lost or damaged, and blocks and a copy of it are there."""
+    if known_manifest(layout) is None and _has_blocks(layout):
+        copy = _known(_copy(layout))
+        if copy is not None:
+            keep_manifest(
+                layout, parse_config(copy["config"]), copy["data_digest"], tuple(copy["fingerprints"])
+            )
+
+
 def keep_manifest(layout: Layout, config: Config, data_digest: str, chain: tuple[str, ...]) -> None:
     """Write ``chain.json``, and a copy beside the chain for the day that it is lost."""
     values = {

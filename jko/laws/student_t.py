@@ -46,6 +46,14 @@ class StudentT(nn.Module):
         self.register_buffer("location", location.double())
         self.register_buffer("factor", factor.double())
 
+    def get_extra_state(self) -> Tensor:
+        """ν, which belongs to the state of a model that holds this law."""
+        return torch.tensor(self.degrees, dtype=torch.float64)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Take ν from a state."""
+        self.degrees = float(state)
+
     @property
     def dim(self) -> int:
         """Dimension d."""

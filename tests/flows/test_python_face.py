@@ -134,3 +134,23 @@ def test_rows_of_a_folder_without_its_rows_are_asked_for(folder: Path) -> None:
         path.unlink()
     said = called(folder, "resume", "lost", code=2)
     assert "given from Python" in said
+
+
+@pytest.mark.parametrize(
+    ("x", "more", "said"),
+    [
+        ("none.csv", {}, "no such file"),
+        ("letter.csv", {"context": ["a"]}, r"context: of a file, name its columns"),
+        ("letter.csv", {"settings": ["steps.count=3"]}, "give a dict"),
+        ("letter.csv", {"folder": 3}, "give the path of a folder"),
+        ("letter.csv", {"folder": "letter.csv"}, "no folder can be made or used there"),
+    ],
+)
+def test_a_training_that_cannot_begin_is_one_sentence(
+    x: str, more: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("letter.csv").write_text("mine")
+    with pytest.raises(jko.InputError, match=said):
+        flows.train(x, **{"folder": "c", **more})
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.csv"]

@@ -171,3 +171,85 @@ def test_a_gaussian_is_learned() -> None:
     fresh = 3 + 2 * torch.randn(4000, 1, generator=draw, dtype=torch.float64)
     gap = (Normal(3.0, 2.0).log_prob(fresh)[:, 0] - flow.log_prob(fresh)).mean()
     assert abs(float(gap)) < 0.02
+
+
+@pytest.fixture(scope="module")
+def by_class() -> jko.Flow:
+    classes = torch.arange(300) % 3
+    return fitted(two_humps(300) + 3 * classes[:, None], context=classes)
+
+
+def test_integers_are_classes_however_many_rows_there_are(by_class: jko.Flow) -> None:
+    """Three rows of three classes: their classes are no vector of zeros with a one."""
+    x = two_humps(3, seed=6)
+    alone = torch.cat([by_class.log_prob(x[i : i + 1], c) for i, c in enumerate((0, 1, 0))])
+    for context in (
+        torch.tensor([0, 1, 0]),
+        [0, 1, 0],
+        torch.eye(3)[[0, 1, 0]],
+        torch.tensor([[0], [1], [0]]),
+    ):
+        assert torch.allclose(by_class.log_prob(x, context), alone, atol=1e-5)
+    assert not torch.allclose(by_class.log_prob(x, 1), alone, atol=1e-2)
+    assert by_class.distribution([0, 1, 2]).batch_shape == (3,)
+    with pytest.raises(jko.InputError, match="zeros with a one"):
+        by_class.log_prob(x, torch.full((3, 3), 1 / 3))
+    with pytest.raises(jko.InputError, match="a context of 2 rows beside 3 rows"):
+        by_class.log_prob(x, [0, 1])
+
+
+def test_a_single_class_is_known_by_its_number() -> None:
+    few = {"training.flow_matching_iterations": 5}
+    flow = fitted(two_humps(100), context=torch.full((100,), 4), **few)
+    assert flow.sample(2, context=4).shape == (2, 1)
+    with pytest.raises(jko.InputError, match="class 0 is unknown"):
+        flow.sample(2, context=0)
+
+
+def test_a_context_that_is_no_finite_number_is_refused() -> None:
+    few = {"training.flow_matching_iterations": 5}
+    flow = fitted(two_humps(100), context=torch.linspace(0, 1, 100), **few)
+    x = two_humps(2)
+    for context in (float("nan"), [0.5, float("inf")]):
+        with pytest.raises(jko.InputError, match="the context holds a number that is not finite"):
+            flow.log_prob(x, context)
+    with pytest.raises(jko.InputError, match="context: rows of numbers are expected"):
+        flow.log_prob(x, "high")
+    with pytest.raises(jko.InputError, match=r"a context of shape \(2, 2, 1\)"):
+        flow.distribution(torch.zeros(2, 2, 1))
+
+
+def test_no_rows_and_rows_of_no_number(plane: jko.Flow) -> None:
+    nothing = torch.zeros(0, 2)
+    assert [len(found) for found in plane.log_prob_with_error(nothing)] == [0, 0]
+    assert len(plane.log_prob(nothing)) == len(plane.sample(0)) == 0
+    assert plane.log_prob(torch.tensor([[float("nan"), 10.0]])).isnan().all()
+    with pytest.raises(jko.InputError, match="the noise holds a number that is not finite"):
+        plane.inverse(torch.tensor([[float("nan"), 0.0]]))
+    for wrong in (-1, 2.0, None, True):
+        with pytest.raises(jko.InputError, match="rows cannot be drawn"):
+            plane.sample(wrong)  # type: ignore[arg-type]
+    for wrong in (-1, 1.5, 2**70):
+        with pytest.raises(jko.InputError, match="seed = "):
+            plane.sample(2, seed=wrong)  # type: ignore[arg-type]
+
+
+def test_units_stay_exact_in_single_precision() -> None:
+    """A column around 1e9 has no digits left in float32; its units stay in float64."""
+    x = two_humps(200) + 1e9
+    flow = fitted(x, "marginals", **{"training.flow_matching_iterations": 5})
+    before = flow.log_prob(x)
+    assert torch.equal(flow.to(torch.float64).to(torch.float32).log_prob(x), before)
+    assert flow.chain.shift.dtype == torch.float64
+
+
+def test_a_state_holds_all_that_a_density_needs() -> None:
+    few = {"training.flow_matching_iterations": 5}
+    draw = torch.Generator().manual_seed(7)
+    broad = two_humps(300) + 5 * torch.randn(300, 1, generator=draw, dtype=torch.float64) ** 3
+    one, other = fitted(two_humps(300), **few), fitted(broad, **few)
+    laws = [flow.chain.defence.law.degrees for flow in (one, other)]  # type: ignore[union-attr]
+    assert laws[0] != laws[1]
+    other.load_state_dict(one.state_dict())
+    far = torch.tensor([[1e4], [10.0]])
+    assert torch.equal(other.log_prob(far), one.log_prob(far))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
@@ -10,6 +11,12 @@ from uuid import UUID
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_URL,
+    PREFECT_CLIENT_CSRF_SUPPORT_ENABLED,
+    temporary_settings,
+)
 from prefect.states import Crashed
 
 from jko.disk.layout import Layout
@@ -17,6 +24,18 @@ from jko.disk.sealed import read_json, write_json
 from tasks.adapters.system.environment import first_line
 
 log = logging.getLogger("jko.prefect")
+
+
+@contextmanager
+def settings_of_environment() -> Iterator[None]:
+    """Use the server that the environment names now: Prefect read it once, when it was imported.
+
+    A second training of a process may have another server than the first, which is gone.
+    """
+    settings = (PREFECT_API_URL, PREFECT_API_AUTH_STRING, PREFECT_CLIENT_CSRF_SUPPORT_ENABLED)
+    named = {setting: os.environ[setting.name] for setting in settings if setting.name in os.environ}
+    with temporary_settings(named):
+        yield
 
 
 @contextmanager

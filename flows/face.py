@@ -17,6 +17,7 @@ import jko
 from flows.places import project_root
 from flows.session import Job, nothing_to_do, run_job
 from flows.settings import build_request
+from jko.config import Config
 from jko.core.digest import digest_of
 from jko.core.errors import InputError
 from jko.disk.commit import COMMIT, committing

@@ -91,7 +91,7 @@ jko.fit(rows(), settings=slow, folder={str(tmp_path / "a")!r}, progress=False)
 """
     process = subprocess.Popen([sys.executable, "-c", code])
     layout = Layout(tmp_path / "a")
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not (list(layout.run.glob("checkpoints/2-*")) or process.poll() is not None):
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -24,7 +24,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 #: what a run computes: the name of its part, and where that is called
 NUMERICS = (
     ("prepare", "tasks.prepare", "prepare"),
-    ("train", "tasks.train", "fit_block"),
+    ("train", "tasks.train", "fit_next"),
     ("push", "tasks.push", "push_samples"),
     ("push", "tasks.push", "write_arrays"),  # which has the training rows made, piece by piece
     ("measure", "tasks.measure", "measured"),

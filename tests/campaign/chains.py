@@ -145,6 +145,7 @@ def run_tasks(job: Job) -> dict[str, object]:
             if why:
                 chain = kept
                 arrange(layout, write_manifest(config, layout, digest))
+    store = ChainStore(config, layout, chain)  # a stop rule may have ended it
     certify_chain.fn(store)
     figures = value_of(evaluate_chain.fn(store))
     return {

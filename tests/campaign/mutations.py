@@ -16,7 +16,7 @@ from types import FunctionType
 from typing import Any
 
 from jko.disk import commit, damage, manifest, sealed
-from tasks.adapters.store.arrays import evaluated
+from tasks.adapters.store import evaluated
 from tests.campaign.chains import KINDS
 from tests.campaign.damage import Bench, draw_case
 

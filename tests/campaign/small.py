@@ -24,7 +24,7 @@ from jko.disk.commit import file_digest, read_commit, remove_temporary
 from jko.disk.durable import TEMPORARY
 from jko.disk.layout import Layout
 from jko.disk.manifest import read_manifest, stored_config
-from tasks.adapters.store.chain_store import chain_digest
+from tasks.adapters.store.chain_store import ChainStore, chain_digest
 from tasks.adapters.store.lock import chain_lock
 from tasks.adapters.store.parent_chain import adopt_start
 from tasks.adapters.store.plan import arrange, make_plan, write_manifest
@@ -169,7 +169,7 @@ def _flow(job: Job) -> dict[str, Any]:
     arrange(job.layout, chain)
     silent: Any = Silent()
     return pipeline.run_stages(
-        pipeline.Run(job.config, job.layout, digest, chain, silent, silent), "evaluate"
+        pipeline.Run(ChainStore(job.config, job.layout, chain), digest, silent, silent), "evaluate"
     )
 
 

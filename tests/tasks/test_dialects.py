@@ -16,7 +16,7 @@ from jko.core.errors import InputError
 from jko.disk.identity import source_key
 from jko.disk.layout import Layout
 from jko.preparation.table import Marks, Table
-from tasks.adapters.store.arrays import plan
+from tasks.adapters.store import plan
 from tasks.datasets.files import load_file, read_cells
 
 

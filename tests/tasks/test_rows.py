@@ -18,7 +18,8 @@ from jko.maps.ode_block import Block
 from jko.maps.velocity import VelocityField
 from jko.preparation.facts import DataFacts
 from jko.training.block_trainer import fit_block
-from tasks.adapters.store.arrays import read_rows, store, write_arrays
+from tasks.adapters.store import arrays as store
+from tasks.adapters.store.arrays import read_rows, write_arrays
 from tasks.adapters.store.rows import Pieces, StoredRows
 from tasks.report import content
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -23,6 +23,7 @@ from tasks.adapters.system.environment import check_settings, platform_environme
 from tasks.adapters.system.starved import end_when_starved
 from tasks.adapters.system.terminal import say, warn_on_stderr
 from tasks.headline import stored_headline
+from tasks.listening import Result
 from tasks.report import REPORT
 from tasks.report.identity import has_own_report
 
@@ -79,7 +80,7 @@ class Finished:
         reason: why there was nothing to do; empty if something was done.
     """
 
-    metrics: dict[str, Any]
+    metrics: Mapping[str, float]
     report: str
     digest: str
     reason: str = ""
@@ -230,22 +231,21 @@ def run_job(job: Job, upto: Stage = "report") -> Finished:
             return finish(job, _flow_result(job, upto), upto)
 
 
-def _flow_result(job: Job, upto: Stage) -> dict[str, Any]:
+def _flow_result(job: Job, upto: Stage) -> Result:
     """Run the flow; what it committed before an interrupt is known to DVC."""
     from flows.pipeline import jko_flow
-    from tasks.adapters.prefect.prefect_loss import outlasting_server
+    from tasks.adapters.prefect.prefect_loss import Ended, outlasting_server
 
-    given: tuple[Any, ...] = (job.name, str(job.layout.chain), str(job.root), job.config)
-    words: dict[str, Any] = {"upto": upto, "stop_after": job.stop_after, "tags": dict(job.tags)}
+    def call(flow: Callable[..., Ended]) -> Ended:
+        given = job.name, str(job.layout.chain), str(job.root), job.config
+        return flow(*given, upto=upto, stop_after=job.stop_after, tags=dict(job.tags))
+
     try:
-        found: dict[str, Any] = outlasting_server(
-            lambda: jko_flow(*given, **words), lambda: jko_flow.fn(*given, **words)
-        )
+        return outlasting_server(lambda: call(jko_flow), lambda: call(jko_flow.fn))
     except BaseException as error:
         if was_interrupted(error) and record_partial(job):
             say("the committed blocks are known to DVC: dvc push shares them", err=True)
         raise
-    return found
 
 
 def rearrange(job: Job) -> None:
@@ -262,7 +262,7 @@ def rearrange(job: Job) -> None:
         say(f"set aside, to be trained again: {', '.join(names) or 'nothing'}", err=True)
 
 
-def finish(job: Job, result: dict[str, Any], upto: Stage) -> Finished:
+def finish(job: Job, result: Result, upto: Stage) -> Finished:
     """Record the data version and leave the receipt of a complete run."""
     from jko.disk.sealed import write_json
     from tasks.adapters.dvc.versions import commit_stages, inside_stage
@@ -285,7 +285,7 @@ def finish(job: Job, result: dict[str, Any], upto: Stage) -> Finished:
         if job.layout.owned_by_dvc and not inside_stage():
             commit_stages(job.layout, job.root, digest)
         write_json(job.layout.run / "finished.json", finished_receipt(job, digest))
-    return Finished(result.get("metrics", {}), result.get("report", ""), digest)
+    return Finished(result.metrics, result.report, digest)
 
 
 def record_partial(job: Job) -> bool:

@@ -159,12 +159,8 @@ def _trained(
     _warn(made.facts.notes)
     trained: list[TrainedBlock] = []
     train, validation = (torch.from_numpy(made.arrays[part]) for part in ("train", "validation"))
-    for done in fit_chain(
-        config, train, validation, made.facts.dim, keeper=keeper, on_begin=line.begin,
-        on_iteration=line.iterate,
-    ):  # fmt: skip
+    for done in fit_chain(config, train, validation, made.facts.dim, keeper=keeper, listener=line):
         trained.append(done)
-        line.done(done)
         if on_block is not None:
             on_block(done)
     share = config.defence_share

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
@@ -16,7 +15,9 @@ from jko.core.display import figure, pair_of
 from jko.core.step_sizes import shown
 from jko.measure.figures import epsilon
 from jko.training.block_trainer import FitRecord, Phase
+from jko.training.listener import Advanced, BlockBegun, BlockResumed, Event, Validated
 from tasks.adapters.system.screen import Screen, screen
+from tasks.listening import BlockDone, Certified, ChainBegun, Said
 
 #: how many flow-matching iterations one JKO iteration is taken to cost before it is measured
 ASSUMED_COST = 10.0
@@ -47,16 +48,6 @@ class Pace:
         return factor * self.seconds[other] / self.iterations[other]
 
 
-class Listener(Protocol):
-    """What else follows a run; called often, so it must be quick."""
-
-    def advanced(self, k: int, iteration: int) -> None:
-        """Block k has been trained this far."""
-
-    def block_done(self, k: int, figures: Mapping[str, Any]) -> None:
-        """Block k is committed and measured."""
-
-
 def share_done(config: Config, k: int, iteration: int) -> float:
     """Share of a chain's training that is done, 0 to 1, after this iteration of block k."""
     costs = [
@@ -71,7 +62,7 @@ def share_done(config: Config, k: int, iteration: int) -> float:
 
 
 class Progress:
-    """Shows block k of N, its KL drop, the NLL, the rate and the time left.
+    """A listener that shows block k of N, its KL drop, the NLL, the rate and the time left.
 
     Args:
         console: where to write; standard error by default.
@@ -87,7 +78,6 @@ class Progress:
             TextColumn("{task.fields[said]}", markup=False), console=self.console, transient=True,
         )  # fmt: skip
         self.pace = Pace()
-        self.listeners: list[Listener] = []
         self.bar: TaskID | None = None
         self.nll: float | None = None
         self.config: Config | None = None
@@ -105,37 +95,49 @@ class Progress:
     ) -> None:
         self.bars.stop()
 
+    def tell(self, event: Event) -> None:
+        """Show an event."""
+        match event:
+            case ChainBegun(store):
+                for note in (*store.facts.notes, *store.facts.choices):
+                    self.say(f"{store.facts.name}: {note}")
+            case BlockBegun():
+                self._begin(event)
+            case BlockResumed(_, iteration):
+                self._go_on(iteration)
+            case Advanced(_, iteration):
+                self._iterate(iteration)
+            case Validated(_, record):
+                self._validated(record)
+            case BlockDone():
+                self._block_done(event)
+            case Certified(certificate):
+                self.say(certificate["chain"]["mixed"]["says"])
+            case Said(text):
+                self.say(text)
+
     def say(self, text: str) -> None:
         """One line that stays."""
         self.console.print(text, soft_wrap=True, markup=False)
 
-    def start_chain(self, potential: float, constant: float) -> None:
-        """The chain begins: NLL of the standardised data under the reference, nats.
-
-        Args:
-            potential: E V of the rows of p_0.
-            constant: what NLL adds to it, (d/2) log 2π + Σ log scale.
-        """
-        self.nll = potential + constant
-
-    def start_block(self, k: int, config: Config, potential: float) -> None:
-        """Training of block k begins; ``potential`` is E V of the rows it starts from, nats."""
-        self.config, self.block, self.iteration, self.start_potential = config, k, 0, potential
-        self.since = time.monotonic()
+    def _begin(self, event: BlockBegun) -> None:
+        k, config, self.start_potential = event.block, event.config, event.potential or 0.0
+        if event.constant is not None:  # of the standardised data under the reference, nats
+            self.nll = self.start_potential + event.constant
+        self.config, self.block, self.iteration, self.since = config, k, 0, time.monotonic()
         settings, count = config.training_of(k), len(config.step_sizes)
         self.total = settings.flow_matching_iterations + settings.iterations
         if self.bar is not None:
             self.bars.remove_task(self.bar)
         self.bar = self.bars.add_task("", total=self.total, block=f"{k}/{count}", said="")
 
-    def go_on(self, iteration: int) -> None:
-        """The block's training goes on where a checkpoint ends; the pace is measured from there."""
+    def _go_on(self, iteration: int) -> None:
+        """The pace is measured from the checkpoint's end."""
         self.iteration, self.since = iteration, time.monotonic()
-        self.iterate(iteration)
+        self._iterate(iteration)
         self.say(f"block {self.block} goes on from iteration {iteration} of {self.total} (checkpoint)")
 
-    def record(self, record: FitRecord) -> None:
-        """A validation inside the block's training."""
+    def _validated(self, record: FitRecord) -> None:
         now = time.monotonic()
         if record.iteration > self.iteration:
             self.pace.add(record.phase, record.iteration - self.iteration, now - self.since)
@@ -146,12 +148,9 @@ class Progress:
             self.said_at = now
             self.say(f"block {self.block}/{len(self.config.step_sizes)}  {self._said(record)}")
 
-    def iterate(self, iteration: int) -> None:
-        """One more iteration is done."""
+    def _iterate(self, iteration: int) -> None:
         if self.bar is not None:
             self.bars.update(self.bar, completed=iteration)
-        for listener in self.listeners:
-            listener.advanced(self.block, iteration)
 
     def _said(self, record: FitRecord) -> str:
         drop = self.start_potential - record.potential + record.log_det
@@ -184,11 +183,10 @@ class Progress:
             return None
         return sum(left[phase] * (times[phase] or 0.0) for phase in left)
 
-    def block_done(self, k: int, count: int, figures: Mapping[str, Any], *, trained: bool) -> None:
+    def _block_done(self, done: BlockDone) -> None:
         """One line for a committed and measured block."""
+        figures = done.figures
         self.nll = figures["nll"]
-        for listener in self.listeners:
-            listener.block_done(k, figures)
         if self.bar is not None:
             self.bars.remove_task(self.bar)
             self.bar = None
@@ -201,13 +199,13 @@ class Progress:
             sign = "≲" if status == Status.ESTIMATED else "≤"  # a critic estimates from below
             error += f"  KL {sign} {figure(figures['kl_bound'])} nats"
         self.say(
-            f"block {k}/{count}  γ {shown(figures['step_size'])}  "
+            f"block {done.block}/{done.store.count}  γ {shown(figures['step_size'])}  "
             f"KL drop {figure(figures['kl_drop'], '.3f')} nats  "
             f"{corrected}NLL {pair_of(figures, 'nll')} nats  "
             f"movement {figure(figures['movement'], '.3f')}  "
             f"round trip {figure(figures['inversion_error'], '.1e')}"
             + error
-            + ("" if trained else "  (committed earlier)")
+            + ("" if done.trained else "  (committed earlier)")
         )
 
 

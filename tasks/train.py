@@ -20,14 +20,14 @@ from jko.maps.invertible import InvertibleBlock
 from jko.preparation.facts import DataFacts
 from jko.training.block_trainer import FitResult
 from jko.training.chain_trainer import first_block, fit_next
+from jko.training.listener import BlockBegun, BlockResumed, Listener
 from tasks.adapters.store.chain_store import ChainStore
 from tasks.options import DURABLE, skipped
-from tasks.progress import Progress
 from tasks.push import restore_samples
 
 
 @task(name="train", task_run_name="block-{k}-train", **DURABLE)
-def train_block(store: ChainStore, k: int, *, progress: Progress) -> Any:
+def train_block(store: ChainStore, k: int, *, listener: Listener) -> Any:
     """Train block k, on from its checkpoint if there is one, and stage its weights.
 
     They become true with their samples (push).
@@ -52,16 +52,15 @@ def train_block(store: ChainStore, k: int, *, progress: Progress) -> Any:
     start = block.state_of(validation)
     density = start.new_zeros(len(start)) if entering is None else entering(start)
     level = float(step.energy.energies(start, density).total)
-    if k == 1:
-        progress.start_chain(level, reference_constant(store.config, store.facts, validation))
-    progress.start_block(k, store.config, level)
+    constant = reference_constant(store.config, store.facts, validation) if k == 1 else None
+    listener.tell(BlockBegun(k, store.config, level, constant))
     checkpoints = BlockCheckpoints(
-        store.config, store.layout, k, store.fingerprints[k], block=block, on_resume=progress.go_on
-    )
-    result = fit_next(
-        store.config, k, block, train, validation, step=step, checkpoints=checkpoints,
-        on_record=progress.record, on_iteration=progress.iterate,
+        store.config, store.layout, k, store.fingerprints[k], block=block,
+        on_resume=lambda iteration: listener.tell(BlockResumed(k, iteration)),
     )  # fmt: skip
+    result = fit_next(
+        store.config, k, block, train, validation, step=step, checkpoints=checkpoints, listener=listener
+    )
     stage(store, k, trained=(block, result))
     remove_checkpoint(store.layout.checkpoint(k, store.fingerprints[k]))
     return name

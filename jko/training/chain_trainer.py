@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,11 +18,15 @@ from jko.core.seeds import generator
 from jko.energies.scheme import Step
 from jko.maps.invertible import InvertibleBlock
 from jko.training.block_trainer import STANDARD, FitResult, fit_block
-from jko.training.fit_state import Checkpoints, FitRecord, NoCheckpoints
+from jko.training.fit_state import Checkpoints, NoCheckpoints
+from jko.training.listener import Advanced, BlockBegun, Event, Listener, Listeners, Validated
+
+#: nobody follows the training
+SILENCE = Listeners()
 
 
 @dataclass(frozen=True)
-class TrainedBlock:
+class TrainedBlock(Event):
     """A block as it leaves the loop.
 
     Args:
@@ -104,14 +108,15 @@ def fit_next(
     *,
     step: Step = STANDARD,
     checkpoints: Checkpoints | None = None,
-    on_record: Callable[[FitRecord], None] | None = None,
-    on_iteration: Callable[[int], None] | None = None,
+    listener: Listener = SILENCE,
 ) -> FitResult:
     """Train block k in place as the settings say (see :func:`jko.training.block_trainer.fit_block`)."""
     plan = config.training_of(k)
     return fit_block(
         block, train, at_most(validation, plan.validation_rows), plan, seed=config.seed, index=k,
-        on_record=on_record, on_iteration=on_iteration, checkpoints=checkpoints, step=step,
+        on_record=lambda record: listener.tell(Validated(k, record)),
+        on_iteration=lambda iteration: listener.tell(Advanced(k, iteration)),
+        checkpoints=checkpoints, step=step,
     )  # fmt: skip
 
 
@@ -122,9 +127,7 @@ def fit_chain(
     dim: int,
     *,
     keeper: Keeper | None = None,
-    on_begin: Callable[[int], None] | None = None,
-    on_record: Callable[[FitRecord], None] | None = None,
-    on_iteration: Callable[[int], None] | None = None,
+    listener: Listener = SILENCE,
 ) -> Iterator[TrainedBlock]:
     """Train blocks 1..N of a chain to N(0, I), each on the rows that the one before it pushed.
 
@@ -136,9 +139,7 @@ def fit_chain(
         validation: held-out rows, on which the weights are chosen.
         dim: d.
         keeper: where blocks are kept; nowhere by default.
-        on_begin: called with k before block k is trained.
-        on_record: called with every record of a training curve.
-        on_iteration: called with the number of iterations done of a block, after each.
+        listener: told how far the training is, and of every :class:`TrainedBlock` before it is given out.
 
     Raises:
         NumericalError: values stay non-finite in a block.
@@ -151,11 +152,10 @@ def fit_chain(
         block = first_block(config, k, dim, context=train.shape[1] - dim, previous=previous)
         result = None
         if not keeper.kept(k, block):
-            if on_begin is not None:
-                on_begin(k)
+            listener.tell(BlockBegun(k, config))
             result = fit_next(
                 config, k, block, train, validation, checkpoints=keeper.checkpoints(k, block),
-                on_record=on_record, on_iteration=on_iteration,
+                listener=listener,
             )  # fmt: skip
             keeper.keep(k, block, result)
         block = block.eval()
@@ -164,4 +164,6 @@ def fit_chain(
         if k < count:
             parts = [push_rows(block, rows, k) for rows in train.split(BATCH)]
             train = torch.cat(parts).to(dtype)
-        yield TrainedBlock(k, count, block, validation, pushed.log_det, result)
+        done = TrainedBlock(k, count, block, validation, pushed.log_det, result)
+        listener.tell(done)
+        yield done

@@ -9,6 +9,7 @@ from typing import Self
 
 from jko.config import Config
 from jko.training.chain_trainer import TrainedBlock
+from jko.training.listener import Advanced, BlockBegun, Event
 
 #: least time between two changes of the line
 SECONDS = 0.2
@@ -46,11 +47,17 @@ class Line:
         if self.shown:
             print(("\r\x1b[K" if self.live else "") + sentence, file=sys.stderr)
 
-    def begin(self, k: int) -> None:
-        """Block k is trained from now on."""
-        self.index = k
+    def tell(self, event: Event) -> None:
+        """Show an event."""
+        match event:
+            case BlockBegun(k):
+                self.index = k
+            case Advanced(_, iteration):
+                self._iterate(iteration)
+            case TrainedBlock() if self.shown and not self.live:
+                print(f"{event}, {time.monotonic() - self.begun:.0f} s", file=sys.stderr)
 
-    def iterate(self, iteration: int) -> None:
+    def _iterate(self, iteration: int) -> None:
         """So many iterations of the block are done."""
         now = time.monotonic()
         if not self.live or now - self.changed < SECONDS:
@@ -64,8 +71,3 @@ class Line:
         seconds = now - self.begun
         sys.stderr.write(f"\rblock {self.index}/{self.count}  {part:3.0f} %  {seconds:.0f} s\x1b[K")
         sys.stderr.flush()
-
-    def done(self, block: TrainedBlock) -> None:
-        """A block is there."""
-        if self.shown and not self.live:
-            print(f"{block}, {time.monotonic() - self.begun:.0f} s", file=sys.stderr)

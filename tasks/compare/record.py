@@ -6,7 +6,7 @@ A run keeps its record, so that it can be compared after its chain was retrained
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,6 @@ from jko.disk.manifest import read_manifest, stored_config
 from jko.disk.sealed import (
     SEAL,
     read_json,
-    read_lines,
     read_sealed,
     read_verified,
     sealed_line,
@@ -42,7 +41,7 @@ from tasks.adapters.store.evaluated import (
     evaluation_files,
 )
 from tasks.adapters.store.plan import block_figures
-from tasks.adapters.system.events import events_of, times_of
+from tasks.adapters.system.events import StepDone, events_of, read_events, times_of
 from tasks.headline import chain_headline, headline, nll_warning, step_headline
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ class Record:
     measures: list[dict[str, Any]] = field(default_factory=list)
     figures: dict[str, Any] | None = None
     certificate: dict[str, Any] | None = None
-    events: list[dict[str, Any]] = field(default_factory=list)
+    events: list[StepDone] = field(default_factory=list)
     test_rows: pd.DataFrame | None = None
     sample_rows: pd.DataFrame | None = None
     tracked: Mapping[str, float] = field(default_factory=dict)
@@ -182,7 +181,7 @@ def save_record(record: Record, folder: Path) -> None:
     for name, table in tables.items():
         if table is not None:
             write_bytes(folder / name, table.to_parquet(index=False))
-    append_lines(folder / EVENTS, [sealed_line(event) for event in record.events])
+    append_lines(folder / EVENTS, [sealed_line(asdict(event)) for event in record.events])
     digests = {name: file_digest(folder / name) for name in [*held, EVENTS]}
     write_sealed(folder / ABOUT, {**record.about, "holds": digests}, identity=RECORD)
 
@@ -205,7 +204,7 @@ def read_record(folder: Path) -> Record | None:
         measures=read_json(held[MEASURES]) if MEASURES in held else [],
         figures=read_json(held[FIGURES]) if FIGURES in held else None,
         certificate=read_json(held[CERTIFICATE]) if CERTIFICATE in held else None,
-        events=read_lines(held[EVENTS]) if EVENTS in held else [],
+        events=read_events(held[EVENTS]) if EVENTS in held else [],
         test_rows=read_table(held[TEST_ROWS]) if TEST_ROWS in held else None,
         sample_rows=read_table(held[SAMPLE_ROWS]) if SAMPLE_ROWS in held else None,
     )

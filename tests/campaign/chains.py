@@ -118,6 +118,7 @@ def bring_up(job: Job) -> Finished:
 
 def run_tasks(job: Job) -> dict[str, object]:
     """The tasks of the flow in their order, as plain functions."""
+    from jko.training.listener import Listeners
     from tasks.adapters.store.plan import arrange, planned, write_manifest
     from tasks.certify import certify_chain
     from tasks.evaluate import evaluate_chain
@@ -125,7 +126,6 @@ def run_tasks(job: Job) -> dict[str, object]:
     from tasks.measure import measure_block
     from tasks.options import value_of
     from tasks.prepare import prepare_data
-    from tasks.progress import Progress
     from tasks.push import push_block
     from tasks.report.make import make_report
     from tasks.train import train_block
@@ -134,17 +134,16 @@ def run_tasks(job: Job) -> dict[str, object]:
     digest = value_of(prepare_data.fn(config, layout))
     chain = write_manifest(config, layout, digest)
     arrange(layout, chain)
-    with Progress(quiet=True) as progress:
-        k = 0
-        while (k := k + 1) < len(chain):
-            store = ChainStore(config, layout, chain)
-            train_block.fn(store, k, progress=progress)
-            push_block.fn(store, k)
-            measure_block.fn(store, k)
-            kept, why = planned(config, layout, digest)
-            if why:
-                chain = kept
-                arrange(layout, write_manifest(config, layout, digest))
+    k = 0
+    while (k := k + 1) < len(chain):
+        store = ChainStore(config, layout, chain)
+        train_block.fn(store, k, listener=Listeners())
+        push_block.fn(store, k)
+        measure_block.fn(store, k)
+        kept, why = planned(config, layout, digest)
+        if why:
+            chain = kept
+            arrange(layout, write_manifest(config, layout, digest))
     store = ChainStore(config, layout, chain)  # a stop rule may have ended it
     certify_chain.fn(store)
     figures = value_of(evaluate_chain.fn(store))

@@ -29,6 +29,8 @@ from tasks.adapters.store.lock import chain_lock
 from tasks.adapters.store.parent_chain import adopt_start
 from tasks.adapters.store.plan import arrange, make_plan, write_manifest
 from tasks.adapters.store.prune import removals, remove
+from tasks.adapters.system.events import EventLog
+from tasks.listening import Result
 from tasks.options import value_of
 from tasks.verify import checks
 
@@ -52,15 +54,6 @@ def config(count: int = 2, **others: Any) -> Config:
         "runtime": {"threads": 1, "checkpoint_seconds": 0.0},
     }  # fmt: skip
     return parse_config({**values, **others})
-
-
-class Silent:
-    """Takes what would be shown or tracked."""
-
-    run_id = None
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *args, **named: None
 
 
 def plainly(task: Any, done: Callable[[], None]) -> Callable[..., Any]:
@@ -142,7 +135,6 @@ def bring_up(
             for name in TASKS:
                 plain = plainly(getattr(pipeline, name), done)
                 stack.enter_context(mock.patch.object(pipeline, name, plain))
-            stack.enter_context(mock.patch.object(pipeline, "track_record", Silent().record))
             result = _flow(job)
         finished = finish(job, result, "report")
         done()
@@ -162,15 +154,13 @@ def alone(root: Path) -> Iterator[None]:
         yield
 
 
-def _flow(job: Job) -> dict[str, Any]:
+def _flow(job: Job) -> Result:
     """``jko_flow`` without its servers."""
     digest = value_of(pipeline.prepare_data(job.config, job.layout))
     chain = write_manifest(job.config, job.layout, digest)
     arrange(job.layout, chain)
-    silent: Any = Silent()
-    return pipeline.run_stages(
-        pipeline.Run(ChainStore(job.config, job.layout, chain), digest, silent, silent), "evaluate"
-    )
+    run = pipeline.Run(ChainStore(job.config, job.layout, chain), digest, EventLog(job.layout))
+    return pipeline.run_stages(run, "evaluate")
 
 
 def committed(layout: Layout) -> dict[int, str]:

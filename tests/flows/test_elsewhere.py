@@ -12,6 +12,7 @@ from flows.settings import parse_assignment
 from jko.config import Config, parse_config
 from jko.disk.layout import Layout
 from jko.presets import merged, read_preset
+from jko.training.listener import Listeners
 from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.chains import load_chain
 from tasks.adapters.store.plan import write_manifest
@@ -20,7 +21,6 @@ from tasks.evaluate import evaluate_chain
 from tasks.measure import measure_block
 from tasks.options import value_of
 from tasks.prepare import prepare_data
-from tasks.progress import Progress
 from tasks.push import push_block
 from tasks.report.make import make_report
 from tasks.train import train_block
@@ -70,7 +70,7 @@ def trained_elsewhere(config: Config, layout: Layout) -> tuple[str, ...]:
         chain = write_manifest(config, layout, value_of(prepare_data.fn(config, layout)))
         store = ChainStore(placed, layout, chain)
         for k in range(1, len(chain)):
-            train_block.fn(store, k, progress=Progress(quiet=True))
+            train_block.fn(store, k, listener=Listeners())
             push_block.fn(store, k)
             measure_block.fn(store, k)
             assert all(check.holds for check in particle_checks(store, k))

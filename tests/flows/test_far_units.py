@@ -16,6 +16,7 @@ from jko.config import Config, parse_config
 from jko.disk.layout import Layout
 from jko.disk.sealed import read_json
 from jko.preparation.facts import data_digest
+from jko.training.listener import Listeners
 from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.plan import write_manifest
 from tasks.certify import certify_chain
@@ -24,7 +25,6 @@ from tasks.evaluate import SAMPLE_ROWS, evaluate_chain, shown_rows
 from tasks.measure import measure_block
 from tasks.options import value_of
 from tasks.prepare import prepare_data
-from tasks.progress import Progress
 from tasks.push import push_block
 from tasks.report.drawing import labelled, png, unit_of
 from tasks.report.make import make_report
@@ -51,7 +51,7 @@ def trained(rows: NDArray[np.float64], name: str) -> Layout:
     config, layout = settings(Path(f"{name}.csv")), Layout(Path(name))
     chain = write_manifest(config, layout, value_of(prepare_data.fn(config, layout)))
     store = ChainStore(config, layout, chain)
-    train_block.fn(store, 1, progress=Progress(quiet=True))
+    train_block.fn(store, 1, listener=Listeners())
     push_block.fn(store, 1)
     measure_block.fn(store, 1)
     certify_chain.fn(store)

@@ -18,6 +18,7 @@ from jko.core.errors import InputError
 from jko.disk.facts import read_facts
 from jko.disk.layout import Layout
 from jko.disk.manifest import read_manifest, stored_config
+from jko.training.listener import Listeners
 from tasks.adapters.store.arrays import read_samples
 from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.chains import load_chain
@@ -26,7 +27,6 @@ from tasks.cuts import log_prob_of_cuts
 from tasks.datasets.files import Cells
 from tasks.options import value_of
 from tasks.prepare import prepare_data
-from tasks.progress import Progress
 from tasks.push import push_block
 from tasks.train import train_block
 
@@ -65,7 +65,7 @@ def trained(place: Path, **settings: Any) -> Path:
         chain = write_manifest(config, layout, value_of(prepare_data.fn(config, layout)))
         store = ChainStore(config, layout, chain)
         for k in range(1, len(chain)):
-            train_block.fn(store, k, progress=Progress(quiet=True))
+            train_block.fn(store, k, listener=Listeners())
             push_block.fn(store, k)
     finally:
         os.chdir(before)

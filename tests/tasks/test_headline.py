@@ -12,7 +12,7 @@ from jko.disk.layout import Layout
 from jko.preparation.facts import DataFacts
 from tasks.adapters.prefect.prefect_artifacts import result_text
 from tasks.adapters.system.environment import first_line
-from tasks.adapters.system.events import events_of, timed, times_of
+from tasks.adapters.system.events import EventLog, events_of, timed, times_of
 from tasks.compare.comparison import Comparison, Subject
 from tasks.compare.page import render
 from tasks.compare.record import Record, _description
@@ -33,9 +33,9 @@ CHAIN = tuple(letter * 64 for letter in "abc")
 def test_times_are_those_of_the_present_blocks(tmp_path: Path) -> None:
     layout = Layout(tmp_path / "chain")
     for k, fingerprint in ((1, CHAIN[1]), (2, "d" * 64), (2, CHAIN[2])):
-        with timed(layout, "train", k, fingerprint):
+        with timed(EventLog(layout), "train", k, fingerprint):
             sum(range(300_000))
-    with timed(layout, "evaluate", of=CHAIN[2]):
+    with timed(EventLog(layout), "evaluate", of=CHAIN[2]):
         pass
     events = events_of(layout, CHAIN)
     assert [(event["what"], event["block"]) for event in events] == [
@@ -50,9 +50,9 @@ def test_times_are_those_of_the_present_blocks(tmp_path: Path) -> None:
 
 def test_blocks_that_were_trained_elsewhere_leave_the_times_unknown(tmp_path: Path) -> None:
     layout = Layout(tmp_path / "chain")
-    with timed(layout, "train", 1, CHAIN[1]):
+    with timed(EventLog(layout), "train", 1, CHAIN[1]):
         pass
-    with timed(layout, "train", 2, CHAIN[2], skipped=True):
+    with timed(EventLog(layout), "train", 2, CHAIN[2], skipped=True):
         pass
     assert times_of(events_of(layout, CHAIN), 2) == {}
     assert times_of(events_of(layout, CHAIN), 1) != {}
@@ -61,19 +61,19 @@ def test_blocks_that_were_trained_elsewhere_leave_the_times_unknown(tmp_path: Pa
 
 def test_an_interrupted_attempt_is_counted_and_a_cut_line_is_not(tmp_path: Path) -> None:
     layout = Layout(tmp_path / "chain")
-    with pytest.raises(KeyboardInterrupt), timed(layout, "train", 1, CHAIN[1]):
+    with pytest.raises(KeyboardInterrupt), timed(EventLog(layout), "train", 1, CHAIN[1]):
         raise KeyboardInterrupt
     assert times_of(events_of(layout, CHAIN), 1) == {}  # the block is not trained
     with (layout.run / "events.jsonl").open("a") as stream:
         stream.write('{"what": "tra')
-    with timed(layout, "train", 1, CHAIN[1]):
+    with timed(EventLog(layout), "train", 1, CHAIN[1]):
         pass
-    assert [event["done"] for event in events_of(layout, CHAIN)] == [False, True]
+    assert [event.done for event in events_of(layout, CHAIN)] == [False, True]
 
 
 def test_a_line_of_events_that_was_changed_costs_the_times(tmp_path: Path) -> None:
     layout = Layout(tmp_path / "chain")
-    with timed(layout, "train", 1, CHAIN[1]):
+    with timed(EventLog(layout), "train", 1, CHAIN[1]):
         pass
     path = layout.run / "events.jsonl"
     text = path.read_text()

@@ -18,17 +18,20 @@ from uuid import UUID
 from prefect.artifacts import Artifact, ImageArtifact, MarkdownArtifact, ProgressArtifact, TableArtifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
+from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
-from prefect.states import Failed
+from prefect.states import Failed as FailedState
 
 from jko.config import Config
 from jko.core.digest import digest_of
 from jko.core.display import figure, pair_of
-from jko.core.errors import NumericalError
+from jko.core.errors import NumericalError, was_interrupted
 from jko.core.step_sizes import shown
 from jko.disk.layout import Layout
 from jko.measure.figures import bound_of, epsilon
+from jko.training.listener import Advanced, BlockResumed, Event
 from tasks.adapters.system.environment import first_line
+from tasks.listening import BlockDone, ChainBegun, Failed, Finished, Result
 from tasks.progress import share_done
 
 #: how often the progress is sent at most
@@ -63,7 +66,7 @@ class Place:
 
 
 class Shown:
-    """The artifacts of the current flow run; a listener of its progress.
+    """The artifacts of the current flow run; a listener.
 
     Every key begins with :func:`key_of` the chain, so that Prefect keeps one history a chain.
 
@@ -83,17 +86,27 @@ class Shown:
         self.rows: list[dict[str, str]] = []
         self.known: dict[str, UUID] = {}
 
-    def started(self) -> None:
-        """The data are prepared and the blocks begin."""
-        self._at(1)
+    def tell(self, event: Event) -> None:
+        """Show an event."""
+        match event:
+            case ChainBegun():
+                self._at(1)
+            case Advanced(k, iteration) | BlockResumed(k, iteration):
+                self._advanced(k, iteration)
+            case BlockDone(_, k, figures):
+                self._block_done(k, figures)
+            case Finished(result, whole=True):
+                self._finished(result)
+            case Failed(error) if isinstance(error, Exception) and not was_interrupted(error):
+                self._failed(error)
 
-    def advanced(self, k: int, iteration: int) -> None:
+    def _advanced(self, k: int, iteration: int) -> None:
         """Show the share of the training that is done, every few seconds."""
         self._at(k, iteration)
         if time.monotonic() - self.sent_at >= SECONDS_BETWEEN:
             self._progress(share_done(self.config, k, iteration), f"training {self.place}")
 
-    def block_done(self, k: int, figures: Mapping[str, Any]) -> None:
+    def _block_done(self, k: int, figures: Mapping[str, Any]) -> None:
         """Show the figures of a block that is committed."""
         self._at(k + 1)
         self.rows.append(row_of(k, figures))
@@ -103,14 +116,14 @@ class Shown:
             self._progress(share_done(self.config, k, iterations), f"block {k} is committed")
             self._blocks()
 
-    def finished(self, result: Mapping[str, Any], run_id: str | None) -> None:
+    def _finished(self, result: Result) -> None:
         """Show the headline figures, the pictures, and where everything is."""
         self._blocks()
         self._progress(1.0, "finished")
         page = self.layout.report / "report.html"
-        if not result.get("metrics"):
+        if not result.metrics:
             return
-        text = result_text(self.layout, result["metrics"], run_id, result.get("warning", ""))
+        text = result_text(self.layout, result.metrics, result.run_id, result.warning)
         self._show("result", MarkdownArtifact(markdown=text, description=f"report: {page}"))
         for file, name in PICTURES.items():
             path = self.layout.report / file
@@ -119,28 +132,32 @@ class Shown:
                 picture = ImageArtifact(image_url=f"data:image/png;base64,{image}", description=str(path))
                 self._show(name, picture)
 
-    def failed(self, error: Exception) -> Any:
-        """Show where it failed, why, and the command that goes on.
-
-        Returns:
-            The state for the flow run; its result is the error itself.
-        """
+    def _failed(self, error: Exception) -> None:
+        """Show where it failed, why, and the command that goes on."""
         if isinstance(error, NumericalError):  # it knows better
             self._at(error.block, error.step or 0)
         self._blocks()
-        place = self.place
-        cause = str(error).strip() or type(error).__name__
-        command = f"jko resume {shlex.quote(str(self.layout.chain))}"
-        goes_on = f"to continue: {command}" if self.layout.manifest.exists() else "nothing was trained yet"
+        place, goes_on = self.place, self._goes_on()
         text = (
             f"# Failed: {place}\n\n| | |\n|---|---|\n| where | {place} |\n"
             f"| cause | {type(error).__name__} |\n"
-            f"| chain | `{self.layout.chain}` |\n\n{cause}\n\n```sh\n# {goes_on}\n"
-            + (f"{command}\n```\n" if self.layout.manifest.exists() else "```\n")
+            f"| chain | `{self.layout.chain}` |\n\n{_cause(error)}\n\n```sh\n# {goes_on}\n"
+            + (f"{self._command}\n```\n" if self.layout.manifest.exists() else "```\n")
         )
         self._show("failure", MarkdownArtifact(markdown=text, description=f"{place}: {goes_on}"))
-        message = f"{place}: {type(error).__name__}: {cause} | {goes_on}"
-        return Failed(message=message, data=error)
+
+    def state_after(self, error: Exception) -> State[Exception]:
+        """The state for a flow run that failed, of which this was told; its result is the error itself."""
+        message = f"{self.place}: {type(error).__name__}: {_cause(error)} | {self._goes_on()}"
+        failed: State[Exception] = FailedState(message=message, data=error)
+        return failed
+
+    def _goes_on(self) -> str:
+        return f"to continue: {self._command}" if self.layout.manifest.exists() else "nothing was trained yet"
+
+    @property
+    def _command(self) -> str:
+        return f"jko resume {shlex.quote(str(self.layout.chain))}"
 
     def _blocks(self) -> None:
         """Show the blocks that came since they were last shown."""
@@ -176,6 +193,10 @@ class Shown:
             log.warning(
                 "Prefect's page is not kept up to date any more, the run goes on: %s", first_line(error)
             )
+
+
+def _cause(error: Exception) -> str:
+    return str(error).strip() or type(error).__name__
 
 
 def key_of(layout: Layout) -> str:

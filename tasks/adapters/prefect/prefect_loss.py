@@ -7,16 +7,19 @@ import logging
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
 
 import httpx
+from prefect.client.schemas.objects import State
 from prefect.events.clients import PrefectEventsClient
 from prefect.events.worker import EventsWorker, emit_events_to_cloud, should_emit_events_to_running_server
 from prefect.utilities.asyncutils import run_coro_as_sync
 
 from jko.core.errors import was_interrupted
 from tasks.adapters.system.environment import first_line
+from tasks.listening import Result
 
+#: what a flow returns: its result, or the state of its failure
+Ended = Result | State[Exception]
 log = logging.getLogger("jko.prefect")
 
 
@@ -32,13 +35,13 @@ class Course:
 
     begun: bool = False
     alone: bool = False
-    left: list[Any] = field(default_factory=list)
+    left: list[Result | Exception] = field(default_factory=list)
 
 
 _COURSE: ContextVar[Course | None] = ContextVar("course", default=None)
 
 
-def outlasting_server(call: Callable[[], Any], alone: Callable[[], Any]) -> Any:
+def outlasting_server(call: Callable[[], Ended], alone: Callable[[], Ended]) -> Result:
     """Call a flow; one that cannot be begun on the server runs alone, of one not ended what it left counts.
 
     Args:
@@ -58,7 +61,7 @@ def outlasting_server(call: Callable[[], Any], alone: Callable[[], Any]) -> Any:
     course = Course()
     token = _COURSE.set(course)
     try:
-        return call()
+        return _result(call())
     except Exception as error:
         if was_interrupted(error):
             raise
@@ -75,17 +78,22 @@ def outlasting_server(call: Callable[[], Any], alone: Callable[[], Any]) -> Any:
         _COURSE.reset(token)
 
 
-def _alone(course: Course, call: Callable[[], Any], why: Exception) -> Any:
+def _alone(course: Course, call: Callable[[], Ended], why: Exception) -> Result:
     log.warning("Prefect cannot take this run on (%s); the run goes on without it", first_line(why))
     course.alone = True
     result = call()
-    return _outcome(course) if course.left else result
+    return _outcome(course) if course.left else _result(result)
 
 
-def _outcome(course: Course) -> Any:
-    if isinstance(course.left[-1], Exception):
-        raise course.left[-1] from None
-    return course.left[-1]
+def _outcome(course: Course) -> Result:
+    last = course.left[-1]
+    if isinstance(last, Exception):
+        raise last from None
+    return last
+
+
+def _result(found: Ended) -> Result:
+    return found if isinstance(found, Result) else found.result()
 
 
 def begin() -> None:
@@ -94,7 +102,7 @@ def begin() -> None:
         course.begun = True
 
 
-def leave(outcome: Any) -> None:
+def leave(outcome: Result | Exception) -> None:
     """Leave the result or the error of the current flow, for :func:`outlasting_server`."""
     if (course := _COURSE.get()) is not None:
         course.left.append(outcome)

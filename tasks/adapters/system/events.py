@@ -2,24 +2,66 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
 
 from jko.disk.durable import append_lines
 from jko.disk.layout import Layout
 from jko.disk.sealed import read_lines, sealed_line
+from jko.training.listener import Event, Listener
 
-NUMBER = (int, float)
+
+@dataclass(frozen=True)
+class StepDone(Event):
+    """A step of a run ended, however it did.
+
+    Args:
+        what: name of the step.
+        block: index, 0 for the whole chain.
+        of: first digits of the fingerprint of the block worked on; for the whole chain that of its last.
+        done: whether it ended well.
+        skipped: whether the block was known to be done, so that nothing was.
+        wall_s: seconds.
+        cpu_s: seconds of this process.
+        started: seconds since 1970.
+    """
+
+    what: str
+    block: int
+    of: str
+    done: bool
+    skipped: bool
+    started: float = field(default=0.0, kw_only=True)
+    wall_s: float
+    cpu_s: float
+
+
+class EventLog:
+    """A listener that appends the steps of a run to the chain's events."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.path = layout.run / "events.jsonl"
+
+    def tell(self, event: Event) -> None:
+        """Append a line for a step."""
+        if isinstance(event, StepDone):
+            append_lines(self.path, [sealed_line(asdict(event))])
 
 
 @contextmanager
-def timed(layout: Layout, what: str, k: int = 0, of: str = "", *, skipped: bool = False) -> Iterator[None]:
-    """Append a line to the run's events when the body ends, however it ends.
+def timed(
+    listener: Listener, what: str, k: int = 0, of: str = "", *, skipped: bool = False
+) -> Iterator[None]:
+    """Tell of a :class:`StepDone` when the body ends, however it ends.
 
     Args:
-        layout: the chain.
+        listener: is told.
         what: name of the step.
         k: block index, 0 for the whole chain.
         of: fingerprint of the block worked on; for the whole chain that of its last block.
@@ -31,20 +73,12 @@ def timed(layout: Layout, what: str, k: int = 0, of: str = "", *, skipped: bool 
         yield
         done = True
     finally:
-        event = {
-            "what": what,
-            "block": k,
-            "of": of[:12],
-            "done": done,
-            "skipped": skipped,
-            "started": round(begun, 3),
-            "wall_s": round(time.perf_counter() - wall, 3),
-            "cpu_s": round(time.process_time() - cpu, 3),
-        }
-        append_lines(layout.run / "events.jsonl", [sealed_line(event)])
+        spent = {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
+        seconds = {name: round(value, 3) for name, value in {"started": begun, **spent}.items()}
+        listener.tell(StepDone(what, k, of[:12], done, skipped, **seconds))
 
 
-def events_of(layout: Layout, chain: Collection[str]) -> list[dict[str, Any]]:
+def events_of(layout: Layout, chain: Collection[str]) -> list[StepDone]:
     """The events of a chain's present blocks; those of replaced ones are left out.
 
     Args:
@@ -52,25 +86,19 @@ def events_of(layout: Layout, chain: Collection[str]) -> list[dict[str, Any]]:
         chain: fingerprints of its blocks.
     """
     known = {fingerprint[:12] for fingerprint in chain}
-    events = read_lines(layout.run / "events.jsonl")
-    return [event for event in events if _is_whole(event) and event["of"] in known]
+    return [event for event in read_events(layout.run / "events.jsonl") if event.of in known]
 
 
-def _is_whole(event: Mapping[str, Any]) -> bool:
-    """Whether an event says what :func:`timed` writes."""
-    kinds: dict[str, type | tuple[type, ...]] = {
-        "what": str,
-        "of": str,
-        "block": int,
-        "done": bool,
-        "skipped": bool,
-        "wall_s": NUMBER,
-        "cpu_s": NUMBER,
-    }
-    return all(isinstance(event.get(name), kind) for name, kind in kinds.items())
+def read_events(path: Path) -> list[StepDone]:
+    """The events of a file; lines that say anything else are left out."""
+    shape, found = TypeAdapter(StepDone), []
+    for line in read_lines(path):
+        with suppress(ValidationError):
+            found.append(shape.validate_json(json.dumps(line), strict=True))
+    return found
 
 
-def times_of(events: Sequence[dict[str, Any]], blocks: int) -> dict[str, float]:
+def times_of(events: Sequence[StepDone], blocks: int) -> dict[str, float]:
     """What the events cost together, seconds: CPU time of training, and wall time of all steps.
 
     Attempts that were interrupted count; the time of one that was killed is not known.
@@ -80,10 +108,10 @@ def times_of(events: Sequence[dict[str, Any]], blocks: int) -> dict[str, float]:
         blocks: number of blocks; without an event that trained each of them, as where blocks came
             from another chain, there are no times.
     """
-    trained = [event for event in events if event["what"] == "train" and not event["skipped"]]
-    if not blocks or {event["block"] for event in trained if event["done"]} != {*range(1, blocks + 1)}:
+    trained = [event for event in events if event.what == "train" and not event.skipped]
+    if not blocks or {event.block for event in trained if event.done} != {*range(1, blocks + 1)}:
         return {}
     return {
-        "time/train_cpu_s": round(sum(event["cpu_s"] for event in trained), 3),
-        "time/wall_s": round(sum(event["wall_s"] for event in events), 3),
+        "time/train_cpu_s": round(sum(event.cpu_s for event in trained), 3),
+        "time/wall_s": round(sum(event.wall_s for event in events), 3),
     }

@@ -38,7 +38,7 @@ def test_times_are_those_of_the_present_blocks(tmp_path: Path) -> None:
     with timed(EventLog(layout), "evaluate", of=CHAIN[2]):
         pass
     events = events_of(layout, CHAIN)
-    assert [(event["what"], event["block"]) for event in events] == [
+    assert [(event.what, event.block) for event in events] == [
         ("train", 1),
         ("train", 2),
         ("evaluate", 0),

@@ -44,8 +44,8 @@ def test_times_are_those_of_the_present_blocks(tmp_path: Path) -> None:
         ("evaluate", 0),
     ]
     found = times_of(events, 2)
-    assert found["time/train_cpu_s"] == pytest.approx(sum(event["cpu_s"] for event in events[:2]), abs=1e-3)
-    assert found["time/wall_s"] == pytest.approx(sum(event["wall_s"] for event in events), abs=1e-3)
+    assert found["time/train_cpu_s"] == pytest.approx(sum(event.cpu_s for event in events[:2]), abs=1e-3)
+    assert found["time/wall_s"] == pytest.approx(sum(event.wall_s for event in events), abs=1e-3)
 
 
 def test_blocks_that_were_trained_elsewhere_leave_the_times_unknown(tmp_path: Path) -> None:

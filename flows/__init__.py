@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flows.face import train
+    from jko.flow import Flow
 
 __all__ = ["train"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> Callable[..., Flow]:
     """``train``, imported when it is asked for: the command line starts at once.
 
     Raises:

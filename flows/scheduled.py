@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 import sys
 import traceback
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import httpx
 from prefect import flow
@@ -24,7 +24,9 @@ STOPPED = "stopped while it worked; committed blocks are kept, and the next run 
 
 
 @flow(name="jko-scheduled", flow_run_name="{name}")
-def jko_scheduled(name: str, config: Config, root: str, on_change: OnChange = "retrain") -> State[Any]:
+def jko_scheduled(
+    name: str, config: Config, root: str, on_change: OnChange = "retrain"
+) -> State[Mapping[str, float]]:
     """Bring the chain of a schedule up to date, once, however many runs were missed.
 
     Args:
@@ -55,7 +57,7 @@ def jko_scheduled(name: str, config: Config, root: str, on_change: OnChange = "r
         return ended(outcome)
 
 
-def ended(outcome: Outcome) -> State[Any]:
+def ended(outcome: Outcome) -> State[Mapping[str, float]]:
     """The state in which a run ends that did not fail."""
     label = "Skipped" if outcome.action in ("skipped", "busy") else "Completed"
     return Completed(name=label, message=outcome.reason, data=outcome.metrics)

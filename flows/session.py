@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pydantic import JsonValue
 
 from jko.config import Config, parse_config
 from jko.core.errors import InputError, was_interrupted
@@ -147,11 +149,12 @@ def is_current(job: Job, chain: tuple[str, ...], digest: str, metrics: Mapping[s
     )
 
 
-def planned_so(job: Job, manifest: Mapping[str, Any], chain: tuple[str, ...]) -> bool:
+def planned_so(job: Job, manifest: Mapping[str, JsonValue], chain: tuple[str, ...]) -> bool:
     """Whether ``chain.json`` is of these blocks, and of the settings that no fingerprint holds."""
     if manifest.get("fingerprints") != list(chain):
         return False
-    known = parse_config(manifest["config"])
+    settings = manifest["config"]
+    known = parse_config(settings if isinstance(settings, dict) else {})
     return (known.runtime, known.stop) == (job.config.runtime, job.config.stop)
 
 
@@ -187,7 +190,7 @@ def check_folder(layout: Layout) -> None:
             raise InputError(f"{path}: this is a file, and the chain keeps a folder there; move it away")
 
 
-def finished_receipt(job: Job, digest: str) -> dict[str, Any]:
+def finished_receipt(job: Job, digest: str) -> dict[str, JsonValue]:
     """What a complete run leaves in the run folder: for which content and drawing it is done."""
     return {
         "digest": digest,

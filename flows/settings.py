@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import JsonValue
+
 from jko.config import Config, parse_config
 from jko.config.data_section import PICTURES
 from jko.core.errors import InputError
@@ -57,7 +59,7 @@ def build_request(
     """
     if file is not None and preset is None:
         preset = "rose" if _is_picture(file) else "tabular"
-    values = read_preset(preset) if preset else read_params(root)
+    values: dict[str, Any] = read_preset(preset) if preset else read_params(root)
     if base is not None:
         values = base.model_dump(mode="json")
     brought = dict(values.get("blocks") or {}) if preset else {}
@@ -118,13 +120,13 @@ def extended(config: Config, more: int) -> Config:
     return parse_config(merged(values, {"steps": changed}))
 
 
-def read_params(root: Path) -> dict[str, Any]:
+def read_params(root: Path) -> dict[str, JsonValue]:
     """params.yaml, or the digits preset where there is none."""
     path = root / "params.yaml"
     return read_yaml(path) if path.is_file() else read_preset("digits")
 
 
-def parse_assignment(text: str) -> dict[str, Any]:
+def parse_assignment(text: str) -> dict[str, JsonValue]:
     """``a.b.c=value`` as nested settings."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():

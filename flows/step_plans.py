@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
 from flows.places import new_chain_at
 from jko.config import Config, parse_config
@@ -18,6 +18,13 @@ from jko.disk.manifest import read_manifest, stored_config
 from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.lock import is_held
 from tasks.adapters.store.plan import make_plan, planned, stored_figures
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from pydantic import JsonValue
+
+    from flows.views.compare import Compared
 
 Change = Literal["refine", "reparametrise"]
 
@@ -39,17 +46,45 @@ class Changed:
     files: tuple[bytes, ...]
 
 
-def fitted_plan(config: Config, **wanted: Any) -> dict[str, Any]:
+class Wanted(TypedDict):
+    """What is wanted of fitted steps, see :func:`jko.training.step_plan.fitted`."""
+
+    count: int | None
+    ratio: float
+    maximum: float
+    tolerance: float
+    shape: Literal["any", "gaussian"]
+
+
+class FittedStep(TypedDict):
+    """A step: the time after it, and how wide a noise it blurs."""
+
+    index: int
+    step_size: float
+    time: float
+    blurs: float
+
+
+class FittedPlan(TypedDict):
+    """Fitted steps, as ``jko steps --json`` prints them; ``set`` gives them to jko train."""
+
+    rows: int
+    dim: int
+    nearest: float
+    dimension: float
+    width: float
+    time: float
+    remainder: float
+    steps: list[FittedStep]
+    set: str
+
+
+def fitted_plan(config: Config, **wanted: Unpack[Wanted]) -> FittedPlan:
     """Step sizes fitted to the training rows of some settings.
 
     Args:
         config: says which rows, and how they are prepared.
-        wanted: ``count``, ``ratio``, ``maximum``, ``tolerance``, ``shape`` of
-        :func:`jko.training.step_plan.fitted`.
-
-    Returns:
-        ``{"rows", "dim", "nearest", "dimension", "width", "time", "remainder", "steps", "set"}``: a step is
-        ``{"index", "step_size", "time", "blurs"}``, and ``set`` the words that give jko train these steps.
+        wanted: number, growth, size and shape of the steps.
 
     Raises:
         InputError: the data cannot be used, or show no scale.
@@ -82,7 +117,7 @@ def fitted_plan(config: Config, **wanted: Any) -> dict[str, Any]:
     }
 
 
-def training_rows(config: Config) -> Any:
+def training_rows(config: Config) -> NDArray[np.float64]:
     """The training rows without smoothed copies and context, standardised units, shape (rows, d).
 
     Raises:
@@ -214,7 +249,7 @@ def _started(
     return Changed(parse_config(values), old, tuple(sources), tuple(files))
 
 
-def _overrides(config: Config, sources: Sequence[int]) -> dict[int, dict[str, Any]]:
+def _overrides(config: Config, sources: Sequence[int]) -> dict[int, dict[str, JsonValue]]:
     """The blocks' own settings, beside their step sizes, under their new numbers."""
     own = {
         k: config.blocks[source].model_dump(mode="json", exclude_none=True, exclude={"step_size"})
@@ -224,7 +259,7 @@ def _overrides(config: Config, sources: Sequence[int]) -> dict[int, dict[str, An
     return {k: settings for k, settings in own.items() if settings}
 
 
-def compared_json(done: Any, parent: Layout, layout: Layout, found: Changed) -> dict[str, Any]:
+def compared_json(done: Compared, parent: Layout, layout: Layout, found: Changed) -> dict[str, object]:
     """A changed chain and its comparison with the finished one, for scripts."""
     from flows.views.compare import as_json
     from flows.views.status import chain_status

@@ -11,6 +11,7 @@ from typing import Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 from prefect.states import Completed, Failed
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
@@ -36,7 +37,7 @@ RUNNERS: dict[str, Callable[[int, tuple[int, float]], TaskRunner[Any]]] = {
 
 
 @task(name="cell", task_run_name="{step.name}", cache_policy=NO_CACHE, persist_result=False)
-def train_cell(folder: str, step: Step, server: str | None, parent: tuple[int, float]) -> Any:
+def train_cell(folder: str, step: Step, server: str | None, parent: tuple[int, float]) -> State[Outcome]:
     """One step of a sweep; its state shows how it ended."""
     outcome = run_step(stored_sweep(Path(folder)), step, server, parent)
     if outcome.code:
@@ -65,7 +66,7 @@ def sweep_flow(
     standings = survey(sweep, Path(root), retry=retry)
     board = Board(sweep, standings, Path(root), steps_of(standings, jobs))
     finished: SimpleQueue[str] = SimpleQueue()
-    futures: dict[str, PrefectFuture[Any]] = {}
+    futures: dict[str, PrefectFuture[State[Outcome]]] = {}
     try:
         while board.waiting or board.running:
             for step in board.ready()[: max(jobs - len(board.running), 0)]:
@@ -86,14 +87,14 @@ def sweep_flow(
     return board.failures
 
 
-def _note(finished: SimpleQueue[str], name: str, future: PrefectFuture[Any]) -> None:
+def _note(finished: SimpleQueue[str], name: str, future: PrefectFuture[State[Outcome]]) -> None:
     finished.put(name)
 
 
-def outcome_of(future: PrefectFuture[Any]) -> Outcome:
+def outcome_of(future: PrefectFuture[State[Outcome]]) -> Outcome:
     """How a step ended, also where the task runner lost it."""
     try:
-        found = future.result(raise_on_failure=False)
+        found: object = future.result(raise_on_failure=False)
     except Exception as error:
         found = error
     return found if isinstance(found, Outcome) else Outcome(1, f"the task runner lost it: {found}")

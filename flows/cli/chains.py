@@ -7,12 +7,14 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
 from flows.cli.commands import Command
 from flows.cli.jobs import (
+    ResumeWords,
+    TrainWords,
     chain_folder,
     extend_option,
     partial_options,
@@ -31,6 +33,9 @@ from jko.disk.manifest import known_manifest, stored_config
 from tasks.adapters.store.plan import Plan, make_plan
 from tasks.adapters.system.terminal import say
 
+if TYPE_CHECKING:
+    from flows.pipeline import Stage
+
 STAGES = ("prepare", "train", "certify", "evaluate", "report")
 
 
@@ -38,7 +43,7 @@ STAGES = ("prepare", "train", "certify", "evaluate", "report")
 @settings_options
 @partial_options
 @start_option
-def train(*, as_json: bool, **words: Any) -> None:
+def train(*, as_json: bool, **words: Unpack[TrainWords]) -> None:
     """Train, evaluate and report a chain, or go on with it.
 
     Without options it is the chain of params.yaml; where there is no such file, that of --preset digits.
@@ -51,7 +56,7 @@ def train(*, as_json: bool, **words: Any) -> None:
 @partial_options
 @extend_option
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change one setting.")
-def resume(*, as_json: bool, **words: Any) -> None:
+def resume(*, as_json: bool, **words: Unpack[ResumeWords]) -> None:
     """Go on with a chain, or make it longer.
 
     The chain in DIR goes on with its next unfinished block.
@@ -81,7 +86,7 @@ def report(chain: Path, as_json: bool) -> None:
 
 @click.command(cls=Command, example="jko stage train", hidden=True)
 @click.argument("name", type=click.Choice(STAGES))
-def stage(name: Any) -> None:
+def stage(name: Stage) -> None:
     """Run one DVC stage of the chain in data/chain.
 
     Its settings are those of params.yaml.
@@ -117,7 +122,7 @@ class Interruption:
         raise KeyboardInterrupt
 
 
-def execute(job: Job, upto: Any) -> Finished:
+def execute(job: Job, upto: Stage) -> Finished:
     """Run a job; a failure ends with its sentence and the exact command that resumes."""
     interruption = Interruption()
     signal.signal(signal.SIGTERM, interruption)

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, Unpack
 
 import click
 
@@ -59,8 +59,45 @@ def settings_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-#: what :func:`partial_options` adds, beside ``as_json``
-PARTS = ("stop_after", "from_block", "source", "wait")
+class SettingsWords(TypedDict):
+    """What :func:`settings_options` choose settings by, beside the file."""
+
+    preset: str | None
+    assignments: tuple[str, ...]
+    seed: int | None
+
+
+class Parts(TypedDict):
+    """What :func:`partial_options` add, beside ``as_json``."""
+
+    stop_after: int | None
+    from_block: int | None
+    source: Path | None
+    wait: float
+
+
+class TrainWords(SettingsWords, Parts):
+    """The options of ``jko train``."""
+
+    chain: Path | None
+    file: Path | None
+    start: Path | None
+
+
+class ResumeWords(Parts):
+    """The argument and the options of ``jko resume``."""
+
+    chain: Path
+    extend: int | None
+    assignments: tuple[str, ...]
+
+
+def parts_of(words: Parts) -> Parts:
+    """Those of the options that bring a chain up in parts."""
+    return Parts(
+        stop_after=words["stop_after"], from_block=words["from_block"], source=words["source"],
+        wait=words["wait"],
+    )  # fmt: skip
 
 
 def partial_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -83,9 +120,16 @@ def partial_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def requested(root: Path, chain: Path | None, file: Path | None, **words: Any) -> tuple[Request, Layout]:
+def requested(
+    root: Path,
+    chain: Path | None,
+    file: Path | None,
+    *,
+    base: Config | None = None,
+    **words: Unpack[SettingsWords],
+) -> tuple[Request, Layout]:
     """The settings and the chain that the options of :func:`settings_options` ask for."""
-    request = build_request(root, file=str(file) if file else None, **words)
+    request = build_request(root, file=str(file) if file else None, base=base, **words)
     return request, chain_folder(request, root, chain)
 
 
@@ -116,32 +160,33 @@ def extend_option(command: Callable[..., None]) -> Callable[..., None]:
     return click.option("--extend", type=BLOCKS, metavar="N", help="Add N steps at the end.")(command)
 
 
-def train_job(root: Path, *, chain: Path | None, file: Path | None, start: Path | None, **words: Any) -> Job:
+def train_job(root: Path, **words: Unpack[TrainWords]) -> Job:
     """What ``jko train`` is asked for.
 
     Raises:
         InputError: settings, folders or parts that cannot be.
     """
-    parts = {name: words.pop(name) for name in PARTS}
-    taken = rows_from_python(root, parts["source"]) if not (file or words["preset"]) else None
-    request, layout = requested(root, chain, file, base=taken, **words)
+    file, start = words["file"], words["start"]
+    taken = rows_from_python(root, words["source"]) if not (file or words["preset"]) else None
+    request, layout = requested(
+        root, words["chain"], file, base=taken,
+        preset=words["preset"], assignments=words["assignments"], seed=words["seed"],
+    )  # fmt: skip
     parent = chain_at(start, root) if start else None
     config = started_from(request.config, layout, parent) if parent else request.config
     refuse_other_settings(layout, config, root)
     job = Job(request.name, config, layout, root, resuming(layout), parent=parent)
-    return in_parts(job, **parts)
+    return in_parts(job, parts_of(words))
 
 
-def resume_job(
-    root: Path, *, chain: Path, extend: int | None, assignments: tuple[str, ...], **parts: Any
-) -> Job:
+def resume_job(root: Path, **words: Unpack[ResumeWords]) -> Job:
     """What ``jko resume`` is asked for.
 
     Raises:
         InputError: no chain there, or settings or parts that cannot be.
     """
-    layout = chain_at(chain, root)
-    config = with_assignments(resumed_config(layout), assignments)
+    layout, extend = chain_at(words["chain"], root), words["extend"]
+    config = with_assignments(resumed_config(layout), words["assignments"])
     if extend is not None:
         stopped = make_plan(config, layout).stopped
         if stopped:
@@ -151,7 +196,7 @@ def resume_job(
             )
         config = extended(config, extend)
     refuse_other_settings(layout, config, root)
-    return in_parts(Job(layout.chain.name, config, layout, root, resuming(layout)), **parts)
+    return in_parts(Job(layout.chain.name, config, layout, root, resuming(layout)), parts_of(words))
 
 
 def resuming(layout: Layout) -> str:
@@ -159,12 +204,13 @@ def resuming(layout: Layout) -> str:
     return f"jko resume {shlex.quote(str(layout.chain))}"
 
 
-def in_parts(job: Job, *, source: Path | None, from_block: int | None, **parts: Any) -> Job:
+def in_parts(job: Job, parts: Parts) -> Job:
     """A job with the options of :func:`partial_options`.
 
     Raises:
         InputError: there is nothing to take blocks from, or nothing to train again.
     """
+    source, from_block = parts["source"], parts["from_block"]
     other = None if source is None else chain_at(source, job.root)
     if other is not None:
         stored_config(other)  # refuses what is no chain
@@ -172,4 +218,6 @@ def in_parts(job: Job, *, source: Path | None, from_block: int | None, **parts: 
             raise InputError(f"--from {source}: this is the chain itself; name another one")
     if from_block is not None and not job.layout.manifest.exists():
         raise InputError(f"--from-block {from_block}: there is no chain in {job.layout.chain} yet")
-    return replace(job, source=other, from_block=from_block, **parts)
+    return replace(
+        job, source=other, from_block=from_block, stop_after=parts["stop_after"], wait=parts["wait"]
+    )

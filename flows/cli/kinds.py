@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -24,9 +25,9 @@ ENTRIES = click.IntRange(1, 1_000_000)
 class Number(click.FloatRange):
     """A finite number in a range; ``nan`` lies between any two numbers for click."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The number of a text."""
-        found = super().convert(value, param, ctx)
+        found: float = super().convert(value, param, ctx)
         if not math.isfinite(found):
             self.fail(f"{value} is not a finite number.", param, ctx)
         return found
@@ -42,7 +43,9 @@ RATIO = Number(min=1, min_open=True, max=1e12)
 class Place(click.Path):
     """A path; the empty text, as of a variable that is not set, is none, and not the working directory."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(
+        self, value: str | PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | PathLike[str]:
         """The path of a text."""
         if value == "":
             self.fail("an empty path names nothing.", param, ctx)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import shlex
 import sys
-from typing import Any
 
 import click
 
@@ -24,7 +23,7 @@ class LostReader(Exception):
 class CommandLine(Commands):
     """All commands; what goes wrong in them is left to :func:`main`."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: click.Context) -> object:
         """Run a command."""
         try:
             return super().invoke(ctx)

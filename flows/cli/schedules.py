@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
@@ -22,6 +22,25 @@ from tasks.adapters.scheduling.up import bring_up, take_down
 from tasks.adapters.scheduling.up_state import state_of
 from tasks.adapters.system.environment import check_settings, first_line, named_server, platform_environment
 from tasks.adapters.system.terminal import say
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+    from tasks.adapters.scheduling.schedules import Entry
+
+
+class Wish(TypedDict):
+    """The options of ``jko schedule``."""
+
+    preset: str | None
+    file: Path | None
+    assignments: tuple[str, ...]
+    name: str | None
+    cron: str | None
+    interval: str | None
+    timezone: str | None
+    on_change: str | None
+
 
 PORT = click.IntRange(1, 65535)
 
@@ -84,43 +103,38 @@ def down() -> None:
     help="What new data lead to: training from scratch (default), from the last chain, or scores only.",
 )  # fmt: skip
 @click.pass_context
-def schedule(context: click.Context, **wish: Any) -> None:
+def schedule(context: click.Context, **wish: Unpack[Wish]) -> None:
     """Train by the clock.
 
     Without a command it makes a schedule, or replaces the one of that name.
     """
     if context.invoked_subcommand is None:
-        create(**wish)
+        create(wish)
     elif given := [name for name, value in wish.items() if value]:
         option = {"file": "data", "assignments": "set"}.get(given[0], given[0]).replace("_", "-")
         raise InputError(f"--{option} does not go with jko schedule {context.invoked_subcommand}")
 
 
-def create(
-    *,
-    preset: str | None,
-    file: Path | None,
-    assignments: tuple[str, ...],
-    name: str | None,
-    cron: str | None,
-    interval: str | None,
-    timezone: str | None,
-    on_change: str | None,
-) -> None:
+def create(wish: Wish) -> None:
     """Validate everything, then create the schedule or replace the one of that name."""
-    root = project_root()
-    request = build_request(root, preset=preset, file=str(file) if file else None, assignments=assignments)
+    root, file = project_root(), wish["file"]
+    request = build_request(
+        root, preset=wish["preset"], file=str(file) if file else None, assignments=wish["assignments"]
+    )
     ready()
     from tasks.adapters.scheduling.schedules import parse_name, parse_when, register
 
-    when = parse_when(cron, interval, timezone or "UTC")
-    name = parse_name(name or request.name)
+    when = parse_when(wish["cron"], wish["interval"], wish["timezone"] or "UTC")
+    name = parse_name(wish["name"] or request.name)
     config = with_absolute_file(request.config)
     check_data(name, config, root)
     with prefect(root):
         from flows.scheduled import jko_scheduled
 
-        parameters = {"config": config.model_dump(mode="json"), "on_change": on_change or "retrain"}
+        parameters: dict[str, JsonValue] = {
+            "config": config.model_dump(mode="json"),
+            "on_change": wish["on_change"] or "retrain",
+        }
         made = register(jko_scheduled, name, when, root, parameters)
     coming = "paused" if made["paused"] else f"next {clock(made['next_run'])}"
     say(f"scheduled {name}: {made['when']} ({made['timezone']}), {coming}")
@@ -232,7 +246,7 @@ def clock(moment: str | None) -> str:
     return "–" if moment is None else moment[:19].replace("T", " ")
 
 
-def show(found: list[dict[str, Any]]) -> None:
+def show(found: list[Entry]) -> None:
     """Print the schedules as a table."""
     from rich.table import Table
 

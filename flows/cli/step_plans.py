@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal, Unpack
 
 import click
 
 from flows.cli.chains import execute, explain
 from flows.cli.commands import Command
-from flows.cli.jobs import requested, resuming, settings_options
+from flows.cli.jobs import SettingsWords, requested, resuming, settings_options
 from flows.cli.kinds import BLOCKS, CHAIN, PLACE, POSITIVE, RATIO
 from flows.places import chain_at, project_root
 from flows.session import Job, check_input, nothing_to_do
@@ -21,11 +21,17 @@ from tasks.adapters.store.plan import make_plan
 from tasks.adapters.system.terminal import say
 
 if TYPE_CHECKING:
-    from flows.step_plans import Change, Changed
+    from flows.step_plans import Change, Changed, FittedPlan
 
 
-#: what :func:`plan_options` adds
-WANTED = ("count", "ratio", "maximum", "tolerance", "shape")
+class StepWords(SettingsWords):
+    """The options of :func:`settings_options` and :func:`plan_options`."""
+
+    count: int | None
+    ratio: float
+    maximum: float
+    tolerance: float
+    shape: Literal["any", "gaussian"]
 
 
 def plan_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -51,7 +57,7 @@ def plan_options(command: Callable[..., None]) -> Callable[..., None]:
 @settings_options
 @plan_options
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def steps(*, chain: Path | None, file: Path | None, as_json: bool, **words: Any) -> None:
+def steps(*, chain: Path | None, file: Path | None, as_json: bool, **words: Unpack[StepWords]) -> None:
     """Fit step sizes to data.
 
     The first step is fitted to their finest scale, the last to what may be left at the end.
@@ -60,18 +66,21 @@ def steps(*, chain: Path | None, file: Path | None, as_json: bool, **words: Any)
     from flows.step_plans import fitted_plan
 
     root = project_root()
-    wanted = {name: words.pop(name) for name in WANTED}
+    settings = SettingsWords(preset=words["preset"], assignments=words["assignments"], seed=words["seed"])
     if chain is None:
-        config = requested(root, None, file, **words)[0].config
-    elif file or any(value not in (None, ()) for value in words.values()):
+        config = requested(root, None, file, **settings)[0].config
+    elif file or any(value not in (None, ()) for value in settings.values()):
         raise InputError(f"jko steps --chain {chain}: a chain has its own data; leave one out")
     else:
         config = stored_config(chain_at(chain, root))
-    found = fitted_plan(config, **wanted)
+    found = fitted_plan(
+        config, count=words["count"], ratio=words["ratio"], maximum=words["maximum"],
+        tolerance=words["tolerance"], shape=words["shape"],
+    )  # fmt: skip
     say(json.dumps(found, indent=1)) if as_json else show_steps(found)
 
 
-def show_steps(found: dict[str, Any]) -> None:
+def show_steps(found: FittedPlan) -> None:
     """Print fitted steps for people."""
     from rich.table import Table
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, Unpack
 
 import click
 
@@ -17,6 +17,18 @@ from flows.sweeps.sweep_plan import FIGURES
 from jko.core.errors import InputError, NumericalError, was_interrupted
 from jko.core.plain import shortened
 from tasks.adapters.system.terminal import say
+
+
+class SweepWords(TypedDict):
+    """The options that choose the cells of a sweep."""
+
+    preset: str | None
+    assignments: tuple[str, ...]
+    grid: tuple[str, ...]
+    random: tuple[str, ...]
+    draws: int | None
+    sweep_seed: int
+    by: str | None
 
 
 @click.command(cls=Command, example="jko sweep lengths --preset moons --grid steps.count=2,4 --seeds 0,1")
@@ -61,7 +73,7 @@ def sweep(
     jobs: int,
     retry: bool,
     as_json: bool,
-    **words: Any,
+    **words: Unpack[SweepWords],
 ) -> None:
     """Train a chain for every combination of settings.
 

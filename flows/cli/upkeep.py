@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import click
 
 from flows.cli.commands import Command
 from flows.cli.jobs import (
+    TrainWords,
     extend_option,
     partial_options,
+    parts_of,
     resume_job,
     settings_options,
     start_option,
@@ -31,7 +34,7 @@ from tasks.adapters.system.terminal import say
 @partial_options
 @extend_option
 @start_option
-def plan(*, folder: Path | None, as_json: bool, extend: int | None, **words: Any) -> None:
+def plan(*, folder: Path | None, as_json: bool, extend: int | None, **words: Unpack[TrainWords]) -> None:
     """Show what would be trained, and why.
 
     By jko train, or with DIR by jko resume DIR; it takes the options of that command.
@@ -46,7 +49,10 @@ def plan(*, folder: Path | None, as_json: bool, extend: int | None, **words: Any
             )
         job = train_job(root, **words)
     else:
-        others = {name: words.pop(name) for name in ("preset", "file", "chain", "seed", "start")}
+        others = {
+            "preset": words["preset"], "file": words["file"], "chain": words["chain"],
+            "seed": words["seed"], "start": words["start"],
+        }  # fmt: skip
         given = [name for name, value in others.items() if value is not None]
         if given:
             option = {"file": "data", "start": "start-from"}.get(given[0], given[0])
@@ -54,7 +60,9 @@ def plan(*, folder: Path | None, as_json: bool, extend: int | None, **words: Any
                 f"jko plan {folder}: a chain's folder is planned with its own settings, as by jko resume; "
                 f"leave --{option} out, or the folder"
             )
-        job = resume_job(root, chain=folder, extend=extend, **words)
+        job = resume_job(
+            root, chain=folder, extend=extend, assignments=words["assignments"], **parts_of(words)
+        )
     found = planned_work(job)
     say(json.dumps(found, indent=1)) if as_json else show_plan(job.layout, found)
 
@@ -72,13 +80,12 @@ def verify(chain: Path, as_json: bool) -> None:
 
     layout = chain_at(chain, project_root())
     checks = verified(layout)
-    say(json.dumps(checks, indent=1)) if as_json else show_checks(layout, checks)
-    failed = [check for check in checks if not check["holds"]]
+    say(json.dumps([asdict(check) for check in checks], indent=1)) if as_json else show_checks(layout, checks)
+    failed = [check for check in checks if not check.holds]
     if failed:
         first = failed[0]
         raise InputError(
-            f"{layout.chain}: {len(failed)} of {len(checks)} checks failed, "
-            f"first {first['name']}: {first['how']}"
+            f"{layout.chain}: {len(failed)} of {len(checks)} checks failed, first {first.name}: {first.how}"
         )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import torch
@@ -91,7 +89,7 @@ def drift(layout: Layout, config: Config) -> Drift:
     return compared(new, Rows(*tested, own_rows(layout, facts)), names, recognised)
 
 
-def scored_rows(config: Config, layout: Layout) -> tuple[NDArray[Any], NDArray[np.float64]] | None:
+def scored_rows(config: Config, layout: Layout) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
     """Numbers and −log q of a chain's test rows, as its evaluation keeps them; ``None`` without one.
 
     Args:
@@ -139,7 +137,7 @@ def unseen(rows: Array, layout: Layout, facts: DataFacts, origin: Array) -> NDAr
 
 def _on_grid(
     rows: Array | None, standard: NDArray[np.float32], facts: DataFacts, origin: Array
-) -> NDArray[Any]:
+) -> NDArray[np.generic]:
     """Every row as one value, gridded columns without their noise.
 
     Args:
@@ -156,7 +154,7 @@ def _on_grid(
     return _as_bytes(found + 0.0)  # -0 is 0
 
 
-def _as_bytes(rows: NDArray[Any]) -> NDArray[Any]:
+def _as_bytes(rows: NDArray[np.generic]) -> NDArray[np.generic]:
     """Every row as one value that can be compared."""
     rows = np.ascontiguousarray(rows)
     return rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()

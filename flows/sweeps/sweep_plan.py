@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import JsonValue
+
 from flows.session import Job, check_input, nothing_to_do
 from flows.settings import build_request
 from jko.config import Config, parse_config
@@ -84,7 +86,7 @@ class Wanted:
             raise InputError("nothing is varied; give --grid KEY=v1,v2, --random KEY=lo:hi or --seeds 0,1,2")
         return tuple(axes)
 
-    def settings(self) -> Iterator[dict[str, Any]]:
+    def settings(self) -> Iterator[dict[str, JsonValue]]:
         """The combinations of the varied settings."""
         axes = self.axes()
         if self.random:
@@ -162,7 +164,7 @@ def define(root: Path, folder: Path, name: str, wanted: Wanted) -> Sweep:
     )  # fmt: skip
 
 
-def combined(base: Config, settings: dict[str, Any]) -> Config:
+def combined(base: Config, settings: dict[str, JsonValue]) -> Config:
     """The settings of one cell."""
     values: dict[str, Any] = base.model_dump(mode="json")
     for key, value in settings.items():

@@ -6,13 +6,20 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from pydantic import JsonValue
 
 from flows.sweeps.sweep_plan import survey
 from jko.core.display import figure, finite, with_error
 from tasks.adapters.system.terminal import say
 from tasks.sweep.cells import Sweep
 from tasks.sweep.results import Results, results, several_seeds, write_tables
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from tasks.adapters.system.screen import Screen
 
 #: of tables that are written to a file
 WIDTH = 200
@@ -90,14 +97,14 @@ def print_settings(sweep: Sweep, found: Results) -> None:
     console().print(table)
 
 
-def console() -> Any:
+def console() -> Screen:
     """Where tables go; wide where nobody's terminal sets the width."""
     from tasks.adapters.system.screen import screen
 
     return screen(width=WIDTH)
 
 
-def plain_table(title: str, names: list[str]) -> Any:
+def plain_table(title: str, names: list[str]) -> Table:
     """A table for people, narrow enough for a terminal."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -114,7 +121,7 @@ def short_names(keys: tuple[str, ...]) -> list[str]:
     return [name if last.count(name) == 1 else key for name, key in zip(last, keys, strict=True)]
 
 
-def word(value: Any) -> str:
+def word(value: JsonValue) -> str:
     """A setting in a table."""
     return "–" if value is None else str(value).replace(" ", "")
 

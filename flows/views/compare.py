@@ -9,6 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from pydantic import JsonValue
+
 from flows.places import chain_at
 from jko.core.errors import InputError, JkoError
 from jko.disk.damage import well_formed
@@ -270,7 +272,7 @@ def tracked_run(store: Store, name: str) -> TrackedRun:
     return store.runs.find(name)
 
 
-def as_json(done: Compared) -> dict[str, Any]:
+def as_json(done: Compared) -> dict[str, object]:
     """A comparison for scripts."""
     comparison = done.comparison
     steps = comparison.steps.astype(object)
@@ -305,13 +307,13 @@ def as_json(done: Compared) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def paired_json(pair: Pair) -> dict[str, Any]:
+def paired_json(pair: Pair) -> dict[str, JsonValue]:
     """A paired difference for scripts: mean, median and trimmed mean of the rows' differences, nats."""
     paired = pair.paired
     if paired is None:
         return {}
     names = {"test/nll": "difference", "test/nll_median": "median", "test/nll_trimmed": "trimmed"}
-    found: dict[str, Any] = {}
+    found: dict[str, JsonValue] = {}
     for name, (value, se) in paired_figures(paired).items():
         found |= {names[name]: value, "se" if name == "test/nll" else f"{names[name]}_se": se}
     rows = paired.robust.dominating if paired.robust else ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal, TypedDict
 
 from flows.session import Job
 from jko.config import Config
@@ -18,19 +18,48 @@ from tasks.adapters.store.plan import BlockPlan, checkpointed_iteration, make_pl
 from tasks.report.identity import has_own_report
 
 
-def planned_work(job: Job) -> dict[str, Any]:
+class PlannedBlock(TypedDict):
+    """A block of the plan, index 0 being the data; training goes on from the iteration ``checkpoint``."""
+
+    index: int
+    step_size: float | None
+    fingerprint: str | None
+    action: Literal["done", "train", "retrain", "take", "later"]
+    reason: str
+    measured: bool
+    samples: bool
+    checkpoint: int | None
+
+
+class LaterStage(TypedDict):
+    """Certificate, evaluation or report."""
+
+    stage: str
+    action: Literal["done", "make"]
+    reason: str
+
+
+class PlannedWork(TypedDict):
+    """What a job would do, as ``jko plan --json`` prints it.
+
+    ``choices`` says in sentences what was or will be chosen of the data's preparation by trials, and why.
+    """
+
+    chain: str
+    data_digest: str | None
+    complete: bool
+    stopped: str | None
+    digest: str | None
+    blocks: list[PlannedBlock]
+    then: list[LaterStage]
+    choices: list[str]
+
+
+def planned_work(job: Job) -> PlannedWork:
     """What a job would do; nothing is written or trained.
 
     Args:
         job: the chain, its settings and the parts asked for.
-
-    Returns:
-        ``{"chain", "data_digest", "complete", "stopped", "digest", "blocks", "then", "choices"}``; a block is
-        ``{"index", "step_size", "fingerprint", "action": "done" | "train" | "retrain" | "take" | "later",
-        "reason", "measured", "samples", "checkpoint"}``, where index 0 is the data and ``checkpoint`` the
-        iteration training goes on from, and ``then`` lists certificate, evaluation
-        and report as ``{"stage", "action": "done" | "make", "reason"}``, and ``choices`` says in sentences
-        what was or will be chosen of the data's preparation by trials, and why.
     """
     config, layout = job.config, job.layout
     plan = make_plan(config, layout, verify=True)
@@ -54,7 +83,7 @@ def planned_work(job: Job) -> dict[str, Any]:
     }
 
 
-def choices(job: Job, chain: tuple[str, ...], blocks: list[dict[str, Any]]) -> list[str]:
+def choices(job: Job, chain: tuple[str, ...], blocks: list[PlannedBlock]) -> list[str]:
     """What was chosen when the data were prepared, or will be."""
     if chain and blocks[0]["action"] == "done":
         facts = read_json(job.layout.block(0, chain[0]) / FACTS)
@@ -62,7 +91,7 @@ def choices(job: Job, chain: tuple[str, ...], blocks: list[dict[str, Any]]) -> l
     return [job.config.data.left_open] if job.config.data.left_open else []
 
 
-def in_parts(job: Job, blocks: list[dict[str, Any]]) -> None:
+def in_parts(job: Job, blocks: list[PlannedBlock]) -> None:
     """Put into a plan's blocks what ``--from``, ``--from-block`` and ``--stop-after`` change of them."""
     if job.source is not None:
         from tasks.adapters.store.partial import blocks_to_take
@@ -71,20 +100,22 @@ def in_parts(job: Job, blocks: list[dict[str, Any]]) -> None:
         for block in blocks:
             block["fingerprint"] = chain[block["index"]]
             if block["index"] in found:
-                block.update(action="take", reason=f"as in {job.source.chain}", samples=True)
+                block["action"], block["reason"] = "take", f"as in {job.source.chain}"
+                block["samples"] = True
             elif block["action"] == "train":
                 block["reason"] = "not trained yet"
     for block in blocks:
         k, done = block["index"], block["action"] in ("done", "take")
         if job.from_block is not None and k >= job.from_block and done:
-            block.update(action="retrain", reason=f"asked for by --from-block {job.from_block}")
+            block["action"], block["reason"] = "retrain", f"asked for by --from-block {job.from_block}"
         if job.stop_after is not None and k > job.stop_after and block["action"] != "done":
-            block.update(action="later", reason=f"follows --stop-after {job.stop_after}", checkpoint=None)
+            block["action"], block["reason"] = "later", f"follows --stop-after {job.stop_after}"
+            block["checkpoint"] = None
 
 
 def described(
     config: Config, layout: Layout, chain: tuple[str, ...], block: BlockPlan, before: list[str]
-) -> dict[str, Any]:
+) -> PlannedBlock:
     """One block of the plan."""
     done, k = block.state == "done", block.index
     again = k < len(before) and k > 0
@@ -110,7 +141,7 @@ def was_trained(layout: Layout, k: int, fingerprint: str) -> bool:
 
 def later_stages(
     config: Config, layout: Layout, chain: tuple[str, ...], digest: str | None
-) -> list[dict[str, str]]:
+) -> list[LaterStage]:
     """What follows the blocks."""
     if digest is None:
         return [
@@ -146,7 +177,7 @@ ACTIONS = {
 }  # fmt: skip
 
 
-def show_plan(layout: Layout, found: dict[str, Any]) -> None:
+def show_plan(layout: Layout, found: PlannedWork) -> None:
     """Print a plan for people."""
     from rich.table import Table
 
@@ -181,7 +212,7 @@ def show_plan(layout: Layout, found: dict[str, Any]) -> None:
         console.print(f"all blocks are done, digest {found['digest'][:16]}")
 
 
-def because(block: dict[str, Any]) -> str:
+def because(block: PlannedBlock) -> str:
     """The reason in words; what is worth knowing of a block that is done."""
     if block["action"] != "done" or not block["index"]:
         kept = block["checkpoint"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import pandas as pd
 
@@ -20,6 +19,8 @@ COLUMNS = (
 )  # fmt: skip
 NUMBERS = tuple(name for name in COLUMNS if "/" in name)
 NLL = "test/nll"
+#: what a cell of the table holds
+Cell = str | float | datetime | list[str] | bool | None
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def runs_table(runs: Sequence[TrackedRun], choice: Choice) -> pd.DataFrame:
     return frame.head(choice.limit) if choice.limit else frame
 
 
-def _row(run: TrackedRun) -> dict[str, Any]:
+def _row(run: TrackedRun) -> dict[str, Cell]:
     steps = run.metrics.get("steps")
     return {
         **{name: run.metrics.get(name) for name in NUMBERS},
@@ -126,13 +127,13 @@ def _sorted(frame: pd.DataFrame, runs: Sequence[TrackedRun], key: str) -> pd.Dat
     return frame.loc[order]
 
 
-def as_json(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def as_json(frame: pd.DataFrame) -> list[dict[str, Cell]]:
     """The table for scripts: null where there is no value, times in ISO 8601."""
     records = frame.drop(columns=["id", "opened"]).to_dict("records")
     return [{str(key): _plain(value) for key, value in record.items()} for record in records]
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Cell) -> Cell:
     if isinstance(value, datetime):
         return value.isoformat(timespec="seconds")
     return None if isinstance(value, float) and value != value else value  # noqa: PLR0124

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from jko.core.display import figure, pair_of
 from jko.core.step_sizes import shown, stored
@@ -27,14 +27,34 @@ if TYPE_CHECKING:
     from tasks.adapters.system.screen import Screen
 
 
-def chain_status(layout: Layout) -> dict[str, Any]:
-    """State, digest, blocks and figures of a chain.
+class BlockStatus(TypedDict):
+    """A block, as ``jko status --json`` prints it; its state is ``done``, ``missing`` or ``training``."""
 
-    Returns:
-        ``{"state", "digest", "blocks": [{"index", "state", "step_size", "weights_digest",
-        "metrics"}], "metrics", "warnings", "damaged"}``; states are those of the design: ``complete``,
-        ``partial``, ``running`` or ``broken`` for the chain, ``done``, ``missing`` or ``training`` for a
-        block. ``damaged`` lists the files that are not what was committed; no figure is read from them.
+    index: int
+    state: str
+    step_size: float | None
+    name: str
+    weights_digest: str | None
+    metrics: dict[str, float | None]
+
+
+class ChainStatus(TypedDict):
+    """A chain, as ``jko status --json`` prints it.
+
+    Its state is ``complete``, ``partial``, ``running`` or ``broken``. ``damaged`` lists the files that are
+    not what was committed; no figure is read from them.
+    """
+
+    state: str
+    digest: str | None
+    blocks: list[BlockStatus]
+    metrics: dict[str, float]
+    warnings: list[str]
+    damaged: list[str]
+
+
+def chain_status(layout: Layout) -> ChainStatus:
+    """State, digest, blocks and figures of a chain.
 
     Raises:
         InputError: no chain there, or one of another format.
@@ -74,7 +94,7 @@ def damaged_files_of(layout: Layout, chain: list[str], metrics: Mapping[str, flo
     return found
 
 
-def block_status(layout: Layout, k: int, fingerprint: str, step_size: float) -> dict[str, Any]:
+def block_status(layout: Layout, k: int, fingerprint: str, step_size: float) -> BlockStatus:
     """One block's entry."""
     commit = read_commit(layout.block(k, fingerprint), verify=True)
     if commit is not None and commit.fingerprint != fingerprint:
@@ -90,7 +110,7 @@ def block_status(layout: Layout, k: int, fingerprint: str, step_size: float) -> 
     }
 
 
-def status_table(layout: Layout, found: dict[str, Any]) -> None:
+def status_table(layout: Layout, found: ChainStatus) -> None:
     """Print a chain's status for people."""
     from rich.table import Table
 
@@ -138,7 +158,7 @@ def status_table(layout: Layout, found: dict[str, Any]) -> None:
         console.print(f"no figure is read from these files; {way} makes them again", markup=False)
 
 
-def why_missing(blocks: Sequence[Mapping[str, Any]]) -> list[str]:
+def why_missing(blocks: Sequence[BlockStatus]) -> list[str]:
     """Sentences on the dashes of a table: why blocks have no ε and no bound, every reason once."""
     found: dict[str, list[str]] = {}
     for block in blocks:
@@ -196,7 +216,7 @@ def result_table(job: Job, finished: Finished) -> None:
     _show_next(console, job, finished)
 
 
-def beside_mean(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
+def beside_mean(figures: Mapping[str, float]) -> list[tuple[str, str]]:
     """What stands beside a mean NLL, so that one row cannot pass for all: labels and cells."""
     if "test/nll_median" not in figures:  # of an earlier version
         return []
@@ -208,7 +228,7 @@ def beside_mean(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def target_table(figures: Mapping[str, Any]) -> Table:
+def target_table(figures: Mapping[str, float]) -> Table:
     """How well the samples of a chain stand for an unnormalised target."""
     from rich.table import Table
 
@@ -232,7 +252,7 @@ def target_table(figures: Mapping[str, Any]) -> Table:
     return table
 
 
-def _with_se(figures: Mapping[str, Any], name: str, form: str) -> str:
+def _with_se(figures: Mapping[str, float], name: str, form: str) -> str:
     return pair_of(figures, f"target/{name}", form, ".1g")
 
 

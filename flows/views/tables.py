@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Hashable, Mapping, Sequence
 
 import pandas as pd
 from rich.box import SIMPLE_HEAD
@@ -14,6 +13,8 @@ from tasks.adapters.system.screen import Screen, screen
 from tasks.compare.comparison import CURVES, RULE, Comparison
 from tasks.compare.page import metric_rows
 
+#: what a cell of a table holds
+Cell = str | float | None
 #: columns of the runs
 HEADINGS = (
     "run", "name", "tags", "data", "status", "blocks", "test NLL", "gap", "ε", "KL ≤", "seed", "time",
@@ -107,11 +108,13 @@ def show_comparison(comparison: Comparison) -> None:
     console.print(f"rule: {RULE}", soft_wrap=True)
 
 
-def _rows(frame: pd.DataFrame) -> list[tuple[Any, list[Any]]]:
-    return [(name, list(row)) for name, row in zip(frame.index, frame.itertuples(index=False), strict=True)]
+def _rows(frame: pd.DataFrame) -> list[tuple[str, list[Cell]]]:
+    return [
+        (str(name), list(row)) for name, row in zip(frame.index, frame.itertuples(index=False), strict=True)
+    ]
 
 
-def _table(title: str, columns: list[str], rows: list[Any], *, right: bool = False) -> Table:
+def _table(title: str, columns: list[str], rows: Sequence[Sequence[Cell]], *, right: bool = False) -> Table:
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("", no_wrap=True)
     for name in columns:
@@ -121,13 +124,13 @@ def _table(title: str, columns: list[str], rows: list[Any], *, right: bool = Fal
     return table
 
 
-def _with_error(row: Mapping[Any, Any], name: str) -> str:
+def _with_error(row: Mapping[Hashable, float], name: str) -> str:
     value, se = row[name], row[f"{name}_se"]
     return with_error(value, se)
 
 
-def _short(value: float) -> str:
-    return figure(value)
+def _short(value: Cell) -> str:
+    return figure(value if isinstance(value, float) else None)
 
 
 def _duration(seconds: float) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING
 
 from jko.core.errors import InputError
 from jko.disk.damage import well_formed
@@ -11,9 +10,12 @@ from jko.disk.layout import Layout
 from jko.disk.manifest import read_manifest, stored_config
 from tasks.adapters.store.lock import is_held
 
+if TYPE_CHECKING:
+    from tasks.verify import Check
 
-def verified(layout: Layout) -> list[dict[str, Any]]:
-    """Every check of :func:`tasks.verify.checks` as ``{"name", "holds", "how"}``.
+
+def verified(layout: Layout) -> list[Check]:
+    """Every check of :func:`tasks.verify.checks`.
 
     Raises:
         InputError: there is no chain, or a run is changing it just now.
@@ -24,15 +26,15 @@ def verified(layout: Layout) -> list[dict[str, Any]]:
     from tasks.verify import checks
 
     with well_formed(layout):
-        return [asdict(check) for check in checks(config, layout, read_manifest(layout) or {})]
+        return list(checks(config, layout, read_manifest(layout) or {}))
 
 
-def show_checks(layout: Layout, found: list[dict[str, Any]]) -> None:
+def show_checks(layout: Layout, found: list[Check]) -> None:
     """Print the checks for people."""
     from tasks.adapters.system.screen import screen
 
     console = screen()
     for check in found:
-        console.print(f"  {'✓' if check['holds'] else '✗'} {check['name']}: {check['how']}", soft_wrap=True)
-    held = sum(check["holds"] for check in found)
+        console.print(f"  {'✓' if check.holds else '✗'} {check.name}: {check.how}", soft_wrap=True)
+    held = sum(check.holds for check in found)
     console.print(f"{layout.chain}: {held} of {len(found)} checks hold")

@@ -7,10 +7,11 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import torch
+from pydantic import JsonValue
 from torch import Tensor
 
 from jko.chain.chain import reference_log_prob
@@ -182,7 +183,26 @@ def rival(cell: Cell, law: Density, start: Array) -> Tensor:
     return torch.from_numpy(baseline_log_densities(parts, components, seed=0)["mixture"])
 
 
-def measure(cell: Cell) -> dict[str, Any]:
+#: figures by name; null where one is not known
+Figures = dict[str, JsonValue]
+
+
+class StudyCell(TypedDict):
+    """A measured cell as it is stored: what it is, and the figures of its blocks."""
+
+    cell: Figures
+    blocks: list[Figures]
+
+
+def known(figures: Figures, name: str) -> float:
+    """A figure that every block has."""
+    value = figures[name]
+    if not isinstance(value, int | float):
+        raise TypeError(f"{name} is {value!r} and no number")
+    return value
+
+
+def measure(cell: Cell) -> StudyCell:
     """Train and measure one cell: the figures of every block, and the true KL after it."""
     law, sizes = law_of(cell.target), cell.sizes
     start = law.sample(sizes.truth, np.random.default_rng(2))
@@ -210,11 +230,11 @@ def measure(cell: Cell) -> dict[str, Any]:
     return {"cell": asdict(cell), "blocks": found}
 
 
-def _is_nan(value: Any) -> bool:
+def _is_nan(value: object) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
 
 
-def study(folder: Path, wanted: list[Cell], say: Callable[[str], None]) -> list[dict[str, Any]]:
+def study(folder: Path, wanted: list[Cell], say: Callable[[str], None]) -> list[StudyCell]:
     """All cells: stored ones are read, the others trained, measured and stored one by one.
 
     Args:
@@ -225,12 +245,14 @@ def study(folder: Path, wanted: list[Cell], say: Callable[[str], None]) -> list[
     found = []
     for i, cell in enumerate(wanted, start=1):
         path = folder / f"{cell.name}-{cell.key[:12]}.json"
-        stored = read_sealed(path, cell.key)
-        if stored is None:
+        kept = read_sealed(path, cell.key)
+        if kept is not None:
+            stored = StudyCell(cell=kept["cell"], blocks=kept["blocks"])
+        else:
             say(f"cell {i}/{len(wanted)}  {cell.name}: training {cell.sizes.blocks} blocks")
             stored = measure(cell)
             write_sealed(path, stored, cell.key)
-        kls = "  ".join(f"{block['kl']:.3g}" for block in stored["blocks"])
+        kls = "  ".join(f"{known(block, 'kl'):.3g}" for block in stored["blocks"])
         say(f"cell {i}/{len(wanted)}  {cell.name}: KL after each block {kls} nats")
         found.append(stored)
     return found

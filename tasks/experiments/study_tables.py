@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
 
 from jko.certify.evidence import MARGIN, Evidence
 from jko.certify.guarantee import CERTIFICATES, Guarantee, certify
 from jko.certify.status import Cause
+from tasks.experiments.study import Figures, StudyCell, known
 
 DIM = 2
 #: KL below which a ratio to it says nothing, nats
@@ -20,7 +20,7 @@ STATUSES = ["holds", "violated", "withdrawn", "not applicable"]
 GUARDS = ("kl_lower_classifier", "kl_lower_mixture")
 
 
-def table(stored: Sequence[Mapping[str, Any]], hidden: Sequence[str] = ()) -> pd.DataFrame:
+def table(stored: Sequence[StudyCell], hidden: Sequence[str] = ()) -> pd.DataFrame:
     """One row a certificate after a block: measured KL, the bound, and what became of it.
 
     Args:
@@ -48,18 +48,18 @@ def table(stored: Sequence[Mapping[str, Any]], hidden: Sequence[str] = ()) -> pd
     return pd.DataFrame(rows)
 
 
-def _without(block: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+def _without(block: Figures, names: Sequence[str]) -> Figures:
     """Figures with those whose name starts in one of these ways set to null."""
     return {key: None if key.startswith(tuple(names)) else value for key, value in block.items()}
 
 
-def _row(name: str, found: Guarantee, block: Mapping[str, Any]) -> dict[str, Any]:
-    status, value = "holds", getattr(found, name)
+def _row(name: str, found: Guarantee, block: Figures) -> Figures:
+    status, value, kl = "holds", getattr(found, name), known(block, "kl")
     if value is None:
         status = "withdrawn" if found.causes[name] == Cause.WITHDRAWN else "not applicable"
-    elif value < block["kl"] - MARGIN * block["kl_se"]:
+    elif value < kl - MARGIN * known(block, "kl_se"):
         status = "violated"
-    ratio = None if value is None or block["kl"] <= SMALLEST_KL else value / block["kl"]
+    ratio = None if value is None or kl <= SMALLEST_KL else value / kl
     return {"certificate": name, "bound": value, "looseness": ratio, "status": status,
             "reason": found.reasons.get(name, "")}  # fmt: skip
 
@@ -79,7 +79,7 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     return ratios.join(targets).join(counts).loc[list(CERTIFICATES)]
 
 
-def guards(stored: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def guards(stored: Sequence[StudyCell]) -> pd.DataFrame:
     """What became of the critic's certificates under no guard, either one, and both."""
     hidden = {"none": GUARDS, "classifier": GUARDS[1:], "mixture": GUARDS[:1], "both": ()}
     counts = {}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 
 from jko.config import Config
 from jko.config.sections import BlockOverride
@@ -34,10 +34,10 @@ class Values:
     """
 
     key: str
-    values: tuple[Any, ...]
+    values: tuple[JsonValue, ...]
     log = False
 
-    def draw(self, uniform: float) -> Any:
+    def draw(self, uniform: float) -> JsonValue:
         """One of the values, for a number in [0, 1)."""
         return self.values[int(uniform * len(self.values))]
 
@@ -60,7 +60,7 @@ class Range:
     log: bool
     whole: bool
 
-    def draw(self, uniform: float) -> Any:
+    def draw(self, uniform: float) -> float:
         """A value of the range, for a number in [0, 1)."""
         margin = 0.5 if self.whole else 0.0
         low, high = self.low - margin, self.high + margin
@@ -114,13 +114,13 @@ def random_axis(text: str) -> Values | Range:
     return Range(key, low, high, scale == "log", whole)
 
 
-def combinations(axes: Sequence[Values]) -> Iterator[dict[str, Any]]:
+def combinations(axes: Sequence[Values]) -> Iterator[dict[str, JsonValue]]:
     """Every combination of a grid, the last setting changing fastest."""
     for values in product(*(axis.values for axis in axes)):
         yield dict(zip((axis.key for axis in axes), values, strict=True))
 
 
-def draws(axes: Sequence[Values | Range], count: int, seed: int) -> Iterator[dict[str, Any]]:
+def draws(axes: Sequence[Values | Range], count: int, seed: int) -> Iterator[dict[str, JsonValue]]:
     """Random combinations 0..count-1; draw i of a setting depends on the seed, its key and i alone.
 
     More draws, or one more setting, leave the others as they are.
@@ -175,7 +175,7 @@ def _key_of(option: str, text: str) -> tuple[str, str]:
     return key, words
 
 
-def _listed(option: str, text: str, words: str) -> tuple[Any, ...]:
+def _listed(option: str, text: str, words: str) -> tuple[JsonValue, ...]:
     try:
         values = plain_yaml(f"[{words}]")
     except ValueError:

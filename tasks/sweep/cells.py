@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import JsonValue
+
 from jko.config import NUMERICS, Config, flattened, parse_config
 from jko.core.digest import digest_of
 from jko.core.errors import InputError
@@ -76,7 +78,7 @@ class Sweep:
         """The cell of a name."""
         return next(cell for cell in self.cells if cell.name == name)
 
-    def varied(self, cell: Cell) -> dict[str, Any]:
+    def varied(self, cell: Cell) -> dict[str, JsonValue]:
         """The varied settings of a cell."""
         return {key: setting(cell.config, key) for key in self.keys}
 
@@ -85,12 +87,12 @@ class Sweep:
         return described({**self.varied(cell), "seed": cell.config.seed})
 
 
-def described(settings: Mapping[str, Any]) -> str:
+def described(settings: Mapping[str, JsonValue]) -> str:
     """Settings as they would be given: ``training.iterations=20 seed=1``."""
     return " ".join(f"{key}={str(value).replace(' ', '')}" for key, value in settings.items())
 
 
-def setting(config: Config, key: str) -> Any:
+def setting(config: Config, key: str) -> JsonValue:
     """The value of ``a.b.c``; ``None`` where it is not given."""
     value: Any = config.model_dump(mode="json")
     for part in key.split("."):

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import JsonValue
+
 from jko.disk.commit import read_commit
 from jko.disk.damage import damaged_in
 from jko.disk.durable import write_text
@@ -218,6 +220,6 @@ def _order(row: Mapping[str, Any], by: str) -> tuple[bool, bool, float]:
     return row["state"] != "complete", row[by] is None, row[by] or 0.0
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: JsonValue) -> JsonValue:
     """A value that a column of a table can hold."""
     return json.dumps(value) if isinstance(value, list | dict) else value

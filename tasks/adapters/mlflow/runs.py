@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 from jko.core.errors import InputError, JkoError
 from jko.disk.layout import Layout
@@ -24,6 +24,11 @@ from tasks.adapters.mlflow.tracking_store import (
 from tasks.adapters.store.lock import is_held
 from tasks.adapters.system.environment import first_line
 
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
+
+T = TypeVar("T")
 #: tag NAME is kept as this and the name; its value is when it was given
 TAG = "jko.tag."
 SHORT = 8
@@ -95,12 +100,12 @@ class Runs:
             self._known = sorted(found, key=lambda run: run.opened, reverse=True)
         return self._known
 
-    def _search(self) -> list[Any]:
-        client: Any = self._client
+    def _search(self) -> list[Run]:
+        client = self._need()
         place = client.get_experiment_by_name(EXPERIMENT)
         if place is None:
             return []
-        found: list[Any] = []
+        found: list[Run] = []
         token = None
         while True:
             page = client.search_runs([place.experiment_id], max_results=PAGE, page_token=token)
@@ -109,7 +114,7 @@ class Runs:
             if not token:
                 return found
 
-    def _left_open(self, run: Any) -> bool:
+    def _left_open(self, run: Run) -> bool:
         """Whether a run is open while nobody works on its chain, which lies on this machine."""
         chain = self.chain_of(run.data.tags)
         return run.info.status == "RUNNING" and chain is not None and not is_held(chain)
@@ -222,7 +227,7 @@ class Runs:
         found = [run for run in self.all() if run.tags.get("jko.chain") in chains[: 1 if shared else 2]]
         return found[0].run_id if found else None
 
-    def _need(self) -> Any:
+    def _need(self) -> MlflowClient:
         if self._client is None:
             raise InputError("there are no tracked runs here; jko train makes one")
         return self._client
@@ -233,7 +238,7 @@ def _inside(layout: Layout, root: Path) -> str:
     return str(chain.relative_to(root)) if chain.is_relative_to(root) else str(chain)
 
 
-def _tracked(run: Any, left_open: bool) -> TrackedRun:
+def _tracked(run: Run, left_open: bool) -> TrackedRun:
     info, data = run.info, run.data
     known = data.tags.get("jko.status")
     closed = STATUS.get(info.status, info.status.lower())
@@ -252,7 +257,7 @@ def _tracked(run: Any, left_open: bool) -> TrackedRun:
     )
 
 
-def _asked(call: Any, seconds: float = CALL_SECONDS) -> Any:
+def _asked(call: Callable[[], T], seconds: float = CALL_SECONDS) -> T:
     """The answer of the store; whatever it raises is one sentence."""
     try:
         return bounded(seconds, call)

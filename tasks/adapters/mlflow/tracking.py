@@ -15,7 +15,9 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING, ParamSpec, cast
+
+from pydantic import JsonValue
 
 from jko.disk.layout import Layout
 from jko.disk.sealed import read_json, write_json
@@ -36,6 +38,8 @@ from tasks.adapters.system.journal import Entry, Journal, milliseconds
 
 if TYPE_CHECKING:
     import pandas as pd
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
 
 CURVE_POINTS = 200
 #: how a run ended, for MLflow -> for us
@@ -56,7 +60,7 @@ def guarded(call: Callable[P, None]) -> Callable[P, None]:
 
     @wraps(call)
     def safely(*args: P.args, **kwargs: P.kwargs) -> None:
-        tracker: Any = args[0]
+        tracker = cast(Tracker, args[0])
         if not tracker.working or (call.__name__ not in OPENING and tracker.run_id is None):
             return
         seconds = FILES_SECONDS if call.__name__ in SENDING else CALL_SECONDS
@@ -87,10 +91,10 @@ class Tracker:
         self.journal = Journal(folder / f"{identity[:12]}.jsonl")
         self.working = True
         self.run_id: str | None = None
-        self._client: Any = None
+        self._client: MlflowClient
 
     @guarded
-    def open(self, name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+    def open(self, name: str, params: Mapping[str, JsonValue], tags: Mapping[str, str]) -> None:
         """Open the chain's run, the old one if there is one, and replay the journal.
 
         Args:
@@ -136,6 +140,13 @@ class Tracker:
         told = [step for key, step in self.journal.entries if key in figures]
         self._send(self.journal.add(figures, max(told, default=0) + 1))
 
+    @property
+    def _own(self) -> str:
+        """The id of the run, which is open wherever a guarded method gets to."""
+        if self.run_id is None:
+            raise RuntimeError("no run is open")
+        return self.run_id
+
     def _find_run(self) -> str | None:
         """The run made earlier for this plan, by its stored id or, failing that, by tag."""
         record = read_json(self.record) or {}
@@ -150,7 +161,7 @@ class Tracker:
             self._client.set_tag(run.info.run_id, "jko.status", "crashed")
             self._client.set_tag(run.info.run_id, "jko.crashed", "true")
 
-    def _runs(self, query: str) -> list[Any]:
+    def _runs(self, query: str) -> list[Run]:
         """The runs of this chain that a query finds; in a shared store only those of this machine."""
         own = (self._chain(), str(self.layout.chain.resolve()))
         hosts = (None, platform.node())
@@ -186,19 +197,19 @@ class Tracker:
         }
         return {**own, **tags}
 
-    def _log_params(self, params: Mapping[str, Any]) -> None:
+    def _log_params(self, params: Mapping[str, JsonValue]) -> None:
         from mlflow.entities import Param
 
         rows = [Param(key, str(value)[:6000]) for key, value in params.items()]
         for start in range(0, len(rows), 100):
-            self._client.log_batch(self.run_id, params=rows[start : start + 100])
+            self._client.log_batch(self._own, params=rows[start : start + 100])
 
     def _send(self, entries: list[Entry], run_id: str | None = None) -> None:
         from mlflow.entities import Metric
 
         rows = [Metric(entry.key, entry.value, entry.timestamp, entry.step) for entry in entries]
         for start in range(0, len(rows), 1000):
-            self._client.log_batch(run_id or self.run_id, metrics=rows[start : start + 1000])
+            self._client.log_batch(run_id or self._own, metrics=rows[start : start + 1000])
 
     def step(self, k: int, figures: Mapping[str, float | None]) -> None:
         """Track the figures of block k as ``step/<name>`` at step k."""
@@ -244,34 +255,34 @@ class Tracker:
         where = json.dumps({"uri": source})
         dataset = Dataset(name, digest[:36], "local", where)
         tag = InputTag("mlflow.data.context", "training")
-        self._client.log_inputs(self.run_id, [DatasetInput(dataset, [tag])])
-        self._client.set_tag(self.run_id, "jko.data_version", digest)
+        self._client.log_inputs(self._own, [DatasetInput(dataset, [tag])])
+        self._client.set_tag(self._own, "jko.data_version", digest)
 
     @guarded
     def tag(self, key: str, value: str) -> None:
         """Set one tag."""
-        self._client.set_tag(self.run_id, key, value)
+        self._client.set_tag(self._own, key, value)
 
     @guarded
     def artefacts(self, path: Path, place: str) -> None:
         """Store a file or the files of a folder."""
         if path.is_dir():
-            self._client.log_artifacts(self.run_id, str(path), place)
+            self._client.log_artifacts(self._own, str(path), place)
         else:
-            self._client.log_artifact(self.run_id, str(path), place)
+            self._client.log_artifact(self._own, str(path), place)
 
     @guarded
     def made(self, make: Callable[[Path], None], place: str) -> None:
         """Store the files that ``make`` writes into the folder it is given."""
         with TemporaryDirectory(prefix="jko-") as folder:
             make(Path(folder))
-            self._client.log_artifacts(self.run_id, folder, place)
+            self._client.log_artifacts(self._own, folder, place)
 
     @guarded
     def close(self, status: str) -> None:
         """End the run: ``FINISHED``, ``FAILED`` or ``KILLED``."""
-        self._client.set_tag(self.run_id, "jko.status", ENDED[status])
-        self._client.set_terminated(self.run_id, status)
+        self._client.set_tag(self._own, "jko.status", ENDED[status])
+        self._client.set_terminated(self._own, status)
 
 
 def git_commit(root: Path) -> str:

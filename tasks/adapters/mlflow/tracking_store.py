@@ -9,10 +9,13 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tasks.adapters.scheduling.loopback import unreachable, within
 from tasks.adapters.system.environment import named_mlflow, without_password
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
 
 #: of the runs of chains, one each
 EXPERIMENT = "jko"
@@ -44,7 +47,7 @@ def has_store(root: Path) -> bool:
     return bool(named and not is_local(named, root)) or local_store(root).is_file()
 
 
-def open_client(root: Path) -> Any:
+def open_client(root: Path) -> MlflowClient:
     """MLflow's client for the store of the environment, after :func:`follow_move` of the project's own.
 
     Args:
@@ -86,7 +89,7 @@ def bounded(seconds: float, call: Callable[[], T]) -> T:
         ) from None
 
 
-def experiment(client: Any, name: str, root: Path) -> str:
+def experiment(client: MlflowClient, name: str, root: Path) -> str:
     """The id of an experiment, made where it is missing.
 
     Artefacts of a database store go below ``.jko``, those of a server where it wants them.
@@ -105,12 +108,12 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def is_there(client: Any, run_id: str | None) -> bool:
+def is_there(client: MlflowClient, run_id: str | None) -> bool:
     """Whether the store holds a run and nobody deleted it."""
     from mlflow.exceptions import MlflowException
 
     try:
-        return bool(run_id) and client.get_run(run_id).info.lifecycle_stage == "active"
+        return run_id is not None and client.get_run(run_id).info.lifecycle_stage == "active"
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return False

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
@@ -49,7 +48,7 @@ def cancel_overdue() -> int:
     if own is None:
         return 0
     said = f"overdue when run {flow_run.get_id()} started: one run stands for all that were missed"
-    cancelled: State[Any] = Cancelled(message=said)
+    cancelled: State[None] = Cancelled(message=said)
     overdue = {
         "state": {"type": {"any_": ["SCHEDULED"]}},
         "expected_start_time": {"before_": datetime.now(UTC)},
@@ -93,7 +92,7 @@ def close_dead_runs(client: SyncPrefectClient, root: Path, queue: str, *, alone:
     for run in open_runs:
         name = str(run.id)
         if run.state is not None and name not in alive and (alone or name in records or too_old(run.state)):
-            crashed: State[Any] = Crashed(message="its process ended without a word")
+            crashed: State[None] = Crashed(message="its process ended without a word")
             client.set_flow_run_state(run.id, crashed, force=True)
             closed.append(name)
     for name in records.keys() - alive:
@@ -101,6 +100,6 @@ def close_dead_runs(client: SyncPrefectClient, root: Path, queue: str, *, alone:
     return closed
 
 
-def too_old(state: State[Any]) -> bool:
+def too_old(state: State[None]) -> bool:
     """Whether a process should long have started."""
     return state.is_pending() and datetime.now(UTC) - state.timestamp > timedelta(seconds=GRACE_SECONDS)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypedDict, TypeVar
 
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -19,6 +20,7 @@ from prefect.deployments.runner import EntrypointType, RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Cron, Interval
 from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule
+from pydantic import JsonValue
 
 from jko.core.errors import InputError
 from tasks.adapters.scheduling.run_upkeep import GRACE_SECONDS
@@ -26,6 +28,8 @@ from tasks.adapters.scheduling.worker import COMMAND, POOL, ensure_pool, takes_c
 
 FLOW = "jko-scheduled"
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+P = ParamSpec("P")
+R = TypeVar("R")
 #: one day more than a leap year: rarer runs are cron's
 LONGEST = 367 * SECONDS["d"]
 #: runs that began: a cancelled one, as overdue ones are, tells nothing
@@ -127,9 +131,33 @@ def parse_name(name: str) -> str:
     return name
 
 
+class LastRun(TypedDict):
+    """The last run of a schedule that began."""
+
+    id: str
+    started: str
+    state: str | None
+    message: str | None
+
+
+class Entry(TypedDict):
+    """A schedule, as ``jko schedule list --json`` prints it; times in ISO 8601."""
+
+    name: str
+    when: str | None
+    cron: str | None
+    interval_seconds: float | None
+    timezone: str | None
+    on_change: str
+    data: str | None
+    paused: bool
+    next_run: str | None
+    last_run: LastRun | None
+
+
 def register(
-    flow: Flow[..., Any], name: str, when: When, root: Path, parameters: dict[str, Any]
-) -> dict[str, Any]:
+    flow: Flow[P, R], name: str, when: When, root: Path, parameters: Mapping[str, JsonValue]
+) -> Entry:
     """Create or replace a schedule.
 
     Args:
@@ -171,7 +199,7 @@ def register(
         return _described(client, client.read_deployment(made))
 
 
-def listed(root: Path) -> list[dict[str, Any]]:
+def listed(root: Path) -> list[Entry]:
     """The schedules of a project, by name: what ``jko schedule list --json`` prints."""
     with get_client(sync_client=True) as client:
         return [_described(client, found) for found in _of_project(client, root)]
@@ -221,10 +249,10 @@ def _find(client: SyncPrefectClient, root: Path, name: str) -> DeploymentRespons
     return own[name]
 
 
-def _described(client: SyncPrefectClient, deployment: DeploymentResponse) -> dict[str, Any]:
+def _described(client: SyncPrefectClient, deployment: DeploymentResponse) -> Entry:
     config = deployment.parameters.get("config", {})
     data = config.get("data", {})
-    entry: dict[str, Any] = {
+    entry: Entry = {
         "name": deployment.name, "when": None, "cron": None, "interval_seconds": None, "timezone": None,
         "on_change": deployment.parameters.get("on_change", "retrain"),
         "data": data.get("file") or data.get("source"), "paused": deployment.paused,
@@ -244,7 +272,7 @@ def _described(client: SyncPrefectClient, deployment: DeploymentResponse) -> dic
     return entry
 
 
-def _last_run(client: SyncPrefectClient, deployment: DeploymentResponse) -> dict[str, Any] | None:
+def _last_run(client: SyncPrefectClient, deployment: DeploymentResponse) -> LastRun | None:
     runs = client.read_flow_runs(
         deployment_filter=DeploymentFilter.model_validate({"id": {"any_": [deployment.id]}}),
         flow_run_filter=FlowRunFilter.model_validate({"state": {"type": {"any_": WORKED}}}),

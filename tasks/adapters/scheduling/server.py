@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import filelock
@@ -24,7 +23,7 @@ from jko.disk.sealed import read_json, write_json
 from tasks.adapters.scheduling.credential import authorization, client_environment
 from tasks.adapters.scheduling.loopback import ServerError, ask, listening, page_at, unreachable
 from tasks.adapters.system.environment import named_server, without_password
-from tasks.adapters.system.processes import end_family, identity, lives
+from tasks.adapters.system.processes import ProcessRecord, end_family, identity, lives
 
 START_SECONDS = 180.0
 STOP_SECONDS = 15.0
@@ -88,7 +87,7 @@ def wait_until_healthy(address: str, root: Path, seconds: float | None = None) -
             not this project's server.
     """
     home = root.resolve() / ".jko" / "server"
-    if (_keeper(home) or {}).get("address") != address:
+    if _running(home) != address:
         require_named(address, seconds or NAMED_SECONDS)
         return
     deadline = time.monotonic() + (seconds or START_SECONDS)
@@ -190,8 +189,14 @@ def live_users(home: Path) -> list[Path]:
     return alive
 
 
-def _keeper(home: Path) -> dict[str, Any] | None:
-    record = read_json(home / "keeper.json")
+class KeeperRecord(ProcessRecord):
+    """The process that keeps the server, and the server's address."""
+
+    address: str
+
+
+def _keeper(home: Path) -> KeeperRecord | None:
+    record: KeeperRecord | None = read_json(home / "keeper.json")
     return record if lives(record) else None
 
 

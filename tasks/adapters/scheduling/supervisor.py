@@ -22,7 +22,7 @@ import filelock
 from jko.disk.sealed import read_json, write_json
 from tasks.adapters.scheduling.loopback import ServerError, listening, page_at
 from tasks.adapters.scheduling.server import prefect_server, revive, running_server
-from tasks.adapters.scheduling.up_state import home_of, records_of_runs
+from tasks.adapters.scheduling.up_state import ChildRecord, home_of, records_of_runs
 from tasks.adapters.system.environment import (
     named_mlflow,
     named_server,
@@ -87,7 +87,7 @@ class Child:
         self.listener = listener
         self.process: subprocess.Popen[bytes] | None = None
         self.pause = Pause()
-        self.record: dict[str, float] = {}
+        self.record: ChildRecord | None = None
 
     def keep(self) -> bool:
         """Start it if it does not run and its pause is over; whether it was started."""

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import filelock
@@ -26,7 +25,7 @@ from tasks.adapters.scheduling.server import (
     running_server,
     stop_unused,
 )
-from tasks.adapters.scheduling.up_state import home_of, records_of_runs, state_of
+from tasks.adapters.scheduling.up_state import UpRecord, home_of, records_of_runs, state_of
 from tasks.adapters.system.environment import named_mlflow, named_server, without_password
 from tasks.adapters.system.processes import end_family, identity, lives
 
@@ -43,7 +42,7 @@ class UpError(JkoError):
     """The servers did not come up."""
 
 
-def bring_up(root: Path, prefect_port: int | None, mlflow_port: int | None) -> tuple[dict[str, Any], bool]:
+def bring_up(root: Path, prefect_port: int | None, mlflow_port: int | None) -> tuple[UpRecord, bool]:
     """Start what schedules need, unless it runs already, and wait until all of it answers.
 
     Args:
@@ -89,8 +88,9 @@ def take_down(root: Path) -> list[str]:
     if not home.is_dir():
         return []
     with filelock.FileLock(home / "lock", timeout=START_SECONDS + STOP_SECONDS):
-        record = read_json(home / "up.json") or {}
-        stopped = [WHAT[name] for name, child in record.get("children", {}).items() if lives(child)]
+        record: UpRecord | None = read_json(home / "up.json")
+        children = record["children"] if record else {}
+        stopped = [WHAT[name] for name, child in children.items() if lives(child)]
         server = running_server(root)
         end_family(record, STOP_SECONDS)
         stopped += [what for what in clean(root) if what not in stopped]
@@ -157,7 +157,7 @@ def _refuse_taken(root: Path, prefect_port: int | None, mlflow_port: int | None)
         raise InputError(f"--port {prefect_port}: a command uses the server at {running}; wait until it ends")
 
 
-def _refuse_other_ports(known: dict[str, Any], prefect_port: int | None, mlflow_port: int | None) -> None:
+def _refuse_other_ports(known: UpRecord, prefect_port: int | None, mlflow_port: int | None) -> None:
     for name, wanted, page in (
         ("--port", prefect_port, known["prefect"]), ("--mlflow-port", mlflow_port, known["mlflow"]),
     ):  # fmt: skip
@@ -174,7 +174,7 @@ def _start(root: Path, prefect_port: int, mlflow_port: int) -> subprocess.Popen[
         )  # fmt: skip
 
 
-def _await_answers(root: Path, supervisor: subprocess.Popen[bytes] | None) -> dict[str, Any]:
+def _await_answers(root: Path, supervisor: subprocess.Popen[bytes] | None) -> UpRecord:
     """Wait for Prefect, MLflow and the worker."""
     home = home_of(root)
     deadline = time.monotonic() + START_SECONDS
@@ -194,7 +194,7 @@ def _await_answers(root: Path, supervisor: subprocess.Popen[bytes] | None) -> di
     raise UpError(f"{missing} did not answer within {START_SECONDS:.0f} s; see {home}")
 
 
-def _missing(root: Path, record: dict[str, Any]) -> str:
+def _missing(root: Path, record: UpRecord) -> str:
     """What does not answer yet."""
     runner = record["children"].get("runner")
     api, own = record["api"], record["prefect_own"]

@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from jko.disk.sealed import read_json
-from tasks.adapters.system.processes import lives
+from tasks.adapters.system.processes import ProcessRecord, lives
+
+
+class ChildRecord(ProcessRecord):
+    """A process of the supervisor; ``ended`` says how often it did before."""
+
+    ended: int
+
+
+class UpRecord(ProcessRecord):
+    """The supervisor, as ``up.json`` holds it: the servers' addresses, whose they are, and its children."""
+
+    api: str
+    prefect: str
+    prefect_own: bool
+    mlflow: str
+    children: dict[str, ChildRecord]
 
 
 def home_of(root: Path) -> Path:
@@ -19,7 +34,7 @@ def records_of_runs(root: Path) -> Path:
     return home_of(root) / "runs"
 
 
-def state_of(root: Path) -> dict[str, Any] | None:
+def state_of(root: Path) -> UpRecord | None:
     """What the living supervisor says of itself and its children; ``None`` if nothing is up."""
-    record = read_json(home_of(root) / "up.json")
+    record: UpRecord | None = read_json(home_of(root) / "up.json")
     return record if lives(record) else None

@@ -26,6 +26,7 @@ from prefect.settings import (
     PREFECT_CLIENT_CSRF_SUPPORT_ENABLED,
     temporary_settings,
 )
+from prefect.settings.legacy import Setting
 from prefect.workers.process import ProcessWorker
 
 from jko.core.errors import InputError
@@ -117,7 +118,7 @@ def client_at(api: str, root: Path) -> Iterator[SyncPrefectClient]:
         yield client
 
 
-def settings_of(api: str, root: Path) -> dict[Any, str]:
+def settings_of(api: str, root: Path) -> dict[Setting, str]:
     """Prefect's settings for a server, as :func:`prefect.settings.temporary_settings` takes them."""
     if running_server(root) != api:
         known = os.environ.get("PREFECT_API_AUTH_STRING")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from jko.disk.durable import replacing
 
@@ -17,20 +17,20 @@ FORMULA = re.compile(r"\s*[=+\-@\t\r]")
 NUMBER = re.compile(r"[+-]?(\d[\d.]*|\.\d+)([eE][+-]?\d+)?( ?[±%] ?[\d.eE+-]*)?")
 
 
-def write_whole(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Have a file written as :func:`jko.disk.durable.replacing` does."""
     with replacing(path) as stream:
         write(stream)
 
 
-def csv_text(frame: pd.DataFrame, **options: Any) -> str:
+def csv_text(frame: pd.DataFrame, *, float_format: str | None = None) -> str:
     """A table as CSV in which no name and no text begins as a formula does (see :func:`guarded`)."""
     safe = frame.rename(columns=lambda name: guarded(name) if isinstance(name, str) else name)
     for place, kind in enumerate(safe.dtypes):
         if kind.kind == "O" or str(kind) in ("str", "string", "category"):
             cells = list(safe.iloc[:, place])
             safe.isetitem(place, [guarded(cell) if isinstance(cell, str) else cell for cell in cells])
-    return str(safe.to_csv(index=False, **options))
+    return str(safe.to_csv(index=False, float_format=float_format))
 
 
 def guarded(text: str) -> str:

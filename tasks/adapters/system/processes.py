@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import psutil
 
@@ -13,7 +13,15 @@ from tasks.adapters.store.lock import is_alive
 LEFT_SECONDS = 5.0
 
 
-def identity(pid: int | None = None) -> dict[str, Any]:
+class ProcessRecord(TypedDict):
+    """What finds a process again, as a file of JSON holds it: its number, its start, the machine's start."""
+
+    pid: int
+    started: float
+    boot: NotRequired[float]
+
+
+def identity(pid: int | None = None) -> ProcessRecord:
     """What finds a process again, and no other that got its pid later; by default this one."""
     process = psutil.Process(pid)
     return {"pid": process.pid, "started": process.create_time(), "boot": _boot()}
@@ -24,12 +32,12 @@ def _boot() -> float:
     return psutil.Process(1).create_time()
 
 
-def lives(record: Any) -> bool:
+def lives(record: ProcessRecord | None) -> bool:
     """Whether the process of a record still runs."""
     return isinstance(record, dict) and "pid" in record and is_alive(record["pid"], record["started"])
 
 
-def end_family(record: Any, patience: float) -> bool:
+def end_family(record: ProcessRecord | None, patience: float) -> bool:
     """Ask a process to stop, and kill it and what it started if they have not after a patience.
 
     Args:
@@ -55,7 +63,7 @@ def end_family(record: Any, patience: float) -> bool:
     return bool(found)
 
 
-def _family(record: Any) -> list[psutil.Process]:
+def _family(record: ProcessRecord | None) -> list[psutil.Process]:
     """The process if it lives, first; its descendants; and those of its session."""
     if not isinstance(record, dict) or "pid" not in record:
         return []

@@ -19,15 +19,13 @@ from benchmarks.cell import RESULTS, ROOM
 from benchmarks.command import sentences
 from benchmarks.tables import keep, markdown
 from jko.chain.chain import push_in_batches, reference_log_prob
-from jko.config import Training
+from jko.config import Config, Training, parse_config
 from jko.core.seeds import generator
 from jko.disk.durable import write_bytes
 from jko.energies.scheme import Scheme, Step
 from jko.laws import densities
 from jko.laws.densities import Density
-from jko.maps.ode_block import Block, Solver
-from jko.maps.velocity import VelocityField
-from jko.training.block_trainer import fit_block
+from jko.training.chain_trainer import first_block, fit_next
 from tasks.report.drawing import ACCENT, DATA, MODEL, STYLE, png
 
 FILE = "schemes.json"
@@ -67,20 +65,29 @@ def laws() -> list[Law]:
     ]
 
 
+def settings(iterations: int) -> Config:
+    """Those of a chain of so many iterations a block."""
+    return parse_config(
+        {
+            "seed": 0,
+            "steps": {"sizes": [STEP_SIZE] * BLOCKS, "count": None},
+            "network": {"hidden": [64, 64]},
+            "solver": {"steps": 4},
+            "training": {**SETTINGS.model_dump(), "iterations": iterations},
+        }
+    )
+
+
 def descend(law: Law, scheme: Scheme, iterations: int) -> list[dict[str, float]]:
     """Train a chain; KL(p_k ‖ N(0, I)) by change of variables on held-out rows, and CPU seconds so far."""
     rows = torch.from_numpy(law.density.sample(ROWS + HELD_OUT, np.random.default_rng(0))).float()
     x, held = rows[:ROWS], rows[ROWS:]
     log_det, spent, found = torch.zeros(HELD_OUT), 0.0, [_point(held, torch.zeros(HELD_OUT), law, 0.0)]
-    before: Block | None = None
+    config, before = settings(iterations), None
     for k in range(1, BLOCKS + 1):
-        field = VelocityField(2, (64, 64), generator=generator(0, k, "init"))
-        block = Block(field, STEP_SIZE, Solver(steps=4))
-        if before is not None:
-            block.load_state_dict(before.state_dict())
+        block = first_block(config, k, 2, previous=before)
         begun = time.process_time()
-        settings = SETTINGS.model_copy(update={"iterations": iterations})
-        fit_block(block, x, held[:2000], settings, seed=0, index=k, step=Step(scheme=scheme))
+        fit_next(config, k, block, x, held[:2000], step=Step(scheme=scheme))
         spent += time.process_time() - begun
         with torch.no_grad():
             x = block.push_forward(x)

@@ -14,17 +14,15 @@ from benchmarks.evaluate import LogDensity, Track
 from benchmarks.methods.pace import Pace, Spent
 from benchmarks.presets import settings_of
 from benchmarks.problem import Problem
-from jko.build import new_block
 from jko.chain.chain import Chain, push_in_batches
-from jko.chain.defence import CHOOSING_ROWS, FITTED_ROWS, Defence
+from jko.chain.defence import Defence, broad_law
 from jko.config import TABLE_SHARE
-from jko.core.rows import drawn
 from jko.core.seeds import generator
 from jko.laws.score import Score, mean_square, score_after
-from jko.laws.student_t import fit_student_t
 from jko.maps.ode_block import Block
 from jko.measure.residual import residual_data
 from jko.training.block_trainer import fit_block
+from jko.training.chain_trainer import first_block
 
 #: steps of RK4 a block with which the chain is judged
 FINE = 8
@@ -51,9 +49,7 @@ def fit(problem: Problem, budget: Budget, setting: Mapping[str, Any], seed: int,
     defence = defence_of(problem)
     law = None if problem.score is None else _Law(problem.validation[:EPSILON_ROWS], problem.score)
     for k in range(1, len(config.step_sizes) + 1):
-        block = new_block(config, k, problem.dim)
-        if config.starts_warm(k):
-            block.load_state_dict(blocks[-1].state_dict())
+        block = first_block(config, k, problem.dim, previous=blocks[-1] if blocks else None)
         start = _trained(block, train, validation, pace, k)
         if law is not None:
             with budget.uncounted():
@@ -73,8 +69,7 @@ def defence_of(problem: Problem) -> Defence | None:
     """The broad part that the model of a table has; its law is in start coordinates."""
     if problem.kind != "table":
         return None
-    train, held = drawn(problem.own_rows, FITTED_ROWS), drawn(problem.validation, CHOOSING_ROWS)
-    return Defence(TABLE_SHARE, fit_student_t(train.double().numpy(), held.double().numpy()))
+    return Defence(TABLE_SHARE, broad_law(problem.own_rows.numpy(), problem.validation.numpy(), None))
 
 
 def _trained(block: Block, train: Tensor, validation: Tensor, pace: Pace, k: int) -> Block | None:

@@ -27,7 +27,7 @@ OWNERS = {
     "zarr": {"tasks.adapters.store.arrays"},
     "safetensors": {"jko.disk.tensors"},
     # the store is opened in one place, for the tracker, which writes metrics, and for whoever reads runs back
-    "mlflow": {"tasks.adapters.mlflow.tracking", "tasks.adapters.mlflow.tracking_store"},
+    "mlflow": {f"tasks.adapters.mlflow.{name}" for name in ("runs", "tracking", "tracking_store")},
     "dvc": {"tasks.adapters.dvc.versions"},
     "dvc_data": {"tasks.adapters.dvc.versions"},
     "dvc_objects": {"tasks.adapters.dvc.versions"},

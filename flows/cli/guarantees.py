@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
+from pydantic import JsonValue
 
 from flows.cli.commands import Command
 from flows.cli.kinds import CHAIN
@@ -95,7 +97,7 @@ def show(layout: Layout, found: dict[str, Any]) -> None:
     console.print(whole["mixed"]["says"], soft_wrap=True)
 
 
-def epsilon_squared(block: dict[str, Any]) -> tuple[str, str]:
+def epsilon_squared(block: Mapping[str, JsonValue]) -> tuple[str, str]:
     """The ε² that the certificates use, and how it was found."""
     from tasks.report.labels import epsilon_of
 

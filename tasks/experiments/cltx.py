@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from jko.config.sections import Training
@@ -162,7 +161,7 @@ def read_snapshots(file: Path) -> dict[str, Tensor]:
     return {name: torch.from_numpy(values.astype(np.float64)) for name, values in arrays.items()}
 
 
-def _check(where: str, values: NDArray[np.generic], first: NDArray[np.generic]) -> None:
+def _check(where: str, values: Any, first: Any) -> None:
     """Refuse an array that is no sample in the plane, or not paired with the first."""
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "iuf":
         raise InputError(f"{where} is not an array of real numbers")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from jko.core.errors import InputError
 from jko.disk.sealed import write_json
@@ -83,7 +83,7 @@ def _places(names: Sequence[str]) -> tuple[list[int], str]:
 
 
 def _lines(axes: Axes, places: Sequence[float], entries: Sequence[Figures]) -> None:
-    def column(name: str) -> NDArray[np.float64]:
+    def column(name: str) -> Any:
         return np.maximum([entry[name] for entry in entries], FLOOR)
 
     axes.plot(places, column("paper_kde"), "s-", ms=4, color=MODEL, label="the paper's statistic")
@@ -124,7 +124,7 @@ def quiver(fields: Sequence[Field]) -> Figure:
     return figure
 
 
-def _arrows(axes: Axes, field: Field, xi: NDArray[np.float64], colour: str) -> None:
+def _arrows(axes: Axes, field: Field, xi: Any, colour: str) -> None:
     y = field.y.numpy()
     axes.scatter(y[:, 0], y[:, 1], s=7, color=GREY, alpha=0.6, linewidths=0)
     axes.quiver(

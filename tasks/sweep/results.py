@@ -93,7 +93,7 @@ def row_of(sweep: Sweep, cell: Cell, state: str, why: str) -> dict[str, Any]:
         "difference": None,
         "difference_se": None,
         "verdict": "",
-        "warning": nll_warning(evaluated_of(cell, layout)) if figures else "",
+        "warning": nll_warning(stored_evaluation(ChainStore(cell.config, layout, chain))) if figures else "",
         "digest": chain_digest(layout, chain) if figures else None,
         "chain": str(layout.chain),
     }
@@ -111,12 +111,6 @@ def figures_of(cell: Cell, layout: Layout) -> dict[str, float | None]:
         "kl_bound": certificate.get("chain", {}).get("kl_bound"),
         "cpu_s": cpu_seconds(layout),
     }
-
-
-def evaluated_of(cell: Cell, layout: Layout) -> dict[str, Any] | None:
-    """All figures of a complete chain's evaluation."""
-    chain = (known_manifest(layout) or {}).get("fingerprints", [])
-    return stored_evaluation(ChainStore(cell.config, layout, chain))
 
 
 def cpu_seconds(layout: Layout) -> float:
@@ -148,7 +142,7 @@ def over_seeds(sweep: Sweep, rows: Sequence[Mapping[str, Any]]) -> list[dict[str
     return sorted(found, key=lambda own: (-own["seeds"], own[f"{sweep.by}_mean"]))
 
 
-def combination(sweep: Sweep, row: Mapping[str, Any]) -> str:
+def combination(sweep: Sweep, row: Mapping[str, JsonValue]) -> str:
     """The varied settings of a row, the seed left out."""
     return json.dumps([row[key] for key in sweep.keys])
 

@@ -136,9 +136,7 @@ def _array(value: Any) -> np.ndarray[Any, np.dtype[Any]]:
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise InputError(
-            f"rows of numbers are expected, as a tensor, an array or a data frame ({error})"
-        ) from None
+        raise InputError(f"{WANTED} ({error})") from None
     if isinstance(value, str | Path):
         raise InputError(f"{WANTED}; {shortened(str(value))} is text: read a file first, or use flows.train")
     if array.dtype.kind not in "fiu":

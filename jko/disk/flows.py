@@ -26,7 +26,7 @@ from jko.disk.identity import data_fingerprint, fingerprints, source_key
 from jko.disk.layout import Layout
 from jko.disk.manifest import keep_manifest, read_manifest, restore_manifest, stored_config
 from jko.disk.tensors import read_tensors, write_tensors
-from jko.disk.weights import WEIGHTS, load_weights, save_block, save_weights
+from jko.disk.weights import load_weights, save_block, save_weights
 from jko.maps.invertible import InvertibleBlock
 from jko.preparation.facts import DataFacts
 from jko.preparation.made import MadeRows
@@ -96,9 +96,10 @@ class FlowFolder:
 
     def kept(self, k: int, block: InvertibleBlock) -> bool:
         """Read the weights of block k into it, if they are there and whole."""
-        if not is_whole(self.layout.block(k, self.chain[k]), self.chain[k]):
+        folder = self.layout.block(k, self.chain[k])
+        if not is_whole(folder, self.chain[k]):
             return False
-        load_weights(checked_block(self.layout, k, self.chain[k], WEIGHTS), block)
+        load_weights(folder, block)
         remove_checkpoint(self.layout.checkpoint(k, self.chain[k]))
         return True
 

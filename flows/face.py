@@ -20,6 +20,7 @@ from flows.settings import build_request
 from jko.config import Config
 from jko.core.digest import digest_of
 from jko.core.errors import InputError
+from jko.core.threads import all_threads
 from jko.disk.commit import COMMIT, committing
 from jko.disk.flows import FlowFolder, require_folder, stored_rows
 from jko.disk.identity import data_fingerprint, fingerprints
@@ -27,7 +28,7 @@ from jko.disk.layout import Layout
 from jko.disk.lock import writing
 from jko.disk.manifest import keep_manifest
 from jko.disk.weights import BLOCK, save_weights, write_record
-from jko.face import asked_settings, config_of, threads_of
+from jko.face import asked_settings, config_of
 from jko.flow import Flow
 from jko.given import path_of, taken
 from jko.given_table import selected, table_of
@@ -81,7 +82,7 @@ def train(
     if make_plan(config, layout).data_digest is not None:
         _bring_up(job)
     else:
-        with tempfile.TemporaryDirectory() as place, threads_of(config):
+        with tempfile.TemporaryDirectory() as place, all_threads(config.runtime.threads):
             rows = FlowFolder(Path(place) / "rows", config)
             with writing(rows.layout):
                 rows.begin(made_rows(selected(table, config), config))
@@ -148,7 +149,7 @@ def _built(flow: Flow, held_out: Any) -> Iterator[ChainStore]:
     digest = data_digest(arrays, facts.row_shift, facts.row_scale, facts.start)
     chain = fingerprints(flow.config, digest)[: len(flow) + 1]
     law = None if flow.chain.defence is None else flow.chain.defence.law
-    with tempfile.TemporaryDirectory() as place, threads_of(flow.config):
+    with tempfile.TemporaryDirectory() as place, all_threads(flow.config.runtime.threads):
         layout = Layout(Path(place) / "chain")
         with committing(layout.block(0, chain[0]), chain[0], {"data_digest": digest}) as folder:
             write_block_0(folder, arrays, facts, law)

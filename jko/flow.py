@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from operator import index
 from pathlib import Path
@@ -20,6 +19,7 @@ from jko.chain.sampling import draw, log_density
 from jko.config import Config
 from jko.core.errors import InputError
 from jko.core.plain import shortened
+from jko.core.threads import torch_threads
 from jko.disk.flows import save_flow
 from jko.distribution import FlowDistribution
 from jko.given import Form, is_frame, numbers, path_of, taken
@@ -115,7 +115,7 @@ class Flow(nn.Module):
                 (rows, c); of classes the number of one for all rows, or integers of shape (rows,).
         """
         rows, form = self._rows(x, context)
-        with self._threads():
+        with torch_threads(self.config.runtime.threads):
             pushed = self.chain.push(rows) if self._gradient(rows) else self.chain(rows)
         return form.rows(pushed.x[:, : self.dim], self.columns)
 
@@ -136,7 +136,7 @@ class Flow(nn.Module):
         if not rows.isfinite().all():
             raise InputError("the noise holds a number that is not finite")
         standard = self._beside(rows.to(self.chain.shift.device), self._context(context, len(rows)))
-        with self._threads():
+        with torch_threads(self.config.runtime.threads):
             pull = self.chain.pull if self._gradient(standard) else self.chain.inverse
             return form.rows(pull(standard)[:, : self.dim], self.columns)
 
@@ -151,7 +151,7 @@ class Flow(nn.Module):
             Start coordinates, shape (N + 1, rows, d): the first entry is block 0's image of the rows.
         """
         rows, _ = self._rows(x, context)
-        with self._threads():
+        with torch_threads(self.config.runtime.threads):
             return self.chain.trajectory(rows)[..., : self.dim]
 
     def log_prob(self, x: Any, context: Any = None) -> Any:
@@ -169,7 +169,7 @@ class Flow(nn.Module):
             InputError: other columns than the flow's.
         """
         rows, form = self._rows(x, context)
-        with self._threads():
+        with torch_threads(self.config.runtime.threads):
             return form.values(self._log_prob(rows))
 
     def log_prob_with_error(self, x: Any, context: Any = None) -> tuple[Any, Any]:
@@ -184,7 +184,7 @@ class Flow(nn.Module):
         """
         rows, form = self._rows(x, context)
         given = rows.detach().double().cpu().numpy()
-        with self._threads():
+        with torch_threads(self.config.runtime.threads):
             found = log_densities(
                 self.chain, start_law(self.config), given, self.facts, seed=self.config.seed
             )
@@ -214,7 +214,7 @@ class Flow(nn.Module):
             found = self.form.rows(x, self.columns)
             if not return_log_prob:
                 return found
-            with self._threads():
+            with torch_threads(self.config.runtime.threads):
                 values = self._log_prob(self._with_context(x, given))
         # drawn rows are other rows than those of the index that was given
         return found, replace(self.form, index=None).values(values)
@@ -222,7 +222,7 @@ class Flow(nn.Module):
     def drawn(self, rows: int, context: Tensor | None, seed: int) -> Tensor:
         """Rows of the model in data units, with gradients where torch keeps them, shape (rows, d)."""
         law = start_law(self.config)
-        with self._threads():
+        with torch_threads(self.config.runtime.threads):
             if law is not None:
                 return draw(self.chain, law, rows, seed=seed).y
             return self.chain.drawn(rows, context=context, seed=seed)
@@ -345,16 +345,6 @@ class Flow(nn.Module):
             return z
         shift, scale = self.chain.shift[self.dim :], self.chain.scale[self.dim :]
         return self._with_context(z, (context - shift) / scale)
-
-    @contextmanager
-    def _threads(self) -> Iterator[None]:
-        """Compute with as many threads as the training: bits must not depend on the cores."""
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.config.runtime.threads)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
 
 
 def _numbers(context: Any) -> Tensor:

@@ -17,7 +17,6 @@ from jko.preparation.facts import DataFacts, data_digest, facts_of
 from jko.preparation.prepare import Prepared, prepare
 from jko.preparation.table import Table
 
-
 #: the entropy of the law of prepared rows, nats, data units; ``None`` where it is not known
 Entropy = Callable[[Prepared], Estimate | None]
 

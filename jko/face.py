@@ -127,8 +127,10 @@ def fit(
             made = _made(table, config, line)
             return _trained(made, config, KeepsNothing(), form, on_block=on_block, line=line)
         kept = FlowFolder(place, config)
+        # before anything is written: rows that cannot be used leave nothing behind
+        new = None if kept.begun else _made(table, config, line)
         with writing(kept.layout):
-            made = kept.rows() or _made(table, config, line)
+            made = kept.rows() or new or _made(table, config, line)
             kept.begin(made)
             flow = _trained(made, config, kept, form, on_block=on_block, line=line)
     flow.folder = place

@@ -114,7 +114,7 @@ class Flow(nn.Module):
             context: what they are conditioned on, where the flow is: numbers of shape (c,) for all rows, or
                 (rows, c); of classes the number of one for all rows, or integers of shape (rows,).
         """
-        rows, form = self._rows(x, context)
+        rows, form = self.joined(x, context)
         with torch_threads(self.config.runtime.threads):
             pushed = self.chain.push(rows) if self._gradient(rows) else self.chain(rows)
         return form.rows(pushed.x[:, : self.dim], self.columns)
@@ -150,7 +150,7 @@ class Flow(nn.Module):
         Returns:
             Start coordinates, shape (N + 1, rows, d): the first entry is block 0's image of the rows.
         """
-        rows, _ = self._rows(x, context)
+        rows, _ = self.joined(x, context)
         with torch_threads(self.config.runtime.threads):
             return self.chain.trajectory(rows)[..., : self.dim]
 
@@ -168,7 +168,7 @@ class Flow(nn.Module):
         Raises:
             InputError: other columns than the flow's.
         """
-        rows, form = self._rows(x, context)
+        rows, form = self.joined(x, context)
         with torch_threads(self.config.runtime.threads):
             return form.values(self._log_prob(rows))
 
@@ -182,7 +182,7 @@ class Flow(nn.Module):
             x: rows in data units.
             context: as of :meth:`forward`.
         """
-        rows, form = self._rows(x, context)
+        rows, form = self.joined(x, context)
         given = rows.detach().double().cpu().numpy()
         with torch_threads(self.config.runtime.threads):
             found = log_densities(
@@ -244,11 +244,16 @@ class Flow(nn.Module):
         """
         save_flow(path_of(folder), self.config, self.data_digest, self.facts, self.chain)
 
-    def certify(self, held_out: Any = None) -> Any:
-        """What the flow guarantees, measured on held-out rows: the figures of ``jko certify``."""
+    def certify(self, held_out: Any = None, context: Any = None) -> Any:
+        """What the flow guarantees, measured on held-out rows: the figures of ``jko certify``.
+
+        Args:
+            held_out: rows in data units that no part of training saw; the validation rows by default.
+            context: of these rows, as of :meth:`forward`.
+        """
         from jko.extras import extra
 
-        return extra("certify")(self, held_out)
+        return extra("certify")(self, held_out, context)
 
     def report(self, folder: str | Path) -> Path:
         """Write the report page of the pipeline into a folder; returns the page."""
@@ -275,8 +280,19 @@ class Flow(nn.Module):
         trained = any(parameter.requires_grad for parameter in self.chain.parameters())
         return torch.is_grad_enabled() and (rows.requires_grad or trained)
 
-    def _rows(self, x: Any, context: Any) -> tuple[Tensor, Form]:
-        """Rows of d + c columns on the flow's device."""
+    def joined(self, x: Any, context: Any = None) -> tuple[Tensor, Form]:
+        """Rows with their context behind them, on the flow's device, and the form that they came in.
+
+        Args:
+            x: rows in data units.
+            context: as of :meth:`forward`; a data frame may hold it, too.
+
+        Returns:
+            Shape (rows, d + c); classes are zeros with a one.
+
+        Raises:
+            InputError: other columns than the flow's, or a context that does not fit.
+        """
         both = (*self.columns, *self.context_columns) if context is None else self.columns
         x, shape = self._flat(x)
         rows, form = taken(x, both)

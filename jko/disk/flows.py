@@ -17,7 +17,7 @@ from jko.config import Config
 from jko.core.errors import InputError
 from jko.disk.chains import write_correction
 from jko.disk.checkpoint import BlockCheckpoints, remove_checkpoint
-from jko.disk.commit import committing, stored_commit
+from jko.disk.commit import ROWS, committing, stored_commit
 from jko.disk.damage import checked_block, is_whole
 from jko.disk.defence import stored_law, write_law
 from jko.disk.durable import TEMPORARY
@@ -32,9 +32,6 @@ from jko.preparation.facts import DataFacts
 from jko.preparation.made import MadeRows
 from jko.training.block_trainer import FitResult
 from jko.training.fit_state import Checkpoints
-
-#: the prepared rows in block 0 of a folder of :func:`jko.fit`
-ROWS = "rows.safetensors"
 
 
 class FlowFolder:
@@ -53,8 +50,13 @@ class FlowFolder:
         self.chain: tuple[str, ...] = ()
         require_folder(folder)
         restore_manifest(self.layout)
-        if read_manifest(self.layout) is None and folder.exists() and any(folder.iterdir()):
+        if not self.begun and folder.exists() and any(folder.iterdir()):
             raise InputError(f"{folder}: this folder holds something else; give a new or empty one")
+
+    @property
+    def begun(self) -> bool:
+        """Whether a training was begun here."""
+        return read_manifest(self.layout) is not None
 
     def rows(self) -> MadeRows | None:
         """The prepared rows, if they are here and of these settings; ``None`` where they must be prepared.

@@ -192,15 +192,25 @@ class Flow(nn.Module):
         return form.values(values), form.values(errors)
 
     def sample(
-        self, rows: int = 1, *, context: Any = None, seed: int = 0, return_log_prob: bool = False
+        self,
+        rows: int = 1,
+        *,
+        context: Any = None,
+        seed: int = 0,
+        return_log_prob: bool = False,
+        continuous: bool = False,
     ) -> Any:
         """Independent rows of the model in data units, in the form that was given to :func:`jko.fit`.
+
+        Dequantised columns, as counts, are led back to their grid: the noise that made them continuous is
+        taken off. The log-density is that of the continuous rows, which come where it is asked for.
 
         Args:
             rows: how many.
             context: what all or each of them are conditioned on, where the flow is.
             seed: of the draws: the same seed gives the same rows.
-            return_log_prob: whether their log-densities in nats are given, too.
+            return_log_prob: whether their log-densities in nats are given, too; the rows are continuous.
+            continuous: whether dequantised columns stay as they are drawn.
 
         Returns:
             Shape (rows, d), and log-densities of shape (rows,) beside them where asked for.
@@ -211,6 +221,8 @@ class Flow(nn.Module):
         given = self._context(context, rows)
         with torch.no_grad():
             x = self.drawn(rows, given, seed).double()
+            if not (return_log_prob or continuous):
+                return self._on_grid(x)
             found = self.form.rows(x, self.columns)
             if not return_log_prob:
                 return found
@@ -218,6 +230,13 @@ class Flow(nn.Module):
                 values = self._log_prob(self._with_context(x, given))
         # drawn rows are other rows than those of the index that was given
         return found, replace(self.form, index=None).values(values)
+
+    def _on_grid(self, x: Tensor) -> Any:
+        """Drawn rows in the form of the flow, gridded columns on their grid."""
+        if not self.facts.origins:
+            return self.form.rows(x, self.columns)
+        exact = torch.from_numpy(self.facts.on_grid(x.cpu().numpy()))
+        return self.form.rows(exact.to(x.device), self.columns, whole=self.facts.whole_columns)
 
     def drawn(self, rows: int, context: Tensor | None, seed: int) -> Tensor:
         """Rows of the model in data units, with gradients where torch keeps them, shape (rows, d)."""

@@ -62,6 +62,11 @@ def test_a_loaded_chain_samples_and_scores_as_the_command_does(folder: Path) -> 
     np.testing.assert_array_equal(
         pd.read_csv(folder / "drawn.csv").to_numpy(), flow.sample(30, seed=4).numpy()
     )
+    assert pd.read_csv(folder / "drawn.csv")["n"].dtype == int
+    called(folder, "sample", "c", "-n", "30", "-o", "between.csv", "--seed", "4", "--continuous")
+    between = pd.read_csv(folder / "between.csv", float_precision="round_trip")
+    np.testing.assert_array_equal(between.to_numpy(), flow.sample(30, seed=4, continuous=True).numpy())
+    assert (between["n"] % 1 != 0).all()
     scores = pd.read_csv(folder / "scores.csv", float_precision="round_trip")
     values, errors = flow.log_prob_with_error(frame())
     np.testing.assert_array_equal(scores["log_density"].to_numpy(), values.to_numpy())

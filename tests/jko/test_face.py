@@ -146,3 +146,33 @@ def test_settings_of_a_flow_and_numbers_of_other_libraries(flow: jko.Flow) -> No
     assert other.config.data.content != flow.config.data.content
     given = {**FEW, "steps.sizes": np.array([0.5]), "training": {"iterations": np.int64(1)}}
     assert len(jko.fit(rows(), settings=given, seed=np.int64(1), progress=False)) == 1  # type: ignore[arg-type]
+
+
+def test_samples_of_gridded_columns_are_on_their_grid(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({
+        "kids": draw.poisson(1.0, 300), "price": np.round(draw.integers(1, 40, 300) * 0.05, 2),
+        "weight": draw.normal(size=300), "whole": draw.poisson(3.0, 300) * 1.0,
+    })  # fmt: skip
+    flow = fitted(frame, folder=tmp_path / "run")
+    drawn, raw = flow.sample(200), flow.sample(200, continuous=True)
+    assert [kind.kind for kind in drawn.dtypes] == ["i", "f", "f", "f"]
+    assert [kind.kind for kind in raw.dtypes] == ["f"] * 4
+    for name, step in (("kids", 1.0), ("price", 0.05), ("whole", 1.0)):
+        assert (raw[name] % step != 0).all()
+        assert ((drawn[name] - raw[name]).abs() <= step * 0.500001).all()
+    assert set(drawn["price"]) <= {round(0.05 * k, 2) for k in range(-200, 300)}
+    pd.testing.assert_series_equal(drawn["weight"], raw["weight"])
+    pd.testing.assert_frame_equal(raw, flow.sample(200, return_log_prob=True)[0])
+    loaded = jko.load(tmp_path / "run")
+    np.testing.assert_array_equal(loaded.sample(200).numpy(), drawn.to_numpy(dtype=float))
+    array = fitted(frame.to_numpy(dtype=float))
+    np.testing.assert_array_equal(array.sample(200), drawn.to_numpy(dtype=float))
+
+
+def test_samples_of_pictures_are_on_the_grid_of_their_pixels() -> None:
+    pictures = torch.from_numpy(np.random.default_rng(0).poisson(3.0, (200, 1, 3)) * 1.0)
+    flow = fitted(pictures)
+    assert flow.sample(20).shape == (20, 1, 3)
+    assert (flow.sample(20) % 1 == 0).all()
+    assert (flow.sample(20, continuous=True) % 1 != 0).all()

@@ -21,6 +21,7 @@ from jko.config.stop import stop_reason
 from jko.core.context import reference_rows
 from jko.core.rows import at_most
 from jko.core.seeds import counter_seed, generator
+from jko.core.threads import all_threads
 from jko.disk.identity import certificate_fingerprint
 from jko.disk.sealed import read_sealed, write_sealed
 from jko.measure.inversion import product_bound, reverse_error
@@ -29,7 +30,7 @@ from jko.preparation.facts import DataFacts
 from jko.statistics.two_sample import energy_test
 from tasks.adapters.store.chain_store import ChainStore
 from tasks.measure import measured, unfit
-from tasks.options import DURABLE, skipped, threads_of
+from tasks.options import DURABLE, skipped
 from tasks.push import restore_samples
 
 
@@ -60,7 +61,7 @@ def certificate(store: ChainStore) -> dict[str, Any]:
     Args:
         store: the chain.
     """
-    with threads_of(store.config):
+    with all_threads(store.config.runtime.threads):
         return _certificate(store)
 
 

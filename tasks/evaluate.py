@@ -19,6 +19,7 @@ from jko.config import Config
 from jko.core.context import state_of, with_context
 from jko.core.rows import at_most
 from jko.core.seeds import counter_seed
+from jko.core.threads import all_threads
 from jko.disk.commit import committing
 from jko.disk.facts import read_facts
 from jko.disk.identity import evaluation_fingerprint
@@ -37,7 +38,7 @@ from tasks.baselines import baseline_log_densities
 from tasks.cuts import PATH_ROWS, check_finite, cut_figures, followed_cuts, log_prob_of_cuts, nll_figures
 from tasks.fresh import fresh_figures, made_up, surprising
 from tasks.headline import headline
-from tasks.options import DURABLE, skipped, threads_of
+from tasks.options import DURABLE, skipped
 
 #: array of the contexts of the generated samples
 CONTEXT = "generated_context"
@@ -57,7 +58,7 @@ def evaluate_chain(store: ChainStore) -> Any:
     if figures is not None:
         write_json(store.layout.metrics, headline(figures))
         return skipped("the evaluation matches the chain", figures)
-    with threads_of(store.config):
+    with all_threads(store.config.runtime.threads):
         result = evaluate(store.config, store.layout, store.fingerprints)
     with committing(store.layout.evaluation, fingerprint, {}) as folder:
         write_json(folder / FIGURES, result.figures)

@@ -21,6 +21,7 @@ from jko.core.digest import digest_of
 from jko.core.errors import NumericalError
 from jko.core.rows import drawn
 from jko.core.step_sizes import stored
+from jko.core.threads import all_threads
 from jko.disk.identity import MEASURES, measured_with
 from jko.disk.layout import name_of
 from jko.disk.sealed import read_sealed, write_sealed
@@ -36,7 +37,7 @@ from tasks.adapters.store.plan import keep_figures, measured_content, same_sourc
 from tasks.baselines import mixture_log_density
 from tasks.correct import correction_figures
 from tasks.datasets.laws import score_of
-from tasks.options import DURABLE, skipped, threads_of
+from tasks.options import DURABLE, skipped
 from tasks.push import restore_samples
 
 
@@ -47,7 +48,7 @@ def measure_block(store: ChainStore, k: int) -> Any:
     if figures is not None:
         check_inversion(store.config, k, figures)
         return skipped(f"block {k} is already measured", figures)
-    with threads_of(store.config):
+    with all_threads(store.config.runtime.threads):
         figures = measured(store, k)[-1]
     keep_figures(store.layout, k, store.fingerprints[k], figures)
     check_inversion(store.config, k, figures)

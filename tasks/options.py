@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import torch
 from prefect import Task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.states import Completed
-from threadpoolctl import threadpool_limits
 
-from jko.config import Config
 from tasks.adapters.prefect.prefect_loss import runs_alone
 
 
@@ -53,11 +48,3 @@ def done(step: Task[..., Any], *given: Any, **named: Any) -> Any:
 def value_of(result: Any) -> Any:
     """What a task returned, also where it returned a state of :func:`skipped`."""
     return result.result() if isinstance(result, State) else result
-
-
-@contextmanager
-def threads_of(config: Config) -> Iterator[None]:
-    """Compute with the run's number of threads in every library: bits must not depend on the cores."""
-    torch.set_num_threads(config.runtime.threads)
-    with threadpool_limits(config.runtime.threads):
-        yield

@@ -11,6 +11,7 @@ import torch
 
 from jko.config import Config
 from jko.core.seeds import generator
+from jko.core.threads import all_threads
 from jko.disk.commit import SAMPLES, read_commit
 from jko.disk.damage import is_whole
 from jko.disk.defence import same_law, stored_law
@@ -24,7 +25,6 @@ from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.defence import fitted_law
 from tasks.adapters.store.plan import planned, stored_figures
 from tasks.headline import stored_headline
-from tasks.options import threads_of
 from tasks.report.identity import report_fingerprint
 
 #: rows pushed again per block
@@ -68,7 +68,7 @@ def checks(config: Config, layout: Layout, manifest: dict[str, Any]) -> Iterator
         if config.defence_share:
             yield defence_check(config, layout, chain[0])
     store = ChainStore(config, layout, chain)
-    with threads_of(config):
+    with all_threads(config.runtime.threads):
         for k in range(1, len(chain)):
             if whole[k - 1] and whole[k]:
                 yield from particle_checks(store, k)

@@ -21,6 +21,7 @@ from jko.disk.durable import replacing
 from jko.disk.facts import read_facts
 from jko.disk.layout import Layout
 from jko.disk.manifest import read_manifest, stored_config
+from jko.given import LARGEST
 from jko.preparation.context import asked_columns, context_of, given_context
 from jko.preparation.facts import DataFacts
 from jko.preparation.prepare import dequantise
@@ -45,8 +46,16 @@ def open_chain(layout: Layout) -> tuple[Config, Chain, DataFacts]:
     return config, load_chain(layout, config, fingerprints), read_facts(layout, fingerprints[0])
 
 
-def draw_samples(layout: Layout, rows: int, seed: int, output: Path, *, given: Sequence[str] = ()) -> None:
-    """Write samples of a chain's model, data units, one column per dimension.
+def draw_samples(
+    layout: Layout,
+    rows: int,
+    seed: int,
+    output: Path,
+    *,
+    given: Sequence[str] = (),
+    continuous: bool = False,
+) -> None:
+    """Write samples of a chain's model, data units, one column per dimension, on the grid of gridded ones.
 
     Those of a conditional chain have their context beside them, in the columns that ``jko score`` wants.
 
@@ -56,6 +65,7 @@ def draw_samples(layout: Layout, rows: int, seed: int, output: Path, *, given: S
         seed: of the draws.
         output: the file.
         given: the context of all samples, as ``class=3``; contexts of training rows by default.
+        continuous: whether dequantised columns stay as they are drawn.
 
     Raises:
         InputError: a context that the chain has not, or no place to write.
@@ -68,7 +78,11 @@ def draw_samples(layout: Layout, rows: int, seed: int, output: Path, *, given: S
         drawn = draw(chain, law, rows, seed=seed).y
     else:
         drawn = chain.sample(rows, context=None if context is None else torch.from_numpy(context), seed=seed)
-    frame = pd.DataFrame(drawn.double().cpu().numpy(), columns=list(facts.columns))
+    values = drawn.double().cpu().numpy()
+    frame = pd.DataFrame(values if continuous else facts.on_grid(values), columns=list(facts.columns))
+    if not continuous and output.suffix.lower() != ".npy":  # which has one type for all columns
+        whole = [name for name in facts.whole_columns if (frame[name].abs() < LARGEST).all()]
+        frame = frame.astype(dict.fromkeys(whole, np.int64))
     if context is not None:
         frame = frame.join(context_table(context, facts.context_columns))
     write_table(frame, output)

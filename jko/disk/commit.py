@@ -25,6 +25,8 @@ from jko.disk.sealed import SEAL, read_json
 COMMIT = "COMMIT.json"
 #: the part of a block that its weights and the block before it can make again
 SAMPLES = "samples.zarr"
+#: the prepared rows in block 0 of a folder of :func:`jko.fit`
+ROWS = "rows.safetensors"
 #: of the data's units, columns and rows
 FACTS = "data.json"
 #: of commit files that have a seal

@@ -7,6 +7,7 @@ from typing import Any
 
 from jko.config import NUMERICS, Config, parse_config
 from jko.core.errors import InputError
+from jko.disk.damage import way_back
 from jko.disk.identity import fingerprints
 from jko.disk.layout import Layout
 from jko.disk.sealed import SEAL, read_json, read_sealed, write_sealed
@@ -27,8 +28,8 @@ def read_manifest(layout: Layout) -> dict[str, Any] | None:
     found = known_manifest(layout)
     if found is None and (layout.manifest.exists() or layout.manifest.is_symlink()):
         raise InputError(
-            f"{layout.manifest}: this file is damaged or was changed by hand; jko resume {layout.chain} "
-            "writes it again, or the command that made the chain does"
+            f"{layout.manifest}: this file is damaged or was changed by hand; {way_back(layout)}, "
+            "which writes it again, or give the command that made the chain"
         )
     return found
 
@@ -135,5 +136,5 @@ def _has_blocks(layout: Layout) -> bool:
 def _way_back(layout: Layout) -> str:
     """The command that makes ``chain.json`` again."""
     if _known(_copy(layout)) is not None:
-        return f"jko resume {layout.chain} writes it again"
+        return f"{way_back(layout)}, which writes it again"
     return "give the command that made the chain again (jko train … --chain), which keeps its blocks"

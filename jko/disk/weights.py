@@ -119,7 +119,7 @@ def check_finite(block: InvertibleBlock, where: Path) -> None:
     if bad:
         raise InputError(
             f"{where}: weights of the block are not finite ({bad[0]}), so nothing can be computed from "
-            "them; remove this folder and run jko resume"
+            "them; remove this folder and run jko resume, or call jko.fit again"
         )
 
 

@@ -212,7 +212,7 @@ DAMAGE = {
 def test_a_damaged_manifest_is_named_and_written_again(layout: Layout, text: str) -> None:
     chain = commit_chain(layout, config())
     layout.manifest.write_text(text)
-    with pytest.raises(InputError, match=rf"{layout.manifest}: this file is damaged .* jko resume"):
+    with pytest.raises(InputError, match=rf"{layout.manifest}: this file is damaged .* run jko resume"):
         stored_config(layout)
     assert make_plan(config(), layout).complete  # the command that made it needs no hand
     assert resumed_config(layout) == config()  # from the copy in the run folder
@@ -232,7 +232,7 @@ def test_a_lost_manifest_is_told_from_no_chain(layout: Layout) -> None:
         stored_config(layout)
     commit_chain(layout, config())
     layout.manifest.unlink()
-    with pytest.raises(InputError, match=r"missing, and the chain's blocks are there; jko resume"):
+    with pytest.raises(InputError, match=r"missing, and the chain's blocks are there; run jko resume"):
         stored_config(layout)
     assert resumed_config(layout) == config()
     (layout.run / "manifest.json").write_text("{}")

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 300.0
@@ -95,6 +96,17 @@ class Command:
 def command(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a ``jko`` command to its end."""
     return Command(folder, *words, environment=environment).end()
+
+
+def started(
+    *words: str, environment: Mapping[str, str] | None = None, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """The same from a Python that starts from nothing, for what depends on its imports; it may fail."""
+    own = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
+    return subprocess.run(
+        [sys.executable, "-m", "flows.cli.main", *words],
+        capture_output=True, text=True, timeout=PATIENCE, check=False, env=own, **options,
+    )  # fmt: skip
 
 
 def _command(

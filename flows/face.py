@@ -112,7 +112,7 @@ def certify(flow: Flow, held_out: Any = None) -> dict[str, Any]:
     from tasks.certify import certificate
 
     with _built(flow, held_out) as store:
-        return certificate(store)
+        return certificate(store).plain()
 
 
 def report(flow: Flow, folder: Path) -> Path:

@@ -140,7 +140,7 @@ def run_stages(run: Run, upto: Stage) -> dict[str, Any]:
     if upto in STAGES[STAGES.index("certify") :]:
         with timed(store.layout, "certify", of=store.fingerprints[-1]):
             certificate = done(certify_chain, store)
-        run.progress.say(certificate["chain"]["mixed"]["says"])
+        run.progress.say(certificate.chain.mixed.says)
         run.tracker.final(chain_headline(certificate))
     if upto in ("evaluate", "report"):
         run.progress.say("evaluating on test rows …")

@@ -214,8 +214,8 @@ class _Work:
         else:
             _warn(found)
         tags |= {DRIFT: found.says}
-        write_origin(config, self.layout, Origin(tags, found.figures))
-        return Origin(tags, found.figures)
+        write_origin(config, self.layout, Origin(tags=tags, figures=found.figures))
+        return Origin(tags=tags, figures=found.figures)
 
     def train(self, drifted: dict[str, float] | None = None, said: str = "") -> Outcome:
         """Train what is missing of the chain of these data.

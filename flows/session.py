@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jko.certify.records import Certificate
 from jko.config import Config, parse_config
 from jko.core.errors import InputError, was_interrupted
 from jko.disk.commit import remove_temporary
@@ -141,7 +142,8 @@ def is_current(job: Job, chain: tuple[str, ...], digest: str, metrics: Mapping[s
         and read_json(layout.run / "finished.json") == finished_receipt(job, digest)
         and planned_so(job, known_manifest(layout) or {}, chain)
         and all(stored_figures(ChainStore(job.config, layout, chain), k) for k in range(1, len(chain)))
-        and read_sealed(layout.certificate, certificate_fingerprint(job.config, digest)) is not None
+        and read_sealed(layout.certificate, Certificate, certificate_fingerprint(job.config, digest))
+        is not None
         and read_json(layout.metrics) == metrics
     )
 

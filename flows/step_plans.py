@@ -174,7 +174,7 @@ def _evened(
             raise InputError(
                 f"{parent.chain}: block {k} is not measured under its settings; run jko resume {parent.chain}"
             )
-        movements.append(figures["movement"])
+        movements.append(figures.movement)
     try:
         return reparametrised(old, movements)
     except ValueError:

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from jko.core.digest import digest_of
 from jko.core.errors import InputError
+from jko.core.records import Number, Record
 from jko.core.rows import at_most, drawn
 from jko.disk.identity import MEASURES
 from jko.disk.sealed import read_sealed, write_sealed
@@ -59,6 +60,12 @@ def baseline_log_densities(
     }
 
 
+class LogDensities(Record):
+    """Log-densities of rows, nats, data units."""
+
+    log_density: list[Number]
+
+
 def mixture_log_density(store: ChainStore) -> Array:
     """Log-densities of the validation rows under a Gaussian mixture of the data, nats, data units.
 
@@ -72,9 +79,9 @@ def mixture_log_density(store: ChainStore) -> Array:
     }  # fmt: skip
     identity = digest_of(settings)
     path = store.layout.run / "mixture" / f"{identity[:12]}.json"
-    known = read_sealed(path, identity)
+    known = read_sealed(path, LogDensities, identity)
     if known is not None:
-        return np.array(known["log_density"])
+        return np.array(known.log_density)
     train = store.samples(0, "train", facts.rows["source"])
     train = drawn(train, FITTED_ROWS + CHOOSING_ROWS).astype(float)
     first = len(train) // 5  # those before are held out, if there are enough
@@ -83,7 +90,7 @@ def mixture_log_density(store: ChainStore) -> Array:
     best = _best(rows, usable, store.config.seed, dim=facts.dim)
     validation = store.samples(0, "validation").astype(float)
     values = _scores(best, validation) + facts.log_det(validation)
-    write_sealed(path, {"log_density": values.tolist()}, identity)
+    write_sealed(path, LogDensities(log_density=values.tolist()), identity)
     return values
 
 

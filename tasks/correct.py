@@ -113,7 +113,7 @@ def stored_particles(
     return Particles.known(y, log_density.to(y.device))
 
 
-def correction_figures(store: ChainStore, k: int) -> dict[str, Any]:
+def correction_figures(store: ChainStore, k: int) -> dict[str, float]:
     r"""The figures of block k that its correction adds, or that are of the law behind it.
 
     Returns:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from jko.certify.records import Certificate
 from jko.disk.identity import evaluation_fingerprint
-from jko.measure.figures import epsilon
+from jko.measure.figures import StepFigures
 from jko.statistics.heavy import warning
 from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.evaluated import evaluation_figures
@@ -28,7 +29,7 @@ CHAIN = ("kl_bound", "kl_lower_bound", "kl_measured", "inversion_w2_coupled")
 
 
 def step_headline(
-    figures: Mapping[str, Any], entropy: Mapping[str, float] | None = None
+    figures: StepFigures, entropy: Mapping[str, float] | None = None
 ) -> dict[str, float | None]:
     """A block's figures: ε from the exact score where that is known, else the critic's.
 
@@ -38,19 +39,19 @@ def step_headline(
             NLL minus it.
     """
     own = {
-        "epsilon": epsilon(figures),
-        "kl_measured": figures["nll"] - entropy["value"] if entropy else None,
+        "epsilon": figures.best_epsilon,
+        "kl_measured": figures.nll - entropy["value"] if entropy else None,
     }
-    corrected = {name: figures[name] for name in CORRECTED if name in figures}
-    return {name: own[name] if name in own else figures.get(name) for name in STEP} | corrected
+    corrected = {name: figures.figure(name) for name in CORRECTED if name in figures.model_fields_set}
+    return {name: own[name] if name in own else figures.figure(name) for name in STEP} | corrected
 
 
-def chain_headline(certificate: Mapping[str, Any]) -> dict[str, float | None]:
+def chain_headline(certificate: Certificate) -> dict[str, float | None]:
     """A certificate's figures as ``chain/<name>``."""
-    whole = certificate["chain"]
+    whole = certificate.chain
     return {
-        **{f"chain/{name}": whole[name] for name in CHAIN},
-        "chain/two_sample_p": whole["two_sample"] and float(whole["two_sample"]["p"]),
+        **{f"chain/{name}": whole.figure(name) for name in CHAIN},
+        "chain/two_sample_p": None if whole.two_sample is None else whole.two_sample.p,
     }
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 from prefect import task
 
 from jko.build import functional_of, reference_of, start_law, target_of
+from jko.certify.certificates import Guarantee
 from jko.certify.evidence import Evidence
 from jko.certify.guarantee import certify, certify_functional
+from jko.certify.records import Measured
 from jko.config import Config
 from jko.core.device import readable_here
 from jko.core.digest import digest_of
 from jko.core.errors import NumericalError
+from jko.core.records import Number, Record
 from jko.core.rows import drawn
 from jko.core.step_sizes import stored
 from jko.disk.identity import MEASURES, measured_with
@@ -27,7 +30,7 @@ from jko.disk.sealed import read_sealed, write_sealed
 from jko.laws.densities import Estimate
 from jko.laws.score import score_after
 from jko.maps.invertible import InvertibleBlock
-from jko.measure.figures import BlockFigures
+from jko.measure.figures import BlockFigures, StepFigures
 from jko.measure.measures import EXACT_ROWS, HeldOut
 from jko.measure.measures import measure_block as block_figures
 from jko.preparation.facts import DataFacts
@@ -54,22 +57,23 @@ def measure_block(store: ChainStore, k: int) -> Any:
     return figures
 
 
-def measured(store: ChainStore, k: int) -> list[dict[str, Any]]:
+def measured(store: ChainStore, k: int) -> list[Measured]:
     """The figures of blocks 1..k, each with the certificates after it; stored ones are taken."""
     facts = store.facts
-    all_figures: list[dict[str, Any]] = []
+    all_figures: list[Measured] = []
     for j in range(1, k + 1):
         figures = stored_figures(store, j)
         if figures is None:
-            figures = measure(store, j)
-            figures |= certificates(store.config, facts, [*all_figures, figures])
-            figures["settings"] = measured_with(store.config)
+            own = measure(store, j)
+            after = certificates(store.config, facts, [*all_figures, own])
+            settings = {"settings": measured_with(store.config)}
+            figures = Measured.model_validate(own.plain() | after.plain() | settings)
         all_figures.append(figures)
     return all_figures
 
 
-def measure(store: ChainStore, k: int) -> dict[str, Any]:
-    """The figures of :class:`jko.measure.measures.BlockFigures`; what is not a number becomes null."""
+def measure(store: ChainStore, k: int) -> StepFigures:
+    """The figures of block k."""
     rows, device = store.config.measure.rows, readable_here(store.config).runtime.device
 
     def held_out(name: str) -> torch.Tensor:
@@ -115,8 +119,14 @@ def measure(store: ChainStore, k: int) -> dict[str, Any]:
         functional=functional, index=k, unfit=unfit(store.config, facts),
     )  # fmt: skip
     check_finite(figures, k)
-    found = {"step_size": stored(block.step_size), **nulled(asdict(figures))}
-    return found | (correction_figures(store, k) if store.config.target.correction else {})
+    more = correction_figures(store, k) if store.config.target.correction else {}
+    return StepFigures.model_validate(figures.plain() | {"step_size": stored(block.step_size)} | more)
+
+
+class Scores(Record):
+    """The scores of some rows, shape (rows, d), standardised units."""
+
+    scores: list[list[Number]]
 
 
 def exact_scores(store: ChainStore, k: int) -> torch.Tensor | None:
@@ -140,9 +150,9 @@ def exact_scores(store: ChainStore, k: int) -> torch.Tensor | None:
         "version": MEASURES,
     }
     identity = digest_of({**of, "data": store.config.data.model_dump(mode="json")})
-    known = read_sealed(path, identity)
+    known = read_sealed(path, Scores, identity)
     if known is not None:
-        return torch.tensor(known["scores"], dtype=torch.float64)
+        return torch.tensor(known.scores, dtype=torch.float64)
     restore_samples(store, k)
     y = drawn(store.particles(k, "validation"), rows)
     if k == 0:
@@ -152,20 +162,20 @@ def exact_scores(store: ChainStore, k: int) -> torch.Tensor | None:
         assert before is not None  # the law is known
         block = store.block(k)
         found = score_after([block], y, before.to)
-    write_sealed(path, {"scores": found.tolist()}, identity)
+    write_sealed(path, Scores(scores=found.tolist()), identity)
     return found.cpu()
 
 
-def certificates(config: Config, facts: DataFacts, figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The fields of :class:`jko.certify.guarantee.Guarantee` after the last of measured blocks."""
+def certificates(config: Config, facts: DataFacts, figures: Sequence[StepFigures]) -> Guarantee:
+    """The certificates after the last of measured blocks."""
     entropy = Estimate(facts.entropy["value"], facts.entropy["se"]) if facts.entropy else None
     functional, target = functional_of(config, facts.dim), target_of(config, facts.dim)
     if functional is None:
         evidence = [Evidence.of(own, entropy=entropy) for own in figures]
-        return nulled(asdict(certify(evidence, facts.dim, unfit=unfit(config, facts))))
+        return certify(evidence, facts.dim, unfit=unfit(config, facts))
     known = target is not None and target.log_normaliser is not None and config.target.alone
     evidence = [Evidence.of(own, entropy=entropy if known else None) for own in figures]
-    return nulled(asdict(certify_functional(evidence, functional)))
+    return certify_functional(evidence, functional)
 
 
 def unfit(config: Config, facts: DataFacts) -> str:
@@ -185,14 +195,6 @@ def unfit(config: Config, facts: DataFacts) -> str:
     if config.data.source == "curve":
         return "data on a curve have no density; set data.smoothing, such as 0.02"
     return ""
-
-
-def nulled(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """Figures as JSON: what is not a number becomes null."""
-    return {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in figures.items()
-    }
 
 
 def _computed(blocks: Sequence[InvertibleBlock], *rows: Any, index: int, **known: Any) -> BlockFigures:
@@ -229,14 +231,14 @@ def check_finite(figures: BlockFigures, k: int) -> None:
             )  # fmt: skip
 
 
-def check_inversion(config: Config, k: int, figures: Mapping[str, Any]) -> None:
+def check_inversion(config: Config, k: int, figures: BlockFigures) -> None:
     """Stop a run whose block cannot be inverted.
 
     Raises:
         NumericalError: the round trip, or the distance of the computed inverse to the true one, is
             more than ``measure.inversion_limit``.
     """
-    errors = [figures["inversion_error"], figures["inversion_error_reference"]]
+    errors = [figures.inversion_error, figures.inversion_error_reference]
     worst = max(math.inf if error is None else error for error in errors)
     if worst > config.measure.inversion_limit:
         means = {"ode": "raise solver.steps", "residual": "lower network.lipschitz"}[config.network.kind]

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from jko.certify.records import Certificate
 from jko.config import Config
 from jko.core.seeds import generator
 from jko.disk.commit import SAMPLES, read_commit
@@ -164,7 +165,8 @@ def after_checks(store: ChainStore) -> Iterator[Check]:
         return
     if store.layout.certificate.exists():
         same = (
-            read_sealed(store.layout.certificate, certificate_fingerprint(store.config, digest)) is not None
+            read_sealed(store.layout.certificate, Certificate, certificate_fingerprint(store.config, digest))
+            is not None
         )
         how = "of these blocks" if same else f"{store.layout.certificate}: damaged or of other blocks"
         yield Check("certificate", same, how)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from contextlib import nullcontext, suppress
-from typing import Any
 
+from jko.certify.records import Certificate
 from jko.config import Config
 from jko.core.errors import ChainInUseError, InputError
 from jko.disk.commit import SAMPLES
@@ -16,7 +16,7 @@ from tasks.adapters.store.lock import chain_lock
 from tasks.certify import certificate, keep_certificate, stored_certificate
 
 
-def certificate_of(layout: Layout, pairing: str | None = None) -> dict[str, Any]:
+def certificate_of(layout: Layout, pairing: str | None = None) -> Certificate:
     """What the committed blocks of a chain guarantee, also of an unfinished chain.
 
     It is stored beside the chain if the chain is complete and no other process works on it.

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from flows.places import chain_at
+from jko.certify.records import Measured
 from jko.core.errors import InputError, JkoError
 from jko.disk.damage import well_formed
 from jko.disk.identity import data_fingerprint
@@ -199,14 +200,16 @@ def from_metrics(runs: Runs, run: TrackedRun) -> Record:
         if key.startswith("step/")
     }
     count = max((step for curve in curves.values() for step in curve), default=0)
-    measures = [{name: curve[k] for name, curve in curves.items() if k in curve} for k in range(1, count + 1)]
+    # of the figures of a block MLflow has the headline ones
+    known = [{name: curve[k] for name, curve in curves.items() if k in curve} for k in range(1, count + 1)]
+    measures = [Measured.model_construct(set(own), **own) for own in known]
     about = {
         "state": "partial", "blocks": count, "planned": run.params.get("steps.count", "?"),
         "digest": run.tags.get("jko.digest", ""), "data": run.tags.get("jko.data", ""),
         "data_digest": run.tags.get("jko.data_version", ""), "columns": [], "image_shape": None,
         "entropy": None, "config": settings,
     }  # fmt: skip
-    whole = all("nll" in own for own in measures)
+    whole = all("nll" in own.model_fields_set for own in measures)
     return Record(about, measures if whole else [], tracked=run.metrics)
 
 

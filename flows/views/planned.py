@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flows.session import Job
+from jko.certify.records import Certificate
 from jko.config import Config
 from jko.core.step_sizes import shown, stored
 from jko.disk.commit import FACTS, SAMPLES
@@ -122,7 +123,7 @@ def later_stages(
         "evaluation": any(damaged_in(layout.evaluation)),
         "report": any(damaged_in(layout.report)),
     }
-    known = read_sealed(layout.certificate, certificate_fingerprint(config, digest))
+    known = read_sealed(layout.certificate, Certificate, certificate_fingerprint(config, digest))
     current = {
         "certificate": known is not None,
         "evaluation": is_whole(layout.evaluation, evaluation_fingerprint(config, digest)),

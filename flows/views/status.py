@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from jko.certify.records import GuaranteedStep
 from jko.core.display import figure, pair_of
 from jko.core.step_sizes import shown, stored
 from jko.disk.commit import read_commit
@@ -13,7 +14,6 @@ from jko.disk.damage import damaged_places
 from jko.disk.layout import Layout, name_of
 from jko.disk.manifest import read_manifest, stored_config
 from jko.disk.sealed import read_json
-from jko.measure.figures import bound_of, epsilon
 from jko.statistics.heavy import TRIM
 from tasks.adapters.store.chain_store import ChainStore, chain_digest
 from tasks.adapters.store.plan import block_figures
@@ -79,7 +79,8 @@ def block_status(layout: Layout, k: int, fingerprint: str, step_size: float) -> 
     commit = read_commit(layout.block(k, fingerprint), verify=True)
     if commit is not None and commit.fingerprint != fingerprint:
         commit = None  # another block in its place
-    metrics = block_figures(layout, k, fingerprint) or {}
+    measured = block_figures(layout, k, fingerprint)
+    metrics = {} if measured is None else measured.plain()
     return {
         "index": k,
         "state": "done" if commit else "missing",
@@ -111,13 +112,13 @@ def status_table(layout: Layout, found: dict[str, Any]) -> None:
     ):
         table.add_column(name, justify="left" if name == "state" else "right")
     for block in found["blocks"]:
-        figures = block["metrics"]
         cells = [str(block["index"]), block["state"], shown(block["step_size"])]
-        if figures:
+        if block["metrics"]:
+            figures = GuaranteedStep.model_validate(block["metrics"])
             cells += [
-                figure(figures["kl_drop"], ".3f"), pair_of(figures, "nll"),
-                figure(figures["movement"], ".3f"), figure(figures["inversion_error"], ".1e"),
-                figure(epsilon(figures)), bound_of(figures),
+                figure(figures.kl_drop, ".3f"), pair_of(figures, "nll"),
+                figure(figures.movement, ".3f"), figure(figures.inversion_error, ".1e"),
+                figure(figures.best_epsilon), figures.bound_text,
             ]  # fmt: skip
         table.add_row(*cells)
     console.print(table)
@@ -142,13 +143,11 @@ def why_missing(blocks: Sequence[Mapping[str, Any]]) -> list[str]:
     """Sentences on the dashes of a table: why blocks have no ε and no bound, every reason once."""
     found: dict[str, list[str]] = {}
     for block in blocks:
-        figures = block["metrics"]
-        if not figures:
+        if not block["metrics"]:
             continue
-        if epsilon(figures) is None and figures.get("epsilon_reason"):
-            found.setdefault(f"no ε: {figures['epsilon_reason']}", []).append(str(block["index"]))
-        elif figures.get("kl_bound") is None and figures.get("kl_bound_reason"):
-            found.setdefault(f"no bound: {figures['kl_bound_reason']}", []).append(str(block["index"]))
+        figures = GuaranteedStep.model_validate(block["metrics"])
+        if figures.best_epsilon is None and figures.epsilon_reason:
+            found.setdefault(f"no ε: {figures.epsilon_reason}", []).append(str(block["index"]))
     return [f"block {', '.join(which)}: {why}" for why, which in found.items()]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from jko.config import NUMERICS, Config, parse_config
 from jko.core.errors import InputError
+from jko.core.records import Record
 from jko.disk.identity import fingerprints
 from jko.disk.layout import Layout
 from jko.disk.sealed import SEAL, read_json, read_sealed, write_sealed
@@ -46,7 +47,8 @@ def _known(path: Path) -> dict[str, Any] | None:
     values = read_json(path)
     if not isinstance(values, dict):
         return None
-    whole = read_sealed(path) if SEAL in values else values
+    sealed = read_sealed(path, Record) if SEAL in values else None
+    whole = (None if sealed is None else sealed.model_dump()) if SEAL in values else values
     other = (whole or {}).get("format", FORMAT)
     if other != FORMAT:
         raise InputError(f"{path}: this is a chain of format {other}; this version reads format {FORMAT}")

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from jko.certify.records import Certificate, Measured
 from jko.certify.status import Status
 from jko.config import flattened
+from jko.core import records
 from jko.core.display import figure, pair_of
 from jko.core.errors import InputError
 from jko.disk.commit import file_digest, read_commit
@@ -27,6 +29,8 @@ from jko.disk.sealed import (
     SEAL,
     read_json,
     read_lines,
+    read_model,
+    read_models,
     read_sealed,
     read_verified,
     sealed_line,
@@ -72,9 +76,9 @@ class Record:
     """
 
     about: Mapping[str, Any]
-    measures: list[dict[str, Any]] = field(default_factory=list)
+    measures: list[Measured] = field(default_factory=list)
     figures: dict[str, Any] | None = None
-    certificate: dict[str, Any] | None = None
+    certificate: Certificate | None = None
     events: list[dict[str, Any]] = field(default_factory=list)
     test_rows: pd.DataFrame | None = None
     sample_rows: pd.DataFrame | None = None
@@ -97,11 +101,11 @@ class Record:
         if self.measures:
             last = step_headline(self.measures[-1], self.about.get("entropy"))
             found |= {f"step/{name}": value for name, value in last.items()}
-            found |= {"step/kl_drop_se": self.measures[-1].get("kl_drop_se")}
+            found |= {"step/kl_drop_se": self.measures[-1].kl_drop_se}
         if self.certificate:
-            whole = self.certificate["chain"]
+            whole = self.certificate.chain
             found |= chain_headline(self.certificate)
-            found |= {f"chain/{name}": whole[name] for name in ("kl_lower_bound_se", "kl_measured_se")}
+            found |= {f"chain/{name}": whole.figure(name) for name in ("kl_lower_bound_se", "kl_measured_se")}
         found |= headline(self.figures) if self.figures else {}
         found |= times_of(self.events, len(self.measures))
         return {name: value for name, value in found.items() if value is not None}
@@ -111,7 +115,7 @@ class Record:
         """Numeric figures by JKO step (index, 1..k); ``epsilon`` from the exact score where known."""
         rows = [
             {
-                **{name: value for name, value in own.items() if isinstance(value, int | float)},
+                **{name: value for name, value in own.plain().items() if isinstance(value, int | float)},
                 **step_headline(own, self.about.get("entropy")),
             }
             for own in self.measures
@@ -164,7 +168,7 @@ def record_of_chain(layout: Layout) -> Record:
     return Record(
         about, measures,
         figures=evaluation_figures(layout, evaluation_fingerprint(config, digest)),
-        certificate=read_sealed(layout.certificate, certificate_fingerprint(config, digest)),
+        certificate=read_sealed(layout.certificate, Certificate, certificate_fingerprint(config, digest)),
         events=record.events,
         test_rows=read_table(folder / TEST_ROWS) if folder else None,
         sample_rows=read_table(folder / SAMPLE_ROWS) if folder else None,
@@ -173,7 +177,11 @@ def record_of_chain(layout: Layout) -> Record:
 
 def save_record(record: Record, folder: Path) -> None:
     """Write a record as files; :data:`ABOUT` names them with their digests: no others are read."""
-    values = {MEASURES: record.measures, FIGURES: record.figures, CERTIFICATE: record.certificate}
+    values = {
+        MEASURES: [own.plain() for own in record.measures],
+        FIGURES: record.figures,
+        CERTIFICATE: record.certificate and record.certificate.plain(),
+    }
     tables = {TEST_ROWS: record.test_rows, SAMPLE_ROWS: record.sample_rows}
     held = [name for name, value in {**values, **tables}.items() if value is not None]
     for name, value in values.items():
@@ -191,7 +199,8 @@ def read_record(folder: Path) -> Record | None:
     """A record from its files; ``None`` where there is none, or where one of them was changed."""
     about = read_json(folder / ABOUT)
     if isinstance(about, dict) and SEAL in about:
-        about = read_sealed(folder / ABOUT, RECORD)
+        sealed = read_sealed(folder / ABOUT, records.Record, RECORD)
+        about = sealed and sealed.plain()
     if not isinstance(about, dict):
         return None
     holds = about.pop("holds", None)
@@ -202,9 +211,9 @@ def read_record(folder: Path) -> Record | None:
                 return None
     return Record(
         about,
-        measures=read_json(held[MEASURES]) if MEASURES in held else [],
+        measures=read_models(held[MEASURES], Measured) if MEASURES in held else [],
         figures=read_json(held[FIGURES]) if FIGURES in held else None,
-        certificate=read_json(held[CERTIFICATE]) if CERTIFICATE in held else None,
+        certificate=read_model(held[CERTIFICATE], Certificate) if CERTIFICATE in held else None,
         events=read_lines(held[EVENTS]) if EVENTS in held else [],
         test_rows=read_table(held[TEST_ROWS]) if TEST_ROWS in held else None,
         sample_rows=read_table(held[SAMPLE_ROWS]) if SAMPLE_ROWS in held else None,
@@ -233,8 +242,8 @@ def _save_chain(tracker: Tracker, layout: Layout, folder: Path) -> None:
 
 def _bound_status(record: Record) -> str:
     """How the chain's KL bound is known, a word of :class:`jko.certify.status.Status`."""
-    whole = (record.certificate or {}).get("chain", {})
-    return str(whole.get("statuses", {}).get("kl_bound", Status.UNKNOWN.value))
+    known = {} if record.certificate is None else record.certificate.chain.statuses
+    return known.get("kl_bound", Status.UNKNOWN).value
 
 
 def _description(record: Record) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from jko.certify.records import Certificate, Measured
 from jko.config import Config
 from jko.core.errors import InputError
 from jko.core.rows import at_most
@@ -56,8 +57,8 @@ class Content:
     config: Config
     facts: DataFacts
     digest: str
-    steps: tuple[Mapping[str, Any], ...]
-    certificate: Mapping[str, Any]
+    steps: tuple[Measured, ...]
+    certificate: Certificate
     figures: Mapping[str, Any]
     data: Array
     generated: Array
@@ -88,13 +89,16 @@ def read_content(store: ChainStore) -> Content:
     facts = store.facts
     digest = store.digest or ""
     figures = evaluation_figures(store.layout, evaluation_fingerprint(store.config, digest))
-    certificate = read_sealed(store.layout.certificate, certificate_fingerprint(store.config, digest))
+    certificate = read_sealed(
+        store.layout.certificate, Certificate, certificate_fingerprint(store.config, digest)
+    )
     steps = [stored_figures(store, k) for k in range(1, len(store.fingerprints))]
     places = (*(store.layout.measures(k, own) for k, own in enumerate(store.fingerprints[1:], start=1)),
               store.layout.certificate, store.layout.evaluation)  # fmt: skip
     for place, found in zip(places, (*steps, certificate, figures), strict=True):
         if found is None:
             raise InputError(f"{place}: missing or damaged; run jko resume {store.layout.chain}")
+    assert certificate is not None  # looked at just now
     drawn = store.layout.evaluation / "samples.zarr"
     indices = range(1, len(store.fingerprints))
     curves = {k: curve_of(store.layout, k, store.fingerprints[k]) for k in indices}
@@ -107,7 +111,7 @@ def read_content(store: ChainStore) -> Content:
         facts=facts,
         digest=digest,
         steps=tuple(own for own in steps if own is not None),
-        certificate=certificate or {},
+        certificate=certificate,
         figures=figures or {},
         data=rows[:, : facts.dim] if exact is None else exact,
         generated=read_array(drawn, "generated"),

@@ -11,7 +11,8 @@ import numpy as np
 from jko.core.display import figure
 from jko.preparation.facts import DataFacts
 from jko.statistics.fresh_rows import EDGES
-from tasks.report.labels import Figures
+
+Figures = Mapping[str, Any]
 
 #: columns of a row that are shown, the furthest from their mean where there are more
 MOST_COLUMNS = 8

@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib
 from prefect import task
 
+from jko.certify.records import Measured
 from jko.core.display import figure, finite, pair_of
 from jko.core.step_sizes import shown
 from jko.disk.commit import committing
@@ -117,9 +118,9 @@ def gap_words(figures: Mapping[str, Any]) -> str:
     return "KL to the target" + (" − log Z" if target["log_z_known"] is None else "")
 
 
-def removed(step: Mapping[str, Any]) -> float:
+def removed(step: Measured) -> float:
     """KL that a block removed, and its correction if it has one, nats."""
-    return step["kl_drop"] + step.get("kl_drop_correction", 0.0)
+    return step.kl_drop + (step.kl_drop_correction or 0.0)
 
 
 def target_cards(content: Content) -> list[dict[str, str]]:
@@ -160,12 +161,12 @@ def copied_cards(figures: Mapping[str, Any]) -> list[dict[str, str]]:
 
 def bound_card(content: Content) -> dict[str, str]:
     """The chain's KL bound and how it is known."""
-    bound = content.certificate["chain"]["kl_bound"]
+    bound = content.certificate.chain.kl_bound
     if bound is None:
         return {"value": "no bound", "label": "on the KL divergence holds; the reason is below"}
     return {
         "value": f"≤ {number(bound)}",
-        "label": f"bound on KL, nats ({best_label(content.certificate)})",
+        "label": f"bound on KL, nats ({best_label(content.certificate.chain)})",
     }
 
 

@@ -168,7 +168,7 @@ def progress(content: Content) -> Figure:
 
 
 def _column(content: Content, name: str) -> Array:
-    return np.array([np.nan if step[name] is None else step[name] for step in content.steps], dtype=float)
+    return np.array([step.figure(name) for step in content.steps], dtype=float)
 
 
 def _kl_drop(axes: Axes, content: Content) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jko.certify.records import Certificate
 from jko.disk.commit import read_commit
 from jko.disk.damage import damaged_in
 from jko.disk.durable import write_text
@@ -16,7 +17,6 @@ from jko.disk.identity import certificate_fingerprint
 from jko.disk.layout import Layout, name_of
 from jko.disk.manifest import known_manifest
 from jko.disk.sealed import read_lines, read_sealed, read_verified
-from jko.measure.figures import epsilon
 from jko.statistics.paired import paired_difference
 from tasks.adapters.store.chain_store import ChainStore, chain_digest
 from tasks.adapters.store.evaluated import FIGURES, TEST_ROWS
@@ -101,12 +101,12 @@ def figures_of(cell: Cell, layout: Layout) -> dict[str, float | None]:
     """The figures of a complete chain by which cells are compared."""
     chain = tuple((known_manifest(layout) or {}).get("fingerprints", []))
     digest = chain_digest(layout, chain) or ""
-    last = stored_figures(ChainStore(cell.config, layout, chain), len(chain) - 1) or {} if chain else {}
-    certificate = read_sealed(layout.certificate, certificate_fingerprint(cell.config, digest)) or {}
+    last = stored_figures(ChainStore(cell.config, layout, chain), len(chain) - 1) if chain else None
+    certificate = read_sealed(layout.certificate, Certificate, certificate_fingerprint(cell.config, digest))
     return {
         **(stored_headline(ChainStore(cell.config, layout, chain)) or {}),
-        "epsilon": epsilon(last),
-        "kl_bound": certificate.get("chain", {}).get("kl_bound"),
+        "epsilon": None if last is None else last.best_epsilon,
+        "kl_bound": None if certificate is None else certificate.chain.kl_bound,
         "cpu_s": cpu_seconds(layout),
     }
 

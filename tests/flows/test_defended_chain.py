@@ -24,7 +24,7 @@ from jko.disk.facts import read_facts
 from jko.disk.identity import certificate_fingerprint, evaluation_fingerprint, fingerprints
 from jko.disk.layout import Layout
 from jko.disk.manifest import read_manifest, stored_config
-from jko.disk.sealed import SEAL, read_json, read_sealed, write_json
+from jko.disk.sealed import SEAL, read_json, write_json
 from jko.disk.weights import chain_of as chain_before
 from tasks.adapters.store.arrays import read_samples
 from tasks.adapters.store.chain_store import ChainStore
@@ -135,7 +135,7 @@ def test_every_cut_has_the_floor(inside: Layout) -> None:
 
 
 def test_the_certificate_grows_by_the_price(inside: Layout) -> None:
-    whole = (read_sealed(inside.certificate) or {})["chain"]
+    whole = read_json(inside.certificate)["chain"]
     bounds = [whole[name] for name in CERTIFICATES if whole[name] is not None]
     assert bounds
     assert whole["kl_bound"] == pytest.approx(min(bounds) + price(1e-3), abs=1e-12)
@@ -152,8 +152,8 @@ def test_the_same_chain_without_it_has_the_bounds_of_its_blocks(inside: Layout) 
 
     config, _ = chain_of(inside, share=0)
     chain = tuple((read_manifest(inside) or {})["fingerprints"])
-    found = certificate(ChainStore(config, inside, chain))["chain"]
-    whole = (read_sealed(inside.certificate) or {})["chain"]
+    found = certificate(ChainStore(config, inside, chain)).plain()["chain"]
+    whole = read_json(inside.certificate)["chain"]
     assert whole["kl_bound"] - found["kl_bound"] == pytest.approx(price(1e-3), abs=1e-12)
     assert "defence" not in found
 

@@ -11,17 +11,19 @@ import pandas as pd
 import pytest
 
 from flows.views.compare import unique
+from jko.certify.records import Measured
 from jko.config import Config
 from tasks.compare.comparison import Comparison, Subject, pair_of
 from tasks.compare.page import render, write_results
 from tasks.compare.pictures import curves, samples
 from tasks.compare.record import Record, read_record, save_record
 
-STEP = {
+STEP = Measured.model_validate({
     "kl_drop": 0.5, "kl_drop_se": 0.1, "nll": 2.0, "nll_se": 0.1, "epsilon": 1.0, "epsilon_exact": None,
     "movement": 0.3, "inversion_error": 0.0, "certificate_c": None, "kl_bound": None,
     "symmetric_part_positive": True, "reasons": {"kl_bound": "no"}, "entropy_interval": [None, 1.0],
-}  # fmt: skip
+    "loss_potential": 1.0, "loss_log_det": 0.0, "potential_before": 1.0,
+})  # fmt: skip
 
 
 def subject(
@@ -43,7 +45,13 @@ def subject(
     }  # fmt: skip
     rows = pd.DataFrame({"row": np.arange(30), "log_density": -2.0 - shift + 0.1 * rng.standard_normal(30)})
     record = Record(
-        about, [STEP, {**STEP, "kl_drop": 0.1}], figures, None, [], rows, pd.concat(frames, ignore_index=True)
+        about,
+        [STEP, STEP.model_copy(update={"kl_drop": 0.1})],
+        figures,
+        None,
+        [],
+        rows,
+        pd.concat(frames, ignore_index=True),
     )
     return Subject(label, "a test", record)
 

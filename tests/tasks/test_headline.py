@@ -9,6 +9,7 @@ import pytest
 
 from jko.config import Config
 from jko.disk.layout import Layout
+from jko.measure.figures import StepFigures
 from jko.preparation.facts import DataFacts
 from tasks.adapters.prefect.prefect_artifacts import result_text
 from tasks.adapters.system.environment import first_line
@@ -18,6 +19,7 @@ from tasks.compare.page import render
 from tasks.compare.record import Record, _description
 from tasks.cuts import cut_figures, nll_figures
 from tasks.headline import headline, nll_warning, step_headline
+from tasks.measure import ALWAYS
 
 FACTS = DataFacts(
     name="table", columns=("x",), shift=(0.0,), scale=(1.0,), grid=(0.0,), notes=(), rows={}, entropy=None,
@@ -85,7 +87,8 @@ def test_a_line_of_events_that_was_changed_costs_the_times(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(("exact", "expected"), [(None, 2.0), (3.0, 3.0), (0.0, 0.0)])
 def test_epsilon_is_the_exact_one_where_it_is_known(exact: float | None, expected: float) -> None:
-    figures = {"nll": 1.5, "epsilon": 2.0, "epsilon_exact": exact}
+    always = dict.fromkeys(ALWAYS, 0.0) | {"nll": 1.5}
+    figures = StepFigures.model_validate({**always, "epsilon": 2.0, "epsilon_exact": exact})
     found = step_headline(figures, {"value": 1.0, "se": 0.1})
     assert found["epsilon"] == expected
     assert found["kl_measured"] == 0.5

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import html
 import math
 import re
@@ -13,7 +12,8 @@ import matplotlib
 import numpy as np
 import pytest
 
-from jko.certify.guarantee import CERTIFICATES
+from jko.certify.certificates import CERTIFICATES
+from jko.certify.records import Certificate
 from jko.config import Config
 from jko.measure.figures import BlockFigures
 from jko.preparation.facts import DataFacts
@@ -30,7 +30,7 @@ NO_PICTURES = dict.fromkeys(("samples", "guarantee", "path", "progress", "traini
 
 def block(index: int, *, known: bool = True, bounded: bool = True) -> dict[str, Any]:
     """Figures of a block: (A) 9, (B) 4, (C) 1.2 nats, and NLL 3.4 nats."""
-    figures: dict[str, Any] = {field.name: 0.25 for field in dataclasses.fields(BlockFigures)}
+    figures: dict[str, Any] = dict.fromkeys(BlockFigures.model_fields, 0.25) | {"epsilon_reason": ""}
     figures |= {name: None for name in figures if name.startswith("epsilon_ot")}
     if not known:
         figures |= {name: None for name in figures if "exact" in name}
@@ -81,7 +81,7 @@ def certificate(*, known: bool = True, reason: str = "") -> dict[str, Any]:
         "mixed": {"says": f"{first}; computed samples are within W2 2e-05 of the model."},
         **(none or {}),
     }  # fmt: skip
-    return {"identity": "", "blocks": blocks, "chain": whole}
+    return {"blocks": blocks, "chain": {**whole, "epsilon_class": "affine + 30 RBF"}}
 
 
 def with_entropy(found: dict[str, Any]) -> dict[str, Any]:
@@ -101,9 +101,9 @@ def content(found: dict[str, Any], entropy: dict[str, float] | None = None) -> C
         "baselines": {"gaussian": score, "mixture": score}, "cuts": [cut] * 3, "nearest_training_row": 1.0,
         "inversion_error_chain": 1e-5,
     }  # fmt: skip
-    nothing = np.zeros((0, 2))
+    nothing, whole = np.zeros((0, 2)), Certificate.model_validate(found)
     return Content(
-        config=Config(), facts=facts, digest="0" * 64, steps=tuple(found["blocks"]), certificate=found,
+        config=Config(), facts=facts, digest="0" * 64, steps=whole.blocks, certificate=whole,
         figures=figures, data=nothing, generated=nothing, forward_path=nothing, reverse_path=nothing,
         curves={},
     )  # fmt: skip
@@ -151,7 +151,7 @@ def test_an_unknown_law_makes_it_an_estimate_that_says_so() -> None:
 
 
 def test_no_estimated_figure_goes_without_its_label() -> None:
-    panel = panel_of(certificate(known=False), None)
+    panel = panel_of(Certificate.model_validate(certificate(known=False)), None)
     assert all(claim.label == "estimated" for claim in panel.bounds if claim.value.startswith("≤"))
     assert {claim.name: claim.label for claim in panel.distances} == {
         "W2 of particles and N(0, I)": "estimated",
@@ -168,7 +168,7 @@ def test_no_estimated_figure_goes_without_its_label() -> None:
 def test_the_label_of_every_figure_is_its_status() -> None:
     found = certificate()
     found["chain"]["statuses"] |= dict.fromkeys(("certificate_a", "certificate_c_propagated"), "estimated")
-    label = {claim.name: claim.label for claim in panel_of(found, None).bounds}
+    label = {claim.name: claim.label for claim in panel_of(Certificate.model_validate(found), None).bounds}
     assert [label[name] for name in ("(A)", "(C) propagated")] == ["estimated"] * 2
     assert [label[name] for name in ("(B)", "(C)", "(C) by triangle")] == ["measured"] * 3
 
@@ -184,7 +184,7 @@ def test_the_mark_of_a_condition_is_that_of_its_status_whatever_its_words(
     found = certificate()
     words = "proved: ε in OT pairing by a critic, from below; the Fisher information by the exact score"
     found["chain"]["assumptions"] = [{"name": "ε", "status": status, "how": words}]
-    (only,) = panel_of(found, None).assumptions
+    (only,) = panel_of(Certificate.model_validate(found), None).assumptions
     assert (only.mark, only.label, only.how) == (mark, label, words)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from jko.config import Config
 from jko.config.sections import Start
 from jko.core.digest import digest_of
 from jko.core.errors import InputError
+from jko.core.records import Number, Record
 from jko.disk.commit import Commit, file_digest, read_commit
 from jko.disk.durable import TEMPORARY, link_file, make_folder, move, sync
 from jko.disk.identity import fingerprints
@@ -69,11 +69,10 @@ def adopt_start(config: Config, layout: Layout, parent: Layout, root: Path) -> N
         _link(found[digest], final)
     tags = parent_tags(parent, root)
     if read_origin(config, layout).tags.get(PARENT_CHAIN) != tags[PARENT_CHAIN]:
-        write_origin(config, layout, Origin(tags, {}))
+        write_origin(config, layout, Origin(tags=tags, figures={}))
 
 
-@dataclass(frozen=True)
-class Origin:
+class Origin(Record):
     """What a chain descends from.
 
     Args:
@@ -82,7 +81,7 @@ class Origin:
     """
 
     tags: dict[str, str]
-    figures: dict[str, float]
+    figures: dict[str, Number]
 
 
 def parent_tags(parent: Layout, root: Path) -> dict[str, str]:
@@ -95,14 +94,13 @@ def parent_tags(parent: Layout, root: Path) -> dict[str, str]:
 
 def write_origin(config: Config, layout: Layout, origin: Origin) -> None:
     """Remember what a chain descends from; the run that trains it is told."""
-    values = {"tags": origin.tags, "figures": origin.figures}
-    write_sealed(_origin(layout), values, identity=_start_identity(config))
+    write_sealed(_origin(layout), origin, identity=_start_identity(config))
 
 
 def read_origin(config: Config, layout: Layout) -> Origin:
     """What :func:`write_origin` wrote for these settings; empty for a chain without parent."""
-    found = read_sealed(_origin(layout), _start_identity(config))
-    return Origin({}, {}) if found is None else Origin(found["tags"], found["figures"])
+    found = read_sealed(_origin(layout), Origin, _start_identity(config))
+    return Origin(tags={}, figures={}) if found is None else found
 
 
 def tracked_run(layout: Layout) -> str | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from jko.certify.records import Measured
 from jko.config import Config, flattened, parse_config
 from jko.config.data_section import Data
 from jko.config.stop import stop_reason
@@ -109,19 +110,19 @@ def same_source(config: Config, layout: Layout, fingerprint: str) -> bool:
     return Path(config.data.file).is_file() and known == source_key(config)
 
 
-def stored_figures(store: ChainStore, k: int) -> dict[str, Any] | None:
+def stored_figures(store: ChainStore, k: int) -> Measured | None:
     """The figures of block k, if they were measured under these settings."""
     figures = block_figures(store.layout, k, store.fingerprints[k])
-    return figures if figures is not None and figures.get("settings") == measured_with(store.config) else None
+    return figures if figures is not None and figures.settings == measured_with(store.config) else None
 
 
-def block_figures(layout: Layout, k: int, fingerprint: str) -> dict[str, Any] | None:
+def block_figures(layout: Layout, k: int, fingerprint: str) -> Measured | None:
     """The figures of block k under any settings, if they were measured of the bytes that are there."""
     identity = measured_content(layout, k, fingerprint)
-    return None if identity is None else read_sealed(layout.measures(k, fingerprint), identity)
+    return None if identity is None else read_sealed(layout.measures(k, fingerprint), Measured, identity)
 
 
-def keep_figures(layout: Layout, k: int, fingerprint: str, figures: dict[str, Any]) -> None:
+def keep_figures(layout: Layout, k: int, fingerprint: str, figures: Measured) -> None:
     """Write the figures of a committed block k."""
     identity = measured_content(layout, k, fingerprint)
     if identity is None:
@@ -144,7 +145,7 @@ def planned(config: Config, layout: Layout, data_digest: str) -> tuple[tuple[str
         The fingerprints, and why the chain ends early (empty if it does not).
     """
     chain = fingerprints(config, data_digest)
-    figures: list[dict[str, Any]] = []
+    figures: list[Measured] = []
     for k in range(1, len(chain)):
         own = stored_figures(ChainStore(config, layout, chain), k)
         if own is None or read_commit(layout.block(k, chain[k])) is None:

@@ -148,7 +148,7 @@ def run_stages(run: Run, upto: Stage) -> dict[str, Any]:
             figures = done(evaluate_chain, store)
         result["metrics"], result["warning"] = headline(figures), nll_warning(figures)
         run.tracker.final(result["metrics"])
-        run.tracker.tag("jko.test_digest", figures["test_digest"])
+        run.tracker.tag("jko.test_digest", figures.test_digest)
     if upto == "report":
         with timed(store.layout, "report", of=store.fingerprints[-1]):
             result["report"] = done(make_report, store)

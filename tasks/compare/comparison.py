@@ -209,7 +209,7 @@ class Comparison:
     @property
     def warnings(self) -> list[str]:
         """A sentence for every run of whose test NLL a row, or a few, are too large a part."""
-        found = [(own.label, nll_warning(own.record.figures or {})) for own in self.subjects]
+        found = [(own.label, nll_warning(own.record.figures)) for own in self.subjects]
         return [f"{label}: {said}" for label, said in found if said]
 
     def long(self) -> pd.DataFrame:

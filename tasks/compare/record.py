@@ -42,6 +42,7 @@ from tasks.adapters.store.evaluated import (
     FIGURES,
     SAMPLE_ROWS,
     TEST_ROWS,
+    EvaluationFigures,
     evaluation_figures,
     evaluation_files,
 )
@@ -77,7 +78,7 @@ class Record:
 
     about: Mapping[str, Any]
     measures: list[Measured] = field(default_factory=list)
-    figures: dict[str, Any] | None = None
+    figures: EvaluationFigures | None = None
     certificate: Certificate | None = None
     events: list[dict[str, Any]] = field(default_factory=list)
     test_rows: pd.DataFrame | None = None
@@ -92,7 +93,7 @@ class Record:
     @property
     def test_digest(self) -> str:
         """Identity of the test rows; empty where it is not known."""
-        return (self.figures or {}).get("test_digest", "")
+        return "" if self.figures is None else self.figures.test_digest
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -115,7 +116,11 @@ class Record:
         """Numeric figures by JKO step (index, 1..k); ``epsilon`` from the exact score where known."""
         rows = [
             {
-                **{name: value for name, value in own.plain().items() if isinstance(value, int | float)},
+                **{
+                    name: value
+                    for name, value in sorted(own.plain().items())
+                    if isinstance(value, int | float)
+                },
                 **step_headline(own, self.about.get("entropy")),
             }
             for own in self.measures
@@ -179,7 +184,7 @@ def save_record(record: Record, folder: Path) -> None:
     """Write a record as files; :data:`ABOUT` names them with their digests: no others are read."""
     values = {
         MEASURES: [own.plain() for own in record.measures],
-        FIGURES: record.figures,
+        FIGURES: record.figures and record.figures.plain(),
         CERTIFICATE: record.certificate and record.certificate.plain(),
     }
     tables = {TEST_ROWS: record.test_rows, SAMPLE_ROWS: record.sample_rows}
@@ -212,7 +217,7 @@ def read_record(folder: Path) -> Record | None:
     return Record(
         about,
         measures=read_models(held[MEASURES], Measured) if MEASURES in held else [],
-        figures=read_json(held[FIGURES]) if FIGURES in held else None,
+        figures=read_model(held[FIGURES], EvaluationFigures) if FIGURES in held else None,
         certificate=read_model(held[CERTIFICATE], Certificate) if CERTIFICATE in held else None,
         events=read_lines(held[EVENTS]) if EVENTS in held else [],
         test_rows=read_table(held[TEST_ROWS]) if TEST_ROWS in held else None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +23,7 @@ from jko.preparation.facts import DataFacts
 from tasks.adapters.store.arrays import read_array, read_samples
 from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.chains import read_curve
-from tasks.adapters.store.evaluated import evaluation_figures
+from tasks.adapters.store.evaluated import EvaluationFigures, evaluation_figures
 from tasks.adapters.store.plan import stored_figures
 from tasks.evaluate import CONTEXT
 
@@ -59,7 +58,7 @@ class Content:
     digest: str
     steps: tuple[Measured, ...]
     certificate: Certificate
-    figures: Mapping[str, Any]
+    figures: EvaluationFigures
     data: Array
     generated: Array
     forward_path: Array
@@ -71,7 +70,8 @@ class Content:
     def shown_as(self) -> str:
         """What ``data`` is called in pictures."""
         target = self.config.target
-        known = not target.standard and self.figures.get("target", {}).get("energy_distance") is not None
+        found = self.figures.target
+        known = not target.standard and found is not None and found.energy_distance is not None
         return f"target: {target.potential.replace('_', ' ')}" if known else "data"
 
     @property
@@ -99,6 +99,7 @@ def read_content(store: ChainStore) -> Content:
         if found is None:
             raise InputError(f"{place}: missing or damaged; run jko resume {store.layout.chain}")
     assert certificate is not None  # looked at just now
+    assert figures is not None
     drawn = store.layout.evaluation / "samples.zarr"
     indices = range(1, len(store.fingerprints))
     curves = {k: curve_of(store.layout, k, store.fingerprints[k]) for k in indices}
@@ -112,7 +113,7 @@ def read_content(store: ChainStore) -> Content:
         digest=digest,
         steps=tuple(own for own in steps if own is not None),
         certificate=certificate,
-        figures=figures or {},
+        figures=figures,
         data=rows[:, : facts.dim] if exact is None else exact,
         generated=read_array(drawn, "generated"),
         forward_path=read_array(drawn, "forward_path"),

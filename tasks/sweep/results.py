@@ -16,10 +16,10 @@ from jko.disk.durable import write_text
 from jko.disk.identity import certificate_fingerprint
 from jko.disk.layout import Layout, name_of
 from jko.disk.manifest import known_manifest
-from jko.disk.sealed import read_lines, read_sealed, read_verified
+from jko.disk.sealed import read_lines, read_model, read_sealed
 from jko.statistics.paired import paired_difference
 from tasks.adapters.store.chain_store import ChainStore, chain_digest
-from tasks.adapters.store.evaluated import FIGURES, TEST_ROWS
+from tasks.adapters.store.evaluated import FIGURES, TEST_ROWS, EvaluationFigures
 from tasks.adapters.store.partial import taken_from
 from tasks.adapters.store.plan import stored_figures
 from tasks.adapters.system.output import csv_text, write_whole
@@ -111,7 +111,7 @@ def figures_of(cell: Cell, layout: Layout) -> dict[str, float | None]:
     }
 
 
-def evaluated_of(cell: Cell, layout: Layout) -> dict[str, Any] | None:
+def evaluated_of(cell: Cell, layout: Layout) -> EvaluationFigures | None:
     """All figures of a complete chain's evaluation."""
     chain = (known_manifest(layout) or {}).get("fingerprints", [])
     return stored_evaluation(ChainStore(cell.config, layout, chain))
@@ -181,8 +181,9 @@ def same_rows(one: Layout, other: Layout) -> tuple[pd.DataFrame, pd.DataFrame] |
     folders = [layout.evaluation for layout in (one, other)]
     if not all(folder.is_dir() and not any(damaged_in(folder)) for folder in folders):
         return None
-    digests = [read_verified(folder / FIGURES).get("test_digest") for folder in folders]
-    if digests[0] is None or digests[0] != digests[1]:
+    figures = [read_model(folder / FIGURES, EvaluationFigures) for folder in folders]
+    digests = [None if own is None else own.test_digest for own in figures]
+    if not digests[0] or digests[0] != digests[1]:
         return None
     paths = [folder / TEST_ROWS for folder in folders]
     first, second = (pd.read_parquet(path, columns=["row", "log_density"]) for path in paths)

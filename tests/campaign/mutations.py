@@ -105,7 +105,8 @@ def calls_nothing_damaged(folder: Path, fingerprint: str | None = None) -> Any:
 
 
 def takes_any_evaluation(layout: Any, identity: str) -> Any:
-    return read_json(layout.evaluation / FIGURES)
+    path = layout.evaluation / FIGURES
+    return model_of(EvaluationFigures, read_verified(path)) if path.is_file() else None
 
 
 def takes_any_commit(folder: Path) -> Any:
@@ -116,8 +117,8 @@ def takes_any_commit(folder: Path) -> Any:
 
 
 MUTATIONS = (
-    Mutation("a seal that does not fit is taken", (sealed, "read_sealed"), takes_any_seal),
-    Mutation("what is sealed for another chain is taken", (sealed, "read_sealed"), takes_any_identity),
+    Mutation("a seal that does not fit is taken", (sealed, "_sealed_object"), takes_any_seal),
+    Mutation("what is sealed for another chain is taken", (sealed, "_sealed_object"), takes_any_identity),
     Mutation("files of a commit are not hashed", (commit, "damaged_files"), hashes_nothing),
     Mutation("files of a commit need not be there", (commit, "damaged_files"), looks_for_nothing),
     Mutation("a commit file is taken without its seal", (commit, "stored_commit"), takes_any_commit),

@@ -13,6 +13,7 @@ import pytest
 from flows.views.compare import unique
 from jko.certify.records import Measured
 from jko.config import Config
+from tasks.adapters.store.evaluated import EvaluationFigures
 from tasks.compare.comparison import Comparison, Subject, pair_of
 from tasks.compare.page import render, write_results
 from tasks.compare.pictures import curves, samples
@@ -33,11 +34,11 @@ def subject(
     test = rng.standard_normal((30, dim)) * np.arange(1, dim + 1)
     parts = {"generated": test + shift, "test": test}
     frames = [pd.DataFrame(rows).add_prefix("x").assign(part=name) for name, rows in parts.items()]
-    figures = {
+    figures = EvaluationFigures.model_validate({
         "steps": 2, "test_digest": "rows", "test": {"nll": 2.0 + shift, "nll_se": 0.1},
         "baselines": {name: {"nll": 2.5} for name in ("gaussian", "mixture")},
         "nearest_training_row": 1.0, "inversion_error_chain": 1e-5,
-    }  # fmt: skip
+    })  # fmt: skip
     about = {
         "state": "complete", "blocks": 2, "planned": 2, "digest": "d", "data": "toy", "data_digest": "e",
         "columns": [f"{names}{i}" for i in range(dim)], "image_shape": image_shape, "entropy": None,
@@ -111,7 +112,8 @@ def test_names_from_outside_cannot_break_the_page() -> None:
 
 def test_an_evaluation_of_an_earlier_version_gets_no_verdict() -> None:
     new = subject("a")
-    figures = {key: value for key, value in (new.record.figures or {}).items() if key != "test_digest"}
+    assert new.record.figures is not None
+    figures = new.record.figures.model_copy(update={"test_digest": ""})
     old = replace(subject("b"), record=replace(subject("b").record, figures=figures))
     assert "earlier version" in pair_of(new, old).reason
     assert "earlier version" in pair_of(old, old).reason
@@ -186,9 +188,12 @@ def test_a_verdict_that_hangs_on_a_row_is_unreliable_and_names_it() -> None:
 
 
 def test_the_number_of_a_row_has_no_difference() -> None:
-    runs = [subject("a"), subject("b")]
-    for place, own in enumerate(runs):
-        assert own.record.figures is not None
-        own.record.figures["test"] |= {"nll_worst_row": 3 + place, "nll_median": 1.0 + place}
+    runs = []
+    for place, own in enumerate([subject("a"), subject("b")]):
+        figures = own.record.figures
+        assert figures is not None
+        test = figures.test.model_copy(update={"nll_worst_row": 3 + place, "nll_median": 1.0 + place})
+        figures = figures.model_copy(update={"test": test})
+        runs.append(replace(own, record=replace(own.record, figures=figures)))
     assert Comparison(runs).difference("b", "test/nll_worst_row") is None
     assert Comparison(runs).difference("b", "test/nll_median") == 1.0

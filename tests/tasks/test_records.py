@@ -11,7 +11,8 @@ import pytest
 from jko.certify.certificates import Bound, Withheld
 from jko.certify.records import Certificate, Measured
 from jko.core.records import Record
-from jko.disk.sealed import read_sealed
+from jko.disk.sealed import read_model, read_sealed
+from tasks.adapters.store.evaluated import EvaluationFigures
 from tests.campaign.chains import KINDS
 from tests.fixtures.make import archive_of
 
@@ -52,3 +53,11 @@ def test_certificate(kept: Path) -> None:
             assert bound == Withheld(found.chain.reasons[name], found.chain.causes.get(name))
         else:
             assert bound == Bound(value, found.chain.statuses[name])
+
+
+def test_evaluation(kept: Path) -> None:
+    path = kept / "chain.evaluation" / "figures.json"
+    found = read_model(path, EvaluationFigures)
+    assert same(path, found)
+    assert found is not None
+    assert not found.model_extra

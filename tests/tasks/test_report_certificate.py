@@ -17,6 +17,7 @@ from jko.certify.records import Certificate
 from jko.config import Config
 from jko.measure.figures import BlockFigures
 from jko.preparation.facts import DataFacts
+from tasks.adapters.store.evaluated import ChainNll, EvaluationFigures, TargetFigures
 from tasks.report.claims import panel_of
 from tasks.report.content import Content
 from tasks.report.drawing import STYLE
@@ -96,11 +97,11 @@ def content(found: dict[str, Any], entropy: dict[str, float] | None = None) -> C
     )  # fmt: skip
     score = {"nll": 3.4, "nll_se": 0.04, "gap_to_entropy": 0.5, "gap_to_entropy_se": 0.05}
     cut = {**score, "change": -0.1, "change_se": 0.1}
-    figures = {
-        "test": score if entropy else {"nll": 3.4, "nll_se": 0.04},
+    figures = EvaluationFigures.model_validate({
+        "steps": 2, "test": score if entropy else {"nll": 3.4, "nll_se": 0.04},
         "baselines": {"gaussian": score, "mixture": score}, "cuts": [cut] * 3, "nearest_training_row": 1.0,
         "inversion_error_chain": 1e-5,
-    }  # fmt: skip
+    })  # fmt: skip
     nothing, whole = np.zeros((0, 2)), Certificate.model_validate(found)
     return Content(
         config=Config(), facts=facts, digest="0" * 64, steps=whole.blocks, certificate=whole,
@@ -297,9 +298,9 @@ def test_the_picture_shows_bounds_and_the_truth_where_it_is_known(entropy: dict[
 
 def test_the_gap_is_called_what_it_is() -> None:
     """With log Z unknown the NLL minus the entropy of the first law is KL to the target only up to it."""
-    assert gap_words({}) == "gap to the data entropy"
-    assert gap_words({"target": {"log_z_known": 0.5}}) == "KL to the target"
-    assert gap_words({"target": {"log_z_known": None}}) == "KL to the target − log Z"
+    assert gap_words(None) == "gap to the data entropy"
+    assert gap_words(TargetFigures(log_z_known=0.5)) == "KL to the target"
+    assert gap_words(TargetFigures(log_z_known=None)) == "KL to the target − log Z"
 
 
 def test_a_row_that_decides_the_mean_stands_above_all_on_the_page() -> None:
@@ -309,7 +310,8 @@ def test_a_row_that_decides_the_mean_stands_above_all_on_the_page() -> None:
         "nll_median": 8.9, "nll_median_se": 0.1, "nll_trimmed": 9.0, "nll_trimmed_se": 0.1,
         "nll_worst_share": 0.97, "nll_worst_row": 1432, "heavy_rows": [heavy],
     }  # fmt: skip
-    own = replace(own, figures={**own.figures, "test": {"nll": 61.2, "nll_se": 52.0, **beside}})
+    test = ChainNll.model_validate({"nll": 61.2, "nll_se": 52.0, **beside})
+    own = replace(own, figures=own.figures.model_copy(update={"test": test}))
     page = render(own, NO_PICTURES)
     assert "row 1432 of the source (counted from 0) alone adds 52.2 nats to the test NLL of 61.2" in page
     assert page.index("row 1432") < page.index("Data and samples")

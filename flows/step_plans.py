@@ -130,7 +130,7 @@ def changed_chain(change: Change, parent: Layout, layout: Layout) -> Changed:
         )
     found = _started(config, parent, chain, sizes=sizes, old=old)
     before = read_manifest(layout)
-    if before is not None and parse_config(before["config"]) != found.config:
+    if before is not None and parse_config(before.config) != found.config:
         raise InputError(f"{layout.chain} holds a chain of other settings; name a new folder by --chain")
     return found
 

@@ -17,7 +17,7 @@ from jko.core.display import figure, pair_of
 from jko.core.step_sizes import shown
 from jko.disk.damage import well_formed
 from jko.disk.layout import Layout
-from jko.disk.manifest import read_manifest
+from jko.disk.manifest import required_manifest
 from tasks.adapters.system.terminal import say
 
 COLUMNS = (
@@ -52,7 +52,7 @@ def show(layout: Layout, found: Certificate) -> None:
     from tasks.adapters.system.screen import screen
 
     console, whole = screen(), found.chain
-    count = len((read_manifest(layout) or {})["fingerprints"]) - 1
+    count = len(required_manifest(layout).fingerprints) - 1
     part = "" if whole.steps == count else f" of {count}"
     blocks = Table(title=f"{layout.chain}: {whole.steps}{part} blocks", title_justify="left")
     for name in COLUMNS:

@@ -10,7 +10,7 @@ from jko.core.errors import ChainInUseError, InputError
 from jko.disk.commit import SAMPLES
 from jko.disk.damage import damaged_in
 from jko.disk.layout import Layout
-from jko.disk.manifest import read_manifest, stored_config
+from jko.disk.manifest import required_manifest, stored_config
 from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.lock import chain_lock
 from tasks.certify import certificate, keep_certificate, stored_certificate
@@ -32,7 +32,7 @@ def certificate_of(layout: Layout, pairing: str | None = None) -> Certificate:
     config = stored_config(layout)
     if pairing is not None:
         config = _with_pairing(config, pairing)
-    planned = tuple((read_manifest(layout) or {})["fingerprints"])
+    planned = required_manifest(layout).fingerprints
     chain = committed(layout, planned)
     if len(chain) < 2:
         raise InputError(f"{layout.chain}: no block is committed yet; run jko resume {layout.chain}")

@@ -12,7 +12,7 @@ from jko.disk.commit import FACTS, SAMPLES
 from jko.disk.damage import damaged_in, is_whole
 from jko.disk.identity import certificate_fingerprint, evaluation_fingerprint
 from jko.disk.layout import Layout
-from jko.disk.manifest import known_manifest
+from jko.disk.manifest import known_fingerprints
 from jko.disk.sealed import is_damaged, read_json, read_sealed
 from tasks.adapters.store.chain_store import ChainStore, chain_digest
 from tasks.adapters.store.plan import BlockPlan, checkpointed_iteration, make_plan, planned, stored_figures
@@ -35,11 +35,11 @@ def planned_work(job: Job) -> dict[str, Any]:
     """
     config, layout = job.config, job.layout
     plan = make_plan(config, layout, verify=True)
-    before = known_manifest(layout) or {"fingerprints": []}
+    before = known_fingerprints(layout)
     chain: tuple[str, ...] = ()
     if plan.data_digest is not None:
         chain, _ = planned(config, layout, plan.data_digest)
-    blocks = [described(config, layout, chain, block, before["fingerprints"]) for block in plan.blocks]
+    blocks = [described(config, layout, chain, block, before) for block in plan.blocks]
     in_parts(job, blocks)
     complete = all(block["action"] == "done" for block in blocks)
     digest = chain_digest(layout, chain) if chain and complete else None
@@ -84,7 +84,7 @@ def in_parts(job: Job, blocks: list[dict[str, Any]]) -> None:
 
 
 def described(
-    config: Config, layout: Layout, chain: tuple[str, ...], block: BlockPlan, before: list[str]
+    config: Config, layout: Layout, chain: tuple[str, ...], block: BlockPlan, before: tuple[str, ...]
 ) -> dict[str, Any]:
     """One block of the plan."""
     done, k = block.state == "done", block.index

@@ -12,7 +12,7 @@ from jko.core.step_sizes import shown, stored
 from jko.disk.commit import read_commit
 from jko.disk.damage import damaged_places
 from jko.disk.layout import Layout, name_of
-from jko.disk.manifest import read_manifest, stored_config
+from jko.disk.manifest import required_manifest, stored_config
 from jko.disk.sealed import read_json
 from jko.statistics.heavy import TRIM
 from tasks.adapters.store.chain_store import ChainStore, chain_digest
@@ -42,7 +42,7 @@ def chain_status(layout: Layout) -> dict[str, Any]:
     from tasks.adapters.store.lock import is_held
 
     config = stored_config(layout)
-    chain = (read_manifest(layout) or {})["fingerprints"]
+    chain = required_manifest(layout).fingerprints
     held = is_held(layout)
     blocks = [block_status(layout, k, chain[k], config.step_sizes[k - 1]) for k in range(1, len(chain))]
     missing = [block for block in blocks if block["state"] == "missing"]
@@ -66,7 +66,7 @@ def chain_status(layout: Layout) -> dict[str, Any]:
 WORDS = ("settings", "reasons", "causes", "statuses")
 
 
-def damaged_files_of(layout: Layout, chain: list[str], metrics: Mapping[str, float]) -> list[str]:
+def damaged_files_of(layout: Layout, chain: tuple[str, ...], metrics: Mapping[str, float]) -> list[str]:
     """Paths of all files that are not what was committed; ``metrics.json`` must repeat the evaluation."""
     found = [str(path) for path in damaged_places(layout, chain)]
     if metrics and read_json(layout.metrics) != metrics:
@@ -187,7 +187,7 @@ def result_table(job: Job, finished: Finished) -> None:
     table.add_row("NLL of a Gaussian mixture", figure(figures.get("test/nll_mixture"), ".3f"))
     table.add_row("NLL of one Gaussian", figure(figures.get("test/nll_gaussian"), ".3f"))
     console.print(table)
-    chain = (read_manifest(job.layout) or {}).get("fingerprints", [])
+    chain = required_manifest(job.layout).fingerprints
     if said := nll_warning(stored_evaluation(ChainStore(job.config, job.layout, chain))):
         console.print(said, soft_wrap=True, markup=False)
     if words := fresh_words(figures):

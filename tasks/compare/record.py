@@ -24,7 +24,7 @@ from jko.disk.damage import checked_block, damaged_in
 from jko.disk.durable import append_lines, write_bytes
 from jko.disk.identity import certificate_fingerprint, evaluation_fingerprint
 from jko.disk.layout import Layout
-from jko.disk.manifest import read_manifest, stored_config
+from jko.disk.manifest import required_manifest, stored_config
 from jko.disk.sealed import (
     SEAL,
     read_json,
@@ -137,8 +137,8 @@ def record_of_chain(layout: Layout) -> Record:
         InputError: no chain there, or its data or a block of it is damaged.
     """
     config = stored_config(layout)
-    manifest: dict[str, Any] = read_manifest(layout) or {}
-    chain = manifest["fingerprints"]
+    manifest = required_manifest(layout)
+    chain = manifest.fingerprints
     for k, fingerprint in enumerate(chain):
         for path in damaged_in(layout.block(k, fingerprint), fingerprint):
             raise InputError(
@@ -160,11 +160,11 @@ def record_of_chain(layout: Layout) -> Record:
         "planned": len(chain) - 1,
         "digest": digest or "",
         "data": facts.get("name", ""),
-        "data_digest": manifest["data_digest"],
+        "data_digest": manifest.data_digest,
         "columns": facts.get("columns", []),
         "image_shape": facts.get("image_shape"),
         "entropy": facts.get("entropy"),
-        "config": manifest["config"],
+        "config": manifest.config,
     }
     record = Record(about, measures, events=events_of(layout, chain))
     if digest is None:

@@ -43,5 +43,5 @@ def has_own_report(layout: Layout, chain: tuple[str, ...]) -> bool:
     if manifest is None:
         return False
     return is_whole(
-        layout.report, report_fingerprint(ChainStore(parse_config(manifest["config"]), layout, chain))
+        layout.report, report_fingerprint(ChainStore(parse_config(manifest.config), layout, chain))
     )

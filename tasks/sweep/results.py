@@ -15,7 +15,7 @@ from jko.disk.damage import damaged_in
 from jko.disk.durable import write_text
 from jko.disk.identity import certificate_fingerprint
 from jko.disk.layout import Layout, name_of
-from jko.disk.manifest import known_manifest
+from jko.disk.manifest import known_fingerprints
 from jko.disk.sealed import read_lines, read_model, read_sealed
 from jko.statistics.paired import paired_difference
 from tasks.adapters.store.chain_store import ChainStore, chain_digest
@@ -70,7 +70,7 @@ def row_of(sweep: Sweep, cell: Cell, state: str, why: str) -> dict[str, Any]:
     """One cell's row; figures only of a complete cell."""
     layout = sweep.layout(cell.name)
     figures = figures_of(cell, layout) if state == "complete" else {}
-    chain = (known_manifest(layout) or {}).get("fingerprints", [])
+    chain = known_fingerprints(layout)
     blocks = [
         name_of(k, fingerprint)
         for k, fingerprint in enumerate(chain)
@@ -99,7 +99,7 @@ def row_of(sweep: Sweep, cell: Cell, state: str, why: str) -> dict[str, Any]:
 
 def figures_of(cell: Cell, layout: Layout) -> dict[str, float | None]:
     """The figures of a complete chain by which cells are compared."""
-    chain = tuple((known_manifest(layout) or {}).get("fingerprints", []))
+    chain = known_fingerprints(layout)
     digest = chain_digest(layout, chain) or ""
     last = stored_figures(ChainStore(cell.config, layout, chain), len(chain) - 1) if chain else None
     certificate = read_sealed(layout.certificate, Certificate, certificate_fingerprint(cell.config, digest))
@@ -113,7 +113,7 @@ def figures_of(cell: Cell, layout: Layout) -> dict[str, float | None]:
 
 def evaluated_of(cell: Cell, layout: Layout) -> EvaluationFigures | None:
     """All figures of a complete chain's evaluation."""
-    chain = (known_manifest(layout) or {}).get("fingerprints", [])
+    chain = known_fingerprints(layout)
     return stored_evaluation(ChainStore(cell.config, layout, chain))
 
 

@@ -97,7 +97,7 @@ def takes_any_block(layout: Any, k: int, fingerprint: str, *starts: str) -> Any:
 
 def takes_any_settings(layout: Any) -> Any:
     values = read_json(layout.manifest)
-    return values if isinstance(values, dict) and "config" in values else None
+    return model_of(Manifest, values)
 
 
 def calls_nothing_damaged(folder: Path, fingerprint: str | None = None) -> Any:

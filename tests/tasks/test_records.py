@@ -11,7 +11,8 @@ import pytest
 from jko.certify.certificates import Bound, Withheld
 from jko.certify.records import Certificate, Measured
 from jko.core.records import Record
-from jko.disk.sealed import read_model, read_sealed
+from jko.disk.manifest import Manifest
+from jko.disk.sealed import read_model, read_sealed, write_sealed
 from tasks.adapters.store.evaluated import EvaluationFigures
 from tests.campaign.chains import KINDS
 from tests.fixtures.make import archive_of
@@ -32,6 +33,16 @@ def same(path: Path, record: Record | None) -> bool:
     return json.dumps(plain, sort_keys=True) == json.dumps(
         {name: value for name, value in values.items() if name not in ("identity", "sealed")}, sort_keys=True
     )
+
+
+def test_manifest(kept: Path) -> None:
+    path = kept / "chain" / "chain.json"
+    found = read_sealed(path, Manifest)
+    assert same(path, found)
+    assert found is not None
+    assert not found.model_extra
+    write_sealed(kept / "again.json", found, found.fingerprints[-1])
+    assert (kept / "again.json").read_bytes() == path.read_bytes()
 
 
 def test_measures(kept: Path) -> None:

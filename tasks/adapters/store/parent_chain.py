@@ -15,7 +15,7 @@ from jko.disk.commit import Commit, file_digest, read_commit
 from jko.disk.durable import TEMPORARY, link_file, make_folder, move, sync
 from jko.disk.identity import fingerprints
 from jko.disk.layout import Layout
-from jko.disk.manifest import read_manifest, stored_config
+from jko.disk.manifest import required_manifest, stored_config
 from jko.disk.sealed import read_json, read_sealed, write_sealed
 
 #: what weights depend on beside the dimension, which the weights themselves tell
@@ -105,8 +105,8 @@ def read_origin(config: Config, layout: Layout) -> Origin:
 
 def tracked_run(layout: Layout) -> str | None:
     """Id of the MLflow run of a chain, if it was tracked."""
-    manifest = read_manifest(layout) or {}
-    identity = fingerprints(stored_config(layout), manifest["data_digest"])[-1]
+    manifest = required_manifest(layout)
+    identity = fingerprints(stored_config(layout), manifest.data_digest)[-1]
     record = read_json(layout.run / "tracking" / f"{identity[:12]}.json")
     return record.get("run_id") if isinstance(record, dict) else None
 
@@ -122,7 +122,7 @@ def _origin(layout: Layout) -> Path:
 def _committed(layout: Layout) -> list[tuple[Commit, Path]]:
     """The leading committed and undamaged blocks 1, 2, … of a chain."""
     found = []
-    for k, fingerprint in list(enumerate((read_manifest(layout) or {})["fingerprints"]))[1:]:
+    for k, fingerprint in list(enumerate(required_manifest(layout).fingerprints))[1:]:
         folder = layout.block(k, fingerprint)
         commit = read_commit(folder, verify=True)
         if commit is None:

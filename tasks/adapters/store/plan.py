@@ -25,7 +25,7 @@ from jko.disk.identity import (
     source_key,
 )
 from jko.disk.layout import Layout, name_of
-from jko.disk.manifest import keep_manifest, known_manifest
+from jko.disk.manifest import Manifest, keep_manifest, known_manifest
 from jko.disk.sealed import read_sealed, write_sealed
 from tasks.adapters.store.chain_store import ChainStore
 
@@ -86,12 +86,15 @@ def stored_source_key(config: Config, layout: Layout) -> str | None:
     file = config.data.file
     if file is None or Path(file).is_file():
         return None
-    manifest = known_manifest(layout) or {}
+    manifest = known_manifest(layout)
+    if manifest is None:
+        return None
     later = Data().model_dump(mode="json", include=set(LATER_DATA))
-    known = {**later, **manifest.get("config", {}).get("data", {})}
+    own = manifest.config.get("data")
+    known = {**later, **(own if isinstance(own, dict) else {})}
     if known != config.data.model_dump(mode="json"):
         return None
-    commit = read_commit(layout.block(0, data_fingerprint(manifest.get("data_digest", ""))))
+    commit = read_commit(layout.block(0, data_fingerprint(manifest.data_digest)))
     return commit.record.get("source_key") if commit else None
 
 
@@ -198,11 +201,11 @@ def make_plan(config: Config, layout: Layout, *, verify: bool = False, key: str 
     return Plan(key, digest, tuple(blocks), stopped)
 
 
-def _data_reasons(layout: Layout, before: dict[str, Any] | None) -> tuple[str, str]:
+def _data_reasons(layout: Layout, before: Manifest | None) -> tuple[str, str]:
     """Why the data will be prepared, and why no block can be said to be done before."""
     if before is None:
         return ("the data are not prepared yet",) * 2
-    first = before["fingerprints"][0]
+    first = before.fingerprints[0]
     if any(damaged_in(layout.block(0, first), first)):
         return "their stored files do not match their commit", "kept if the data come out as they were"
     return ("the data or their settings changed",) * 2
@@ -211,7 +214,7 @@ def _data_reasons(layout: Layout, before: dict[str, Any] | None) -> tuple[str, s
 def _reason(
     config: Config,
     layout: Layout,
-    before: dict[str, Any] | None,
+    before: Manifest | None,
     blocks: list[BlockPlan],
     *,
     fingerprint: str,
@@ -222,7 +225,7 @@ def _reason(
         return "its stored files do not match their commit"
     if blocks and blocks[-1].state == "missing":
         return f"follows block {blocks[-1].index}"
-    known = (before or {}).get("fingerprints", [])
+    known = () if before is None else before.fingerprints
     if k == 0 or k >= len(known) or known[k] == fingerprint:
         return "not trained yet"
     return changed_settings(before, config, k) or "an earlier block or the numerics changed"
@@ -244,11 +247,13 @@ def checkpointed_iteration(layout: Layout, k: int, fingerprint: str) -> int | No
     return record["iteration"]
 
 
-def changed_settings(before: dict[str, Any] | None, config: Config, k: int) -> str:
+def changed_settings(before: Manifest | None, config: Config, k: int) -> str:
     """Which settings of block k differ from the manifest's, as ``key old → new``."""
+    if before is None:
+        return ""
     try:
-        old = _all_settings(parse_config((before or {})["config"]), k)
-    except (InputError, KeyError, IndexError):
+        old = _all_settings(parse_config(before.config), k)
+    except (InputError, IndexError):
         return ""
     was, now = flattened(old), flattened(_all_settings(config, k))
     changed = [key for key in {**was, **now} if was.get(key) != now.get(key)]
@@ -285,7 +290,8 @@ def arrange(layout: Layout, chain: tuple[str, ...]) -> None:
     for path in sorted((layout.chain / "measures").glob("*.json")):
         if path.stem not in wanted:
             path.unlink()
-    start = (known_manifest(layout) or {}).get("config", {}).get("start", {}).get("weights") or ()
+    manifest = known_manifest(layout)
+    start = (None if manifest is None else parse_config(manifest.config).start.weights) or ()
     starts = {layout.start(k, digest).name for k, digest in enumerate(start, start=1)}
     for path in sorted((layout.chain / "start").glob("*")):
         if path.name not in starts:

@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
-from jko.core.digest import digest_of
+from jko.core.digest import Json, digest_of
 from jko.core.errors import InputError
 from jko.core.records import Number, Record
 from jko.core.rows import at_most, drawn
@@ -73,7 +73,7 @@ def mixture_log_density(store: ChainStore) -> Array:
     They are kept in the run folder, sealed: the same for every block.
     """
     facts = store.facts
-    settings = {
+    settings: dict[str, Json] = {
         "data": store.fingerprints[0], "components": store.config.evaluation.mixture_components,
         "seed": store.config.seed, "version": MEASURES,
     }  # fmt: skip

@@ -25,8 +25,8 @@ def report_fingerprint(store: ChainStore) -> str:
     certificate = read_sealed(store.layout.certificate, Certificate)
     return digest_of(
         {
-            "evaluation": digest, "measures": [own and own.plain() for own in measures],
-            "certificate": certificate and certificate.plain(),
+            "evaluation": digest, "measures": [None if own is None else own.plain() for own in measures],
+            "certificate": None if certificate is None else certificate.plain(),
             "settings": settings_of(store.config), "version": REPORT,
         }
     )  # fmt: skip

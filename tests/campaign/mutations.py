@@ -111,9 +111,8 @@ def takes_any_evaluation(layout: Any, identity: str) -> Any:
 
 def takes_any_commit(folder: Path) -> Any:
     values = read_json(folder / COMMIT)
-    return (
-        Commit(values["fingerprint"], values["files"], values["record"]) if isinstance(values, dict) else None
-    )
+    found = model_of(CommitFile, values)
+    return None if found is None else Commit(found.fingerprint, found.files, found.record)
 
 
 MUTATIONS = (

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from jko.config import parse_config
 from jko.core.errors import InputError
+from jko.disk.commit import CommitRecord
 from jko.disk.identity import source_key
 from jko.disk.layout import Layout
 from jko.disk.manifest import Manifest
@@ -320,7 +321,9 @@ def test_a_chain_made_before_these_settings_needs_its_file_no_more(
     monkeypatch.setattr(
         plan, "known_manifest", lambda _: Manifest(format=1, config=older, data_digest="d", fingerprints=())
     )
-    monkeypatch.setattr(plan, "read_commit", lambda _: SimpleNamespace(record={"source_key": "known"}))
+    monkeypatch.setattr(
+        plan, "read_commit", lambda _: SimpleNamespace(record=CommitRecord(source_key="known"))
+    )
     assert plan.stored_source_key(config, layout) == "known"
     other = parse_config({"data": {**data, "header": "no"}, "steps": {"count": 1}})
     assert plan.stored_source_key(other, layout) is None

@@ -11,8 +11,10 @@ import pytest
 from jko.certify.certificates import Bound, Withheld
 from jko.certify.records import Certificate, Measured
 from jko.core.records import Record
+from jko.disk.commit import CommitFile, stored_commit
 from jko.disk.manifest import Manifest
 from jko.disk.sealed import read_model, read_sealed, write_sealed
+from jko.disk.weights import BlockRecord
 from tasks.adapters.store.evaluated import EvaluationFigures
 from tests.campaign.chains import KINDS
 from tests.fixtures.make import archive_of
@@ -72,3 +74,27 @@ def test_evaluation(kept: Path) -> None:
     assert same(path, found)
     assert found is not None
     assert not found.model_extra
+
+
+def test_commits(kept: Path) -> None:
+    paths = list((kept / "chain").glob("blocks/*/COMMIT.json"))
+    assert paths
+    for path in paths:
+        found = read_model(path, CommitFile)
+        assert found is not None
+        assert same(
+            path, CommitFile.model_validate({k: v for k, v in found.plain().items() if k != "sealed"})
+        )
+        assert stored_commit(path.parent) is not None
+        assert not found.record.model_extra
+
+
+def test_training_of_blocks(kept: Path) -> None:
+    paths = list((kept / "chain").glob("blocks/*/block.json"))
+    assert paths
+    for path in paths:
+        found = read_model(path, BlockRecord)
+        assert same(path, found)
+        assert found is not None
+        assert not found.model_extra
+        assert found.curve["phase"]

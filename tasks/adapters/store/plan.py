@@ -95,7 +95,7 @@ def stored_source_key(config: Config, layout: Layout) -> str | None:
     if known != config.data.model_dump(mode="json"):
         return None
     commit = read_commit(layout.block(0, data_fingerprint(manifest.data_digest)))
-    return commit.record.get("source_key") if commit else None
+    return commit.record.source_key if commit else None
 
 
 def same_source(config: Config, layout: Layout, fingerprint: str) -> bool:
@@ -109,7 +109,7 @@ def same_source(config: Config, layout: Layout, fingerprint: str) -> bool:
     if config.data.file is None:
         return True
     commit = stored_commit(layout.block(0, fingerprint))
-    known = None if commit is None else commit.record.get("source_key")
+    known = None if commit is None else commit.record.source_key
     return Path(config.data.file).is_file() and known == source_key(config)
 
 
@@ -164,8 +164,8 @@ def find_data(layout: Layout, key: str) -> str | None:
     places = [layout.prepared] if layout.prepared else []
     for folder in [*places, *sorted((layout.chain / "blocks").glob("0-*"))]:
         commit = read_commit(folder, verify=True)
-        if commit is not None and commit.record.get("source_key") == key:
-            return commit.record["data_digest"]
+        if commit is not None and commit.record.source_key == key:
+            return commit.record.data_digest
     return None
 
 
@@ -244,7 +244,7 @@ def checkpointed_iteration(layout: Layout, k: int, fingerprint: str) -> int | No
         record, _ = read_checkpoint(layout.checkpoint(k, fingerprint), fingerprint)
     except (OSError, ValueError):
         return None
-    return record["iteration"]
+    return record.iteration
 
 
 def changed_settings(before: Manifest | None, config: Config, k: int) -> str:

@@ -82,8 +82,8 @@ def mixture_log_density(store: ChainStore) -> Array:
     known = read_sealed(path, LogDensities, identity)
     if known is not None:
         return np.array(known.log_density)
-    train = store.samples(0, "train", facts.rows["source"])
-    train = drawn(train, FITTED_ROWS + CHOOSING_ROWS).astype(float)
+    stored = store.samples(0, "train", facts.rows["source"])
+    train = drawn(stored, FITTED_ROWS + CHOOSING_ROWS).astype(float)
     first = len(train) // 5  # those before are held out, if there are enough
     rows = {"train": train[first:], "validation": train[:first] if first >= 2 else train}
     usable = _usable(store.config.evaluation.mixture_components, len(rows["train"]))

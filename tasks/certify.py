@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 import torch
-from prefect import task
+from prefect import State, task
 
 from jko.build import functional_of, residual_probes, target_of
 from jko.certify.certificates import Guarantee
@@ -46,7 +45,7 @@ from tasks.push import restore_samples
 
 
 @task(name="certify", **DURABLE)
-def certify_chain(store: ChainStore) -> Any:
+def certify_chain(store: ChainStore) -> Certificate | State[Certificate]:
     """Write the certificate of a chain beside it; returns its content."""
     known = stored_certificate(store)
     if known is not None:

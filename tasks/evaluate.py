@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from prefect import task
+from prefect import State, task
 
 from jko.build import start_law, target_of
 from jko.chain.chain import Chain
@@ -60,7 +59,7 @@ LARGEST_SHOWN, SMALLEST_SHOWN = 1e30, 1e-30
 
 
 @task(name="evaluate", **DURABLE)
-def evaluate_chain(store: ChainStore) -> Any:
+def evaluate_chain(store: ChainStore) -> EvaluationFigures | State[EvaluationFigures]:
     """Commit the evaluation folder and write the metrics file; returns the figures."""
     fingerprint = evaluation_fingerprint(store.config, store.digest or "")
     figures = evaluation_figures(store.layout, fingerprint)
@@ -134,7 +133,7 @@ def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> E
         target = TargetFigures()
     else:
         generated, target = drawn_towards(config, chain, law)
-    test_rows = read_samples(layout, 0, fingerprints[0], "test_rows")
+    test_rows = read_samples(layout, 0, fingerprints[0], "test_rows").astype(np.int64)
     look: dict[str, FreshLook | list[ScoredRow]] = {}
     if fresh is not None:
         scores = (cuts[-1], scored.blocks, baselines["mixture"])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from prefect import task
+from prefect import State, task
 
 from jko.build import functional_of, reference_of, start_law, target_of
 from jko.certify.certificates import Guarantee
@@ -44,7 +44,7 @@ from tasks.push import restore_samples
 
 
 @task(name="measure", task_run_name="block-{k}-measure", **DURABLE)
-def measure_block(store: ChainStore, k: int) -> Any:
+def measure_block(store: ChainStore, k: int) -> Measured | State[Measured]:
     """Write the figures of block k; after its commit, so a kill here costs no training."""
     figures = stored_figures(store, k)
     if figures is not None:
@@ -79,7 +79,7 @@ def measure(store: ChainStore, k: int) -> StepFigures:
     def held_out(name: str) -> torch.Tensor:
         return placed(drawn(store.samples(k, name), rows))
 
-    def placed(values: NDArray[Any]) -> torch.Tensor:
+    def placed(values: NDArray[np.generic]) -> torch.Tensor:
         return torch.from_numpy(values).to(device=device, dtype=torch.float64)
 
     def particles_of(j: int, name: str) -> torch.Tensor:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from prefect import task
+from prefect import State, task
 
 from jko.config import Config
 from jko.disk.commit import committing, read_commit
@@ -26,7 +24,7 @@ from tasks.options import DURABLE, skipped
 
 
 @task(name="prepare", **DURABLE)
-def prepare_data(config: Config, layout: Layout) -> Any:
+def prepare_data(config: Config, layout: Layout) -> str | State[str]:
     """Commit the prepared data of a chain; returns their digest."""
     key = stored_source_key(config, layout) or source_key(config)
     digest = find_data(layout, key)

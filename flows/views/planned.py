@@ -13,7 +13,8 @@ from jko.disk.damage import damaged_in, is_whole
 from jko.disk.identity import certificate_fingerprint, evaluation_fingerprint
 from jko.disk.layout import Layout
 from jko.disk.manifest import known_fingerprints
-from jko.disk.sealed import is_damaged, read_json, read_sealed
+from jko.disk.sealed import is_damaged, read_model, read_sealed
+from jko.disk.stored_facts import StoredFacts
 from tasks.adapters.store.chain_store import ChainStore, chain_digest
 from tasks.adapters.store.plan import BlockPlan, checkpointed_iteration, make_plan, planned, stored_figures
 from tasks.report.identity import has_own_report
@@ -58,8 +59,8 @@ def planned_work(job: Job) -> dict[str, Any]:
 def choices(job: Job, chain: tuple[str, ...], blocks: list[dict[str, Any]]) -> list[str]:
     """What was chosen when the data were prepared, or will be."""
     if chain and blocks[0]["action"] == "done":
-        facts = read_json(job.layout.block(0, chain[0]) / FACTS)
-        return list(facts.get("choices", [])) if isinstance(facts, dict) else []
+        facts = read_model(job.layout.block(0, chain[0]) / FACTS, StoredFacts)
+        return [] if facts is None else list(facts.choices)
     return [job.config.data.left_open] if job.config.data.left_open else []
 
 

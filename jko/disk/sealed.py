@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from pydantic import JsonValue, ValidationError
 
-from jko.core.digest import digest_of
+from jko.core.digest import Json, digest_of
 from jko.core.records import Record
 from jko.disk.durable import write_text
 
@@ -28,7 +28,7 @@ NESTED = (dict, list)
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.EIO)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Json) -> None:
     """Write JSON atomically, readable by people; nan and infinity are refused."""
     write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
@@ -80,7 +80,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return [body for body in objects if body.pop(SEAL, None) in (None, _seal_of(body))]
 
 
-def sealed_line(values: Mapping[str, Any]) -> str:
+def sealed_line(values: Mapping[str, Json]) -> str:
     """A JSON object as one line that :func:`read_lines` takes only if it is what was written."""
     return json.dumps({**values, SEAL: digest_of(values)})
 
@@ -127,7 +127,7 @@ def _finite(text: str) -> float:
     return value
 
 
-def write_sealed(path: Path, value: Record | Mapping[str, Any], identity: str) -> None:
+def write_sealed(path: Path, value: Record | Mapping[str, Json], identity: str) -> None:
     """Write a JSON object with what it belongs to and a digest of it all.
 
     Args:
@@ -196,7 +196,7 @@ def is_damaged(path: Path) -> bool:
     return path.exists() and not unsealed and _sealed_object(path) is None
 
 
-def _seal_of(body: Mapping[str, Any]) -> str:
+def _seal_of(body: Mapping[str, Json]) -> str:
     """The digest that the file must hold; empty where the object is nested too deeply to have one."""
     try:
         return digest_of(body)

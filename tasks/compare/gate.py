@@ -225,4 +225,4 @@ def _ratio(difference: float, se: float) -> float:
 
 def _state(subject: Subject) -> str:
     about = subject.record.about
-    return f"{about['state']}, {about['blocks']} of {about['planned']} blocks done"
+    return f"{about.state}, {about.blocks} of {about.planned} blocks done"

@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from pydantic import JsonValue
 
 from jko.certify.records import Certificate, Measured
 from jko.certify.status import Status
 from jko.config import flattened
 from jko.core import records
+from jko.core.digest import Json
 from jko.core.display import figure, pair_of
 from jko.core.errors import InputError
-from jko.disk.commit import file_digest, read_commit
+from jko.disk.commit import FACTS, file_digest, read_commit
 from jko.disk.damage import checked_block, damaged_in
 from jko.disk.durable import append_lines, write_bytes
 from jko.disk.identity import certificate_fingerprint, evaluation_fingerprint
@@ -27,6 +29,7 @@ from jko.disk.layout import Layout
 from jko.disk.manifest import required_manifest, stored_config
 from jko.disk.sealed import (
     SEAL,
+    model_of,
     read_json,
     read_lines,
     read_model,
@@ -37,6 +40,7 @@ from jko.disk.sealed import (
     write_json,
     write_sealed,
 )
+from jko.disk.stored_facts import StoredFacts
 from tasks.adapters.store.chain_store import chain_digest
 from tasks.adapters.store.evaluated import (
     FIGURES,
@@ -60,13 +64,42 @@ ABOUT, MEASURES, CERTIFICATE, EVENTS = "about.json", "measures.json", "certifica
 PARTS = (MEASURES, FIGURES, CERTIFICATE, TEST_ROWS, SAMPLE_ROWS)
 
 
+class About(records.Record):
+    """What a run is.
+
+    Args:
+        state: ``complete`` or ``partial``.
+        blocks: how many are done.
+        planned: of how many; in words where that is not known.
+        digest: of the chain; empty while it is unfinished.
+        data: name of the data.
+        data_digest: identity of the prepared data.
+        columns: of the data.
+        image_shape: of rows that are pictures.
+        entropy: of the data, where it is known.
+        config: nested settings.
+        holds: digests of the other files of the record; a list of their names in early versions.
+    """
+
+    state: str
+    blocks: records.Count = 0
+    planned: int | str
+    digest: str
+    data: str
+    data_digest: str
+    columns: list[str]
+    image_shape: tuple[int, int] | None
+    entropy: dict[str, records.Number] | None
+    config: dict[str, JsonValue]
+    holds: dict[str, str] | list[str] | None = None
+
+
 @dataclass(frozen=True)
 class Record:
     """What is known of a run, finished or not.
 
     Args:
-        about: what it is: ``state``, ``blocks`` done and ``planned``, ``digest``, ``data`` (name),
-            ``data_digest``, ``columns``, ``image_shape``, ``entropy``, ``config`` (nested settings).
+        about: what it is.
         measures: all figures of blocks 1..k, in order.
         figures: of the evaluation; ``None`` before it.
         certificate: content of ``DIR.certificate.json``; ``None`` before it.
@@ -76,7 +109,7 @@ class Record:
         tracked: metrics known from MLflow alone, where files are missing.
     """
 
-    about: Mapping[str, Any]
+    about: About
     measures: list[Measured] = field(default_factory=list)
     figures: EvaluationFigures | None = None
     certificate: Certificate | None = None
@@ -86,9 +119,9 @@ class Record:
     tracked: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, object]:
         """All settings by dotted name."""
-        return flattened(self.about["config"])
+        return flattened(self.about.config)
 
     @property
     def test_digest(self) -> str:
@@ -100,7 +133,7 @@ class Record:
         """Flat figures under the names that MLflow shows; ``step/<name>`` is that of the last block."""
         found: dict[str, float | None] = dict(self.tracked)
         if self.measures:
-            last = step_headline(self.measures[-1], self.about.get("entropy"))
+            last = step_headline(self.measures[-1], self.about.entropy)
             found |= {f"step/{name}": value for name, value in last.items()}
             found |= {"step/kl_drop_se": self.measures[-1].kl_drop_se}
         if self.certificate:
@@ -121,7 +154,7 @@ class Record:
                     for name, value in sorted(own.plain().items())
                     if isinstance(value, int | float)
                 },
-                **step_headline(own, self.about.get("entropy")),
+                **step_headline(own, self.about.entropy),
             }
             for own in self.measures
         ]
@@ -151,21 +184,22 @@ def record_of_chain(layout: Layout) -> Record:
             break
         measures.append(own)
     digest = chain_digest(layout, chain)
-    facts = read_verified(checked_block(layout, 0, chain[0], "data.json") / "data.json")
-    if not isinstance(facts, dict):
-        raise InputError(f"{layout.block(0, chain[0]) / 'data.json'}: this holds no facts of the data")
-    about = {
-        "state": "complete" if digest else "partial",
-        "blocks": len(measures),
-        "planned": len(chain) - 1,
-        "digest": digest or "",
-        "data": facts.get("name", ""),
-        "data_digest": manifest.data_digest,
-        "columns": facts.get("columns", []),
-        "image_shape": facts.get("image_shape"),
-        "entropy": facts.get("entropy"),
-        "config": manifest.config,
-    }
+    path = checked_block(layout, 0, chain[0], FACTS) / FACTS
+    facts = model_of(StoredFacts, read_verified(path))
+    if facts is None:
+        raise InputError(f"{path}: this holds no facts of the data")
+    about = About(
+        state="complete" if digest else "partial",
+        blocks=len(measures),
+        planned=len(chain) - 1,
+        digest=digest or "",
+        data=facts.name,
+        data_digest=manifest.data_digest,
+        columns=list(facts.columns),
+        image_shape=facts.image_shape,
+        entropy=facts.entropy,
+        config=manifest.config,
+    )
     record = Record(about, measures, events=events_of(layout, chain))
     if digest is None:
         return record
@@ -182,33 +216,30 @@ def record_of_chain(layout: Layout) -> Record:
 
 def save_record(record: Record, folder: Path) -> None:
     """Write a record as files; :data:`ABOUT` names them with their digests: no others are read."""
-    values = {
-        MEASURES: [own.plain() for own in record.measures],
-        FIGURES: record.figures and record.figures.plain(),
-        CERTIFICATE: record.certificate and record.certificate.plain(),
-    }
+    values: dict[str, Json] = {MEASURES: [own.plain() for own in record.measures]}
+    for name, part in ((FIGURES, record.figures), (CERTIFICATE, record.certificate)):
+        if part is not None:
+            values[name] = part.plain()
     tables = {TEST_ROWS: record.test_rows, SAMPLE_ROWS: record.sample_rows}
-    held = [name for name, value in {**values, **tables}.items() if value is not None]
+    held = [*values, *(name for name, table in tables.items() if table is not None)]
     for name, value in values.items():
-        if value is not None:
-            write_json(folder / name, value)
+        write_json(folder / name, value)
     for name, table in tables.items():
         if table is not None:
             write_bytes(folder / name, table.to_parquet(index=False))
     append_lines(folder / EVENTS, [sealed_line(event) for event in record.events])
     digests = {name: file_digest(folder / name) for name in [*held, EVENTS]}
-    write_sealed(folder / ABOUT, {**record.about, "holds": digests}, identity=RECORD)
+    write_sealed(folder / ABOUT, record.about.model_copy(update={"holds": digests}), identity=RECORD)
 
 
 def read_record(folder: Path) -> Record | None:
     """A record from its files; ``None`` where there is none, or where one of them was changed."""
-    about = read_json(folder / ABOUT)
-    if isinstance(about, dict) and SEAL in about:
-        sealed = read_sealed(folder / ABOUT, records.Record, RECORD)
-        about = sealed and sealed.plain()
-    if not isinstance(about, dict):
+    values = read_json(folder / ABOUT)
+    sealed = isinstance(values, dict) and SEAL in values
+    about = read_sealed(folder / ABOUT, About, RECORD) if sealed else model_of(About, values)
+    if about is None:
         return None
-    holds = about.pop("holds", None)
+    holds = about.holds
     held = {name: folder / name for name in (*PARTS, EVENTS) if name in (holds or ())}
     if isinstance(holds, dict):  # older records are lists without digests
         for name, path in held.items():
@@ -239,7 +270,7 @@ def _save_chain(tracker: Tracker, layout: Layout, folder: Path) -> None:
     record = record_of_chain(layout)
     save_record(record, folder)
     tracker.final(times_of(record.events, len(record.measures)))
-    tracker.tag("jko.blocks", f"{record.about['blocks']}/{record.about['planned']}")
+    tracker.tag("jko.blocks", f"{record.about.blocks}/{record.about.planned}")
     if record.certificate:
         tracker.tag("jko.kl_bound", _bound_status(record))
     tracker.tag("mlflow.note.content", _description(record))
@@ -254,7 +285,7 @@ def _bound_status(record: Record) -> str:
 def _description(record: Record) -> str:
     """What MLflow's page of the run says first."""
     about, metrics = record.about, record.metrics
-    parts = [f"{about['blocks']} of {about['planned']} JKO blocks on {about['data']}"]
+    parts = [f"{about.blocks} of {about.planned} JKO blocks on {about.data}"]
     if "test/nll" in metrics:
         median = pair_of(metrics, "test/nll_median", ".4f", ".2g")
         beside = f" (median {median})" if "test/nll_median" in metrics else ""

@@ -101,12 +101,16 @@ def read_content(store: ChainStore) -> Content:
     assert certificate is not None  # looked at just now
     assert figures is not None
     drawn = store.layout.evaluation / "samples.zarr"
+
+    def shown(name: str) -> Array:
+        return read_array(drawn, name).astype(np.float64)
+
     indices = range(1, len(store.fingerprints))
     curves = {k: curve_of(store.layout, k, store.fingerprints[k]) for k in indices}
     rows = some_rows(store.layout, store.fingerprints[0], facts)
-    contexts = (rows[:, facts.dim :], read_array(drawn, CONTEXT)) if facts.context else None
+    contexts = (rows[:, facts.dim :], shown(CONTEXT)) if facts.context else None
     # a chain that leads to another target is shown beside draws of that
-    exact = read_array(drawn, "target") if (drawn / "target").is_dir() else None
+    exact = shown("target") if (drawn / "target").is_dir() else None
     return Content(
         config=store.config,
         facts=facts,
@@ -115,9 +119,9 @@ def read_content(store: ChainStore) -> Content:
         certificate=certificate,
         figures=figures,
         data=rows[:, : facts.dim] if exact is None else exact,
-        generated=read_array(drawn, "generated"),
-        forward_path=read_array(drawn, "forward_path"),
-        reverse_path=read_array(drawn, "reverse_path"),
+        generated=shown("generated"),
+        forward_path=shown("forward_path"),
+        reverse_path=shown("reverse_path"),
         curves={k: curve for k, curve in curves.items() if curve is not None},
         contexts=contexts,
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-from prefect import task
+from prefect import State, task
 
 from jko.certify.records import Measured
 from jko.core.display import figure, finite, pair_of
@@ -33,7 +33,7 @@ SHOWN_VERSIONS = ("torch", "numpy", "prefect", "mlflow", "dvc", "zarr")
 
 
 @task(name="report", **DURABLE)
-def make_report(store: ChainStore) -> Any:
+def make_report(store: ChainStore) -> str | State[str]:
     """Commit the report folder; returns the page's path."""
     fingerprint = report_fingerprint(store)
     if is_whole(store.layout.report, fingerprint):

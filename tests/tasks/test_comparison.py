@@ -17,7 +17,7 @@ from tasks.adapters.store.evaluated import EvaluationFigures
 from tasks.compare.comparison import Comparison, Subject, pair_of
 from tasks.compare.page import render, write_results
 from tasks.compare.pictures import curves, samples
-from tasks.compare.record import Record, read_record, save_record
+from tasks.compare.record import About, Record, read_record, save_record
 
 STEP = Measured.model_validate({
     "kl_drop": 0.5, "kl_drop_se": 0.1, "nll": 2.0, "nll_se": 0.1, "epsilon": 1.0, "epsilon_exact": None,
@@ -39,11 +39,11 @@ def subject(
         "baselines": {name: {"nll": 2.5} for name in ("gaussian", "mixture")},
         "nearest_training_row": 1.0, "inversion_error_chain": 1e-5,
     })  # fmt: skip
-    about = {
+    about = About.model_validate({
         "state": "complete", "blocks": 2, "planned": 2, "digest": "d", "data": "toy", "data_digest": "e",
         "columns": [f"{names}{i}" for i in range(dim)], "image_shape": image_shape, "entropy": None,
         "config": Config().model_dump(mode="json"),
-    }  # fmt: skip
+    })  # fmt: skip
     rows = pd.DataFrame({"row": np.arange(30), "log_density": -2.0 - shift + 0.1 * rng.standard_normal(30)})
     record = Record(
         about,
@@ -96,7 +96,7 @@ def test_samples_of_other_columns_share_no_picture() -> None:
 
 
 def test_runs_without_blocks_have_a_page_too() -> None:
-    about = {**subject("a").record.about, "blocks": 0, "state": "partial", "digest": ""}
+    about = subject("a").record.about.model_copy(update={"blocks": 0, "state": "partial", "digest": ""})
     empty = [Subject(label, "a test", Record(about)) for label in ("a", "b")]
     assert curves(Comparison(empty)) is None
     page = render(Comparison(empty))
@@ -137,7 +137,7 @@ def test_a_record_is_read_as_it_was_saved(tmp_path: Path) -> None:
     assert again.test_rows is not None
     pd.testing.assert_frame_equal(again.test_rows, record.test_rows)
     # an unfinished record saved over it does not show the files of the finished one
-    save_record(Record({**record.about, "blocks": 1}, record.measures[:1]), tmp_path / "kept")
+    save_record(Record(record.about.model_copy(update={"blocks": 1}), record.measures[:1]), tmp_path / "kept")
     partial = read_record(tmp_path / "kept")
     assert partial is not None
     assert (partial.figures, partial.test_rows, len(partial.measures)) == (None, None, 1)

@@ -14,7 +14,7 @@ from jko.core.errors import InputError
 from tasks.adapters.store.evaluated import EvaluationFigures
 from tasks.compare.comparison import Comparison, Subject
 from tasks.compare.gate import Condition, judge, parse_condition
-from tasks.compare.record import Record
+from tasks.compare.record import About, Record
 
 ROWS = 100
 #: number in the source of the first of them
@@ -29,10 +29,10 @@ def subject(label: str, nll: float, *, spread: float = 0.0, digest: str = "rows"
         "baselines": {name: {"nll": 2.0} for name in ("gaussian", "mixture")},
         "nearest_training_row": 1.0, "inversion_error_chain": more.get("inversion", 0.0),
     })  # fmt: skip
-    about = {
+    about = About.model_validate({
         "state": "complete", "blocks": 2, "planned": 2, "digest": "d", "data": "toy", "data_digest": digest,
         "columns": ["x"], "image_shape": None, "entropy": None, "config": Config().model_dump(mode="json"),
-    }  # fmt: skip
+    })  # fmt: skip
     densities[list(more.get("exploded", {}))] -= list(more.get("exploded", {}).values())
     rows = pd.DataFrame({"row": FIRST_ROW + np.arange(ROWS), "log_density": densities})
     tracked = {"time/train_cpu_s": more.get("seconds", 10.0)}
@@ -133,7 +133,9 @@ def test_densities_of_other_rows_are_refused(name: str) -> None:
 
 
 def test_a_candidate_without_the_figure_does_not_pass() -> None:
-    candidate = Subject("b", "a test", Record({**subject("b", 1.0).record.about, "blocks": 1}))
+    candidate = Subject(
+        "b", "a test", Record(subject("b", 1.0).record.about.model_copy(update={"blocks": 1}))
+    )
     with pytest.raises(InputError, match=r"b has no test/nll \(complete, 1 of 2 blocks done\)"):
         outcome("test/nll > +1", subject("a", 1.0), candidate)
 

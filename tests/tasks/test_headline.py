@@ -17,7 +17,7 @@ from tasks.adapters.system.environment import first_line
 from tasks.adapters.system.events import events_of, timed, times_of
 from tasks.compare.comparison import Comparison, Subject
 from tasks.compare.page import render
-from tasks.compare.record import Record, _description
+from tasks.compare.record import About, Record, _description
 from tasks.cuts import cut_figures, nll_figures
 from tasks.headline import headline, nll_warning, step_headline
 from tasks.measure import ALWAYS
@@ -26,10 +26,10 @@ FACTS = DataFacts(
     name="table", columns=("x",), shift=(0.0,), scale=(1.0,), grid=(0.0,), notes=(), rows={}, entropy=None,
     image_shape=None,
 )  # fmt: skip
-ABOUT = {
-    "state": "complete", "planned": 2, "digest": "d", "data": "toy", "data_digest": "e", "columns": ["x"],
-    "image_shape": None, "entropy": None, "config": Config().model_dump(mode="json"),
-}  # fmt: skip
+ABOUT = About.model_validate({
+    "blocks": 2, "state": "complete", "planned": 2, "digest": "d", "data": "toy", "data_digest": "e",
+    "columns": ["x"], "image_shape": None, "entropy": None, "config": Config().model_dump(mode="json"),
+})  # fmt: skip
 CHAIN = tuple(letter * 64 for letter in "abc")
 
 
@@ -158,11 +158,11 @@ def test_cuts_have_the_same_beside_their_means() -> None:
 def test_everybody_who_shows_the_mean_names_the_row() -> None:
     """What MLflow says of the run, what Prefect's page does, and the report's table of models."""
     figures = exploded()
-    record = Record({**ABOUT, "blocks": 2}, figures=figures)
+    record = Record(ABOUT, figures=figures)
     assert "row 1017 of the source" in _description(record)
     assert "(median 9.0" in _description(record)
     text = result_text(Layout(Path("chain")), headline(figures), None, nll_warning(figures))
     assert "**warning: row 1017 of the source" in text
-    runs = [Subject("a", "a test", record), Subject("b", "a test", Record({**ABOUT, "blocks": 2}))]
+    runs = [Subject("a", "a test", record), Subject("b", "a test", Record(ABOUT))]
     assert [said.startswith("a: warning: row 1017") for said in Comparison(runs).warnings] == [True]
     assert "a: warning: row 1017" in render(Comparison(runs))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from jko.config import Config
 from jko.config.sections import Start
@@ -16,7 +15,7 @@ from jko.disk.durable import TEMPORARY, link_file, make_folder, move, sync
 from jko.disk.identity import fingerprints
 from jko.disk.layout import Layout
 from jko.disk.manifest import required_manifest, stored_config
-from jko.disk.sealed import read_json, read_sealed, write_sealed
+from jko.disk.sealed import read_model, read_sealed, write_sealed
 
 #: what weights depend on beside the dimension, which the weights themselves tell
 ARCHITECTURE = ("kind", "hidden", "activation", "fourier")
@@ -103,12 +102,22 @@ def read_origin(config: Config, layout: Layout) -> Origin:
     return Origin(tags={}, figures={}) if found is None else found
 
 
+class Tracked(Record):
+    """What is read of the record that MLflow's adapter keeps of a run.
+
+    Args:
+        run_id: of the run.
+    """
+
+    run_id: str | None = None
+
+
 def tracked_run(layout: Layout) -> str | None:
     """Id of the MLflow run of a chain, if it was tracked."""
     manifest = required_manifest(layout)
     identity = fingerprints(stored_config(layout), manifest.data_digest)[-1]
-    record = read_json(layout.run / "tracking" / f"{identity[:12]}.json")
-    return record.get("run_id") if isinstance(record, dict) else None
+    record = read_model(layout.run / "tracking" / f"{identity[:12]}.json", Tracked)
+    return None if record is None else record.run_id
 
 
 def _start_identity(config: Config) -> str:
@@ -141,7 +150,7 @@ def _link(source: Path, final: Path) -> None:
         move(temporary, final)
 
 
-def _network(config: Config) -> dict[str, Any]:
+def _network(config: Config) -> dict[str, object]:
     return {name: getattr(config.network, name) for name in ARCHITECTURE}
 
 

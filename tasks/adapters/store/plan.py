@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
+
+from pydantic import JsonValue
 
 from jko.certify.records import Measured
 from jko.config import Config, flattened, parse_config
@@ -260,7 +262,7 @@ def changed_settings(before: Manifest | None, config: Config, k: int) -> str:
     return ", ".join(f"{key} {was.get(key)} → {now.get(key)}" for key in changed)
 
 
-def _all_settings(config: Config, k: int) -> dict[str, Any]:
+def _all_settings(config: Config, k: int) -> dict[str, JsonValue]:
     """The settings of block k for people: those at their defaults, too."""
     settings = {**block_settings(config, k), "network": config.network_of(k).model_dump(mode="json")}
     return settings | ({} if config.target.standard else {"target": config.target.model_dump(mode="json")})

@@ -294,5 +294,5 @@ def test_tensors_of_something_else_are_a_value_error(harm: str) -> None:
 def test_numbers_of_something_else_are_a_value_error(values: dict) -> None:
     whole = {"phase": "jko", "iteration": 3, "rollbacks": 0}
     assert FitNumbers.model_validate({**whole, "step": 1}).step == 1
-    with pytest.raises(ValueError, match="step|phase"):
+    with pytest.raises(ValueError, match=r"step|phase"):
         FitNumbers.model_validate({**whole, **values})

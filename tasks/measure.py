@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +29,6 @@ from jko.disk.layout import name_of
 from jko.disk.sealed import read_sealed, write_sealed
 from jko.laws.densities import Estimate
 from jko.laws.score import score_after
-from jko.maps.invertible import InvertibleBlock
 from jko.measure.figures import BlockFigures, StepFigures
 from jko.measure.measures import EXACT_ROWS, HeldOut
 from jko.measure.measures import measure_block as block_figures
@@ -114,10 +113,11 @@ def measure(store: ChainStore, k: int) -> StepFigures:
             particles = replace(particles, log_density=log_p - particles.total_log_det)
     # the law that enters this block takes the place of p_0: its score is known at its particles
     score = None if before is None else before.to
-    figures = _computed(
-        [block], particles, store.config.measure, score=score, seed=store.config.seed,
-        functional=functional, index=k, unfit=unfit(store.config, facts),
-    )  # fmt: skip
+    with factorised(k):
+        figures = block_figures(
+            [block], particles, store.config.measure, score=score, seed=store.config.seed,
+            functional=functional, index=k, unfit=unfit(store.config, facts),
+        )  # fmt: skip
     check_finite(figures, k)
     more = correction_figures(store, k) if store.config.target.correction else {}
     return StepFigures.model_validate(figures.plain() | {"step_size": stored(block.step_size)} | more)
@@ -197,18 +197,19 @@ def unfit(config: Config, facts: DataFacts) -> str:
     return ""
 
 
-def _computed(blocks: Sequence[InvertibleBlock], *rows: Any, index: int, **known: Any) -> BlockFigures:
-    """:func:`jko.measure.measures.measure_block`, with a failure of linear algebra as a sentence.
+@contextmanager
+def factorised(k: int) -> Iterator[None]:
+    """A failure of linear algebra in the body as a sentence.
 
     Raises:
         NumericalError: a matrix of the particles cannot be factorised.
     """
     try:
-        return block_figures(blocks, *rows, index=index, **known)
+        yield
     except (torch.linalg.LinAlgError, np.linalg.LinAlgError) as error:
         raise NumericalError(
             f"the figures of its held-out particles cannot be computed ({str(error).splitlines()[0]})",
-            block=index, remedy="lower the step size, or look for extreme or equal rows in the data",
+            block=k, remedy="lower the step size, or look for extreme or equal rows in the data",
         ) from None  # fmt: skip
 
 

@@ -131,7 +131,7 @@ def test_every_cut_has_the_floor(inside: Layout) -> None:
     assert cuts.values.shape == (3, 2)
     assert (cuts.blocks[0] < cuts.values[-1][0]) or not np.isfinite(cuts.blocks[0])
     assert cuts.defence is not None
-    assert cuts.defence["carried"] == 2
+    assert cuts.defence.carried == 2
 
 
 def test_the_certificate_grows_by_the_price(inside: Layout) -> None:

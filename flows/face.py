@@ -116,7 +116,7 @@ def certify(flow: Flow, held_out: Any = None, context: Any = None) -> dict[str, 
 
     given = None if held_out is None else _held_out(flow, held_out, context)
     with _built(flow, given) as store:
-        return certificate(store)
+        return certificate(store).plain()
 
 
 def report(flow: Flow, folder: Path) -> Path:

@@ -140,7 +140,7 @@ def run_stages(run: Run, upto: Stage) -> dict[str, Any]:
     if upto in STAGES[STAGES.index("certify") :]:
         with timed(store.layout, "certify", of=store.fingerprints[-1]):
             certificate = done(certify_chain, store)
-        run.progress.say(certificate["chain"]["mixed"]["says"])
+        run.progress.say(certificate.chain.mixed.says)
         run.tracker.final(chain_headline(certificate))
     if upto in ("evaluate", "report"):
         run.progress.say("evaluating on test rows …")
@@ -148,7 +148,7 @@ def run_stages(run: Run, upto: Stage) -> dict[str, Any]:
             figures = done(evaluate_chain, store)
         result["metrics"], result["warning"] = headline(figures), nll_warning(figures)
         run.tracker.final(result["metrics"])
-        run.tracker.tag("jko.test_digest", figures["test_digest"])
+        run.tracker.tag("jko.test_digest", figures.test_digest)
     if upto == "report":
         with timed(store.layout, "report", of=store.fingerprints[-1]):
             result["report"] = done(make_report, store)

@@ -22,7 +22,7 @@ from jko.disk.facts import read_facts
 from jko.disk.flows import FlowFolder
 from jko.disk.layout import Layout
 from jko.disk.lock import writing
-from jko.disk.manifest import read_manifest, stored_config
+from jko.disk.manifest import required_manifest, stored_config
 from jko.disk.weights import chain_of
 from jko.flow import Flow
 from jko.given import Form, path_of
@@ -59,11 +59,14 @@ def load(folder: str | Path, *, device: str | None = None) -> Flow:
         runtime = config.runtime.model_dump() | {"device": str(device)}
         config = parse_config({**config.model_dump(mode="json"), "runtime": runtime})
     config = readable_here(config)
-    manifest = read_manifest(layout) or {}
-    chain: tuple[str, ...] = tuple(manifest["fingerprints"])
-    made = load_chain(layout, config, chain)
+    manifest = required_manifest(layout)
+    made = load_chain(layout, config, manifest.fingerprints)
     return Flow(
-        made, read_facts(layout, chain[0]), config, data_digest=manifest["data_digest"], folder=folder
+        made,
+        read_facts(layout, manifest.fingerprints[0]),
+        config,
+        data_digest=manifest.data_digest,
+        folder=folder,
     )
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from prefect import task
-from prefect.client.schemas.objects import State
+from prefect import State, task
 
 from jko.config import Config
 from jko.disk.commit import committing, read_commit

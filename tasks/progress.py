@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
+from jko.certify.certificates import Bound
+from jko.certify.records import Measured
 from jko.certify.status import Status
 from jko.config import Config
 from jko.core.display import figure, pair_of
 from jko.core.step_sizes import shown
-from jko.measure.figures import epsilon
 from jko.training.block_trainer import FitRecord, Phase
 from tasks.adapters.system.screen import Screen, screen
 
@@ -53,7 +53,7 @@ class Listener(Protocol):
     def advanced(self, k: int, iteration: int) -> None:
         """Block k has been trained this far."""
 
-    def block_done(self, k: int, figures: Mapping[str, Any]) -> None:
+    def block_done(self, k: int, figures: Measured) -> None:
         """Block k is committed and measured."""
 
 
@@ -184,28 +184,27 @@ class Progress:
             return None
         return sum(left[phase] * (times[phase] or 0.0) for phase in left)
 
-    def block_done(self, k: int, count: int, figures: Mapping[str, Any], *, trained: bool) -> None:
+    def block_done(self, k: int, count: int, figures: Measured, *, trained: bool) -> None:
         """One line for a committed and measured block."""
-        self.nll = figures["nll"]
+        self.nll = figures.nll
         for listener in self.listeners:
             listener.block_done(k, figures)
         if self.bar is not None:
             self.bars.remove_task(self.bar)
             self.bar = None
-        again = figures.get("kl_drop_correction")
+        again = figures.kl_drop_correction
         corrected = "" if again is None else f"correction {figure(again, '.3f')} nats  "
-        found = epsilon(figures)
+        found = figures.best_epsilon
         error = "" if found is None else f"  ε {figure(found, '.2f')}"
-        if figures["kl_bound"] is not None:
-            status = figures.get("statuses", {}).get("kl_bound")
-            sign = "≲" if status == Status.ESTIMATED else "≤"  # a critic estimates from below
-            error += f"  KL {sign} {figure(figures['kl_bound'])} nats"
+        if isinstance(bound := figures.bound("kl_bound"), Bound):
+            sign = "≲" if bound.status is Status.ESTIMATED else "≤"  # a critic estimates from below
+            error += f"  KL {sign} {figure(bound.value)} nats"
         self.say(
-            f"block {k}/{count}  γ {shown(figures['step_size'])}  "
-            f"KL drop {figure(figures['kl_drop'], '.3f')} nats  "
+            f"block {k}/{count}  γ {shown(figures.step_size)}  "
+            f"KL drop {figure(figures.kl_drop, '.3f')} nats  "
             f"{corrected}NLL {pair_of(figures, 'nll')} nats  "
-            f"movement {figure(figures['movement'], '.3f')}  "
-            f"round trip {figure(figures['inversion_error'], '.1e')}"
+            f"movement {figure(figures.movement, '.3f')}  "
+            f"round trip {figure(figures.inversion_error, '.1e')}"
             + error
             + ("" if trained else "  (committed earlier)")
         )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
+from jko.certify.records import Certificate
 from jko.config import Config
 from jko.core.seeds import generator
 from jko.core.threads import all_threads
@@ -18,6 +18,7 @@ from jko.disk.defence import same_law, stored_law
 from jko.disk.facts import read_facts
 from jko.disk.identity import certificate_fingerprint, evaluation_fingerprint
 from jko.disk.layout import Layout, name_of
+from jko.disk.manifest import Manifest
 from jko.disk.sealed import read_json, read_sealed
 from jko.preparation.facts import array_digest, data_digest
 from tasks.adapters.store.arrays import read_arrays
@@ -48,7 +49,7 @@ class Check:
     how: str
 
 
-def checks(config: Config, layout: Layout, manifest: dict[str, Any]) -> Iterator[Check]:
+def checks(config: Config, layout: Layout, manifest: Manifest) -> Iterator[Check]:
     """All checks of a chain, complete or partial, in order.
 
     Args:
@@ -56,7 +57,7 @@ def checks(config: Config, layout: Layout, manifest: dict[str, Any]) -> Iterator
         layout: the chain.
         manifest: its ``chain.json``.
     """
-    chain = tuple(manifest["fingerprints"])
+    chain = manifest.fingerprints
     yield settings_check(config, layout, manifest)
     whole = []
     for k in range(len(chain)):
@@ -64,7 +65,7 @@ def checks(config: Config, layout: Layout, manifest: dict[str, Any]) -> Iterator
         whole.append(check.holds)
         yield check
     if whole[0]:
-        yield data_check(layout, chain, manifest["data_digest"])
+        yield data_check(layout, chain, manifest.data_digest)
         if config.defence_share:
             yield defence_check(config, layout, chain[0])
     store = ChainStore(config, layout, chain)
@@ -75,10 +76,10 @@ def checks(config: Config, layout: Layout, manifest: dict[str, Any]) -> Iterator
     yield from after_checks(store)
 
 
-def settings_check(config: Config, layout: Layout, manifest: dict[str, Any]) -> Check:
+def settings_check(config: Config, layout: Layout, manifest: Manifest) -> Check:
     """The fingerprints in chain.json are those of its settings and data."""
-    expected, _ = planned(config, layout, manifest["data_digest"])
-    same = list(expected) == manifest["fingerprints"]
+    expected, _ = planned(config, layout, manifest.data_digest)
+    same = expected == manifest.fingerprints
     how = "follow from the settings and the data" if same else "are not those of the settings and the data"
     return Check("fingerprints", same, f"{len(expected) - 1} blocks; {how}")
 
@@ -164,7 +165,8 @@ def after_checks(store: ChainStore) -> Iterator[Check]:
         return
     if store.layout.certificate.exists():
         same = (
-            read_sealed(store.layout.certificate, certificate_fingerprint(store.config, digest)) is not None
+            read_sealed(store.layout.certificate, Certificate, certificate_fingerprint(store.config, digest))
+            is not None
         )
         how = "of these blocks" if same else f"{store.layout.certificate}: damaged or of other blocks"
         yield Check("certificate", same, how)

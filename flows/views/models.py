@@ -20,7 +20,7 @@ from jko.core.seeds import counter_seed
 from jko.disk.durable import replacing
 from jko.disk.facts import read_facts
 from jko.disk.layout import Layout
-from jko.disk.manifest import read_manifest, stored_config
+from jko.disk.manifest import required_manifest, stored_config
 from jko.given import LARGEST
 from jko.preparation.context import asked_columns, context_of, given_context
 from jko.preparation.facts import DataFacts
@@ -41,7 +41,7 @@ def open_chain(layout: Layout) -> tuple[Config, Chain, DataFacts]:
         InputError: no chain there, or blocks are missing.
     """
     config = stored_config(layout)
-    fingerprints = tuple((read_manifest(layout) or {})["fingerprints"])
+    fingerprints = required_manifest(layout).fingerprints
     torch.set_num_threads(config.runtime.threads)
     return config, load_chain(layout, config, fingerprints), read_facts(layout, fingerprints[0])
 
@@ -100,7 +100,7 @@ def sampled_contexts(
         return np.tile(given_context(given, facts.context_columns), (rows, 1))
     if not facts.context:
         return None
-    fingerprint = (read_manifest(layout) or {})["fingerprints"][0]
+    fingerprint = required_manifest(layout).fingerprints[0]
     count = facts.rows["source"]
     stored = read_some(layout, 0, fingerprint, "train", slice(0, count))[:, facts.dim :].astype(float)
     chosen = np.random.default_rng(counter_seed(seed, "contexts")).integers(count, size=rows)

@@ -8,7 +8,7 @@ from typing import Any
 from jko.core.errors import InputError
 from jko.disk.damage import well_formed
 from jko.disk.layout import Layout
-from jko.disk.manifest import read_manifest, stored_config
+from jko.disk.manifest import required_manifest, stored_config
 from tasks.adapters.store.lock import is_held
 
 
@@ -24,7 +24,7 @@ def verified(layout: Layout) -> list[dict[str, Any]]:
     from tasks.verify import checks
 
     with well_formed(layout):
-        return [asdict(check) for check in checks(config, layout, read_manifest(layout) or {})]
+        return [asdict(check) for check in checks(config, layout, required_manifest(layout))]
 
 
 def show_checks(layout: Layout, found: list[dict[str, Any]]) -> None:

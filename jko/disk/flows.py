@@ -72,7 +72,7 @@ class FlowFolder:
             same = before.data.content == self.config.data.content
             what = "other settings" if same else "other rows"
             raise InputError(f"{self.layout.chain}: this folder holds a flow of {what}; give another one")
-        digest = manifest["data_digest"]
+        digest = manifest.data_digest
         data = data_fingerprint(digest)
         if not is_whole(self.layout.block(0, data), data):
             return None

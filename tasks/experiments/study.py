@@ -17,6 +17,7 @@ from jko.chain.chain import reference_log_prob
 from jko.config import NUMERICS
 from jko.config.sections import Evaluation, Measure, Training
 from jko.core.digest import digest_of
+from jko.core.records import Record
 from jko.core.seeds import generator
 from jko.disk.identity import MEASURES
 from jko.disk.sealed import read_sealed, write_sealed
@@ -202,16 +203,12 @@ def measure(cell: Cell) -> dict[str, Any]:
         few = slice(sizes.measured)
         log_dets = pushed.log_det[few], pushed.log_det_se[few], total[few]
         rows = HeldOut(x[few], pushed.x[few], *log_dets, rival=mixture)
-        figures = asdict(measure_block(blocks, rows, MEASURE, score=score))
+        figures = measure_block(blocks, rows, MEASURE, score=score).model_dump()
         x = pushed.x
         gap = log_prob - reference_log_prob(x.double()) - total
         own = {"step_size": cell.step_size, "kl": float(gap.mean()), "kl_se": standard_error(gap)}
-        found.append(own | {key: None if _is_nan(value) else value for key, value in figures.items()})
+        found.append(own | figures)
     return {"cell": asdict(cell), "blocks": found}
-
-
-def _is_nan(value: Any) -> bool:
-    return isinstance(value, float) and not math.isfinite(value)
 
 
 def study(folder: Path, wanted: list[Cell], say: Callable[[str], None]) -> list[dict[str, Any]]:
@@ -225,7 +222,8 @@ def study(folder: Path, wanted: list[Cell], say: Callable[[str], None]) -> list[
     found = []
     for i, cell in enumerate(wanted, start=1):
         path = folder / f"{cell.name}-{cell.key[:12]}.json"
-        stored = read_sealed(path, cell.key)
+        known = read_sealed(path, Record, cell.key)
+        stored = None if known is None else known.model_dump()
         if stored is None:
             say(f"cell {i}/{len(wanted)}  {cell.name}: training {cell.sizes.blocks} blocks")
             stored = measure(cell)

@@ -11,6 +11,7 @@ import pandas as pd
 from jko.certify.evidence import MARGIN, Evidence
 from jko.certify.guarantee import CERTIFICATES, Guarantee, certify
 from jko.certify.status import Cause
+from jko.measure.figures import StepFigures
 
 DIM = 2
 #: KL below which a ratio to it says nothing, nats
@@ -37,8 +38,8 @@ def table(stored: Sequence[Mapping[str, Any]], hidden: Sequence[str] = ()) -> pd
         unused = [*hidden, *(("epsilon_exact", "fisher_exact") if way == "critic" else ())]
         unguarded = []
         for k, block in enumerate(whole["blocks"], start=1):
-            evidence.append(Evidence.of(_without(block, unused)))
-            unguarded.append(Evidence.of(_without(block, [*unused, *GUARDS])))
+            evidence.append(Evidence.of(StepFigures.model_validate(_without(block, unused))))
+            unguarded.append(Evidence.of(StepFigures.model_validate(_without(block, [*unused, *GUARDS]))))
             found, free = certify(evidence, DIM), certify(unguarded, DIM)
             same = {key: cell[key] for key in ("target", "step_size", "effort")}
             same |= {"score": way, "block": k, "kl": block["kl"], "kl_se": block["kl_se"]}

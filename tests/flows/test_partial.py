@@ -156,10 +156,10 @@ def test_rows_in_another_order_are_found(workshop: Path) -> None:
     """Digests alone cannot see it: the commit was made of the wrong rows."""
     import numpy as np
 
-    from jko.config import parse_config
     from jko.disk.commit import committing, read_commit
     from jko.disk.durable import link_tree
     from jko.disk.layout import Layout
+    from jko.disk.manifest import required_manifest, stored_config
     from tasks.adapters.store.arrays import read_arrays, write_arrays
     from tasks.verify import checks
 
@@ -175,7 +175,9 @@ def test_rows_in_another_order_are_found(workshop: Path) -> None:
         shutil.rmtree(new / SAMPLES)
         write_arrays(new / SAMPLES, arrays, {"block": 1, "units": "standardised"})
     assert read_commit(folder, verify=True)
-    found = {check.name: check.holds for check in checks(parse_config(manifest["config"]), layout, manifest)}
+    found = {
+        check.name: check.holds for check in checks(stored_config(layout), layout, required_manifest(layout))
+    }
     assert found["bytes of block 1"]
     assert not found["rows of block 1, train"]
     assert found["rows of block 1, validation"]

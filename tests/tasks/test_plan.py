@@ -12,7 +12,7 @@ from jko.core.errors import InputError
 from jko.disk.commit import committing
 from jko.disk.identity import data_fingerprint, fingerprints, source_key, without_defaults
 from jko.disk.layout import Layout
-from jko.disk.manifest import read_manifest, resumed_config, stored_config
+from jko.disk.manifest import read_manifest, required_manifest, resumed_config, stored_config
 from jko.disk.sealed import read_json, write_json
 from tasks.adapters.store.chain_store import chain_digest
 from tasks.adapters.store.plan import arrange, make_plan, write_manifest
@@ -216,7 +216,7 @@ def test_a_damaged_manifest_is_named_and_written_again(layout: Layout, text: str
         stored_config(layout)
     assert make_plan(config(), layout).complete  # the command that made it needs no hand
     assert resumed_config(layout) == config()  # from the copy in the run folder
-    assert write_manifest(config(), layout, DIGEST) == chain == tuple(read_manifest(layout)["fingerprints"])
+    assert write_manifest(config(), layout, DIGEST) == chain == required_manifest(layout).fingerprints
 
 
 def test_damaged_data_are_told_from_other_data(layout: Layout) -> None:

@@ -33,4 +33,4 @@ def test_columns_named_anew_reach_both_places(tmp_path: Path) -> None:
         for place in (layout.prepared, layout.block(0, fingerprint)):
             commit = read_commit(place, verify=True)
             assert commit is not None
-            assert commit.record["source_key"] == key
+            assert commit.record.source_key == key

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from jko.core.digest import Json
 from jko.disk.durable import append_lines
 from jko.disk.layout import Layout
 from jko.disk.sealed import read_lines, sealed_line
@@ -31,7 +32,7 @@ def timed(layout: Layout, what: str, k: int = 0, of: str = "", *, skipped: bool 
         yield
         done = True
     finally:
-        event = {
+        event: dict[str, Json] = {
             "what": what,
             "block": k,
             "of": of[:12],

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import jko
 from flows.places import project_root
@@ -20,6 +21,7 @@ from flows.settings import build_request
 from jko.config import Config
 from jko.core.digest import digest_of
 from jko.core.errors import InputError
+from jko.core.threads import all_threads
 from jko.disk.commit import COMMIT, committing
 from jko.disk.flows import FlowFolder, require_folder, stored_rows
 from jko.disk.identity import data_fingerprint, fingerprints
@@ -27,9 +29,9 @@ from jko.disk.layout import Layout
 from jko.disk.lock import writing
 from jko.disk.manifest import keep_manifest
 from jko.disk.weights import BLOCK, save_weights, write_record
-from jko.face import asked_settings, config_of, threads_of
+from jko.face import asked_settings, config_of
 from jko.flow import Flow
-from jko.given import path_of, taken
+from jko.given import path_of
 from jko.given_table import selected, table_of
 from jko.preparation.facts import array_digest, data_digest
 from jko.preparation.made import made_rows
@@ -81,7 +83,7 @@ def train(
     if make_plan(config, layout).data_digest is not None:
         _bring_up(job)
     else:
-        with tempfile.TemporaryDirectory() as place, threads_of(config):
+        with tempfile.TemporaryDirectory() as place, all_threads(config.runtime.threads):
             rows = FlowFolder(Path(place) / "rows", config)
             with writing(rows.layout):
                 rows.begin(made_rows(selected(table, config), config))
@@ -96,12 +98,13 @@ def _bring_up(job: Job) -> None:
         run_job(job)
 
 
-def certify(flow: Flow, held_out: Any = None) -> dict[str, Any]:
+def certify(flow: Flow, held_out: Any = None, context: Any = None) -> dict[str, Any]:
     """What a flow guarantees, measured on held-out rows.
 
     Args:
         flow: the flow.
         held_out: rows in data units that no part of training saw; the validation rows by default.
+        context: of these rows, where the flow is conditional and they do not hold it themselves.
 
     Returns:
         The certificate, as ``jko certify --json`` prints it.
@@ -111,8 +114,9 @@ def certify(flow: Flow, held_out: Any = None) -> dict[str, Any]:
     """
     from tasks.certify import certificate
 
-    with _built(flow, held_out) as store:
-        return certificate(store)
+    given = None if held_out is None else _held_out(flow, held_out, context)
+    with _built(flow, given) as store:
+        return certificate(store).plain()
 
 
 def report(flow: Flow, folder: Path) -> Path:
@@ -136,19 +140,19 @@ def report(flow: Flow, folder: Path) -> Path:
 
 
 @contextmanager
-def _built(flow: Flow, held_out: Any) -> Iterator[ChainStore]:
+def _built(flow: Flow, held_out: NDArray[np.float32] | None) -> Iterator[ChainStore]:
     """A flow as a measured chain in a folder that lasts as long as the body."""
     from tasks.measure import measure_block
     from tasks.push import push_block
 
     arrays = rows_of(flow)
     if held_out is not None:
-        arrays = {**arrays, "validation": _held_out(flow, held_out)}
+        arrays = {**arrays, "validation": held_out}
     facts = flow.facts
     digest = data_digest(arrays, facts.row_shift, facts.row_scale, facts.start)
     chain = fingerprints(flow.config, digest)[: len(flow) + 1]
     law = None if flow.chain.defence is None else flow.chain.defence.law
-    with tempfile.TemporaryDirectory() as place, threads_of(flow.config):
+    with tempfile.TemporaryDirectory() as place, all_threads(flow.config.runtime.threads):
         layout = Layout(Path(place) / "chain")
         with committing(layout.block(0, chain[0]), chain[0], {"data_digest": digest}) as folder:
             write_block_0(folder, arrays, facts, law)
@@ -174,7 +178,7 @@ def _keep_curve(flow: Flow, k: int, folder: Path) -> None:
             shutil.copyfile(path, folder / BLOCK)
 
 
-def rows_of(flow: Flow) -> dict[str, Any]:
+def rows_of(flow: Flow) -> dict[str, NDArray[np.generic]]:
     """The prepared rows that a flow was trained on, by part.
 
     Raises:
@@ -192,15 +196,16 @@ def rows_of(flow: Flow) -> dict[str, Any]:
     raise InputError("this flow was saved without its rows, and what it guarantees is measured on them")
 
 
-def _held_out(flow: Flow, held_out: Any) -> Any:
-    """Held-out rows in start coordinates, float32, dequantised as the flow's own."""
-    given, _ = taken(held_out, (*flow.columns, *flow.context_columns))
-    values = given.detach().cpu().double().numpy()
-    wanted = flow.dim + flow.facts.context
-    if values.shape[1] != wanted or not np.isfinite(values).all() or len(values) < 2:
+def _held_out(flow: Flow, held_out: Any, context: Any) -> NDArray[np.float32]:
+    """Held-out rows in start coordinates, dequantised as the flow's own, shape (rows, d + c)."""
+    values = flow.joined(held_out, context)[0].detach().cpu().double().numpy()
+    if not np.isfinite(values).all() or len(values) < 2:
         raise InputError(
-            f"held-out rows of shape {values.shape}; at least two rows of {wanted} finite numbers are needed"
+            f"held-out rows of shape {values.shape}; at least two rows of "
+            f"{values.shape[1]} finite numbers are needed"
         )
     seed = int(digest_of([flow.config.seed, array_digest({"rows": values})])[:12], 16)
-    values[:, : flow.dim] = dequantise(values[:, : flow.dim], np.array(flow.facts.grid), seed)
-    return flow.facts.in_start_coordinates(values).astype(np.float32)
+    state = dequantise(values[:, : flow.dim], np.array(flow.facts.grid), seed)
+    # joined anew: the user's own memory may lie below the values
+    rows = np.concatenate([state, values[:, flow.dim :]], axis=1)
+    return flow.facts.in_start_coordinates(rows).astype(np.float32)

@@ -130,7 +130,7 @@ def run_stages(run: Run, upto: Stage) -> Result:
         with timed(run.listener, "evaluate", of=last):
             figures = done(evaluate_chain, store)
         result = Result(headline(figures), nll_warning(figures))
-        tell(Evaluated(result.metrics, figures["test_digest"]))
+        tell(Evaluated(result.metrics, figures.test_digest))
     if upto == "report":
         with timed(run.listener, "report", of=last):
             result = replace(result, report=done(make_report, store))

@@ -15,7 +15,7 @@ from jko.core.display import pair_of
 from jko.core.errors import ChainInUseError, InputError
 from jko.disk.identity import fingerprints, source_key
 from jko.disk.layout import Layout
-from jko.disk.manifest import known_manifest, read_manifest, stored_config
+from jko.disk.manifest import known_manifest, read_manifest, required_manifest, stored_config
 from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.parent_chain import (
     PARENT_CHAIN,
@@ -96,7 +96,7 @@ def last_chain(root: Path, name: str, state: ScheduleState) -> Layout | None:
     known = known_manifest(layout)
     if known is None:
         return None
-    tested = stored_headline(ChainStore(stored_config(layout), layout, known["fingerprints"]))
+    tested = stored_headline(ChainStore(stored_config(layout), layout, known.fingerprints))
     return None if tested is None else layout
 
 
@@ -214,8 +214,8 @@ class _Work:
         else:
             _warn(found)
         tags |= {DRIFT: found.says}
-        write_origin(config, self.layout, Origin(tags, found.figures))
-        return Origin(tags, found.figures)
+        write_origin(config, self.layout, Origin(tags=tags, figures=found.figures))
+        return Origin(tags=tags, figures=found.figures)
 
     def train(self, drifted: dict[str, float] | None = None, said: str = "") -> Outcome:
         """Train what is missing of the chain of these data.
@@ -236,7 +236,7 @@ class _Work:
         replace(self.state, working=own, last=own, scored=None).write(self.root, self.name)
         nll = f"test NLL {pair_of(finished.metrics, 'test/nll', '.4g', '.2g')} nats"
         nll += f" (median {pair_of(finished.metrics, 'test/nll_median', '.4g', '.2g')})"
-        chain = (read_manifest(self.layout) or {}).get("fingerprints", [])
+        chain = required_manifest(self.layout).fingerprints
         if said := nll_warning(stored_evaluation(ChainStore(stored_config(self.layout), self.layout, chain))):
             nll += f"; {said}"
         return Outcome("trained", f"{said or begun}; {nll}", self.chain, {**figures, **finished.metrics})
@@ -245,7 +245,7 @@ class _Work:
         """Tell a finished chain's MLflow run that it was looked at."""
         from tasks.adapters.mlflow.tracking import Tracker
 
-        digest = (read_manifest(layout) or {})["data_digest"]
+        digest = required_manifest(layout).data_digest
         tracker = Tracker(layout, fingerprints(config, digest)[-1], self.root)
         tags = {"jko.last_checked": self.state.checked, **({DRIFT: said} if said else {})}
         tracker.touch(tags, figures)

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
+from jko.certify.records import Certificate
 from jko.config import Config, parse_config
 from jko.core.errors import InputError, was_interrupted
 from jko.disk.commit import remove_temporary
 from jko.disk.durable import TEMPORARY
 from jko.disk.identity import certificate_fingerprint
 from jko.disk.layout import Layout
-from jko.disk.manifest import known_manifest
+from jko.disk.manifest import Manifest, known_manifest
 from jko.disk.sealed import read_json, read_sealed
 from tasks.adapters.store.chain_store import ChainStore, chain_digest
 from tasks.adapters.store.parent_chain import adopt_start
@@ -115,7 +116,7 @@ def nothing_to_do(job: Job, plan: Plan) -> Finished | None:
 def stopped_already(job: Job, plan: Plan, block: int) -> Finished | None:
     """What is there, if all blocks up to the one to stop after are."""
     chain, _ = planned(job.config, job.layout, plan.data_digest or "")
-    manifest = known_manifest(job.layout) or {}
+    manifest = known_manifest(job.layout)
     if any(own.index <= block for own in plan.missing) or not planned_so(job, manifest, chain):
         return None
     from tasks.adapters.dvc.versions import inside_stage, is_partially_recorded
@@ -142,19 +143,19 @@ def is_current(job: Job, chain: tuple[str, ...], digest: str, metrics: Mapping[s
     return (
         has_own_report(layout, chain)
         and read_json(layout.run / "finished.json") == finished_receipt(job, digest)
-        and planned_so(job, known_manifest(layout) or {}, chain)
+        and planned_so(job, known_manifest(layout), chain)
         and all(stored_figures(ChainStore(job.config, layout, chain), k) for k in range(1, len(chain)))
-        and read_sealed(layout.certificate, certificate_fingerprint(job.config, digest)) is not None
+        and read_sealed(layout.certificate, Certificate, certificate_fingerprint(job.config, digest))
+        is not None
         and read_json(layout.metrics) == metrics
     )
 
 
-def planned_so(job: Job, manifest: Mapping[str, JsonValue], chain: tuple[str, ...]) -> bool:
+def planned_so(job: Job, manifest: Manifest | None, chain: tuple[str, ...]) -> bool:
     """Whether ``chain.json`` is of these blocks, and of the settings that no fingerprint holds."""
-    if manifest.get("fingerprints") != list(chain):
+    if manifest is None or manifest.fingerprints != chain:
         return False
-    settings = manifest["config"]
-    known = parse_config(settings if isinstance(settings, dict) else {})
+    known = parse_config(manifest.config)
     return (known.runtime, known.stop) == (job.config.runtime, job.config.stop)
 
 

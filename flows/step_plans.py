@@ -165,7 +165,7 @@ def changed_chain(change: Change, parent: Layout, layout: Layout) -> Changed:
         )
     found = _started(config, parent, chain, sizes=sizes, old=old)
     before = read_manifest(layout)
-    if before is not None and parse_config(before["config"]) != found.config:
+    if before is not None and parse_config(before.config) != found.config:
         raise InputError(f"{layout.chain} holds a chain of other settings; name a new folder by --chain")
     return found
 
@@ -209,7 +209,7 @@ def _evened(
             raise InputError(
                 f"{parent.chain}: block {k} is not measured under its settings; run jko resume {parent.chain}"
             )
-        movements.append(figures["movement"])
+        movements.append(figures.movement)
     try:
         return reparametrised(old, movements)
     except ValueError:

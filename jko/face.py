@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 
 from jko.chain.defence import Defence
 from jko.config import Config, parse_config
@@ -18,12 +16,13 @@ from jko.config.data_section import Data
 from jko.core.device import readable_here, require_device
 from jko.core.errors import InputError
 from jko.core.plain import shortened
+from jko.core.threads import all_threads
 from jko.disk.chains import load_chain
 from jko.disk.facts import read_facts
 from jko.disk.flows import FlowFolder
 from jko.disk.layout import Layout
 from jko.disk.lock import writing
-from jko.disk.manifest import read_manifest, stored_config
+from jko.disk.manifest import required_manifest, stored_config
 from jko.disk.weights import chain_of
 from jko.flow import Flow
 from jko.given import Form, path_of
@@ -60,11 +59,14 @@ def load(folder: str | Path, *, device: str | None = None) -> Flow:
         runtime = config.runtime.model_dump() | {"device": str(device)}
         config = parse_config({**config.model_dump(mode="json"), "runtime": runtime})
     config = readable_here(config)
-    manifest = read_manifest(layout) or {}
-    chain: tuple[str, ...] = tuple(manifest["fingerprints"])
-    made = load_chain(layout, config, chain)
+    manifest = required_manifest(layout)
+    made = load_chain(layout, config, manifest.fingerprints)
     return Flow(
-        made, read_facts(layout, chain[0]), config, data_digest=manifest["data_digest"], folder=folder
+        made,
+        read_facts(layout, manifest.fingerprints[0]),
+        config,
+        data_digest=manifest.data_digest,
+        folder=folder,
     )
 
 
@@ -123,13 +125,15 @@ def fit(
     config = config_of(table, preset, settings, seed)
     table = selected(table, config)
     require_device(config)
-    with threads_of(config), Line(config, shown=progress) as line:
+    with all_threads(config.runtime.threads), Line(config, shown=progress) as line:
         if place is None:
             made = _made(table, config, line)
             return _trained(made, config, KeepsNothing(), form, on_block=on_block, line=line)
         kept = FlowFolder(place, config)
+        # before anything is written: rows that cannot be used leave nothing behind
+        new = None if kept.begun else _made(table, config, line)
         with writing(kept.layout):
-            made = kept.rows() or _made(table, config, line)
+            made = kept.rows() or new or _made(table, config, line)
             kept.begin(made)
             flow = _trained(made, config, kept, form, on_block=on_block, line=line)
     flow.folder = place
@@ -241,15 +245,3 @@ def _refuse_files(asked: Any, own: Mapping[str, Any]) -> None:
             continue
         way = "give the context to fit as context=" if name == "context" else "leave it out"
         raise InputError(f"data.{name} is a setting of files and drawn laws, not of rows; {way}")
-
-
-@contextmanager
-def threads_of(config: Config) -> Iterator[None]:
-    """Compute with the settings' number of threads: bits must not depend on the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(config.runtime.threads)
-    try:
-        with threadpool_limits(config.runtime.threads):
-            yield
-    finally:
-        torch.set_num_threads(before)

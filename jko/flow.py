@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from operator import index
 from pathlib import Path
@@ -20,6 +19,7 @@ from jko.chain.sampling import draw, log_density
 from jko.config import Config
 from jko.core.errors import InputError
 from jko.core.plain import shortened
+from jko.core.threads import torch_threads
 from jko.disk.flows import save_flow
 from jko.distribution import FlowDistribution
 from jko.given import Form, is_frame, numbers, path_of, taken
@@ -114,8 +114,8 @@ class Flow(nn.Module):
             context: what they are conditioned on, where the flow is: numbers of shape (c,) for all rows, or
                 (rows, c); of classes the number of one for all rows, or integers of shape (rows,).
         """
-        rows, form = self._rows(x, context)
-        with self._threads():
+        rows, form = self.joined(x, context)
+        with torch_threads(self.config.runtime.threads):
             pushed = self.chain.push(rows) if self._gradient(rows) else self.chain(rows)
         return form.rows(pushed.x[:, : self.dim], self.columns)
 
@@ -136,7 +136,7 @@ class Flow(nn.Module):
         if not rows.isfinite().all():
             raise InputError("the noise holds a number that is not finite")
         standard = self._beside(rows.to(self.chain.shift.device), self._context(context, len(rows)))
-        with self._threads():
+        with torch_threads(self.config.runtime.threads):
             pull = self.chain.pull if self._gradient(standard) else self.chain.inverse
             return form.rows(pull(standard)[:, : self.dim], self.columns)
 
@@ -150,8 +150,8 @@ class Flow(nn.Module):
         Returns:
             Start coordinates, shape (N + 1, rows, d): the first entry is block 0's image of the rows.
         """
-        rows, _ = self._rows(x, context)
-        with self._threads():
+        rows, _ = self.joined(x, context)
+        with torch_threads(self.config.runtime.threads):
             return self.chain.trajectory(rows)[..., : self.dim]
 
     def log_prob(self, x: Any, context: Any = None) -> Any:
@@ -168,8 +168,8 @@ class Flow(nn.Module):
         Raises:
             InputError: other columns than the flow's.
         """
-        rows, form = self._rows(x, context)
-        with self._threads():
+        rows, form = self.joined(x, context)
+        with torch_threads(self.config.runtime.threads):
             return form.values(self._log_prob(rows))
 
     def log_prob_with_error(self, x: Any, context: Any = None) -> tuple[Any, Any]:
@@ -182,9 +182,9 @@ class Flow(nn.Module):
             x: rows in data units.
             context: as of :meth:`forward`.
         """
-        rows, form = self._rows(x, context)
+        rows, form = self.joined(x, context)
         given = rows.detach().double().cpu().numpy()
-        with self._threads():
+        with torch_threads(self.config.runtime.threads):
             found = log_densities(
                 self.chain, start_law(self.config), given, self.facts, seed=self.config.seed
             )
@@ -192,15 +192,25 @@ class Flow(nn.Module):
         return form.values(values), form.values(errors)
 
     def sample(
-        self, rows: int = 1, *, context: Any = None, seed: int = 0, return_log_prob: bool = False
+        self,
+        rows: int = 1,
+        *,
+        context: Any = None,
+        seed: int = 0,
+        return_log_prob: bool = False,
+        continuous: bool = False,
     ) -> Any:
         """Independent rows of the model in data units, in the form that was given to :func:`jko.fit`.
+
+        Dequantised columns, as counts, are led back to their grid: the noise that made them continuous is
+        taken off. The log-density is that of the continuous rows, which come where it is asked for.
 
         Args:
             rows: how many.
             context: what all or each of them are conditioned on, where the flow is.
             seed: of the draws: the same seed gives the same rows.
-            return_log_prob: whether their log-densities in nats are given, too.
+            return_log_prob: whether their log-densities in nats are given, too; the rows are continuous.
+            continuous: whether dequantised columns stay as they are drawn.
 
         Returns:
             Shape (rows, d), and log-densities of shape (rows,) beside them where asked for.
@@ -211,18 +221,27 @@ class Flow(nn.Module):
         given = self._context(context, rows)
         with torch.no_grad():
             x = self.drawn(rows, given, seed).double()
+            if not (return_log_prob or continuous):
+                return self._on_grid(x)
             found = self.form.rows(x, self.columns)
             if not return_log_prob:
                 return found
-            with self._threads():
+            with torch_threads(self.config.runtime.threads):
                 values = self._log_prob(self._with_context(x, given))
         # drawn rows are other rows than those of the index that was given
         return found, replace(self.form, index=None).values(values)
 
+    def _on_grid(self, x: Tensor) -> Any:
+        """Drawn rows in the form of the flow, gridded columns on their grid."""
+        if not self.facts.origins:
+            return self.form.rows(x, self.columns)
+        exact = torch.from_numpy(self.facts.on_grid(x.cpu().numpy()))
+        return self.form.rows(exact.to(x.device), self.columns, whole=self.facts.whole_columns)
+
     def drawn(self, rows: int, context: Tensor | None, seed: int) -> Tensor:
         """Rows of the model in data units, with gradients where torch keeps them, shape (rows, d)."""
         law = start_law(self.config)
-        with self._threads():
+        with torch_threads(self.config.runtime.threads):
             if law is not None:
                 return draw(self.chain, law, rows, seed=seed).y
             return self.chain.drawn(rows, context=context, seed=seed)
@@ -244,11 +263,16 @@ class Flow(nn.Module):
         """
         save_flow(path_of(folder), self.config, self.data_digest, self.facts, self.chain)
 
-    def certify(self, held_out: Any = None) -> Any:
-        """What the flow guarantees, measured on held-out rows: the figures of ``jko certify``."""
+    def certify(self, held_out: Any = None, context: Any = None) -> Any:
+        """What the flow guarantees, measured on held-out rows: the figures of ``jko certify``.
+
+        Args:
+            held_out: rows in data units that no part of training saw; the validation rows by default.
+            context: of these rows, as of :meth:`forward`.
+        """
         from jko.extras import extra
 
-        return extra("certify")(self, held_out)
+        return extra("certify")(self, held_out, context)
 
     def report(self, folder: str | Path) -> Path:
         """Write the report page of the pipeline into a folder; returns the page."""
@@ -275,8 +299,19 @@ class Flow(nn.Module):
         trained = any(parameter.requires_grad for parameter in self.chain.parameters())
         return torch.is_grad_enabled() and (rows.requires_grad or trained)
 
-    def _rows(self, x: Any, context: Any) -> tuple[Tensor, Form]:
-        """Rows of d + c columns on the flow's device."""
+    def joined(self, x: Any, context: Any = None) -> tuple[Tensor, Form]:
+        """Rows with their context behind them, on the flow's device, and the form that they came in.
+
+        Args:
+            x: rows in data units.
+            context: as of :meth:`forward`; a data frame may hold it, too.
+
+        Returns:
+            Shape (rows, d + c); classes are zeros with a one.
+
+        Raises:
+            InputError: other columns than the flow's, or a context that does not fit.
+        """
         both = (*self.columns, *self.context_columns) if context is None else self.columns
         x, shape = self._flat(x)
         rows, form = taken(x, both)
@@ -345,16 +380,6 @@ class Flow(nn.Module):
             return z
         shift, scale = self.chain.shift[self.dim :], self.chain.scale[self.dim :]
         return self._with_context(z, (context - shift) / scale)
-
-    @contextmanager
-    def _threads(self) -> Iterator[None]:
-        """Compute with as many threads as the training: bits must not depend on the cores."""
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.config.runtime.threads)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
 
 
 def _numbers(context: Any) -> Tensor:

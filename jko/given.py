@@ -16,6 +16,8 @@ from jko.core.errors import InputError
 from jko.core.plain import shortened
 
 WANTED = "rows of numbers are expected, as a tensor, an array or a data frame"
+#: integers below this are exact in float64
+LARGEST = 2**53
 Kind = Literal["tensor", "array", "frame"]
 
 
@@ -29,6 +31,7 @@ class Form:
         device: of a tensor.
         index: of a data frame.
         labels: the names of a data frame's columns as they were given: 3 and not ``"3"``.
+        integers: columns of a data frame that held integers.
         shape: height and width, where every row is a picture.
     """
 
@@ -37,10 +40,17 @@ class Form:
     device: Any = None
     index: Any = None
     labels: tuple[Any, ...] = ()
+    integers: tuple[str, ...] = ()
     shape: tuple[int, int] | None = None
 
-    def rows(self, values: Tensor, columns: Sequence[str]) -> Any:
-        """Rows of numbers, shape (rows, d), in this form; a data frame has these columns."""
+    def rows(self, values: Tensor, columns: Sequence[str], whole: Sequence[str] = ()) -> Any:
+        """Rows of numbers, shape (rows, d), in this form; a data frame has these columns.
+
+        Args:
+            values: the numbers.
+            columns: their names.
+            whole: those that hold integers; in a data frame they have the type of integers if they came so.
+        """
         if self.shape is not None:
             values = values.reshape(len(values), *self.shape)
         if self.kind == "tensor":
@@ -50,6 +60,9 @@ class Form:
             return array if self.dtype is None else array.astype(self.dtype)
         labels = {str(label): label for label in self.labels}
         frame = sys.modules["pandas"].DataFrame(array)
+        for at, name in enumerate(columns):
+            if name in whole and name in self.integers and (abs(array[:, at]) < LARGEST).all():
+                frame[at] = array[:, at].astype(np.int64)
         frame.columns = [labels.get(name, name) for name in columns]
         return frame
 
@@ -136,9 +149,7 @@ def _array(value: Any) -> np.ndarray[Any, np.dtype[Any]]:
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise InputError(
-            f"rows of numbers are expected, as a tensor, an array or a data frame ({error})"
-        ) from None
+        raise InputError(f"{WANTED} ({error})") from None
     if isinstance(value, str | Path):
         raise InputError(f"{WANTED}; {shortened(str(value))} is text: read a file first, or use flows.train")
     if array.dtype.kind not in "fiu":
@@ -173,4 +184,6 @@ def _of_frame(frame: Any, columns: Sequence[str]) -> tuple[Tensor, Form]:
             )
     array = np.array(taken_columns.to_numpy(dtype=np.float64, na_value=np.nan), order="C")
     labels = tuple(frame.columns)
-    return _table(torch.from_numpy(array)), Form("frame", index=frame.index, labels=labels)
+    kinds = zip(wanted, taken_columns.dtypes, strict=True)
+    integers = tuple(name for name, kind in kinds if kind.kind in "iu")
+    return _table(torch.from_numpy(array)), Form("frame", index=frame.index, labels=labels, integers=integers)

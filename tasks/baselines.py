@@ -11,8 +11,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
-from jko.core.digest import digest_of
+from jko.core.digest import Json, digest_of
 from jko.core.errors import InputError
+from jko.core.records import Number, Record
 from jko.core.rows import at_most, drawn
 from jko.disk.identity import MEASURES
 from jko.disk.sealed import read_sealed, write_sealed
@@ -59,6 +60,12 @@ def baseline_log_densities(
     }
 
 
+class LogDensities(Record):
+    """Log-densities of rows, nats, data units."""
+
+    log_density: list[Number]
+
+
 def mixture_log_density(store: ChainStore) -> Array:
     """Log-densities of the validation rows under a Gaussian mixture of the data, nats, data units.
 
@@ -66,24 +73,24 @@ def mixture_log_density(store: ChainStore) -> Array:
     They are kept in the run folder, sealed: the same for every block.
     """
     facts = store.facts
-    settings = {
+    settings: dict[str, Json] = {
         "data": store.fingerprints[0], "components": store.config.evaluation.mixture_components,
         "seed": store.config.seed, "version": MEASURES,
     }  # fmt: skip
     identity = digest_of(settings)
     path = store.layout.run / "mixture" / f"{identity[:12]}.json"
-    known = read_sealed(path, identity)
+    known = read_sealed(path, LogDensities, identity)
     if known is not None:
-        return np.array(known["log_density"])
-    train = store.samples(0, "train", facts.rows["source"])
-    train = drawn(train, FITTED_ROWS + CHOOSING_ROWS).astype(float)
+        return np.array(known.log_density)
+    stored = store.samples(0, "train", facts.rows["source"])
+    train = drawn(stored, FITTED_ROWS + CHOOSING_ROWS).astype(float)
     first = len(train) // 5  # those before are held out, if there are enough
     rows = {"train": train[first:], "validation": train[:first] if first >= 2 else train}
     usable = _usable(store.config.evaluation.mixture_components, len(rows["train"]))
     best = _best(rows, usable, store.config.seed, dim=facts.dim)
     validation = store.samples(0, "validation").astype(float)
     values = _scores(best, validation) + facts.log_det(validation)
-    write_sealed(path, {"log_density": values.tolist()}, identity)
+    write_sealed(path, LogDensities(log_density=values.tolist()), identity)
     return values
 
 

@@ -3,38 +3,50 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict
 
 import numpy as np
 import torch
-from prefect import task
+from prefect import State, task
 
 from jko.build import functional_of, residual_probes, target_of
+from jko.certify.certificates import Guarantee
 from jko.certify.evidence import MARGIN
-from jko.certify.guarantee import Guarantee
-from jko.certify.status import Status, condition
+from jko.certify.records import (
+    Certificate,
+    CertifiedBlock,
+    ChainGuarantee,
+    Condition,
+    DefencePrice,
+    Measured,
+    Mixed,
+    TwoSample,
+)
+from jko.certify.status import Status
 from jko.chain.defence import price, total_variation
 from jko.config import Config
 from jko.config.stop import stop_reason
 from jko.core.context import reference_rows
+from jko.core.display import DASH
 from jko.core.rows import at_most
 from jko.core.seeds import counter_seed, generator
+from jko.core.threads import all_threads
 from jko.disk.identity import certificate_fingerprint
 from jko.disk.sealed import read_sealed, write_sealed
+from jko.measure.figures import StepFigures
 from jko.measure.inversion import product_bound, reverse_error
 from jko.preparation.context import asked_columns
 from jko.preparation.facts import DataFacts
 from jko.statistics.two_sample import energy_test
 from tasks.adapters.store.chain_store import ChainStore
 from tasks.measure import measured, unfit
-from tasks.options import DURABLE, skipped, threads_of
+from tasks.options import DURABLE, skipped
 from tasks.push import restore_samples
 
 
 @task(name="certify", **DURABLE)
-def certify_chain(store: ChainStore) -> Any:
+def certify_chain(store: ChainStore) -> Certificate | State[Certificate]:
     """Write the certificate of a chain beside it; returns its content."""
     known = stored_certificate(store)
     if known is not None:
@@ -42,81 +54,88 @@ def certify_chain(store: ChainStore) -> Any:
     return keep_certificate(store, certificate(store))
 
 
-def keep_certificate(store: ChainStore, found: dict[str, Any]) -> dict[str, Any]:
+def keep_certificate(store: ChainStore, found: Certificate) -> Certificate:
     """Write a certificate beside the chain; returns it."""
     write_sealed(store.layout.certificate, found, certificate_fingerprint(store.config, store.digest or ""))
     return found
 
 
-def stored_certificate(store: ChainStore) -> dict[str, Any] | None:
+def stored_certificate(store: ChainStore) -> Certificate | None:
     """The certificate on disk, if it belongs to these blocks and settings."""
     wanted = certificate_fingerprint(store.config, store.digest or "")
-    return read_sealed(store.layout.certificate, wanted)
+    return read_sealed(store.layout.certificate, Certificate, wanted)
 
 
-def certificate(store: ChainStore) -> dict[str, Any]:
+def certificate(store: ChainStore) -> Certificate:
     """Certificates of committed blocks 1..k and of the chain they make.
 
     Args:
         store: the chain.
     """
-    with threads_of(store.config):
+    with all_threads(store.config.runtime.threads):
         return _certificate(store)
 
 
-def _certificate(store: ChainStore) -> dict[str, Any]:
+def _certificate(store: ChainStore) -> Certificate:
     facts = store.facts
     figures = measured(store, len(store.fingerprints) - 1)
-    after = {field.name: figures[-1][field.name] for field in fields(Guarantee)}
-    whole = {**after, **reverse_pass(store, figures), **end_test(store)}
-    reasons = dict(after["reasons"])
+    last = figures[-1]
+    reasons, statuses = dict(last.reasons), dict(last.statuses)
     if facts.smoothing_w2 is None:
         reasons["smoothing_w2"] = "the data are not smoothed (data.smoothing = 0)"
     if facts.entropy is None:
         reasons["kl_measured"] = "the entropy of the data is not known"
-    whole |= {
+    if store.config.target.correction:
+        reasons |= dict.fromkeys(("inversion_w2_product", "inversion_w2_coupled"), FORWARD)
+    statuses |= dict.fromkeys(("kl_measured", "smoothing_w2", "inversion_w2_coupled"), Status.MEASURED)
+    statuses["inversion_w2_product"] = Status.ESTIMATED
+    exact = by_exact_score(store.config, figures)
+    values: Fields = {
+        **{name: value for name, value in last if name in Guarantee.model_fields},
+        **reverse_pass(store, figures),
+        "two_sample": end_test(store),
         "steps": len(figures),
-        "epsilon_class": figures[-1]["epsilon_class"],
+        "epsilon_class": last.epsilon_class,
         "stopped": stop_reason(store.config.stop, figures),
-        "nll": figures[-1]["nll"],
-        "nll_se": figures[-1]["nll_se"],
-        "kl_drop": sum(own["kl_drop"] for own in figures),
-        "kl_measured": None if facts.entropy is None else figures[-1]["nll"] - facts.entropy["value"],
-        "kl_measured_se": None
-        if facts.entropy is None
-        else math.hypot(figures[-1]["nll_se"], facts.entropy["se"]),
+        "nll": last.nll,
+        "nll_se": last.nll_se,
+        "kl_drop": sum(own.kl_drop for own in figures),
+        **measured_gap(facts, last),
         "smoothing_w2": facts.smoothing_w2,
         "assumptions": assumptions(store.config, facts, figures),
+        "basis": "exact score" if exact else f"critic: {last.epsilon_class}",
+        **(of_corrections(figures) if store.config.target.correction else {}),
         "reasons": reasons,
+        "statuses": statuses,
+        **defended(last, store.config.defence_share),
     }
-    exact = by_exact_score(store.config, figures)
-    whole["basis"] = "exact score" if exact else f"critic: {figures[-1]['epsilon_class']}"
-    if store.config.target.correction:
-        whole |= of_corrections(figures)
-        reasons |= dict.fromkeys(("inversion_w2_product", "inversion_w2_coupled"), FORWARD)
-    whole["statuses"] = after["statuses"] | {
-        "kl_measured": Status.MEASURED.value, "smoothing_w2": Status.MEASURED.value,
-        "inversion_w2_coupled": Status.MEASURED.value, "inversion_w2_product": Status.ESTIMATED.value,
-    }  # fmt: skip
-    whole |= defended(whole, store.config.defence_share)
-    whole["mixed"] = {
-        "kl": whole["kl_bound"],
-        "w2_smoothing": whole["smoothing_w2"],
-        "w2_inversion": whole["inversion_w2_coupled"],
-        "says": says(
+    whole = ChainGuarantee.model_validate({**values, "mixed": Mixed(says="")})
+    mixed = Mixed(
+        kl=whole.kl_bound,
+        w2_smoothing=whole.smoothing_w2,
+        w2_inversion=whole.inversion_w2_coupled,
+        says=says(
             whole,
             towards="its target" if not store.config.target.standard else "",
             divergence=store.config.target.alone,
         ),
-    }
-    blocks = [
-        {"index": k, **{name: value for name, value in own.items() if name != "settings"}}
+    )
+    blocks = tuple(
+        CertifiedBlock.model_validate(own.model_dump(exclude={"settings"}, exclude_unset=True) | {"index": k})
         for k, own in enumerate(figures, start=1)
-    ]
-    return {"blocks": blocks, "chain": whole}
+    )
+    return Certificate(blocks=blocks, chain=whole.model_copy(update={"mixed": mixed}))
 
 
-def defended(whole: Mapping[str, Any], share: float) -> dict[str, Any]:
+def measured_gap(facts: DataFacts, last: StepFigures) -> dict[str, float | None]:
+    """KL itself, where the entropy of the data is known."""
+    if facts.entropy is None:
+        return {"kl_measured": None, "kl_measured_se": None}
+    error = math.hypot(math.nan if last.nll_se is None else last.nll_se, facts.entropy["se"])
+    return {"kl_measured": last.nll - facts.entropy["value"], "kl_measured_se": error}
+
+
+def defended(last: Guarantee, share: float) -> Fields:
     """What the model's broad part makes of bounds on the law of the blocks; nothing where there is none.
 
     W2 to the reference is of the blocks alone. Computed samples are as near to the model as those of the
@@ -124,30 +143,32 @@ def defended(whole: Mapping[str, Any], share: float) -> dict[str, Any]:
     """
     if not share:
         return {}
-    kl, tv = whole["kl_bound"], whole["tv"]
+    kl, tv = last.kl_bound, last.tv
     return {
-        "defence": {"share": share, "price": price(share)},
+        "defence": DefencePrice(share=share, price=price(share)),
         "kl_bound": None if kl is None else kl + price(share),
         "tv": None if tv is None else total_variation(tv, share),
     }
 
 
+#: values of fields of a record, by name
+Fields = dict[str, object]
 #: why a corrected chain has no distance between its model and computed samples
 FORWARD = "its samples are drawn forward, through the corrections, and need no inverse"
 
 
-def of_corrections(figures: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def of_corrections(figures: Sequence[Measured]) -> dict[str, float | None]:
     """What the corrections of a chain removed, the KL that is left, and what they leave without meaning."""
     return {
-        "kl_measured": figures[-1]["kl"],
-        "kl_measured_se": figures[-1]["kl_se"],
-        "kl_drop_correction": sum(own["kl_drop_correction"] for own in figures),
+        "kl_measured": figures[-1].kl,
+        "kl_measured_se": figures[-1].kl_se,
+        "kl_drop_correction": sum(own.kl_drop_correction or 0.0 for own in figures),
         "inversion_w2_product": None,
         "inversion_w2_coupled": None,
     }
 
 
-def reverse_pass(store: ChainStore, figures: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def reverse_pass(store: ChainStore, figures: Sequence[Measured]) -> Fields:
     """Bounds on W2 between the model and what its computed inverse draws, standardised units."""
     facts = store.facts
     blocks = [store.block(k) for k in range(1, len(store.fingerprints))]
@@ -158,9 +179,9 @@ def reverse_pass(store: ChainStore, figures: Sequence[dict[str, Any]]) -> dict[s
     if ends is not None:
         ends = at_most(ends, store.config.measure.reference_rows)
     found = reverse_error(blocks, store.config.measure.reference_rows, seed=store.config.seed, z=ends)
-    lipschitz = [own["lipschitz_inverse"] for own in figures]
+    lipschitz = [math.nan if own.lipschitz_inverse is None else own.lipschitz_inverse for own in figures]
     return {
-        "inversion_errors": list(found.per_block),
+        "inversion_errors": found.per_block,
         "inversion_w2_product": product_bound(found.per_block, lipschitz),
         "inversion_w2_coupled": found.coupled.value + MARGIN * found.coupled.se,
         "inversion_worst": found.worst,
@@ -168,7 +189,7 @@ def reverse_pass(store: ChainStore, figures: Sequence[dict[str, Any]]) -> dict[s
     }
 
 
-def end_test(store: ChainStore) -> dict[str, Any]:
+def end_test(store: ChainStore) -> TwoSample | None:
     """The two-sample test of p_N against the chain's end, on validation rows; null without draws of that."""
     rows, exact = end_particles(store), None
     if not store.config.target.standard:
@@ -176,10 +197,10 @@ def end_test(store: ChainStore) -> dict[str, Any]:
         draw = np.random.default_rng(counter_seed(store.config.seed, "two-sample target"))
         drawn = target.sample(len(rows), draw) if target else None
         if drawn is None:
-            return {"two_sample": None}
+            return None
         exact = torch.from_numpy(drawn)
     dim = store.facts.dim
-    return {"two_sample": asdict(energy_test(rows, seed=store.config.seed, reference=exact, dim=dim))}
+    return TwoSample(**asdict(energy_test(rows, seed=store.config.seed, reference=exact, dim=dim)))
 
 
 def end_particles(store: ChainStore) -> torch.Tensor:
@@ -189,13 +210,13 @@ def end_particles(store: ChainStore) -> torch.Tensor:
     return store.particles(last, "validation")
 
 
-def by_exact_score(config: Config, figures: Sequence[dict[str, Any]]) -> bool:
+def by_exact_score(config: Config, figures: Sequence[Measured]) -> bool:
     """Whether ε and the Fisher information are averages of the exact score, not a critic's estimate."""
-    known = all(own["epsilon_exact"] is not None for own in figures)
+    known = all(own.epsilon_exact is not None for own in figures)
     return known and config.measure.pairing == "block"
 
 
-def assumptions(config: Config, facts: DataFacts, figures: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+def assumptions(config: Config, facts: DataFacts, figures: Sequence[Measured]) -> list[Condition]:
     """What the certificates rest on: each with its status and how that was found."""
     why = unfit(config, facts)
     return [
@@ -214,33 +235,34 @@ def assumptions(config: Config, facts: DataFacts, figures: Sequence[dict[str, An
     ]  # fmt: skip
 
 
-def density_of(facts: DataFacts, figures: Sequence[dict[str, Any]], why: str) -> dict[str, str]:
+def density_of(facts: DataFacts, figures: Sequence[Measured], why: str) -> Condition:
     """Whether p_0 has a density with finite Fisher information."""
     name = "p_0 has a density with finite Fisher information"
     if why:
         return condition(name, Status.FAILS, why)
     if facts.smoothing:
         return condition(name, Status.PROVED, "proved")
-    known = all(own["epsilon_exact"] is not None for own in figures)
+    known = all(own.epsilon_exact is not None for own in figures)
     return condition(name, *(Status.PROVED, "known law") if known else (Status.ASSUMED, "assumed"))
 
 
-def symmetry_of(config: Config, figures: Sequence[dict[str, Any]]) -> dict[str, str]:
+def symmetry_of(config: Config, figures: Sequence[Measured]) -> Condition:
     """Whether sym ∇T is positive definite: proved of residual blocks, else looked at."""
     found = f"checked at sampled particles, smallest eigenvalue {_least(figures, 'symmetric_part_smallest')}"
     status = Status.ESTIMATED
     if config.network.kind == "residual":
         status = Status.PROVED
         found = f"proved for residual blocks, at least {1 - config.network.lipschitz:.3g}; {found}"
-    if not all(own["symmetric_part_positive"] for own in figures):
+    if not all(own.symmetric_part_positive for own in figures):
         status = Status.FAILS
     return condition("the symmetric part of ∇T is positive definite", status, found)
 
 
-def _least(figures: Sequence[dict[str, Any]], name: str) -> str:
+def _least(figures: Sequence[Measured], name: str) -> str:
     """The smallest of a figure over the blocks, as text; a dash where one has none."""
-    values = [own[name] for own in figures]
-    return "–" if None in values else f"{min(values):.3g}"
+    values = [own.figure(name) for own in figures]
+    known = [value for value in values if value is not None]
+    return f"{min(known):.3g}" if len(known) == len(values) else DASH
 
 
 def _never_more(config: Config) -> str:
@@ -249,7 +271,7 @@ def _never_more(config: Config) -> str:
     return f"; proved to be at most {1 / (1 - config.network.lipschitz):.3g} for residual blocks"
 
 
-def error_of(config: Config, figures: Sequence[dict[str, Any]], why: str) -> dict[str, str]:
+def error_of(config: Config, figures: Sequence[Measured], why: str) -> Condition:
     """How ε and the Fisher information are known: the weaker of the two decides."""
     name, last = "ε and the Fisher information", figures[-1]
     if why:
@@ -257,28 +279,28 @@ def error_of(config: Config, figures: Sequence[dict[str, Any]], why: str) -> dic
     if by_exact_score(config, figures):
         how = "averages of the exact score (the law is known): only Monte-Carlo error"
         return condition(name, Status.MEASURED, how)
-    missing = next((own["epsilon_reason"] for own in figures if own["epsilon_reason"]), "")
+    missing = next((own.epsilon_reason for own in figures if own.epsilon_reason), "")
     if missing:
         return condition(name, Status.UNKNOWN, f"not estimated: {missing}")
-    known = all(own["epsilon_exact"] is not None for own in figures)
+    known = all(own.epsilon_exact is not None for own in figures)
     how = (
         "ε in OT pairing by a critic, from below; the Fisher information by the exact score"
         if known
-        else f"estimated from below by a linear critic ({last['epsilon_class']})"
+        else f"estimated from below by a linear critic ({last.epsilon_class})"
     )
     return condition(name, Status.ESTIMATED, how)
 
 
-def corrections_of(config: Config, figures: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+def corrections_of(config: Config, figures: Sequence[Measured]) -> list[Condition]:
     """What the certificates take of the corrections: their inputs are of the law before a block's own."""
     if not config.target.correction:
         return []
-    error = math.hypot(*(own["acceptance_se"] for own in figures))
+    error = math.hypot(*(own.acceptance_se or 0.0 for own in figures))
     how = f"proved for the exact acceptances ᾱ; the mass of the law is known to ± {error:.2g}"
     return [condition("a bound on KL before a correction holds behind it", Status.PROVED, how)]
 
 
-def averaged(facts: DataFacts) -> list[dict[str, str]]:
+def averaged(facts: DataFacts) -> list[Condition]:
     """What a conditional chain's certificates are of."""
     if not facts.context:
         return []
@@ -290,7 +312,7 @@ def averaged(facts: DataFacts) -> list[dict[str, str]]:
     return [condition(f"the laws given the context ({columns})", Status.PROVED, how)]
 
 
-def defence_of(share: float) -> list[dict[str, str]]:
+def defence_of(share: float) -> list[Condition]:
     """What the model's broad part adds to the bounds of the blocks."""
     if not share:
         return []
@@ -302,7 +324,12 @@ def defence_of(share: float) -> list[dict[str, str]]:
     return [condition(f"a share of {share:g} of the model is a broad law", Status.PROVED, how)]
 
 
-def convexity_of(config: Config, dim: int) -> dict[str, str]:
+def condition(name: str, status: Status, how: str) -> Condition:
+    """Something that figures rest on: what, how it is known, and in words."""
+    return Condition(name=name, status=status, how=how)
+
+
+def convexity_of(config: Config, dim: int) -> Condition:
     """What is known of the convexity of the functional."""
     functional = functional_of(config, dim)
     if functional is None:
@@ -323,7 +350,7 @@ def log_det_words(config: Config, dim: int) -> tuple[Status, str]:
     return Status.MEASURED, "estimated without bias by a power series of random length"
 
 
-def says(whole: dict[str, Any], *, towards: str = "", divergence: bool = True) -> str:
+def says(whole: ChainGuarantee, *, towards: str = "", divergence: bool = True) -> str:
     """The KL–W2 guarantee in one sentence.
 
     Args:
@@ -331,25 +358,25 @@ def says(whole: dict[str, Any], *, towards: str = "", divergence: bool = True) -
         towards: names the end of a chain that leads elsewhere.
         divergence: whether what the steps descend is a KL divergence up to a constant, or another G.
     """
-    law = "the smoothed law of the data" if whole["smoothing_w2"] else "the law of the data"
+    law = "the smoothed law of the data" if whole.smoothing_w2 else "the law of the data"
     law, model = ("the law of the samples", towards) if towards else (law, "the model")
     least = "G of the law of the samples less the least that any law has"
-    if whole["kl_bound"] is None:
+    if whole.kl_bound is None:
         gap = f"the KL divergence between {law} and {model}" if divergence else least
         first = f"No bound on {gap} holds"
     else:
         how = (
             "by the exact score of the known law"
-            if whole["statuses"]["kl_bound"] == Status.MEASURED
-            else f"as far as a critic of the class {whole['epsilon_class']} can see, "
+            if whole.statuses.get("kl_bound") == Status.MEASURED
+            else f"as far as a critic of the class {whole.epsilon_class} can see, "
             "which is an estimate, not a proof"
         )
         gap = f"KL({law} ‖ {model.removeprefix('the ')})" if divergence else least
-        first = f"{gap} ≤ {whole['kl_bound']:.3g} nats ({how})"
+        first = f"{gap} ≤ {whole.kl_bound:.3g} nats ({how})"
     parts = [first]
-    if whole["smoothing_w2"]:
-        parts.append(f"the smoothed law is within W2 {whole['smoothing_w2']:.3g} of the data")
-    if whole["inversion_w2_coupled"] is None:
+    if whole.smoothing_w2:
+        parts.append(f"the smoothed law is within W2 {whole.smoothing_w2:.3g} of the data")
+    if whole.inversion_w2_coupled is None:
         return "; ".join(parts) + "."
-    parts.append(f"computed samples are within W2 {whole['inversion_w2_coupled']:.2g} of the model")
+    parts.append(f"computed samples are within W2 {whole.inversion_w2_coupled:.2g} of the model")
     return "; ".join(parts) + " (W2 in standardised units)."

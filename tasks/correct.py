@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from jko.build import reference_of, start_law
 from jko.chain.chain import Chain
 from jko.chain.corrected import Particles, corrected, drawn_before, pushed, started
 from jko.chain.correction import Correction, fit_correction
-from jko.chain.pushing import finite, to_numpy
+from jko.chain.pushing import array_of, finite, to_numpy
 from jko.core.errors import NumericalError
 from jko.core.rows import drawn
 from jko.core.seeds import counter_seed
@@ -31,7 +30,7 @@ def corrected_samples(
     store: ChainStore,
     k: int,
     blocks: list[InvertibleBlock],
-) -> tuple[dict[str, NDArray[Any]], Correction]:
+) -> tuple[dict[str, NDArray[np.generic]], Correction]:
     """The arrays of block k whose rows are corrected, and the correction.
 
     The level is that of the training rows; ᾱ is a mean over as many fresh draws, since the block was fitted
@@ -51,7 +50,7 @@ def corrected_samples(
     """
     law = start_law(store.config)
     assert law is not None  # a correction needs a target, and a target a known law
-    found: dict[str, NDArray[Any]] = {}
+    found: dict[str, NDArray[np.generic]] = {}
     images: dict[str, Particles] = {}
     facts, known = store.facts, load_corrections(store.layout, store.fingerprints[:k])
     whole = chain_of(store.config, facts, blocks, [*known, None])
@@ -69,10 +68,10 @@ def corrected_samples(
     whole = chain_of(store.config, facts, blocks, [*known, correction])
     for part, rows in images.items():
         kept = corrected(whole, k, rows, law, seed=counter_seed(store.config.seed, "push", part))
-        found[part] = to_numpy(finite(kept.y, k), np.float32)
+        found[part] = array_of(finite(kept.y, k), np.float32)
         found[f"{part}_log_density"] = to_numpy(kept.log_density)
-        found[f"{part}_redrawn"] = to_numpy(kept.redrawn, np.bool_)
-    found["validation_pushed"] = to_numpy(images["validation"].y, np.float32)
+        found[f"{part}_redrawn"] = array_of(kept.redrawn, np.bool_)
+    found["validation_pushed"] = array_of(images["validation"].y, np.float32)
     found["validation_pushed_log_density"] = to_numpy(images["validation"].log_density)
     return found, correction
 
@@ -113,7 +112,7 @@ def stored_particles(
     return Particles.known(y, log_density.to(y.device))
 
 
-def correction_figures(store: ChainStore, k: int) -> dict[str, Any]:
+def correction_figures(store: ChainStore, k: int) -> dict[str, float]:
     r"""The figures of block k that its correction adds, or that are of the law behind it.
 
     Returns:

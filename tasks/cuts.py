@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +19,10 @@ from jko.laws.densities import Density
 from jko.measure.measures import standard_error
 from jko.preparation.facts import DataFacts
 from jko.statistics.robust import heavy_rows, named, robust
+from tasks.adapters.store.evaluated import DefenceFigures, MeanNll
+
+Array = NDArray[np.float64]
+Numbers = NDArray[np.integer]
 
 #: rows of which the positions after every block are kept
 PATH_ROWS = 512
@@ -33,15 +36,13 @@ class Cuts:
         values: shape (N + 1, rows), nats, data units; cut 0 is the standardised normal.
         errors: their standard errors over Hutchinson probes.
         blocks: log-densities under the whole chain without its defence, shape (rows,).
-        defence: what it did: ``share``; ``price``, the most that it adds to a mean NLL, nats;
-            ``nll_blocks``, of the chain without it (null where that is not finite); ``carried``, the
-            number of rows of which the broad law has the larger part. ``None`` without one.
+        defence: what it did; ``None`` without one.
     """
 
-    values: NDArray[Any]
-    errors: NDArray[Any]
-    blocks: NDArray[Any]
-    defence: dict[str, Any] | None = None
+    values: Array
+    errors: Array
+    blocks: Array
+    defence: DefenceFigures | None = None
 
 
 @torch.no_grad()
@@ -68,23 +69,22 @@ def log_prob_of_cuts(chain: Chain, x: torch.Tensor, seed: int) -> Cuts:
     return Cuts(values, errors, last.cpu().numpy(), defence_figures(chain, last, broad))
 
 
-def defence_figures(chain: Chain, blocks: torch.Tensor, broad: torch.Tensor | None) -> dict[str, Any] | None:
-    """What a defence costs and does, as :class:`Cuts` says; of log-densities under the blocks alone."""
+def defence_figures(chain: Chain, blocks: torch.Tensor, broad: torch.Tensor | None) -> DefenceFigures | None:
+    """What a defence costs and does; of log-densities under the blocks alone."""
     if chain.defence is None or broad is None:
         return None
-    nll = float(-blocks.mean())
-    return {
-        "share": chain.defence.share,
-        "price": price(chain.defence.share),
-        "nll_blocks": nll if math.isfinite(nll) else None,
-        "carried": int(chain.defence.carried(blocks, broad).sum()),
-    }
+    return DefenceFigures(
+        share=chain.defence.share,
+        price=price(chain.defence.share),
+        nll_blocks=float(-blocks.mean()),
+        carried=int(chain.defence.carried(blocks, broad).sum()),
+    )
 
 
 @torch.no_grad()
 def followed_cuts(
     chain: Chain, law: Density, x: torch.Tensor, seed: int, *, entropy: float
-) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
+) -> tuple[Array, dict[str, Array]]:
     r"""Test rows followed through a corrected chain, where some of them are drawn again.
 
     Such a chain gives no density at rows of its beginning. What takes the place of log q_0 of the chain cut
@@ -111,13 +111,13 @@ def followed_cuts(
 
 
 def nll_figures(
-    values: NDArray[Any],
-    errors: NDArray[Any] | None,
+    values: Array,
+    errors: Array | None,
     facts: DataFacts,
-    numbers: NDArray[Any],
+    numbers: Numbers,
     *,
     mass_se: float = 0.0,
-) -> dict[str, Any]:
+) -> MeanNll:
     """Mean negative log-density with its error, what is robust beside it, and the gap to a known entropy.
 
     ``log_density_se`` is the mean standard error of a row's value over Hutchinson probes; ``mass_se`` that of
@@ -129,27 +129,22 @@ def nll_figures(
     se = math.hypot(float(values.std(ddof=1) / math.sqrt(len(values))), mass_se)
     mean = float(-values.mean())
     if not math.isfinite(mean):  # a baseline that rows are too far from
-        return {"nll": None, "nll_se": None, "gap_to_entropy": None, "gap_to_entropy_se": None}
+        return MeanNll(nll=None, nll_se=None, gap_to_entropy=None, gap_to_entropy_se=None)
     found = robust(-values)
-    figures: dict[str, Any] = {
-        "nll": mean,
-        "nll_se": se if math.isfinite(se) else None,
-        **named(found, numbers),
-        "heavy_rows": heavy_rows(-values, found, numbers),
-        "dominating_rows": [int(numbers[i]) for i in found.dominating],
-    }
+    more: dict[str, float] = {}
     if errors is not None:
-        error = float(errors.mean())
-        figures["log_density_se"] = error if math.isfinite(error) else None
+        more["log_density_se"] = float(errors.mean())
     if facts.entropy is not None:
-        figures["gap_to_entropy"] = mean - facts.entropy["value"]
-        figures["gap_to_entropy_se"] = math.hypot(se, facts.entropy["se"])
-    return figures
+        more["gap_to_entropy"] = mean - facts.entropy["value"]
+        more["gap_to_entropy_se"] = math.hypot(se, facts.entropy["se"])
+    heavy, dominating = heavy_rows(-values, found, numbers), [int(numbers[i]) for i in found.dominating]
+    return MeanNll.model_validate(
+        {"nll": mean, "nll_se": se, **named(found, numbers), "heavy_rows": heavy,
+         "dominating_rows": dominating, **more}
+    )  # fmt: skip
 
 
-def cut_figures(
-    cuts: NDArray[Any], mass_se: Sequence[float], numbers: NDArray[Any]
-) -> list[dict[str, float | None]]:
+def cut_figures(cuts: Array, mass_se: Sequence[float], numbers: Numbers) -> list[MeanNll]:
     """Test NLL after each block, with the paired change against the cut before.
 
     Args:
@@ -157,22 +152,26 @@ def cut_figures(
         mass_se: what the correction of each block adds to their common error, N values.
         numbers: of the rows in their source.
     """
-    figures: list[dict[str, float | None]] = []
+    figures: list[MeanNll] = []
     for k, values in enumerate(cuts):
         change = None if k == 0 else torch.from_numpy(cuts[k - 1] - values)
         figures.append(
-            {
-                "nll": float(-values.mean()),
-                "nll_se": math.hypot(standard_error(torch.from_numpy(values)), *mass_se[:k]),
-                **named(robust(-values), numbers),
-                "change": None if change is None else float(change.mean()),
-                "change_se": None if change is None else math.hypot(standard_error(change), mass_se[k - 1]),
-            }
+            MeanNll.model_validate(
+                {
+                    "nll": float(-values.mean()),
+                    "nll_se": math.hypot(standard_error(torch.from_numpy(values)), *mass_se[:k]),
+                    **named(robust(-values), numbers),
+                    "change": None if change is None else float(change.mean()),
+                    "change_se": None
+                    if change is None
+                    else math.hypot(standard_error(change), mass_se[k - 1]),
+                }
+            )
         )
     return figures
 
 
-def check_finite(values: NDArray[Any], block: int) -> None:
+def check_finite(values: Array, block: int) -> None:
     """Refuse log-densities of test rows that are not finite.
 
     Raises:

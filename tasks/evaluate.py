@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from prefect import task
+from prefect import State, task
 
 from jko.build import start_law, target_of
 from jko.chain.chain import Chain
@@ -19,6 +18,7 @@ from jko.config import Config
 from jko.core.context import state_of, with_context
 from jko.core.rows import at_most
 from jko.core.seeds import counter_seed
+from jko.core.threads import all_threads
 from jko.disk.commit import committing
 from jko.disk.facts import read_facts
 from jko.disk.identity import evaluation_fingerprint
@@ -32,13 +32,23 @@ from jko.statistics.fresh_rows import FreshRows
 from tasks.adapters.store.arrays import read_samples, write_arrays
 from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.chains import load_chain
-from tasks.adapters.store.evaluated import FIGURES, SAMPLE_ROWS, TEST_ROWS, evaluation_figures
+from tasks.adapters.store.evaluated import (
+    FIGURES,
+    SAMPLE_ROWS,
+    TEST_ROWS,
+    EvaluationFigures,
+    FreshLook,
+    ScoredRow,
+    TargetFigures,
+    evaluation_figures,
+)
 from tasks.baselines import baseline_log_densities
 from tasks.cuts import PATH_ROWS, check_finite, cut_figures, followed_cuts, log_prob_of_cuts, nll_figures
 from tasks.fresh import fresh_figures, made_up, surprising
 from tasks.headline import headline
-from tasks.options import DURABLE, skipped, threads_of
+from tasks.options import DURABLE, skipped
 
+Array = NDArray[np.float64]
 #: array of the contexts of the generated samples
 CONTEXT = "generated_context"
 #: a chain from a known law has no training rows
@@ -50,17 +60,17 @@ LARGEST_SHOWN, SMALLEST_SHOWN = 1e30, 1e-30
 
 
 @task(name="evaluate", **DURABLE)
-def evaluate_chain(store: ChainStore) -> Any:
+def evaluate_chain(store: ChainStore) -> EvaluationFigures | State[EvaluationFigures]:
     """Commit the evaluation folder and write the metrics file; returns the figures."""
     fingerprint = evaluation_fingerprint(store.config, store.digest or "")
     figures = evaluation_figures(store.layout, fingerprint)
     if figures is not None:
         write_json(store.layout.metrics, headline(figures))
         return skipped("the evaluation matches the chain", figures)
-    with threads_of(store.config):
+    with all_threads(store.config.runtime.threads):
         result = evaluate(store.config, store.layout, store.fingerprints)
     with committing(store.layout.evaluation, fingerprint, {}) as folder:
-        write_json(folder / FIGURES, result.figures)
+        write_json(folder / FIGURES, result.figures.plain())
         result.rows.to_parquet(folder / TEST_ROWS, index=False)
         result.shown.to_parquet(folder / SAMPLE_ROWS, index=False)
         write_arrays(folder / "samples.zarr", result.arrays, {"units": "data units"})
@@ -80,10 +90,10 @@ class Evaluation:
             data units.
     """
 
-    figures: dict[str, Any]
+    figures: EvaluationFigures
     rows: pd.DataFrame
     shown: pd.DataFrame
-    arrays: Mapping[str, NDArray[Any]]
+    arrays: Mapping[str, Array]
 
 
 def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> Evaluation:
@@ -121,21 +131,21 @@ def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> E
         given = None if contexts is None else torch.from_numpy(contexts)
         drawn = chain.sample(config.evaluation.samples, context=given, seed=config.seed)
         generated = drawn.double().cpu().numpy()
-        target: dict[str, Any] = {}
+        target = TargetFigures()
     else:
         generated, target = drawn_towards(config, chain, law)
-    test_rows = read_samples(layout, 0, fingerprints[0], "test_rows")
-    look: dict[str, Any] = {}
+    test_rows = read_samples(layout, 0, fingerprints[0], "test_rows").astype(np.int64)
+    look: dict[str, FreshLook | list[ScoredRow]] = {}
     if fresh is not None:
         scores = (cuts[-1], scored.blocks, baselines["mixture"])
         look = {
             "fresh": looked_at(chain, fresh, every["mixture"][len(test) :], config.seed),
             "surprising": surprising(test_rows, parts["test"], scores),
         }
-    figures = {
+    figures: dict[str, object] = {
         "steps": len(chain.blocks),
         "test_digest": array_digest({"row": test_rows, "values": parts["test"]}),
-        "test": nll_figures(cuts[-1], cuts_se[-1], facts, test_rows, mass_se=mass_error(chain)),
+        "test": nll_figures(cuts[-1], cuts_se[-1], facts, test_rows, mass_se=mass_error(chain)).plain(),
         "cuts": cut_figures(
             cuts, [one.acceptance_se if one else 0.0 for one in chain.corrections], test_rows
         ),
@@ -161,16 +171,16 @@ def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> E
         found |= exact_samples(config, chain.dim)
     arrays = {"generated": generated, **found, **({} if contexts is None else {CONTEXT: contexts})}
     shown = shown_rows({"generated": generated, "test": states["test"]})
-    return Evaluation(figures, pd.DataFrame(rows), shown, arrays)
+    return Evaluation(EvaluationFigures.model_validate(figures), pd.DataFrame(rows), shown, arrays)
 
 
-def looked_at(chain: Chain, fresh: FreshRows, mixture: NDArray[Any], seed: int) -> dict[str, Any]:
+def looked_at(chain: Chain, fresh: FreshRows, mixture: Array, seed: int) -> FreshLook:
     """Figures of made-up rows under a chain, beside their log-densities under the Gaussian mixture."""
     found = log_prob_of_cuts(chain, torch.from_numpy(fresh.rows), seed)
     return fresh_figures(fresh, found.values[-1], found.blocks, mixture)
 
 
-def drawn_contexts(config: Config, training: NDArray[Any]) -> NDArray[Any] | None:
+def drawn_contexts(config: Config, training: Array) -> Array | None:
     """Contexts of the generated samples: those of the training rows in a random order.
 
     Args:
@@ -183,7 +193,7 @@ def drawn_contexts(config: Config, training: NDArray[Any]) -> NDArray[Any] | Non
     return training[np.resize(order, config.evaluation.samples)]
 
 
-def exact_samples(config: Config, dim: int) -> dict[str, NDArray[Any]]:
+def exact_samples(config: Config, dim: int) -> dict[str, Array]:
     """Rows of the chain's end, where that is a target that can be drawn from, as the array ``target``."""
     target = target_of(config, dim) if config.target.alone else None
     draw_exact = np.random.default_rng(counter_seed(config.seed, "shown target"))
@@ -191,33 +201,33 @@ def exact_samples(config: Config, dim: int) -> dict[str, NDArray[Any]]:
     return {} if rows is None else {"target": rows}
 
 
-def drawn_towards(config: Config, chain: Chain, law: Density) -> tuple[NDArray[Any], dict[str, float | None]]:
+def drawn_towards(config: Config, chain: Chain, law: Density) -> tuple[Array, TargetFigures]:
     """Samples of a chain that leads to another target than N(0, I), and how well they stand for it.
 
     Returns:
-        Rows (samples, d), and: estimate of log Z with its standard error and its known value, nats; effective
-        size over rows; squared energy distance to exact samples, the same after drawing again by weight, and
-        that of exact samples among themselves; with corrections the mean share of rows drawn again by one.
+        Rows (samples, d), and the figures; none where the target cannot be drawn from.
     """
     drawn = draw(chain, law, config.evaluation.samples, seed=config.seed)
     rows, target = drawn.y.cpu().numpy(), target_of(config, chain.dim)
     if target is None or not config.target.alone:
-        return rows, {}
+        return rows, TargetFigures()
     found = target_figures(drawn, target, seed=config.seed)
     again = [1 - one.acceptance for one in chain.corrections if one is not None]
     distances = {"energy_distance": found.distance, "corrected": found.corrected, "exact": found.floor}
-    return rows, {
-        "log_z": found.importance.log_normaliser.value,
-        "log_z_se": found.importance.log_normaliser.se,
-        "log_z_known": found.log_normaliser,
-        "effective_share": found.importance.share,
-        **{name: None if of is None else of.value for name, of in distances.items()},
-        **{f"{name}_se": None if of is None else of.se for name, of in distances.items()},
-        **({"redrawn": float(np.mean(again))} if again else {}),
-    }
+    return rows, TargetFigures.model_validate(
+        {
+            "log_z": found.importance.log_normaliser.value,
+            "log_z_se": found.importance.log_normaliser.se,
+            "log_z_known": found.log_normaliser,
+            "effective_share": found.importance.share,
+            **{name: None if of is None else of.value for name, of in distances.items()},
+            **{f"{name}_se": None if of is None else of.se for name, of in distances.items()},
+            **({"redrawn": float(np.mean(again))} if again else {}),
+        }
+    )
 
 
-def shown_rows(parts: Mapping[str, NDArray[Any]]) -> pd.DataFrame:
+def shown_rows(parts: Mapping[str, Array]) -> pd.DataFrame:
     """Some rows of each part as one table: ``part`` and ``x0`` … in the order of columns.
 
     In float32, where that holds the numbers.
@@ -231,7 +241,7 @@ def shown_rows(parts: Mapping[str, NDArray[Any]]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def copied_figures(generated: NDArray[Any], parts: Mapping[str, NDArray[Any]]) -> dict[str, float | None]:
+def copied_figures(generated: Array, parts: Mapping[str, Array]) -> dict[str, float | None]:
     """How near samples come to training rows, by :func:`jko.statistics.copies.copies`."""
     found = copies(generated, parts["train"], parts["test"])
     return {
@@ -243,7 +253,7 @@ def copied_figures(generated: NDArray[Any], parts: Mapping[str, NDArray[Any]]) -
 
 
 @torch.no_grad()
-def paths(chain: Chain, test: NDArray[Any], seed: int) -> dict[str, NDArray[Any]]:
+def paths(chain: Chain, test: Array, seed: int) -> dict[str, Array]:
     """Positions after every block: test rows forward, reference draws with their contexts backward.
 
     Returns:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from jko.config import Config
 from jko.preparation.facts import DataFacts
 from jko.statistics.fresh_rows import FreshRows, fresh_rows
+from tasks.adapters.store.evaluated import FreshLook, ScoredRow
 
 Array = NDArray[np.float64]
 #: nats from which two scores of a row disagree, and what each column adds where that is more
@@ -34,7 +35,7 @@ def made_up(config: Config, facts: DataFacts, train: Array) -> FreshRows | None:
     return fresh_rows(train, grid, seed=config.seed)
 
 
-def fresh_figures(rows: FreshRows, model: Array, blocks: Array, mixture: Array) -> dict[str, Any]:
+def fresh_figures(rows: FreshRows, model: Array, blocks: Array, mixture: Array) -> FreshLook:
     """Figures of made-up rows.
 
     Args:
@@ -42,33 +43,29 @@ def fresh_figures(rows: FreshRows, model: Array, blocks: Array, mixture: Array) 
         model: log-densities under the model, nats, data units, shape (rows,).
         blocks: the same under the chain's blocks without a defence.
         mixture: the same under the Gaussian mixture.
-
-    Returns:
-        ``rows`` by kind; ``limit``, nats; ``below``, how many rows the blocks score lower than the mixture by
-        more; and ``most_different``, the rows of which both say the most different things: ``kind``,
-        ``column`` (number of the one at its edge, or null), ``values``, ``log_density``,
-        ``log_density_blocks``, ``log_density_mixture``, ``difference`` (null where a score is not finite).
     """
     apart, limit = differences(blocks, mixture), limit_of(rows.rows)
     order = np.argsort(-np.abs(apart), kind="stable")[:LISTED]
-    return {
-        "rows": dict(Counter(rows.kinds)),
-        "limit": limit,
-        "below": int((apart < -limit).sum()),
-        "most_different": [
-            {
-                "kind": rows.kinds[i],
-                "column": int(rows.columns[i]) if rows.columns[i] >= 0 else None,
-                **scored(rows.rows[i], model[i], blocks[i], mixture[i]),
-            }
+    edges = [int(column) if column >= 0 else None for column in rows.columns]
+    return FreshLook(
+        rows=dict(Counter(rows.kinds)),
+        limit=limit,
+        below=int((apart < -limit).sum()),
+        most_different=tuple(
+            ScoredRow(
+                kind=rows.kinds[i],
+                column=edges[i],
+                **scored(model[i], blocks[i], mixture[i]),
+                values=tuple(map(float, rows.rows[i])),
+            )
             for i in order
-        ],
-    }
+        ),
+    )
 
 
 def surprising(
-    numbers: NDArray[Any], rows: Array, scores: tuple[Array, Array, Array]
-) -> list[dict[str, Any]]:
+    numbers: NDArray[np.integer], rows: Array, scores: tuple[Array, Array, Array]
+) -> list[ScoredRow]:
     """The test rows that the model finds least likely, lowest first.
 
     A low score is a sign of an anomaly only as far as the model can be trusted there: ``disputed`` says that
@@ -83,11 +80,12 @@ def surprising(
     lowest = np.argsort(model, kind="stable")
     apart, limit = np.abs(differences(blocks, mixture)), limit_of(rows)
     return [
-        {
-            "row": int(numbers[i]),
-            "disputed": bool(apart[i] > limit),
-            **scored(rows[i], model[i], blocks[i], mixture[i]),
-        }
+        ScoredRow(
+            row=int(numbers[i]),
+            disputed=bool(apart[i] > limit),
+            **scored(model[i], blocks[i], mixture[i]),
+            values=tuple(map(float, rows[i])),
+        )
         for i in lowest[:LISTED]
     ]
 
@@ -105,13 +103,20 @@ def differences(blocks: Array, mixture: Array) -> Array:
     return np.where(np.isnan(apart), 0.0, apart)
 
 
-def scored(values: Array, model: float, blocks: float, mixture: float) -> dict[str, Any]:
-    """A row with its scores as JSON; what is not finite is null."""
-    found = {
-        "log_density": model, "log_density_blocks": blocks, "log_density_mixture": mixture,
-        "difference": blocks - mixture,
-    }  # fmt: skip
+class Scores(TypedDict):
+    """The scores of a row, see :class:`tasks.adapters.store.evaluated.ScoredRow`."""
+
+    log_density: float
+    log_density_blocks: float
+    log_density_mixture: float
+    difference: float
+
+
+def scored(model: float, blocks: float, mixture: float) -> Scores:
+    """The scores of a row by name."""
     return {
-        "values": [float(value) for value in values],
-        **{name: float(value) if math.isfinite(value) else None for name, value in found.items()},
+        "log_density": float(model),
+        "log_density_blocks": float(blocks),
+        "log_density_mixture": float(mixture),
+        "difference": float(blocks - mixture),
     }

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
+from jko.certify.records import Certificate
 from jko.disk.identity import evaluation_fingerprint
-from jko.measure.figures import epsilon
+from jko.measure.figures import StepFigures
 from jko.statistics.heavy import warning
 from tasks.adapters.store.chain_store import ChainStore
-from tasks.adapters.store.evaluated import evaluation_figures
+from tasks.adapters.store.evaluated import EvaluationFigures, evaluation_figures
 
 #: figures of a block that are tracked at its step; all others are in the record's measures.json
 STEP = (
@@ -28,7 +28,7 @@ CHAIN = ("kl_bound", "kl_lower_bound", "kl_measured", "inversion_w2_coupled")
 
 
 def step_headline(
-    figures: Mapping[str, Any], entropy: Mapping[str, float] | None = None
+    figures: StepFigures, entropy: Mapping[str, float] | None = None
 ) -> dict[str, float | None]:
     """A block's figures: ε from the exact score where that is known, else the critic's.
 
@@ -38,42 +38,43 @@ def step_headline(
             NLL minus it.
     """
     own = {
-        "epsilon": epsilon(figures),
-        "kl_measured": figures["nll"] - entropy["value"] if entropy else None,
+        "epsilon": figures.best_epsilon,
+        "kl_measured": figures.nll - entropy["value"] if entropy else None,
     }
-    corrected = {name: figures[name] for name in CORRECTED if name in figures}
-    return {name: own[name] if name in own else figures.get(name) for name in STEP} | corrected
+    corrected = {name: figures.figure(name) for name in CORRECTED if name in figures.model_fields_set}
+    return {name: own[name] if name in own else figures.figure(name) for name in STEP} | corrected
 
 
-def chain_headline(certificate: Mapping[str, Any]) -> dict[str, float | None]:
+def chain_headline(certificate: Certificate) -> dict[str, float | None]:
     """A certificate's figures as ``chain/<name>``."""
-    whole = certificate["chain"]
+    whole = certificate.chain
     return {
-        **{f"chain/{name}": whole[name] for name in CHAIN},
-        "chain/two_sample_p": whole["two_sample"] and float(whole["two_sample"]["p"]),
+        **{f"chain/{name}": whole.figure(name) for name in CHAIN},
+        "chain/two_sample_p": None if whole.two_sample is None else whole.two_sample.p,
     }
 
 
-def headline(figures: Mapping[str, Any]) -> dict[str, float]:
+def headline(figures: EvaluationFigures) -> dict[str, float]:
     """The figures of ``metrics.json``, of DVC and of MLflow's run: flat, finite."""
-    flat = {
-        "test/nll": figures["test"]["nll"],
-        "test/nll_se": figures["test"]["nll_se"],
-        **{f"test/{name}": figures["test"].get(name) for name in BESIDE},
-        "test/gap_to_entropy": figures["test"].get("gap_to_entropy"),
-        "test/gap_to_entropy_se": figures["test"].get("gap_to_entropy_se"),
-        "test/nll_gaussian": figures["baselines"]["gaussian"]["nll"],
-        "test/nll_mixture": figures["baselines"]["mixture"]["nll"],
-        "test/nearest_training_row": figures["nearest_training_row"],
-        "test/copied_share": figures.get("copied_share"),
-        "test/copied_share_se": figures.get("copied_share_se"),
-        "inversion_error_chain": figures["inversion_error_chain"],
-        "steps": figures["steps"],
+    flat: dict[str, float | None] = {
+        "test/nll": figures.test.nll,
+        "test/nll_se": figures.test.nll_se,
+        **{f"test/{name}": figures.test.figure(name) for name in BESIDE},
+        "test/gap_to_entropy": figures.test.gap_to_entropy,
+        "test/gap_to_entropy_se": figures.test.gap_to_entropy_se,
+        "test/nll_gaussian": figures.baselines.gaussian.nll,
+        "test/nll_mixture": figures.baselines.mixture.nll,
+        "test/nearest_training_row": figures.nearest_training_row,
+        "test/copied_share": figures.copied_share,
+        "test/copied_share_se": figures.copied_share_se,
+        "inversion_error_chain": figures.inversion_error_chain,
+        "steps": figures.steps,
     }
-    if fresh := figures.get("fresh"):
-        flat |= {"fresh/rows": sum(fresh["rows"].values()), "fresh/below": fresh["below"]}
-        flat |= {"fresh/limit": fresh["limit"]}
-    flat |= {f"target/{name}": value for name, value in figures.get("target", {}).items()}
+    if fresh := figures.fresh:
+        flat |= {"fresh/rows": sum(fresh.rows.values()), "fresh/below": fresh.below}
+        flat |= {"fresh/limit": fresh.limit}
+    if target := figures.target:
+        flat |= {f"target/{name}": target.figure(name) for name in sorted(target.model_fields_set)}
     return {key: value for key, value in flat.items() if value is not None}
 
 
@@ -90,7 +91,7 @@ def stored_headline(store: ChainStore) -> dict[str, float] | None:
     return None if figures is None else headline(figures)
 
 
-def stored_evaluation(store: ChainStore) -> dict[str, Any] | None:
+def stored_evaluation(store: ChainStore) -> EvaluationFigures | None:
     """All figures of a chain's evaluation, for the same arguments and as seldom as its headline."""
     digest = store.digest if store.fingerprints else None
     return (
@@ -100,11 +101,10 @@ def stored_evaluation(store: ChainStore) -> dict[str, Any] | None:
     )
 
 
-def nll_warning(figures: Mapping[str, Any] | None) -> str:
+def nll_warning(figures: EvaluationFigures | None) -> str:
     """A sentence that names the test rows which decide the mean NLL; empty where none does.
 
     Args:
         figures: of an evaluation; those of an earlier version do not name rows.
     """
-    test = (figures or {}).get("test", {})
-    return warning(test.get("heavy_rows") or [], test.get("nll") or 0.0)
+    return "" if figures is None else warning(figures.test.heavy_rows, figures.test.nll)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
+from jko.certify.records import Certificate, Measured
 from jko.training.listener import Event
 from tasks.adapters.store.chain_store import ChainStore
 
@@ -64,7 +64,7 @@ class BlockDone(Event):
 
     store: ChainStore
     block: int
-    figures: Mapping[str, Any]
+    figures: Measured
     trained: bool
 
 
@@ -79,7 +79,7 @@ class ChainDone(Event):
 class Certified(Event):
     """The chain's certificate is there."""
 
-    certificate: Mapping[str, Any]
+    certificate: Certificate
 
 
 @dataclass(frozen=True)

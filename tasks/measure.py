@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from prefect import task
+from prefect import State, task
 
 from jko.build import functional_of, reference_of, start_law, target_of
+from jko.certify.certificates import Guarantee
 from jko.certify.evidence import Evidence
 from jko.certify.guarantee import certify, certify_functional
+from jko.certify.records import Measured
 from jko.config import Config
 from jko.core.device import readable_here
 from jko.core.digest import digest_of
 from jko.core.errors import NumericalError
+from jko.core.records import Number, Record
 from jko.core.rows import drawn
 from jko.core.step_sizes import stored
+from jko.core.threads import all_threads
 from jko.disk.identity import MEASURES, measured_with
 from jko.disk.layout import name_of
 from jko.disk.sealed import read_sealed, write_sealed
 from jko.laws.densities import Estimate
 from jko.laws.score import score_after
-from jko.maps.invertible import InvertibleBlock
-from jko.measure.figures import BlockFigures
+from jko.measure.figures import BlockFigures, StepFigures
 from jko.measure.measures import EXACT_ROWS, HeldOut
 from jko.measure.measures import measure_block as block_figures
 from jko.preparation.facts import DataFacts
@@ -36,46 +39,47 @@ from tasks.adapters.store.plan import keep_figures, measured_content, same_sourc
 from tasks.baselines import mixture_log_density
 from tasks.correct import correction_figures
 from tasks.datasets.laws import score_of
-from tasks.options import DURABLE, skipped, threads_of
+from tasks.options import DURABLE, skipped
 from tasks.push import restore_samples
 
 
 @task(name="measure", task_run_name="block-{k}-measure", **DURABLE)
-def measure_block(store: ChainStore, k: int) -> Any:
+def measure_block(store: ChainStore, k: int) -> Measured | State[Measured]:
     """Write the figures of block k; after its commit, so a kill here costs no training."""
     figures = stored_figures(store, k)
     if figures is not None:
         check_inversion(store.config, k, figures)
         return skipped(f"block {k} is already measured", figures)
-    with threads_of(store.config):
+    with all_threads(store.config.runtime.threads):
         figures = measured(store, k)[-1]
     keep_figures(store.layout, k, store.fingerprints[k], figures)
     check_inversion(store.config, k, figures)
     return figures
 
 
-def measured(store: ChainStore, k: int) -> list[dict[str, Any]]:
+def measured(store: ChainStore, k: int) -> list[Measured]:
     """The figures of blocks 1..k, each with the certificates after it; stored ones are taken."""
     facts = store.facts
-    all_figures: list[dict[str, Any]] = []
+    all_figures: list[Measured] = []
     for j in range(1, k + 1):
         figures = stored_figures(store, j)
         if figures is None:
-            figures = measure(store, j)
-            figures |= certificates(store.config, facts, [*all_figures, figures])
-            figures["settings"] = measured_with(store.config)
+            own = measure(store, j)
+            after = certificates(store.config, facts, [*all_figures, own])
+            settings = {"settings": measured_with(store.config)}
+            figures = Measured.model_validate(own.plain() | after.plain() | settings)
         all_figures.append(figures)
     return all_figures
 
 
-def measure(store: ChainStore, k: int) -> dict[str, Any]:
-    """The figures of :class:`jko.measure.measures.BlockFigures`; what is not a number becomes null."""
+def measure(store: ChainStore, k: int) -> StepFigures:
+    """The figures of block k."""
     rows, device = store.config.measure.rows, readable_here(store.config).runtime.device
 
     def held_out(name: str) -> torch.Tensor:
         return placed(drawn(store.samples(k, name), rows))
 
-    def placed(values: NDArray[Any]) -> torch.Tensor:
+    def placed(values: NDArray[np.generic]) -> torch.Tensor:
         return torch.from_numpy(values).to(device=device, dtype=torch.float64)
 
     def particles_of(j: int, name: str) -> torch.Tensor:
@@ -110,13 +114,20 @@ def measure(store: ChainStore, k: int) -> dict[str, Any]:
             particles = replace(particles, log_density=log_p - particles.total_log_det)
     # the law that enters this block takes the place of p_0: its score is known at its particles
     score = None if before is None else before.to
-    figures = _computed(
-        [block], particles, store.config.measure, score=score, seed=store.config.seed,
-        functional=functional, index=k, unfit=unfit(store.config, facts),
-    )  # fmt: skip
+    with factorised(k):
+        figures = block_figures(
+            [block], particles, store.config.measure, score=score, seed=store.config.seed,
+            functional=functional, index=k, unfit=unfit(store.config, facts),
+        )  # fmt: skip
     check_finite(figures, k)
-    found = {"step_size": stored(block.step_size), **nulled(asdict(figures))}
-    return found | (correction_figures(store, k) if store.config.target.correction else {})
+    more = correction_figures(store, k) if store.config.target.correction else {}
+    return StepFigures.model_validate(figures.plain() | {"step_size": stored(block.step_size)} | more)
+
+
+class Scores(Record):
+    """The scores of some rows, shape (rows, d), standardised units."""
+
+    scores: list[list[Number]]
 
 
 def exact_scores(store: ChainStore, k: int) -> torch.Tensor | None:
@@ -140,9 +151,9 @@ def exact_scores(store: ChainStore, k: int) -> torch.Tensor | None:
         "version": MEASURES,
     }
     identity = digest_of({**of, "data": store.config.data.model_dump(mode="json")})
-    known = read_sealed(path, identity)
+    known = read_sealed(path, Scores, identity)
     if known is not None:
-        return torch.tensor(known["scores"], dtype=torch.float64)
+        return torch.tensor(known.scores, dtype=torch.float64)
     restore_samples(store, k)
     y = drawn(store.particles(k, "validation"), rows)
     if k == 0:
@@ -152,20 +163,20 @@ def exact_scores(store: ChainStore, k: int) -> torch.Tensor | None:
         assert before is not None  # the law is known
         block = store.block(k)
         found = score_after([block], y, before.to)
-    write_sealed(path, {"scores": found.tolist()}, identity)
+    write_sealed(path, Scores(scores=found.tolist()), identity)
     return found.cpu()
 
 
-def certificates(config: Config, facts: DataFacts, figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The fields of :class:`jko.certify.guarantee.Guarantee` after the last of measured blocks."""
+def certificates(config: Config, facts: DataFacts, figures: Sequence[StepFigures]) -> Guarantee:
+    """The certificates after the last of measured blocks."""
     entropy = Estimate(facts.entropy["value"], facts.entropy["se"]) if facts.entropy else None
     functional, target = functional_of(config, facts.dim), target_of(config, facts.dim)
     if functional is None:
         evidence = [Evidence.of(own, entropy=entropy) for own in figures]
-        return nulled(asdict(certify(evidence, facts.dim, unfit=unfit(config, facts))))
+        return certify(evidence, facts.dim, unfit=unfit(config, facts))
     known = target is not None and target.log_normaliser is not None and config.target.alone
     evidence = [Evidence.of(own, entropy=entropy if known else None) for own in figures]
-    return nulled(asdict(certify_functional(evidence, functional)))
+    return certify_functional(evidence, functional)
 
 
 def unfit(config: Config, facts: DataFacts) -> str:
@@ -187,26 +198,19 @@ def unfit(config: Config, facts: DataFacts) -> str:
     return ""
 
 
-def nulled(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """Figures as JSON: what is not a number becomes null."""
-    return {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in figures.items()
-    }
-
-
-def _computed(blocks: Sequence[InvertibleBlock], *rows: Any, index: int, **known: Any) -> BlockFigures:
-    """:func:`jko.measure.measures.measure_block`, with a failure of linear algebra as a sentence.
+@contextmanager
+def factorised(k: int) -> Iterator[None]:
+    """A failure of linear algebra in the body as a sentence.
 
     Raises:
         NumericalError: a matrix of the particles cannot be factorised.
     """
     try:
-        return block_figures(blocks, *rows, index=index, **known)
+        yield
     except (torch.linalg.LinAlgError, np.linalg.LinAlgError) as error:
         raise NumericalError(
             f"the figures of its held-out particles cannot be computed ({str(error).splitlines()[0]})",
-            block=index, remedy="lower the step size, or look for extreme or equal rows in the data",
+            block=k, remedy="lower the step size, or look for extreme or equal rows in the data",
         ) from None  # fmt: skip
 
 
@@ -229,14 +233,14 @@ def check_finite(figures: BlockFigures, k: int) -> None:
             )  # fmt: skip
 
 
-def check_inversion(config: Config, k: int, figures: Mapping[str, Any]) -> None:
+def check_inversion(config: Config, k: int, figures: BlockFigures) -> None:
     """Stop a run whose block cannot be inverted.
 
     Raises:
         NumericalError: the round trip, or the distance of the computed inverse to the true one, is
             more than ``measure.inversion_limit``.
     """
-    errors = [figures["inversion_error"], figures["inversion_error_reference"]]
+    errors = [figures.inversion_error, figures.inversion_error_reference]
     worst = max(math.inf if error is None else error for error in errors)
     if worst > config.measure.inversion_limit:
         means = {"ode": "raise solver.steps", "residual": "lower network.lipschitz"}[config.network.kind]

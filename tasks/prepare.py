@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from prefect import task
+from prefect import State, task
 
 from jko.config import Config
 from jko.disk.commit import committing, read_commit
@@ -12,11 +10,8 @@ from jko.disk.durable import link_tree
 from jko.disk.identity import data_fingerprint, source_key
 from jko.disk.layout import Layout
 from jko.laws.densities import Estimate
-from jko.laws.student_t import StudentT
-from jko.preparation.auto_choices import choose
-from jko.preparation.facts import DataFacts, data_digest, facts_of
-from jko.preparation.made import law_of
-from jko.preparation.prepare import Prepared, prepare
+from jko.preparation.made import MadeRows, made_rows
+from jko.preparation.prepare import Prepared
 from jko.preparation.table import Table
 from tasks.adapters.store.bare import write_block_0
 from tasks.adapters.store.plan import find_data, stored_source_key
@@ -26,7 +21,7 @@ from tasks.options import DURABLE, skipped
 
 
 @task(name="prepare", **DURABLE)
-def prepare_data(config: Config, layout: Layout) -> Any:
+def prepare_data(config: Config, layout: Layout) -> str | State[str]:
     """Commit the prepared data of a chain; returns their digest."""
     key = stored_source_key(config, layout) or source_key(config)
     digest = find_data(layout, key)
@@ -34,10 +29,8 @@ def prepare_data(config: Config, layout: Layout) -> Any:
         adopt_prepared(layout, digest)
         return skipped(f"the data are prepared already ({digest[:12]})", digest)
     table = SOURCES[config.data.source](config.data, config.seed)
-    choice = choose(table, config)
-    prepared = prepare(table, choice.config)
-    facts = facts_of(table, prepared, choices=choice.notes, entropy=entropy_of(table, prepared, config))
-    digest = commit_data(layout, facts, prepared, key, law=law_of(config, facts, prepared))
+    made = made_rows(table, config, lambda prepared: entropy_of(table, prepared, config))
+    digest = commit_data(layout, made, key)
     adopt_prepared(layout, digest)
     return digest
 
@@ -51,16 +44,14 @@ def entropy_of(table: Table, prepared: Prepared, config: Config) -> Estimate | N
     return smoothed_entropy(config.data.source, prepared.smoothing, prepared.shift, prepared.scale)
 
 
-def commit_data(
-    layout: Layout, facts: DataFacts, prepared: Prepared, key: str, *, law: StudentT | None = None
-) -> str:
+def commit_data(layout: Layout, made: MadeRows, key: str) -> str:
     """Write the prepared arrays, the facts and the broad law; returns the data digest."""
-    digest = data_digest(prepared.arrays, prepared.shift, prepared.scale, prepared.start)
+    digest = made.digest
     fingerprint = data_fingerprint(digest)
     final = layout.prepared or layout.block(0, fingerprint)
     record = {"data_digest": digest, "source_key": key}
     with committing(final, fingerprint, record) as folder:
-        write_block_0(folder, prepared.arrays, facts, law)
+        write_block_0(folder, made.arrays, made.facts, made.law)
     return digest
 
 

@@ -9,11 +9,11 @@ from typing import Self
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
+from jko.certify.certificates import Bound
 from jko.certify.status import Status
 from jko.config import Config
 from jko.core.display import figure, pair_of
 from jko.core.step_sizes import shown
-from jko.measure.figures import epsilon
 from jko.training.block_trainer import FitRecord, Phase
 from jko.training.listener import Advanced, BlockBegun, BlockResumed, Event, Validated
 from tasks.adapters.system.screen import Screen, screen
@@ -112,7 +112,7 @@ class Progress:
             case BlockDone():
                 self._block_done(event)
             case Certified(certificate):
-                self.say(certificate["chain"]["mixed"]["says"])
+                self.say(certificate.chain.mixed.says)
             case Said(text):
                 self.say(text)
 
@@ -186,24 +186,23 @@ class Progress:
     def _block_done(self, done: BlockDone) -> None:
         """One line for a committed and measured block."""
         figures = done.figures
-        self.nll = figures["nll"]
+        self.nll = figures.nll
         if self.bar is not None:
             self.bars.remove_task(self.bar)
             self.bar = None
-        again = figures.get("kl_drop_correction")
+        again = figures.kl_drop_correction
         corrected = "" if again is None else f"correction {figure(again, '.3f')} nats  "
-        found = epsilon(figures)
+        found = figures.best_epsilon
         error = "" if found is None else f"  ε {figure(found, '.2f')}"
-        if figures["kl_bound"] is not None:
-            status = figures.get("statuses", {}).get("kl_bound")
-            sign = "≲" if status == Status.ESTIMATED else "≤"  # a critic estimates from below
-            error += f"  KL {sign} {figure(figures['kl_bound'])} nats"
+        if isinstance(bound := figures.bound("kl_bound"), Bound):
+            sign = "≲" if bound.status is Status.ESTIMATED else "≤"  # a critic estimates from below
+            error += f"  KL {sign} {figure(bound.value)} nats"
         self.say(
-            f"block {done.block}/{done.store.count}  γ {shown(figures['step_size'])}  "
-            f"KL drop {figure(figures['kl_drop'], '.3f')} nats  "
+            f"block {done.block}/{done.store.count}  γ {shown(figures.step_size)}  "
+            f"KL drop {figure(figures.kl_drop, '.3f')} nats  "
             f"{corrected}NLL {pair_of(figures, 'nll')} nats  "
-            f"movement {figure(figures['movement'], '.3f')}  "
-            f"round trip {figure(figures['inversion_error'], '.1e')}"
+            f"movement {figure(figures.movement, '.3f')}  "
+            f"round trip {figure(figures.inversion_error, '.1e')}"
             + error
             + ("" if done.trained else "  (committed earlier)")
         )

@@ -6,17 +6,17 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from prefect import task
+from prefect import State, task
+from pydantic import JsonValue
 
 from jko.build import new_block
 from jko.chain.chain import push_in_batches
 from jko.chain.correction import Correction
-from jko.chain.pushing import BATCH, as_stored, push_rows, to_numpy
+from jko.chain.pushing import BATCH, array_of, as_stored, push_rows, to_numpy
 from jko.core.device import readable_here, require_device
 from jko.core.errors import InputError
 from jko.core.seeds import generator
@@ -35,7 +35,7 @@ from tasks.options import DURABLE, skipped
 
 
 @task(name="push", task_run_name="block-{k}-push", **DURABLE)
-def push_block(store: ChainStore, k: int) -> Any:
+def push_block(store: ChainStore, k: int) -> str | State[str | None] | None:
     """Push the samples of block k−1 through block k in stored order, then commit block k."""
     final, name = store.folder(k), name_of(k, store.fingerprints[k])
     commit = read_commit(final)
@@ -66,7 +66,7 @@ def empty_block(store: ChainStore, k: int) -> InvertibleBlock:
 
 def new_samples(
     store: ChainStore, k: int, block: InvertibleBlock
-) -> tuple[Mapping[str, NDArray[Any] | Pieces], Correction | None]:
+) -> tuple[Mapping[str, NDArray[np.generic] | Pieces], Correction | None]:
     """The arrays of block k, and its correction where the settings ask for one."""
     if not store.config.target.correction:
         return push_samples(store, k, block), None
@@ -74,7 +74,9 @@ def new_samples(
     return corrected_samples(store, k, [*before, block])
 
 
-def push_samples(store: ChainStore, k: int, block: InvertibleBlock) -> dict[str, NDArray[Any] | Pieces]:
+def push_samples(
+    store: ChainStore, k: int, block: InvertibleBlock
+) -> dict[str, NDArray[np.generic] | Pieces]:
     """The arrays of block k: row i is the image of row i of block k−1.
 
     Returns:
@@ -85,18 +87,18 @@ def push_samples(store: ChainStore, k: int, block: InvertibleBlock) -> dict[str,
     train = store.rows(k - 1, "train")
     validation = store.particles(k - 1, "validation")
     pushed = push_in_batches(block, validation, BATCH, generator(store.config.seed, k, "push"))
-    moved = (to_numpy(push_rows(block, rows, k), np.float32) for rows in train.split(BATCH))
+    moved = (array_of(push_rows(block, rows, k), np.float32) for rows in train.split(BATCH))
     log_det = to_numpy(pushed.log_det)
     return {
         "train": Pieces((len(train), block.dim + block.context), np.dtype(np.float32), moved),
-        "validation": to_numpy(as_stored(pushed.x, k), np.float32),
+        "validation": array_of(as_stored(pushed.x, k), np.float32),
         "validation_log_det": log_det,
         "validation_log_det_se": to_numpy(pushed.log_det_se),
         "validation_log_det_total": total_log_det(store.layout, store.fingerprints, k - 1) + log_det,
     }
 
 
-def attributes(k: int) -> dict[str, Any]:
+def attributes(k: int) -> dict[str, JsonValue]:
     """What is stored with the arrays of block k."""
     return {"block": k, "units": "standardised"}
 
@@ -152,4 +154,4 @@ def total_log_det(layout: Layout, chain: tuple[str, ...], k: int) -> NDArray[np.
     if k == 0:
         facts, stored = read_facts(layout, chain[0]), read_samples(layout, 0, chain[0], "validation")
         return facts.log_det(stored)
-    return read_samples(layout, k, chain[k], "validation_log_det_total")
+    return read_samples(layout, k, chain[k], "validation_log_det_total").astype(np.float64)

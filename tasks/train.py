@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from prefect import task
+from prefect import State, task
 
 from jko.build import functional_of, new_block, start_law, step_of, target_of
 from jko.chain.sampling import log_density
@@ -27,7 +25,7 @@ from tasks.push import restore_samples
 
 
 @task(name="train", task_run_name="block-{k}-train", **DURABLE)
-def train_block(store: ChainStore, k: int, *, listener: Listener) -> Any:
+def train_block(store: ChainStore, k: int, *, listener: Listener) -> str | State[str]:
     """Train block k, on from its checkpoint if there is one, and stage its weights.
 
     They become true with their samples (push).

@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
+from jko.certify.records import Certificate
 from jko.config import Config
 from jko.core.seeds import generator
+from jko.core.threads import all_threads
 from jko.disk.commit import SAMPLES, read_commit
 from jko.disk.damage import is_whole
 from jko.disk.defence import same_law, stored_law
 from jko.disk.facts import read_facts
 from jko.disk.identity import certificate_fingerprint, evaluation_fingerprint
 from jko.disk.layout import Layout, name_of
+from jko.disk.manifest import Manifest
 from jko.disk.sealed import read_json, read_sealed
 from jko.preparation.facts import array_digest, data_digest
 from tasks.adapters.store.arrays import read_arrays
@@ -24,7 +26,6 @@ from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.defence import fitted_law
 from tasks.adapters.store.plan import planned, stored_figures
 from tasks.headline import stored_headline
-from tasks.options import threads_of
 from tasks.report.identity import report_fingerprint
 
 #: rows pushed again per block
@@ -48,7 +49,7 @@ class Check:
     how: str
 
 
-def checks(config: Config, layout: Layout, manifest: dict[str, Any]) -> Iterator[Check]:
+def checks(config: Config, layout: Layout, manifest: Manifest) -> Iterator[Check]:
     """All checks of a chain, complete or partial, in order.
 
     Args:
@@ -56,7 +57,7 @@ def checks(config: Config, layout: Layout, manifest: dict[str, Any]) -> Iterator
         layout: the chain.
         manifest: its ``chain.json``.
     """
-    chain = tuple(manifest["fingerprints"])
+    chain = manifest.fingerprints
     yield settings_check(config, layout, manifest)
     whole = []
     for k in range(len(chain)):
@@ -64,21 +65,21 @@ def checks(config: Config, layout: Layout, manifest: dict[str, Any]) -> Iterator
         whole.append(check.holds)
         yield check
     if whole[0]:
-        yield data_check(layout, chain, manifest["data_digest"])
+        yield data_check(layout, chain, manifest.data_digest)
         if config.defence_share:
             yield defence_check(config, layout, chain[0])
     store = ChainStore(config, layout, chain)
-    with threads_of(config):
+    with all_threads(config.runtime.threads):
         for k in range(1, len(chain)):
             if whole[k - 1] and whole[k]:
                 yield from particle_checks(store, k)
     yield from after_checks(store)
 
 
-def settings_check(config: Config, layout: Layout, manifest: dict[str, Any]) -> Check:
+def settings_check(config: Config, layout: Layout, manifest: Manifest) -> Check:
     """The fingerprints in chain.json are those of its settings and data."""
-    expected, _ = planned(config, layout, manifest["data_digest"])
-    same = list(expected) == manifest["fingerprints"]
+    expected, _ = planned(config, layout, manifest.data_digest)
+    same = expected == manifest.fingerprints
     how = "follow from the settings and the data" if same else "are not those of the settings and the data"
     return Check("fingerprints", same, f"{len(expected) - 1} blocks; {how}")
 
@@ -164,7 +165,8 @@ def after_checks(store: ChainStore) -> Iterator[Check]:
         return
     if store.layout.certificate.exists():
         same = (
-            read_sealed(store.layout.certificate, certificate_fingerprint(store.config, digest)) is not None
+            read_sealed(store.layout.certificate, Certificate, certificate_fingerprint(store.config, digest))
+            is not None
         )
         how = "of these blocks" if same else f"{store.layout.certificate}: damaged or of other blocks"
         yield Check("certificate", same, how)

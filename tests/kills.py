@@ -18,10 +18,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import psutil
+
+from tests.commands import Command, command
 
 ROOT = Path(__file__).resolve().parents[1]
 #: three blocks of about a second each, checkpoints inside them
@@ -30,17 +33,11 @@ SETTINGS = (
     "--set", "training.iterations=60", "--set", "data.rows=2000", "--set", "runtime.checkpoint_seconds=0.2",
 )  # fmt: skip
 COMMAND = ("train", *SETTINGS, "--chain", "chain")
-#: the command line, in a process that writes where its threads are when it gets SIGUSR1
-ENTRY = """
-import faulthandler, signal
-faulthandler.register(signal.SIGUSR1)
-from flows.cli.main import main
-main()
-"""
 PATIENCE = 300.0
 #: a run may take so much longer than the undisturbed one: a starved one is given up after less
 GRACE = 150.0
 COUNT = 50
+Run = Command | subprocess.Popen[bytes]
 Way = Literal["SIGKILL", "SIGTERM", "Ctrl-C", "file size limit", "memory limit", "full disk"]
 #: how often each comes in a row of ten
 WAYS: tuple[Way, ...] = (
@@ -113,16 +110,24 @@ def kill_of(number: int) -> Kill:
     return Kill(number, WAYS[number % len(WAYS)], random.Random(number).uniform(0.02, 0.98))
 
 
-def start(folder: Path, *words: str, limit: Callable[[], None] | None = None) -> subprocess.Popen[bytes]:
+def start(folder: Path, *words: str, limit: Callable[[], None] | None = None) -> Command:
     """Start ``jko`` in a folder, its output in ``log.txt``."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    # the trial's own MLflow store: limits must not reach another's
-    environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / '.jko' / 'mlflow.db'}"
+    return Command(folder, *words, log=folder / "log.txt", environment=own_store(folder), prepare=limit)
+
+
+def start_small(folder: Path, size: int) -> subprocess.Popen[bytes]:
+    """Start the run with a limit on its memory from the first import on, which no fork can give."""
     with (folder / "log.txt").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-c", ENTRY, *words], cwd=folder, stdout=log, stderr=log,
-            stdin=subprocess.DEVNULL, env=environment, preexec_fn=limit,  # noqa: PLW1509 (no threads here)
+            [sys.executable, "-X", "faulthandler", "-m", "flows.cli", *COMMAND], cwd=folder, stdout=log,
+            stderr=log, stdin=subprocess.DEVNULL, preexec_fn=limited(resource.RLIMIT_AS, size),  # noqa: PLW1509 (no threads here)
+            env={**os.environ, "PYTHONPATH": str(ROOT), **own_store(folder)},
         )  # fmt: skip
+
+
+def own_store(folder: Path) -> dict[str, str]:
+    """The trial's own MLflow store: limits must not reach another's."""
+    return {"MLFLOW_TRACKING_URI": f"sqlite:///{folder / '.jko' / 'mlflow.db'}"}
 
 
 def undisturbed(folder: Path) -> Whole:
@@ -158,7 +163,7 @@ def address_space(pid: int) -> int:
         return 0
 
 
-def end_of(run: subprocess.Popen[bytes], seconds: float) -> tuple[int, bool]:
+def end_of(run: Run, seconds: float) -> tuple[int, bool]:
     """Wait for a run; one that does not end in time says where it is, in its log, and is killed.
 
     Returns:
@@ -232,9 +237,7 @@ def last_line(path: Path) -> str:
 
 
 @contextmanager
-def ending(
-    way: Way, share: float, whole: Whole, folder: Path
-) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def ending(way: Way, share: float, whole: Whole, folder: Path) -> Iterator[tuple[Run, str]]:
     """Start a run that is ended in this way."""
     if way in SIGNALS:
         run, after = start(folder, *COMMAND), share * whole.seconds
@@ -249,7 +252,7 @@ def ending(
         )
     elif way == "memory limit":
         size = int((0.3 + 0.6 * share) * whole.memory)
-        yield start(folder, *COMMAND, limit=limited(resource.RLIMIT_AS, size)), f"{size / 1e9:.2f} GB"
+        yield start_small(folder, size), f"{size / 1e9:.2f} GB"
     elif not may_mount(folder):
         size = int(2_000 + share * 60_000)
         limit = limited(resource.RLIMIT_FSIZE, size)
@@ -261,7 +264,7 @@ def ending(
 
 def limited(kind: int, size: int) -> Callable[[], None]:
     """What sets a limit in the child before it starts."""
-    return lambda: resource.setrlimit(kind, (size, size))
+    return partial(resource.setrlimit, kind, (size, size))
 
 
 def mount(place: Path, size: int) -> bool:
@@ -303,7 +306,7 @@ def small_disk(folder: Path, size: int) -> Iterator[str]:
         subprocess.run(["umount", str(place)], check=True)
 
 
-def wait_until(run: subprocess.Popen[bytes], seconds: float) -> None:
+def wait_until(run: Run, seconds: float) -> None:
     """Wait for a moment, or for the end."""
     deadline = time.monotonic() + seconds
     while run.poll() is None and time.monotonic() < deadline:
@@ -318,10 +321,7 @@ def committed(folder: Path) -> tuple[int, ...]:
 
 def status(folder: Path) -> dict[str, Any]:
     """What ``jko status`` says."""
-    done = subprocess.run(
-        [sys.executable, "-m", "flows.cli.main", "status", "chain", "--json"],
-        cwd=folder, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    done = command(folder, "status", "chain", "--json")
     return json.loads(done.stdout) if done.returncode == 0 else {}
 
 

@@ -203,7 +203,7 @@ def test_the_pins_let_the_scheduler_start() -> None:
 
 
 def test_the_pages_name_every_figure_setting_and_preset() -> None:
-    from jko.certify.guarantee import Guarantee
+    from jko.certify.certificates import Guarantee
     from jko.config import Config
     from jko.measure.figures import BlockFigures
     from jko.presets import preset_names
@@ -211,7 +211,7 @@ def test_the_pages_name_every_figure_setting_and_preset() -> None:
     pages = "".join((ROOT / "docs" / name).read_text() for name in ("measured.md", "guaranteed.md"))
     settings = (ROOT / "docs" / "settings.md").read_text()
     defaults = (ROOT / "params.yaml").read_text()
-    figures = {*BlockFigures.__dataclass_fields__, *Guarantee.__dataclass_fields__} - {"pairing"}
+    figures = {*BlockFigures.model_fields, *Guarantee.model_fields} - {"pairing"}
     # standard errors and estimates are written as `name`, `_se`, `_estimate`
     names = {name.removesuffix("_se").removesuffix("_estimate") for name in figures}
     assert [name for name in sorted(names) if name not in pages] == []

@@ -28,6 +28,7 @@ from flows.failures import end
 from flows.places import chain_at, project_root
 from flows.session import Finished, Job, check_input, nothing_to_do, run_job
 from flows.settings import build_request
+from jko.config import parse_config
 from jko.core.errors import InputError
 from jko.disk.manifest import known_manifest, stored_config
 from tasks.adapters.store.plan import Plan, make_plan
@@ -137,7 +138,7 @@ def execute(job: Job, upto: Stage) -> Finished:
 def explain(job: Job, plan: Plan) -> None:
     """Say what is kept and what will be trained, and why."""
     before = known_manifest(job.layout)
-    threads = before and before["config"].get("runtime", {}).get("threads")
+    threads = None if before is None else parse_config(before.config).runtime.threads
     if threads and threads != job.config.runtime.threads:
         now = job.config.runtime.threads
         say(f"warning: {now} threads instead of {threads}: the bits may differ", err=True)

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import click
-from pydantic import JsonValue
 
 from flows.cli.commands import Command
 from flows.cli.kinds import CHAIN
 from flows.places import chain_at, project_root
+from jko.certify.certificates import Bound
+from jko.certify.records import Certificate, CertifiedBlock
 from jko.certify.status import LEGEND, Status
 from jko.core.display import figure, pair_of
 from jko.core.step_sizes import shown
 from jko.disk.damage import well_formed
 from jko.disk.layout import Layout
-from jko.disk.manifest import read_manifest
+from jko.disk.manifest import required_manifest
 from tasks.adapters.system.terminal import say
 
 COLUMNS = (
@@ -43,61 +42,63 @@ def certify(chain: Path, pairing: str | None, as_json: bool) -> None:
     layout = chain_at(chain, project_root())
     with well_formed(layout):
         found = certificate_of(layout, pairing)
-        say(json.dumps(found, indent=1)) if as_json else show(layout, found)
+        say(json.dumps(found.plain(), indent=1)) if as_json else show(layout, found)
 
 
-def show(layout: Layout, found: dict[str, Any]) -> None:
+def show(layout: Layout, found: Certificate) -> None:
     """Print a certificate for people."""
     from rich.table import Table
 
     from tasks.adapters.system.screen import screen
 
-    console, whole = screen(), found["chain"]
-    count = len((read_manifest(layout) or {})["fingerprints"]) - 1
-    part = "" if whole["steps"] == count else f" of {count}"
-    blocks = Table(title=f"{layout.chain}: {whole['steps']}{part} blocks", title_justify="left")
+    console, whole = screen(), found.chain
+    count = len(required_manifest(layout).fingerprints) - 1
+    part = "" if whole.steps == count else f" of {count}"
+    blocks = Table(title=f"{layout.chain}: {whole.steps}{part} blocks", title_justify="left")
     for name in COLUMNS:
         blocks.add_column(name, justify="right")
-    for block in found["blocks"]:
-        positive = "yes" if block["symmetric_part_positive"] else "no"
+    for block in found.blocks:
+        positive = "yes" if block.symmetric_part_positive else "no"
         names = ("movement", "kl_drop", "certificate_a", "certificate_b", "certificate_c",
                  "inversion_error_reference")  # fmt: skip
         blocks.add_row(
-            str(block["index"]), shown(block["step_size"]), *epsilon_squared(block),
-            figure(block["kappa"]), positive, *(figure(block[name]) for name in names),
+            str(block.index), shown(block.step_size), *epsilon_squared(block),
+            figure(block.kappa), positive, *(figure(block.figure(name)) for name in names),
         )  # fmt: skip
     console.print(blocks)
     chain = Table("the chain", "", "known how", "why not", title_justify="left")
     said: set[str] = set()
     for label, name in ROWS:
-        reason = whole["reasons"].get(name, "")
-        status = whole["statuses"].get(name, "") if whole[name] is not None else ""
-        why = "for the same reason" if reason in said else reason
-        chain.add_row(label, figure(whole[name]), status, why)
-        said |= {reason} - {""}
-    test, interval = whole["two_sample"], whole["entropy_interval"]
+        bound = whole.bound(name)
+        if isinstance(bound, Bound):
+            chain.add_row(label, figure(bound.value), bound.status, "")
+            continue
+        why = "for the same reason" if bound.reason in said else bound.reason
+        chain.add_row(label, figure(None), "", why)
+        said |= {bound.reason} - {""}
+    test, interval = whole.two_sample, whole.entropy_interval
     if test:
         chain.add_row(
-            "two-sample test of p_N against the law it leads to", f"p = {figure(test['p'])}", Status.MEASURED,
-            f"energy distance {figure(test['statistic'])}, 95 % null quantile "
-            f"{figure(test['null_quantile'])}, {test['rows']} rows",
+            "two-sample test of p_N against the law it leads to", f"p = {figure(test.p)}", Status.MEASURED,
+            f"energy distance {figure(test.statistic)}, 95 % null quantile "
+            f"{figure(test.null_quantile)}, {test.rows} rows",
         )  # fmt: skip
     chain.add_row("entropy of the data, nats", f"{figure(interval[0])} … {figure(interval[1])}",
-                  whole["statuses"].get("entropy_interval", ""),
-                  whole["reasons"].get("entropy_interval", ""))  # fmt: skip
+                  whole.statuses.get("entropy_interval", ""),
+                  whole.reasons.get("entropy_interval", ""))  # fmt: skip
     console.print(chain)
     console.print("rests on:")
-    for item in whole["assumptions"]:
-        status = Status(item["status"])
-        how = "" if item["how"] == status else f": {item['how']}"
-        console.print(f"  {status.mark} {item['name']} ({status}){how}", soft_wrap=True)
+    for item in whole.assumptions:
+        status = item.status
+        how = "" if item.how == status else f": {item.how}"
+        console.print(f"  {status.mark} {item.name} ({status}){how}", soft_wrap=True)
     console.print(f"  {LEGEND}", soft_wrap=True)
-    if whole["stopped"]:
-        console.print(f"the chain ended by its stop rule: {whole['stopped']}")
-    console.print(whole["mixed"]["says"], soft_wrap=True)
+    if whole.stopped:
+        console.print(f"the chain ended by its stop rule: {whole.stopped}")
+    console.print(whole.mixed.says, soft_wrap=True)
 
 
-def epsilon_squared(block: Mapping[str, JsonValue]) -> tuple[str, str]:
+def epsilon_squared(block: CertifiedBlock) -> tuple[str, str]:
     """The ε² that the certificates use, and how it was found."""
     from tasks.report.labels import epsilon_of
 

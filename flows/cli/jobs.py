@@ -142,7 +142,7 @@ def rows_from_python(root: Path, source: Path | None) -> Config | None:
     if source is None:
         return None
     known = known_manifest(chain_at(source, root))
-    config = None if known is None else parse_config(known["config"])
+    config = None if known is None else parse_config(known.config)
     return config if config is not None and config.data.source == "rows" else None
 
 

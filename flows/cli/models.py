@@ -20,15 +20,22 @@ from tasks.adapters.system.terminal import say
     "--given", multiple=True, metavar="COLUMN=VALUE",
     help="What samples of a conditional chain are given, as class=3; contexts of training rows by default.",
 )  # fmt: skip
+@click.option(
+    "--continuous",
+    is_flag=True,
+    help="Leave dequantised columns as they are drawn, between points of their grid.",
+)
 @click.option("-o", "output", type=PLACE, required=True, help="A .csv, .npy or .parquet.")
-def sample(*, chain: Path, rows: int, seed: int, given: tuple[str, ...], output: Path) -> None:
+def sample(
+    *, chain: Path, rows: int, seed: int, given: tuple[str, ...], continuous: bool, output: Path
+) -> None:
     """Draw samples from a chain.
 
-    The chain in DIR is complete. Samples are in the data's units.
+    The chain in DIR is complete. Samples are in the data's units; dequantised columns are on their grid.
     """
     from flows.views.models import draw_samples
 
-    draw_samples(chain_at(chain, project_root()), rows, seed, output, given=given)
+    draw_samples(chain_at(chain, project_root()), rows, seed, output, given=given, continuous=continuous)
     say(f"{rows} samples in {output}", err=True)
 
 

@@ -15,7 +15,7 @@ from jko.core.rows import at_most
 from jko.core.seeds import counter_seed
 from jko.disk.identity import evaluation_fingerprint
 from jko.disk.layout import Layout
-from jko.disk.manifest import read_manifest
+from jko.disk.manifest import required_manifest
 from jko.laws.smoothing import ornstein_uhlenbeck
 from jko.preparation.facts import DataFacts
 from jko.preparation.prepare import PARTS
@@ -96,7 +96,7 @@ def scored_rows(config: Config, layout: Layout) -> tuple[NDArray[np.int64], NDAr
         config: the chain's settings.
         layout: the chain.
     """
-    chain = (read_manifest(layout) or {})["fingerprints"]
+    chain = required_manifest(layout).fingerprints
     folder = evaluation_files(layout, evaluation_fingerprint(config, chain_digest(layout, chain) or ""))
     if folder is None:
         return None
@@ -106,7 +106,7 @@ def scored_rows(config: Config, layout: Layout) -> tuple[NDArray[np.int64], NDAr
 
 def own_rows(layout: Layout, facts: DataFacts) -> Array:
     """Rows of all parts of a chain's data without copies, data units, at most :data:`LARGEST`."""
-    fingerprint = (read_manifest(layout) or {})["fingerprints"][0]
+    fingerprint = required_manifest(layout).fingerprints[0]
     most = {"train": facts.rows["source"]}
     parts = [read_samples(layout, 0, fingerprint, part, most.get(part)) for part in PARTS]
     return facts.in_data_units(at_most(np.concatenate(parts), LARGEST))
@@ -126,7 +126,7 @@ def unseen(rows: Array, layout: Layout, facts: DataFacts, origin: Array) -> NDAr
         facts: what is known of its data.
         origin: a point of the grid of the gridded columns, data units, shape (d,).
     """
-    fingerprint = (read_manifest(layout) or {})["fingerprints"][0]
+    fingerprint = required_manifest(layout).fingerprints[0]
     seen = np.concatenate([read_samples(layout, 0, fingerprint, part) for part in PARTS])
     standard = as_stored(rows, facts)
     points, known = _on_grid(rows, standard, facts, origin), _on_grid(None, seen, facts, origin)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from contextlib import nullcontext, suppress
-from typing import Any
 
+from jko.certify.records import Certificate
 from jko.config import Config
 from jko.core.errors import ChainInUseError, InputError
 from jko.disk.commit import SAMPLES
 from jko.disk.damage import damaged_in
 from jko.disk.layout import Layout
-from jko.disk.manifest import read_manifest, stored_config
+from jko.disk.manifest import required_manifest, stored_config
 from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.lock import chain_lock
 from tasks.certify import certificate, keep_certificate, stored_certificate
 
 
-def certificate_of(layout: Layout, pairing: str | None = None) -> dict[str, Any]:
+def certificate_of(layout: Layout, pairing: str | None = None) -> Certificate:
     """What the committed blocks of a chain guarantee, also of an unfinished chain.
 
     It is stored beside the chain if the chain is complete and no other process works on it.
@@ -32,7 +32,7 @@ def certificate_of(layout: Layout, pairing: str | None = None) -> dict[str, Any]
     config = stored_config(layout)
     if pairing is not None:
         config = _with_pairing(config, pairing)
-    planned = tuple((read_manifest(layout) or {})["fingerprints"])
+    planned = required_manifest(layout).fingerprints
     chain = committed(layout, planned)
     if len(chain) < 2:
         raise InputError(f"{layout.chain}: no block is committed yet; run jko resume {layout.chain}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import JsonValue
 
 from flows.places import chain_at
+from jko.certify.records import Measured
 from jko.core.errors import InputError, JkoError
 from jko.disk.damage import well_formed
 from jko.disk.identity import data_fingerprint
@@ -20,7 +21,7 @@ from tasks.adapters.system.environment import platform_environment
 from tasks.compare.comparison import RULE, Comparison, Pair, Subject, paired_figures
 from tasks.compare.gate import Outcome, judge, parse_condition
 from tasks.compare.page import write_results
-from tasks.compare.record import RECORD, Record, read_record, record_of_chain
+from tasks.compare.record import RECORD, About, Record, read_record, record_of_chain
 
 if TYPE_CHECKING:
     from tasks.adapters.mlflow.runs import Runs, TrackedRun
@@ -178,8 +179,8 @@ def subject(store: Store, name: str, copies: Path) -> Subject:
 
 def refuse_unmeasured(layout: Layout, record: Record) -> None:
     """Refuse a chain whose last blocks have no figures: those of an earlier one would stand for them."""
-    done, planned = record.about["blocks"], record.about["planned"]
-    if record.about["state"] == "complete" and done < planned:
+    done, planned = record.about.blocks, record.about.planned
+    if record.about.state == "complete" and isinstance(planned, int) and done < planned:
         raise InputError(
             f"{layout.chain}: the figures of block {done + 1} are missing or damaged; "
             f"run jko resume {layout.chain}"
@@ -201,20 +202,22 @@ def from_metrics(runs: Runs, run: TrackedRun) -> Record:
         if key.startswith("step/")
     }
     count = max((step for curve in curves.values() for step in curve), default=0)
-    measures = [{name: curve[k] for name, curve in curves.items() if k in curve} for k in range(1, count + 1)]
-    about = {
-        "state": "partial", "blocks": count, "planned": run.params.get("steps.count", "?"),
-        "digest": run.tags.get("jko.digest", ""), "data": run.tags.get("jko.data", ""),
-        "data_digest": run.tags.get("jko.data_version", ""), "columns": [], "image_shape": None,
-        "entropy": None, "config": settings,
-    }  # fmt: skip
-    whole = all("nll" in own for own in measures)
+    # of the figures of a block MLflow has the headline ones
+    known = [{name: curve[k] for name, curve in curves.items() if k in curve} for k in range(1, count + 1)]
+    measures = [Measured.model_construct(set(own), **own) for own in known]
+    about = About(
+        state="partial", blocks=count, planned=run.params.get("steps.count", "?"),
+        digest=run.tags.get("jko.digest", ""), data=run.tags.get("jko.data", ""),
+        data_digest=run.tags.get("jko.data_version", ""), columns=[], image_shape=None,
+        entropy=None, config=settings,
+    )  # fmt: skip
+    whole = all("nll" in own.model_fields_set for own in measures)
     return Record(about, measures if whole else [], tracked=run.metrics)
 
 
 def _version(layout: Layout, record: Record) -> str:
     """The hash that DVC gives a chain's data; empty where they are not there."""
-    folder = layout.block(0, data_fingerprint(record.about["data_digest"]))
+    folder = layout.block(0, data_fingerprint(record.about.data_digest))
     if not folder.is_dir():
         return ""
     from tasks.adapters.dvc.versions import data_version
@@ -281,8 +284,8 @@ def as_json(done: Compared) -> dict[str, object]:
         "runs": [
             {
                 "label": own.label, "source": own.source, "run_id": own.run_id or None,
-                "state": own.record.about["state"], "digest": own.record.about["digest"],
-                "data": own.record.about["data"], "data_version": own.data_version,
+                "state": own.record.about.state, "digest": own.record.about.digest,
+                "data": own.record.about.data, "data_version": own.data_version,
                 "test_digest": own.record.test_digest, "metrics": own.record.metrics,
             }
             for own in comparison.subjects

@@ -20,7 +20,8 @@ from jko.core.seeds import counter_seed
 from jko.disk.durable import replacing
 from jko.disk.facts import read_facts
 from jko.disk.layout import Layout
-from jko.disk.manifest import read_manifest, stored_config
+from jko.disk.manifest import required_manifest, stored_config
+from jko.given import LARGEST
 from jko.preparation.context import asked_columns, context_of, given_context
 from jko.preparation.facts import DataFacts
 from jko.preparation.prepare import dequantise
@@ -40,13 +41,21 @@ def open_chain(layout: Layout) -> tuple[Config, Chain, DataFacts]:
         InputError: no chain there, or blocks are missing.
     """
     config = stored_config(layout)
-    fingerprints = tuple((read_manifest(layout) or {})["fingerprints"])
+    fingerprints = required_manifest(layout).fingerprints
     torch.set_num_threads(config.runtime.threads)
     return config, load_chain(layout, config, fingerprints), read_facts(layout, fingerprints[0])
 
 
-def draw_samples(layout: Layout, rows: int, seed: int, output: Path, *, given: Sequence[str] = ()) -> None:
-    """Write samples of a chain's model, data units, one column per dimension.
+def draw_samples(
+    layout: Layout,
+    rows: int,
+    seed: int,
+    output: Path,
+    *,
+    given: Sequence[str] = (),
+    continuous: bool = False,
+) -> None:
+    """Write samples of a chain's model, data units, one column per dimension, on the grid of gridded ones.
 
     Those of a conditional chain have their context beside them, in the columns that ``jko score`` wants.
 
@@ -56,6 +65,7 @@ def draw_samples(layout: Layout, rows: int, seed: int, output: Path, *, given: S
         seed: of the draws.
         output: the file.
         given: the context of all samples, as ``class=3``; contexts of training rows by default.
+        continuous: whether dequantised columns stay as they are drawn.
 
     Raises:
         InputError: a context that the chain has not, or no place to write.
@@ -68,7 +78,11 @@ def draw_samples(layout: Layout, rows: int, seed: int, output: Path, *, given: S
         drawn = draw(chain, law, rows, seed=seed).y
     else:
         drawn = chain.sample(rows, context=None if context is None else torch.from_numpy(context), seed=seed)
-    frame = pd.DataFrame(drawn.double().cpu().numpy(), columns=list(facts.columns))
+    values = drawn.double().cpu().numpy()
+    frame = pd.DataFrame(values if continuous else facts.on_grid(values), columns=list(facts.columns))
+    if not continuous and output.suffix.lower() != ".npy":  # which has one type for all columns
+        whole = [name for name in facts.whole_columns if (frame[name].abs() < LARGEST).all()]
+        frame = frame.astype(dict.fromkeys(whole, np.int64))
     if context is not None:
         frame = frame.join(context_table(context, facts.context_columns))
     write_table(frame, output)
@@ -86,7 +100,7 @@ def sampled_contexts(
         return np.tile(given_context(given, facts.context_columns), (rows, 1))
     if not facts.context:
         return None
-    fingerprint = (read_manifest(layout) or {})["fingerprints"][0]
+    fingerprint = required_manifest(layout).fingerprints[0]
     count = facts.rows["source"]
     stored = read_some(layout, 0, fingerprint, "train", slice(0, count))[:, facts.dim :].astype(float)
     chosen = np.random.default_rng(counter_seed(seed, "contexts")).integers(count, size=rows)

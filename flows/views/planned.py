@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Literal, TypedDict
 
 from flows.session import Job
+from jko.certify.records import Certificate
 from jko.config import Config
 from jko.core.step_sizes import shown, stored
 from jko.disk.commit import FACTS, SAMPLES
 from jko.disk.damage import damaged_in, is_whole
 from jko.disk.identity import certificate_fingerprint, evaluation_fingerprint
 from jko.disk.layout import Layout
-from jko.disk.manifest import known_manifest
-from jko.disk.sealed import is_damaged, read_json, read_sealed
+from jko.disk.manifest import known_fingerprints
+from jko.disk.sealed import is_damaged, read_model, read_sealed
+from jko.disk.stored_facts import StoredFacts
 from tasks.adapters.store.chain_store import ChainStore, chain_digest
 from tasks.adapters.store.plan import BlockPlan, checkpointed_iteration, make_plan, planned, stored_figures
 from tasks.report.identity import has_own_report
@@ -63,11 +65,11 @@ def planned_work(job: Job) -> PlannedWork:
     """
     config, layout = job.config, job.layout
     plan = make_plan(config, layout, verify=True)
-    before = known_manifest(layout) or {"fingerprints": []}
+    before = known_fingerprints(layout)
     chain: tuple[str, ...] = ()
     if plan.data_digest is not None:
         chain, _ = planned(config, layout, plan.data_digest)
-    blocks = [described(config, layout, chain, block, before["fingerprints"]) for block in plan.blocks]
+    blocks = [described(config, layout, chain, block, before) for block in plan.blocks]
     in_parts(job, blocks)
     complete = all(block["action"] == "done" for block in blocks)
     digest = chain_digest(layout, chain) if chain and complete else None
@@ -86,8 +88,8 @@ def planned_work(job: Job) -> PlannedWork:
 def choices(job: Job, chain: tuple[str, ...], blocks: list[PlannedBlock]) -> list[str]:
     """What was chosen when the data were prepared, or will be."""
     if chain and blocks[0]["action"] == "done":
-        facts = read_json(job.layout.block(0, chain[0]) / FACTS)
-        return list(facts.get("choices", [])) if isinstance(facts, dict) else []
+        facts = read_model(job.layout.block(0, chain[0]) / FACTS, StoredFacts)
+        return [] if facts is None else list(facts.choices)
     return [job.config.data.left_open] if job.config.data.left_open else []
 
 
@@ -114,7 +116,7 @@ def in_parts(job: Job, blocks: list[PlannedBlock]) -> None:
 
 
 def described(
-    config: Config, layout: Layout, chain: tuple[str, ...], block: BlockPlan, before: list[str]
+    config: Config, layout: Layout, chain: tuple[str, ...], block: BlockPlan, before: tuple[str, ...]
 ) -> PlannedBlock:
     """One block of the plan."""
     done, k = block.state == "done", block.index
@@ -153,7 +155,7 @@ def later_stages(
         "evaluation": any(damaged_in(layout.evaluation)),
         "report": any(damaged_in(layout.report)),
     }
-    known = read_sealed(layout.certificate, certificate_fingerprint(config, digest))
+    known = read_sealed(layout.certificate, Certificate, certificate_fingerprint(config, digest))
     current = {
         "certificate": known is not None,
         "evaluation": is_whole(layout.evaluation, evaluation_fingerprint(config, digest)),

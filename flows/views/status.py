@@ -6,14 +6,16 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypedDict
 
+from pydantic import JsonValue
+
+from jko.certify.records import GuaranteedStep
 from jko.core.display import figure, pair_of
 from jko.core.step_sizes import shown, stored
 from jko.disk.commit import read_commit
 from jko.disk.damage import damaged_places
 from jko.disk.layout import Layout, name_of
-from jko.disk.manifest import read_manifest, stored_config
+from jko.disk.manifest import required_manifest, stored_config
 from jko.disk.sealed import read_json
-from jko.measure.figures import bound_of, epsilon
 from jko.statistics.heavy import TRIM
 from tasks.adapters.store.chain_store import ChainStore, chain_digest
 from tasks.adapters.store.plan import block_figures
@@ -35,7 +37,7 @@ class BlockStatus(TypedDict):
     step_size: float | None
     name: str
     weights_digest: str | None
-    metrics: dict[str, float | None]
+    metrics: dict[str, JsonValue]
 
 
 class ChainStatus(TypedDict):
@@ -62,7 +64,7 @@ def chain_status(layout: Layout) -> ChainStatus:
     from tasks.adapters.store.lock import is_held
 
     config = stored_config(layout)
-    chain = (read_manifest(layout) or {})["fingerprints"]
+    chain = required_manifest(layout).fingerprints
     held = is_held(layout)
     blocks = [block_status(layout, k, chain[k], config.step_sizes[k - 1]) for k in range(1, len(chain))]
     missing = [block for block in blocks if block["state"] == "missing"]
@@ -86,7 +88,7 @@ def chain_status(layout: Layout) -> ChainStatus:
 WORDS = ("settings", "reasons", "causes", "statuses")
 
 
-def damaged_files_of(layout: Layout, chain: list[str], metrics: Mapping[str, float]) -> list[str]:
+def damaged_files_of(layout: Layout, chain: tuple[str, ...], metrics: Mapping[str, float]) -> list[str]:
     """Paths of all files that are not what was committed; ``metrics.json`` must repeat the evaluation."""
     found = [str(path) for path in damaged_places(layout, chain)]
     if metrics and read_json(layout.metrics) != metrics:
@@ -99,7 +101,8 @@ def block_status(layout: Layout, k: int, fingerprint: str, step_size: float) -> 
     commit = read_commit(layout.block(k, fingerprint), verify=True)
     if commit is not None and commit.fingerprint != fingerprint:
         commit = None  # another block in its place
-    metrics = block_figures(layout, k, fingerprint) or {}
+    measured = block_figures(layout, k, fingerprint)
+    metrics = {} if measured is None else measured.plain()
     return {
         "index": k,
         "state": "done" if commit else "missing",
@@ -131,13 +134,13 @@ def status_table(layout: Layout, found: ChainStatus) -> None:
     ):
         table.add_column(name, justify="left" if name == "state" else "right")
     for block in found["blocks"]:
-        figures = block["metrics"]
         cells = [str(block["index"]), block["state"], shown(block["step_size"])]
-        if figures:
+        if block["metrics"]:
+            figures = GuaranteedStep.model_validate(block["metrics"])
             cells += [
-                figure(figures["kl_drop"], ".3f"), pair_of(figures, "nll"),
-                figure(figures["movement"], ".3f"), figure(figures["inversion_error"], ".1e"),
-                figure(epsilon(figures)), bound_of(figures),
+                figure(figures.kl_drop, ".3f"), pair_of(figures, "nll"),
+                figure(figures.movement, ".3f"), figure(figures.inversion_error, ".1e"),
+                figure(figures.best_epsilon), figures.bound_text,
             ]  # fmt: skip
         table.add_row(*cells)
     console.print(table)
@@ -162,13 +165,11 @@ def why_missing(blocks: Sequence[BlockStatus]) -> list[str]:
     """Sentences on the dashes of a table: why blocks have no ε and no bound, every reason once."""
     found: dict[str, list[str]] = {}
     for block in blocks:
-        figures = block["metrics"]
-        if not figures:
+        if not block["metrics"]:
             continue
-        if epsilon(figures) is None and figures.get("epsilon_reason"):
-            found.setdefault(f"no ε: {figures['epsilon_reason']}", []).append(str(block["index"]))
-        elif figures.get("kl_bound") is None and figures.get("kl_bound_reason"):
-            found.setdefault(f"no bound: {figures['kl_bound_reason']}", []).append(str(block["index"]))
+        figures = GuaranteedStep.model_validate(block["metrics"])
+        if figures.best_epsilon is None and figures.epsilon_reason:
+            found.setdefault(f"no ε: {figures.epsilon_reason}", []).append(str(block["index"]))
     return [f"block {', '.join(which)}: {why}" for why, which in found.items()]
 
 
@@ -208,7 +209,7 @@ def result_table(job: Job, finished: Finished) -> None:
     table.add_row("NLL of a Gaussian mixture", figure(figures.get("test/nll_mixture"), ".3f"))
     table.add_row("NLL of one Gaussian", figure(figures.get("test/nll_gaussian"), ".3f"))
     console.print(table)
-    chain = (read_manifest(job.layout) or {}).get("fingerprints", [])
+    chain = required_manifest(job.layout).fingerprints
     if said := nll_warning(stored_evaluation(ChainStore(job.config, job.layout, chain))):
         console.print(said, soft_wrap=True, markup=False)
     if words := fresh_words(figures):

@@ -88,7 +88,7 @@ def show_comparison(comparison: Comparison) -> None:
         rows = [(name, *row) for name, row in _rows(comparison.settings)]
         console.print(_table("settings that differ", labels, rows))
     changes = ["difference"] if len(labels) == 2 else [f"{label} − {labels[0]}" for label in labels[1:]]
-    figures = [(row["name"], *row["cells"], *row["changes"]) for row in metric_rows(comparison)]
+    figures = [(row.name, *row.cells, *row.changes) for row in metric_rows(comparison)]
     console.print(_table("figures (± one SE)", [*labels, *changes], figures, right=True))
     rows = []
     for name, (title, unit) in CURVES.items():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from jko.core.errors import InputError
 from jko.disk.damage import well_formed
 from jko.disk.layout import Layout
-from jko.disk.manifest import read_manifest, stored_config
+from jko.disk.manifest import required_manifest, stored_config
 from tasks.adapters.store.lock import is_held
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def verified(layout: Layout) -> list[Check]:
     from tasks.verify import checks
 
     with well_formed(layout):
-        return list(checks(config, layout, read_manifest(layout) or {}))
+        return list(checks(config, layout, required_manifest(layout)))
 
 
 def show_checks(layout: Layout, found: list[Check]) -> None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from jko.certify.bounds import (
-    Bound,
+    StepBounds,
     entropy_interval,
     log_sobolev_bound,
     propagated_bound,
@@ -17,32 +17,35 @@ from jko.certify.bounds import (
     theorem_bound_block,
     theorem_steps,
 )
+from jko.certify.certificates import Withheld
 from jko.certify.evidence import MARGIN, Evidence, upper
-from jko.certify.status import Cause, Reason
+from jko.certify.status import Cause
 from jko.laws.densities import Estimate
 
-FREE = Reason("a free block has no transport term; its law is certified by (C)", Cause.CONDITION)
-ASYMMETRIC = Reason(
+FREE = Withheld("a free block has no transport term; its law is certified by (C)", Cause.CONDITION)
+ASYMMETRIC = Withheld(
     "the symmetric part of ∇T is not positive definite at every sampled particle", Cause.CONDITION
 )
-NEGATIVE = Reason("its inputs contradict each other (a negative bound): ε is underestimated", Cause.WITHDRAWN)
-EXCEEDED = Reason(
+NEGATIVE = Withheld(
+    "its inputs contradict each other (a negative bound): ε is underestimated", Cause.WITHDRAWN
+)
+EXCEEDED = Withheld(
     "the KL drops exceed an earlier bound: the critic's class is too small there", Cause.WITHDRAWN
 )
-LATER = Reason("withdrawn: a later block contradicts it", Cause.WITHDRAWN)
-NO_ERROR = Reason("ε is zero, and the number of steps is finite for a positive one only", Cause.CONDITION)
+LATER = Withheld("withdrawn: a later block contradicts it", Cause.WITHDRAWN)
+NO_ERROR = Withheld("ε is zero, and the number of steps is finite for a positive one only", Cause.CONDITION)
 
 
-def recursion(blocks: Sequence[Evidence], dim: int, name: str, *, ot: bool) -> Bound | Reason:
+def recursion(blocks: Sequence[Evidence], dim: int, name: str, *, ot: bool) -> StepBounds | Withheld:
     """(A) or (B) over all blocks; a block whose conditions fail restarts it from the coupling bound."""
     w2 = _independent(blocks[0].potential_before, dim)
-    result: Bound | Reason = FREE  # there is a block at least
+    result: StepBounds | Withheld = FREE  # there is a block at least
     for block in blocks:
         result = _step(block, w2, name, ot=ot)
         free = _independent(block.potential, dim)
-        w2 = free if isinstance(result, Reason) else min(free, result.w2)
-        if isinstance(result, Bound):
-            result = Bound(w2, result.kl)
+        w2 = free if isinstance(result, Withheld) else min(free, result.w2)
+        if isinstance(result, StepBounds):
+            result = StepBounds(w2, result.kl)
     return result
 
 
@@ -51,7 +54,7 @@ def _independent(potential: Estimate, dim: int) -> float:
     return math.sqrt(2 * upper(potential) + dim)
 
 
-def _step(block: Evidence, w2: float, name: str, *, ot: bool) -> Bound | Reason:
+def _step(block: Evidence, w2: float, name: str, *, ot: bool) -> StepBounds | Withheld:
     if math.isinf(block.step_size):
         return FREE
     if ot:
@@ -78,12 +81,12 @@ def _step(block: Evidence, w2: float, name: str, *, ot: bool) -> Bound | Reason:
     return bound
 
 
-def _unknown(what: str, block: Evidence) -> Reason:
+def _unknown(what: str, block: Evidence) -> Withheld:
     why = block.missing or "too few held-out rows for a critic"
-    return Reason(f"{what} could not be estimated: {why}", Cause.UNSEEN)
+    return Withheld(f"{what} could not be estimated: {why}", Cause.UNSEEN)
 
 
-def log_sobolev(blocks: Sequence[Evidence], *, convexity: float = 1.0) -> float | Reason:
+def log_sobolev(blocks: Sequence[Evidence], *, convexity: float = 1.0) -> float | Withheld:
     """(C) after the first block; what is left of it after the KL drops of the others must hold, too."""
     block = blocks[0]
     if block.fisher is None:
@@ -101,7 +104,7 @@ def _sure_drop(block: Evidence) -> float:
     return block.kl_drop.value - MARGIN * block.kl_drop.se
 
 
-def contradiction(bound: float, block: Evidence) -> Reason | None:
+def contradiction(bound: float, block: Evidence) -> Withheld | None:
     """Why a bound on KL(p_k‖q) cannot hold; ``None`` if nothing measured contradicts it."""
     for what, estimate in (
         ("a classifier shows", block.kl_lower),
@@ -109,7 +112,7 @@ def contradiction(bound: float, block: Evidence) -> Reason | None:
         ("NLL minus the known entropy shows", block.kl_measured),
     ):
         if estimate is not None and estimate.value - MARGIN * estimate.se > bound:
-            return Reason(
+            return Withheld(
                 f"withdrawn ({bound:.3g} nats): the critic's class is too small, since {what} "
                 f"KL ≥ {estimate.value:.3g} ± {estimate.se:.2g} nats",
                 Cause.WITHDRAWN,
@@ -117,7 +120,7 @@ def contradiction(bound: float, block: Evidence) -> Reason | None:
     return None
 
 
-def triangle_bound(block: Evidence) -> float | Reason:
+def triangle_bound(block: Evidence) -> float | Withheld:
     """(C) with (ε + M/γ)² in place of the Fisher information."""
     if math.isinf(block.step_size):
         return FREE
@@ -127,16 +130,16 @@ def triangle_bound(block: Evidence) -> float | Reason:
     return 0.5 * (math.sqrt(upper(block.epsilon_squared)) + moved / block.step_size) ** 2
 
 
-def propagated(blocks: Sequence[Evidence], fishers: Sequence[float | Reason]) -> float | Reason:
+def propagated(blocks: Sequence[Evidence], fishers: Sequence[float | Withheld]) -> float | Withheld:
     """The error of a sum of drops is at most the sum of theirs, however they correlate."""
-    bounds = [math.inf if isinstance(bound, Reason) else bound for bound in fishers]
+    bounds = [math.inf if isinstance(bound, Withheld) else bound for bound in fishers]
     if all(bound == math.inf for bound in bounds):
         return fishers[-1]
     bound = propagated_bound(bounds, [_sure_drop(block) for block in blocks])
     return EXCEEDED if bound < 0 else bound
 
 
-def steps_asked(blocks: Sequence[Evidence], dim: int, *, ot: bool) -> tuple[int, int, float] | Reason:
+def steps_asked(blocks: Sequence[Evidence], dim: int, *, ot: bool) -> tuple[int, int, float] | Withheld:
     """Numbers of steps that (A) and (B) ask for at the largest ε and the smallest γ, and that ε."""
     if any(math.isinf(block.step_size) for block in blocks):
         return FREE
@@ -152,13 +155,13 @@ def steps_asked(blocks: Sequence[Evidence], dim: int, *, ot: bool) -> tuple[int,
 
 
 def entropy_bracket(
-    blocks: Sequence[Evidence], fishers: Sequence[float | Reason]
-) -> tuple[tuple[float | None, float], Reason | None]:
+    blocks: Sequence[Evidence], fishers: Sequence[float | Withheld]
+) -> tuple[tuple[float | None, float], Withheld | None]:
     """Bracket of the data's entropy; without a lower end, with the reason."""
-    bounds = [math.inf if isinstance(bound, Reason) else bound for bound in fishers]
+    bounds = [math.inf if isinstance(bound, Withheld) else bound for bound in fishers]
     low = entropy_interval(bounds, [block.nll.value - MARGIN * block.nll.se for block in blocks])[0]
     high = min(block.nll.value + MARGIN * block.nll.se for block in blocks)
     last = fishers[-1]
-    if low == -math.inf and isinstance(last, Reason):
-        return (None, high), Reason(f"no lower end: {last.text}", last.cause)
+    if low == -math.inf and isinstance(last, Withheld):
+        return (None, high), Withheld(f"no lower end: {last.reason}", last.cause)
     return (low, high), None

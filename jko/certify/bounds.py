@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Bound:
+class StepBounds:
     """Upper bounds after a step.
 
     Args:
@@ -27,7 +27,9 @@ class Bound:
     kl: float
 
 
-def theorem_bound(w2_before: float, step_size: float, epsilon: float, *, convexity: float = 1.0) -> Bound:
+def theorem_bound(
+    w2_before: float, step_size: float, epsilon: float, *, convexity: float = 1.0
+) -> StepBounds:
     r"""(A), the theorem's step with ε in OT pairing.
 
     .. math:: W_2^2(p_k, q) \le \frac{w_{k-1}^2 + 2\gamma\epsilon^2/\lambda}{1 + \gamma\lambda/2}, \quad
@@ -52,7 +54,7 @@ def theorem_bound_block(
     movement: float,
     kappa: float,
     convexity: float = 1.0,
-) -> Bound:
+) -> StepBounds:
     r"""(A′): as :func:`theorem_bound` for the block's own ε, if sym ∇T ≻ 0.
 
     .. math:: (1 + \gamma\lambda/2) W_2^2(p_k, q) + 2\gamma KL_k + M^2 \le
@@ -70,7 +72,7 @@ def theorem_bound_block(
     """
     gamma, lam = step_size, convexity
     budget = w2_before**2 + 2 * gamma * epsilon**2 / lam + 2 * gamma * kappa - movement**2
-    return Bound(math.sqrt(max(budget, 0.0) / (1 + gamma * lam / 2)), budget / (2 * gamma))
+    return StepBounds(math.sqrt(max(budget, 0.0) / (1 + gamma * lam / 2)), budget / (2 * gamma))
 
 
 def sharp_bound(
@@ -81,7 +83,7 @@ def sharp_bound(
     moved: float = 0.0,
     distance: float = 0.0,
     convexity: float = 1.0,
-) -> Bound:
+) -> StepBounds:
     r"""(B), the sharp recursion with ε in OT pairing; equality for exact steps on shifted Gaussians.
 
     .. math:: w_k \le \frac{\gamma\epsilon + \sqrt{\gamma^2\epsilon^2 + (1 + 2\gamma\lambda)
@@ -104,7 +106,7 @@ def sharp_bound(
     rest = w2_before**2 - moved**2
     gain = (1 + gamma * lam) * max(distance - gamma * epsilon / (1 + gamma * lam), 0.0) ** 2
     kl = (rest + gamma**2 * epsilon**2 / (1 + gamma * lam) - gain) / (2 * gamma)
-    return Bound(_sharp_w2(rest, gamma, epsilon, lam), kl)
+    return StepBounds(_sharp_w2(rest, gamma, epsilon, lam), kl)
 
 
 def sharp_bound_block(
@@ -115,7 +117,7 @@ def sharp_bound_block(
     movement: float,
     kappa: float,
     convexity: float = 1.0,
-) -> Bound:
+) -> StepBounds:
     """(B′): as :func:`sharp_bound` for the block's own ε, if sym ∇T ≻ 0.
 
     With R = w_{k−1}² − M² + 2γκ in place of w_{k−1}² − m_k², and no ℓ.
@@ -133,7 +135,7 @@ def sharp_bound_block(
     gamma, lam = step_size, convexity
     rest = w2_before**2 - movement**2 + 2 * gamma * kappa
     kl = (rest + gamma**2 * epsilon**2 / (1 + gamma * lam)) / (2 * gamma)
-    return Bound(_sharp_w2(rest, gamma, epsilon, lam), kl)
+    return StepBounds(_sharp_w2(rest, gamma, epsilon, lam), kl)
 
 
 def _sharp_w2(rest: float, gamma: float, epsilon: float, lam: float) -> float:
@@ -160,7 +162,7 @@ def hwi_bound(fisher: float, w2: float, *, convexity: float = 1.0) -> float:
 
 
 def propagated_bound(bounds: Sequence[float], drops: Sequence[float]) -> float:
-    r"""Bound on KL(p_N ‖ q) through the KL drops: :math:`\min_k [C_k - \sum_{j>k} \Delta KL_j]`.
+    r"""StepBounds on KL(p_N ‖ q) through the KL drops: :math:`\min_k [C_k - \sum_{j>k} \Delta KL_j]`.
 
     Args:
         bounds: C_1 … C_N, a bound on KL(p_k ‖ q) after each block.

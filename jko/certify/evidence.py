@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from jko.laws.densities import Estimate
+from jko.measure.figures import StepFigures
 
 #: standard errors by which every estimate is moved to its unfavourable side
 MARGIN = 2.0
@@ -58,31 +57,31 @@ class Evidence:
     missing: str = ""
 
     @classmethod
-    def of(cls, figures: Mapping[str, Any], *, entropy: Estimate | None = None) -> Evidence:
-        """From stored figures of :class:`jko.measure.measures.BlockFigures`, null where there is no value.
+    def of(cls, figures: StepFigures, *, entropy: Estimate | None = None) -> Evidence:
+        """From the figures of a block.
 
         Exact figures, where the density of p_0 is known, take the place of the critic's.
 
         Args:
-            figures: by name, with ``step_size``.
+            figures: of the block.
             entropy: differential entropy of the data, nats, data units, where it is known.
         """
 
         def estimate(name: str) -> Estimate | None:
-            value, se = figures[name], figures[f"{name}_se"]
+            value, se = figures.figure(name), figures.figure(f"{name}_se")
             return None if value is None or se is None else Estimate(value, se)
 
-        def present(name: str) -> Estimate:
-            return estimate(name) or Estimate(figures[name], math.inf)
+        def present(value: float, se: float | None) -> Estimate:
+            return Estimate(value, math.inf if se is None else se)
 
-        nll = present("nll")
+        nll = present(figures.nll, figures.nll_se)
         gap = entropy and Estimate(nll.value - entropy.value, math.hypot(nll.se, entropy.se))
         return cls(
-            step_size=math.inf if figures["step_size"] is None else figures["step_size"],
-            potential_before=present("potential_before"),
-            potential=present("loss_potential"),
-            movement=present("movement"),
-            kl_drop=present("kl_drop"),
+            step_size=math.inf if figures.step_size is None else figures.step_size,
+            potential_before=present(figures.potential_before, figures.potential_before_se),
+            potential=present(figures.loss_potential, figures.loss_potential_se),
+            movement=present(figures.movement, figures.movement_se),
+            kl_drop=present(figures.kl_drop, figures.kl_drop_se),
             nll=nll,
             epsilon_squared=estimate("epsilon_exact_squared") or estimate("epsilon_squared"),
             fisher=estimate("fisher_exact") or estimate("fisher"),
@@ -91,11 +90,11 @@ class Evidence:
             kl_lower_mixture=estimate("kl_lower_mixture"),
             kl_measured=gap,
             epsilon_squared_ot=estimate("epsilon_ot_squared"),
-            moved_lower=figures["moved_lower"] or 0.0,
-            distance_lower=figures["distance_lower"] or 0.0,
+            moved_lower=figures.moved_lower or 0.0,
+            distance_lower=figures.distance_lower or 0.0,
             exact_epsilon=estimate("epsilon_exact_squared") is not None,
             exact_fisher=estimate("fisher_exact") is not None,
-            missing=figures.get("epsilon_reason") or "",
+            missing=figures.epsilon_reason,
         )
 
 

@@ -9,9 +9,7 @@ information are plain averages and only their Monte-Carlo error remains.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from jko.certify.bound_rules import (
     contradiction,
@@ -22,77 +20,19 @@ from jko.certify.bound_rules import (
     steps_asked,
     triangle_bound,
 )
-from jko.certify.bounds import Bound, hwi_bound, total_variation_bound
+from jko.certify.bounds import StepBounds, hwi_bound, total_variation_bound
+from jko.certify.certificates import CERTIFICATES, Bound, Guarantee, Withheld
 from jko.certify.evidence import MARGIN, Evidence
-from jko.certify.status import Cause, Reason, Status, weakest
+from jko.certify.status import Cause, Status, weakest
 from jko.energies.functional import Functional
 
-
-@dataclass(frozen=True)
-class Guarantee:
-    r"""Certificates after the last block given; ``None`` where one does not hold, with its reason.
-
-    Args:
-        certificate_a: KL ≤, the theorem (A), or (A′) with block pairing; nats.
-        certificate_b: KL ≤, the sharp recursion (B), or (B′) with block pairing; nats.
-        certificate_c: KL ≤ I/2, log-Sobolev, two standard errors up; nats.
-        certificate_c_estimate: I/2 itself, unclipped.
-        certificate_c_se: its standard error.
-        certificate_c_hwi: KL ≤ w√I − w²/2 with the smaller of the known w and √I; nats.
-        certificate_c_propagated: KL ≤ min_k [C_k − Σ_{j>k} ΔKL_j]; nats.
-        certificate_c_triangle: KL ≤ (ε_N + M_N/γ_N)²/2; nats.
-        kl_lower_bound: KL ≥, by a classifier or another model's NLL, whichever shows more; nats, an
-            estimate that may be negative.
-        kl_lower_bound_se: its standard error.
-        kl_bound: the smallest of the certificates; nats.
-        w2_bound: W2(p_N, q) ≤, standardised units.
-        tv: total variation ≤ √(KL/2).
-        theorem_steps: N that (A) asks for at the largest ε and the smallest γ of the chain.
-        sharp_steps: N that (B) asks for.
-        epsilon_largest: that ε, two standard errors up.
-        entropy_interval: bracket of the data's entropy, nats, data units.
-        pairing: of ε and movement in (A) and (B): ``block`` or ``ot``.
-        reasons: for every name that is ``None``, why.
-        causes: the same for scripts, a :class:`jko.certify.status.Cause`.
-        statuses: for every bound, how it is known, a :class:`jko.certify.status.Status`; of one that is
-        ``None``
-            whether it fails or is unknown.
-    """
-
-    certificate_a: float | None
-    certificate_b: float | None
-    certificate_c: float | None
-    certificate_c_estimate: float | None
-    certificate_c_se: float | None
-    certificate_c_hwi: float | None
-    certificate_c_propagated: float | None
-    certificate_c_triangle: float | None
-    kl_lower_bound: float | None
-    kl_lower_bound_se: float | None
-    kl_bound: float | None
-    w2_bound: float | None
-    tv: float | None
-    theorem_steps: int | None
-    sharp_steps: int | None
-    epsilon_largest: float | None
-    entropy_interval: tuple[float | None, float]
-    pairing: str
-    reasons: dict[str, str] = field(default_factory=dict)
-    causes: dict[str, str] = field(default_factory=dict)
-    statuses: dict[str, str] = field(default_factory=dict)
-
-
-CERTIFICATES = (
-    "certificate_a", "certificate_b", "certificate_c", "certificate_c_hwi", "certificate_c_propagated",
-    "certificate_c_triangle",
-)  # fmt: skip
 #: what follows from the certificates
 DERIVED = ("kl_bound", "tv", "w2_bound")
 #: what is said of the number of steps
 COUNTS = ("theorem_steps", "sharp_steps", "epsilon_largest")
-NOTHING = Reason("no certificate holds", Cause.CONDITION)
-OTHER = Reason("it starts from a distance to N(0, I), and the target is another", Cause.ELSEWHERE)
-NO_DIVERGENCE = Reason("the functional is no KL divergence", Cause.ELSEWHERE)
+NOTHING = Withheld("no certificate holds", Cause.CONDITION)
+OTHER = Withheld("it starts from a distance to N(0, I), and the target is another", Cause.ELSEWHERE)
+NO_DIVERGENCE = Withheld("the functional is no KL divergence", Cause.ELSEWHERE)
 #: what a chain with another target cannot have
 OF_THE_REFERENCE = (
     "certificate_a", "certificate_b", "certificate_c_hwi", "certificate_c_triangle", *COUNTS,
@@ -111,48 +51,49 @@ def certify(blocks: Sequence[Evidence], dim: int, *, unfit: str = "") -> Guarant
 
     Source: (A) arXiv:2310.17582, the others derived, see theory.md.
     """
-    last, never = blocks[-1], Reason(unfit, Cause.UNFIT) if unfit else None
+    last, never = blocks[-1], Withheld(unfit, Cause.UNFIT) if unfit else None
     ot = all(block.epsilon_squared_ot is not None for block in blocks)
     steps = {name: never or recursion(blocks, dim, name, ot=ot) for name in CERTIFICATES[:2]}
     fishers = [never or log_sobolev(blocks[k:]) for k in range(len(blocks))]
-    given: dict[str, float | Reason] = {}
+    known = _known(blocks, ot=ot)
+    given: dict[str, Bound | Withheld] = {}
 
-    def keep(name: str, value: float | Reason) -> None:
-        given[name] = value if isinstance(value, Reason) else contradiction(value, last) or float(value)
+    def keep(name: str, value: float | Withheld) -> None:
+        given[name] = _bound(value, known[name])
+        if not isinstance(value, Withheld):
+            given[name] = contradiction(value, last) or given[name]
 
     for name, bound in steps.items():
-        keep(name, bound if isinstance(bound, Reason) else bound.kl)
+        keep(name, bound if isinstance(bound, Withheld) else bound.kl)
     keep("certificate_c", fishers[-1])
-    w2s = [b.w2 for name, b in steps.items() if isinstance(b, Bound) and isinstance(given[name], float)]
+    w2s = [b.w2 for name, b in steps.items() if isinstance(b, StepBounds) and isinstance(given[name], Bound)]
     slope = given["certificate_c"]
-    if isinstance(slope, Reason):
+    if isinstance(slope, Withheld):
         given["certificate_c_hwi"] = slope
     else:
-        w2s.append(math.sqrt(2 * slope))
-        keep("certificate_c_hwi", hwi_bound(2 * slope, min(w2s)))
+        w2s.append(math.sqrt(2 * slope.value))
+        keep("certificate_c_hwi", hwi_bound(2 * slope.value, min(w2s)))
     keep("certificate_c_propagated", propagated(blocks, fishers))
     # the same critic at the same particles: it falls with (C)
-    keep("certificate_c_triangle", fishers[-1] if isinstance(fishers[-1], Reason) else triangle_bound(last))
+    keep("certificate_c_triangle", fishers[-1] if isinstance(fishers[-1], Withheld) else triangle_bound(last))
     counts = never or steps_asked(blocks, dim, ot=ot)
     interval, open_end = entropy_bracket(blocks, fishers)
     lowers = [found for found in (last.kl_lower, last.kl_lower_mixture) if found is not None]
     lower = max(lowers, key=lambda bound: bound.value - MARGIN * bound.se, default=None)
     best = _least(given)
-    why = _reasons(given) | ({} if best is not None else dict.fromkeys(DERIVED, NOTHING))
-    why |= dict.fromkeys(COUNTS, counts) if isinstance(counts, Reason) else {}
+    why = dict.fromkeys(COUNTS, counts) if isinstance(counts, Withheld) else {}
     why |= {} if open_end is None else {"entropy_interval": open_end}
-    words = _words(given, why, _known(blocks, ot=ot))
-    figures: dict[str, Any] = {name: _figure(given[name]) for name in CERTIFICATES}
-    theorem, sharp, largest = (None, None, None) if isinstance(counts, Reason) else counts
+    theorem, sharp, largest = (None, None, None) if isinstance(counts, Withheld) else counts
+    words = _words(given, best, why, known)
     return Guarantee(
-        **figures,
+        **_values(given),
         certificate_c_estimate=None if last.fisher is None else last.fisher.value / 2,
         certificate_c_se=None if last.fisher is None else last.fisher.se / 2,
         kl_lower_bound=None if lower is None else lower.value,
         kl_lower_bound_se=None if lower is None else lower.se,
-        kl_bound=best,
-        w2_bound=min(w2s) if w2s and best is not None else None,
-        tv=None if best is None else total_variation_bound(best),
+        kl_bound=_value(best),
+        w2_bound=min(w2s) if w2s and isinstance(best, Bound) else None,
+        tv=total_variation_bound(best.value) if isinstance(best, Bound) else None,
         theorem_steps=theorem, sharp_steps=sharp, epsilon_largest=largest,
         entropy_interval=interval,
         pairing="ot" if ot else "block",
@@ -176,27 +117,29 @@ def certify_functional(blocks: Sequence[Evidence], functional: Functional) -> Gu
     last, lam, unfit = blocks[-1], functional.convexity or 0.0, functional.unfit
     if not unfit and lam <= 0:
         unfit = "no functional with λ > 0: (C) needs one"
-    never = Reason(unfit, Cause.CONDITION) if unfit else None
+    never = Withheld(unfit, Cause.CONDITION) if unfit else None
     bounds = [never or log_sobolev(blocks[k:], convexity=lam) for k in range(len(blocks))]
-    given: dict[str, float | Reason] = dict.fromkeys(CERTIFICATES, OTHER)
-    given |= {"certificate_c": bounds[-1], "certificate_c_propagated": propagated(blocks, bounds)}
-    best, is_kl = _least(given), functional.is_divergence
-    why = _reasons(given) | dict.fromkeys(OF_THE_REFERENCE, OTHER)
-    if best is None:
-        why |= dict.fromkeys(DERIVED, NOTHING)
-    elif not is_kl:
-        why["tv"] = NO_DIVERGENCE
+    known = _known(blocks, ot=False)
+    given: dict[str, Bound | Withheld] = dict.fromkeys(CERTIFICATES, OTHER)
+    for name, value in (
+        ("certificate_c", bounds[-1]), ("certificate_c_propagated", propagated(blocks, bounds))
+    ):  # fmt: skip
+        given[name] = _bound(value, known[name])
+    best = _least(given)
+    why = dict.fromkeys(OF_THE_REFERENCE, OTHER)
+    tv = NO_DIVERGENCE if isinstance(best, Bound) and not functional.is_divergence else best
+    if isinstance(tv, Withheld):
+        why["tv"] = tv
     slope = None if unfit else last.fisher
-    words = _words(given, why, _known(blocks, ot=False))
-    figures: dict[str, Any] = {name: _figure(given[name]) for name in CERTIFICATES}
+    words = _words(given, best, why, known)
     return Guarantee(
-        **figures,
+        **_values(given),
         certificate_c_estimate=None if slope is None else slope.value / (2 * lam),
         certificate_c_se=None if slope is None else slope.se / (2 * lam),
         kl_lower_bound=None, kl_lower_bound_se=None,
-        kl_bound=best,
-        w2_bound=None if best is None else math.sqrt(2 * best / lam),
-        tv=total_variation_bound(best) if best is not None and is_kl else None,
+        kl_bound=_value(best),
+        w2_bound=math.sqrt(2 * best.value / lam) if isinstance(best, Bound) else None,
+        tv=total_variation_bound(tv.value) if isinstance(tv, Bound) else None,
         theorem_steps=None, sharp_steps=None, epsilon_largest=None,
         entropy_interval=(None, min(block.nll.value + MARGIN * block.nll.se for block in blocks)),
         pairing="block",
@@ -204,17 +147,22 @@ def certify_functional(blocks: Sequence[Evidence], functional: Functional) -> Gu
     )  # fmt: skip
 
 
-def _figure(value: float | Reason) -> float | None:
-    return None if isinstance(value, Reason) else value
+def _bound(value: float | Withheld, status: Status) -> Bound | Withheld:
+    return value if isinstance(value, Withheld) else Bound(float(value), status)
 
 
-def _least(given: dict[str, float | Reason]) -> float | None:
-    """The smallest certificate; ``None`` where none holds."""
-    return min((value for value in given.values() if not isinstance(value, Reason)), default=None)
+def _value(bound: Bound | Withheld) -> float | None:
+    return bound.value if isinstance(bound, Bound) else None
 
 
-def _reasons(given: dict[str, float | Reason]) -> dict[str, Reason]:
-    return {name: value for name, value in given.items() if isinstance(value, Reason)}
+def _values(given: Mapping[str, Bound | Withheld]) -> dict[str, float | None]:
+    return {name: _value(given[name]) for name in CERTIFICATES}
+
+
+def _least(given: Mapping[str, Bound | Withheld]) -> Bound | Withheld:
+    """The smallest certificate; withheld where none holds."""
+    held = [bound for bound in given.values() if isinstance(bound, Bound)]
+    return min(held, key=lambda bound: bound.value, default=NOTHING)
 
 
 def _known(blocks: Sequence[Evidence], *, ot: bool) -> dict[str, Status]:
@@ -236,21 +184,26 @@ def _known(blocks: Sequence[Evidence], *, ot: bool) -> dict[str, Status]:
 
 
 def _words(
-    given: dict[str, float | Reason], why: dict[str, Reason], known: dict[str, Status]
-) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+    given: Mapping[str, Bound | Withheld],
+    best: Bound | Withheld,
+    why: Mapping[str, Withheld],
+    known: Mapping[str, Status],
+) -> tuple[dict[str, str], dict[str, Cause], dict[str, Status]]:
     """Reasons, causes and statuses: how every figure is known, or why it is not there."""
-    held = {name: value for name, value in given.items() if not isinstance(value, Reason)}
     statuses = {**known, **dict.fromkeys(COUNTS, known["certificate_a"]), "kl_lower_bound": Status.MEASURED}
     statuses["entropy_interval"] = known["certificate_c_propagated"]
-    if held:
-        best = known[min(held, key=lambda name: held[name])]
-        statuses |= {"kl_bound": best, "tv": best}
+    withheld = {name: bound for name, bound in given.items() if isinstance(bound, Withheld)}
+    if isinstance(best, Bound):
+        statuses |= {"kl_bound": best.status, "tv": best.status}
         statuses["w2_bound"] = weakest(known["certificate_a"], known["certificate_c"])
-    statuses |= {name: reason.cause.status for name, reason in why.items()}
+    else:
+        withheld |= dict.fromkeys(DERIVED, best)
+    withheld |= why
+    statuses |= {name: bound.status for name, bound in withheld.items()}
     if "entropy_interval" in why:  # its upper end is there, a plain average
         statuses["entropy_interval"] = Status.MEASURED
     return (
-        {name: reason.text for name, reason in why.items()},
-        {name: reason.cause.value for name, reason in why.items()},
-        {name: status.value for name, status in statuses.items()},
+        {name: bound.reason for name, bound in withheld.items()},
+        {name: bound.cause for name, bound in withheld.items() if bound.cause is not None},
+        statuses,
     )

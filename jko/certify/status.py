@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -62,24 +61,6 @@ class Cause(StrEnum):
     def status(self) -> Status:
         """Of what has no figure for this cause."""
         return Status.UNKNOWN if self is Cause.UNSEEN else Status.FAILS
-
-
-@dataclass(frozen=True)
-class Reason:
-    """Why there is no figure, for people and for scripts.
-
-    Args:
-        text: part of a sentence.
-        cause: its kind.
-    """
-
-    text: str
-    cause: Cause
-
-
-def condition(name: str, status: Status, how: str) -> dict[str, str]:
-    """Something that figures rest on, as certificates keep it: what, how it is known, and in words."""
-    return {"name": name, "status": status.value, "how": how}
 
 
 def weakest(*statuses: Status) -> Status:

@@ -246,6 +246,11 @@ class Chain(nn.Module):
         rows = self._rows(x, context)
         pushed = (self.push if gradient else self)(rows, batch=batch, seed=seed)
         values, errors = self.reference_log_prob(pushed.x) + pushed.log_det, pushed.log_det_se
+        if gradient and self.defence is not None and not values.isfinite().all():
+            # such a row has the broad law's density, and a gradient of the blocks' own value would be NaN
+            near = values.detach().isfinite()
+            pushed = self.push(torch.where(near[:, None], rows, self.shift.to(rows)), batch=batch, seed=seed)
+            values = torch.where(near, self.reference_log_prob(pushed.x) + pushed.log_det, -math.inf)
         return self.defended(values, errors, self.broad_log_prob(rows))
 
     def defended(self, values: Tensor, errors: Tensor, broad: Tensor | None) -> tuple[Tensor, Tensor]:

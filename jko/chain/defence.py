@@ -86,7 +86,7 @@ class Defence(nn.Module):
 
 
 def broad_law(
-    train: NDArray[np.float32], validation: NDArray[np.float32], start: StartMap | None
+    train: NDArray[np.generic], validation: NDArray[np.generic], start: StartMap | None
 ) -> StudentT:
     """The broad law of a model, fitted to training rows and chosen by validation rows.
 

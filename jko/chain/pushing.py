@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from jko.core.errors import NumericalError
 from jko.maps.invertible import InvertibleBlock
 
+S = TypeVar("S", bound=np.generic)
 #: rows pushed at a time
 BATCH = 8192
 
@@ -49,6 +50,11 @@ def push_rows(block: InvertibleBlock, rows: Tensor, k: int) -> Tensor:
     return as_stored(block.push_forward(rows), k)
 
 
-def to_numpy(values: Tensor, dtype: Any = np.float64) -> NDArray[Any]:
+def to_numpy(values: Tensor) -> NDArray[np.float64]:
     """A tensor as an array on the host."""
-    return values.detach().cpu().numpy().astype(dtype)
+    return array_of(values, np.float64)
+
+
+def array_of(values: Tensor, kind: type[S]) -> NDArray[S]:
+    """A tensor as an array of a kind on the host."""
+    return values.detach().cpu().numpy().astype(kind)

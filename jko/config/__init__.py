@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, Strict, ValidationError, model_validator
 
@@ -166,7 +166,7 @@ class Config(Section):
         return k > 1 and self.training_of(k).warm_start and self.network_of(k) == self.network_of(k - 1)
 
 
-def parse_config(values: Mapping[str, Any], *, where: str = "settings") -> Config:
+def parse_config(values: Mapping[str, object], *, where: str = "settings") -> Config:
     """Validate nested settings.
 
     Args:
@@ -185,9 +185,9 @@ def parse_config(values: Mapping[str, Any], *, where: str = "settings") -> Confi
         raise InputError(f"{where}: {error}") from None
 
 
-def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flattened(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     """Nested settings as ``a.b.c`` keys."""
-    flat: dict[str, Any] = {}
+    flat: dict[str, object] = {}
     for key, value in values.items():
         name = f"{prefix}{key}"
         flat |= flattened(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
@@ -226,9 +226,9 @@ def _siblings(location: tuple[int | str, ...]) -> list[str]:
     return sorted(getattr(_models(location)[-1], "model_fields", {}))
 
 
-def _models(location: tuple[int | str, ...]) -> list[Any]:
+def _models(location: tuple[int | str, ...]) -> list[type | None]:
     """The section that holds each part of a location; ``None`` within the value of a setting."""
-    model: Any = Config
+    model: type | None = Config
     found = []
     for part in location:
         found.append(model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, Strict, model_validator
 
@@ -23,7 +23,7 @@ CONTEXT_SOURCES, CLASS_SOURCES = (
 )
 
 
-def _context(value: Any) -> Any:
+def _context(value: object) -> object:
     """One word that is not ``class`` is a mistake for a list of one column."""
     if isinstance(value, str) and value != CLASS:
         raise ValueError(f"data.context = {value!r}: give class, or columns in a list, as in [{value}]")
@@ -34,7 +34,7 @@ def _words(**known: str) -> BeforeValidator:
     """Characters and switches turned into the words that a setting allows."""
     spoken = {mark: word for word, mark in known.items()}
 
-    def turned(value: Any) -> Any:
+    def turned(value: object) -> object:
         if isinstance(value, bool):
             return "yes" if value else "no"
         return spoken.get(value, value) if isinstance(value, str) else value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
 
@@ -15,7 +15,7 @@ SMALLEST_STEP = 1e-6
 LARGEST_STEP = 1e9
 
 
-def switch(value: Any) -> Any:
+def switch(value: object) -> object:
     """YAML 1.1 readers turn a bare on/off into a boolean; turn it back."""
     return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
 

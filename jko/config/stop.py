@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Protocol
 
 from jko.config.sections import Stop
 
 
-def stop_reason(stop: Stop, figures: Sequence[Mapping[str, Any]]) -> str:
+class Step(Protocol):
+    """What a rule asks of a measured block."""
+
+    @property
+    def certificate_c(self) -> float | None:
+        """(C) after the block, nats."""
+
+    @property
+    def movement(self) -> float:
+        """√E|Tx − x|²."""
+
+
+def stop_reason(stop: Stop, figures: Sequence[Step]) -> str:
     """Why a chain may end after its last measured block; empty if it must go on.
 
     Args:
@@ -18,11 +30,12 @@ def stop_reason(stop: Stop, figures: Sequence[Mapping[str, Any]]) -> str:
     Source: (C) ≤ tolerance, derived, see theory.md; the movement ratio after JKO-iFlow
     (arXiv:2212.14424), here the last block's √E|Tx − x|² over the sum of all.
     """
-    bound = figures[-1]["certificate_c"]
+    bound = figures[-1].certificate_c
     if stop.certificate is not None and bound is not None and bound <= stop.certificate:
         return f"certificate (C) is {bound:.3g} ≤ {stop.certificate:g} nats"
-    moved = [own["movement"] for own in figures]
-    if stop.movement is not None and sum(moved) and moved[-1] / sum(moved) < stop.movement:
-        ratio = moved[-1] / sum(moved)
+    moved = [own.movement for own in figures]
+    total = sum(moved)
+    if stop.movement is not None and total and moved[-1] / total < stop.movement:
+        ratio = moved[-1] / total
         return f"the last block made {ratio:.2g} < {stop.movement:g} of all movement"
     return ""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+
+from jko.core.records import Figures, figure_of
 
 #: in place of a figure that there is not
 DASH = "–"
@@ -41,6 +41,6 @@ def with_error(value: float | None, se: float | None, form: str = ".3f", error: 
     )
 
 
-def pair_of(figures: Mapping[str, Any], name: str, form: str = ".3f", error: str = "") -> str:
+def pair_of(figures: Figures, name: str, form: str = ".3f", error: str = "") -> str:
     """The figure of a name with that of ``<name>_se``."""
-    return with_error(figures.get(name), figures.get(f"{name}_se"), form, error)
+    return with_error(figure_of(figures, name), figure_of(figures, f"{name}_se"), form, error)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 #: levels and values that no settings of ours have
 DEEPEST, MOST = 20, 100_000
@@ -14,7 +13,7 @@ SHOWN = 120
 BROKEN = re.compile("[\x00\ud800-\udfff]")
 
 
-def check_plain(value: Any) -> None:
+def check_plain(value: object) -> None:
     """Refuse what is no tree of mappings, lists, texts and numbers of a reasonable size.
 
     An alias of YAML can make a short text an endless tree; it is followed here without recursion.
@@ -33,7 +32,7 @@ def check_plain(value: Any) -> None:
     raise ValueError(f"it is nested more than {DEEPEST} levels deep")
 
 
-def _inside(value: Any) -> list[Any]:
+def _inside(value: object) -> list[object]:
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str | int) or isinstance(key, bool):
@@ -48,7 +47,7 @@ def _inside(value: Any) -> list[Any]:
     return []
 
 
-def shortened(value: Any) -> str:
+def shortened(value: object) -> str:
     """A value as Python writes it, cut where it is long."""
     try:
         text = repr(value)

@@ -10,15 +10,24 @@ from jko.chain.correction import Correction
 from jko.chain.defence import Defence
 from jko.config import Config
 from jko.core.errors import InputError
+from jko.core.records import Number, Record
 from jko.disk.damage import checked_block
 from jko.disk.defence import stored_law
 from jko.disk.facts import read_facts
 from jko.disk.layout import Layout
-from jko.disk.sealed import read_json, write_json
+from jko.disk.sealed import read_model, write_json
 from jko.disk.weights import chain_of, load_block
 from jko.laws.student_t import StudentT
 
 CORRECTION = "correction.json"
+
+
+class StoredCorrection(Record):
+    """A :class:`jko.chain.correction.Correction` on disk."""
+
+    log_level: Number
+    acceptance: Number
+    acceptance_se: Number
 
 
 def load_chain(
@@ -76,7 +85,7 @@ def read_correction(folder: Path) -> Correction:
     Raises:
         InputError: it is missing or damaged.
     """
-    try:
-        return Correction(**read_json(folder / CORRECTION))
-    except TypeError:
-        raise InputError(f"{folder}: the correction of this block is missing or damaged") from None
+    found = read_model(folder / CORRECTION, StoredCorrection)
+    if found is None:
+        raise InputError(f"{folder}: the correction of this block is missing or damaged")
+    return Correction(found.log_level, found.acceptance, found.acceptance_se)

@@ -12,12 +12,16 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pydantic import JsonValue
 
 from jko.config import Config
 from jko.core.digest import digest_of
+from jko.core.records import Count, Record
 from jko.disk.durable import write_bytes
 from jko.disk.layout import Layout
+from jko.training.fit_numbers import FitNumbers
 
 if TYPE_CHECKING:
     from jko.maps.invertible import InvertibleBlock
@@ -29,7 +33,31 @@ METADATA = "__metadata__"
 log = logging.getLogger(__name__)
 
 
-def read_checkpoint(path: Path, fingerprint: str) -> tuple[dict[str, Any], bytes]:
+class Metadata(Record):
+    """The metadata of the file.
+
+    Args:
+        record: the numbers, with a :class:`Stamp`, as JSON.
+        sha256: over these and all tensors.
+    """
+
+    record: str
+    sha256: str
+
+
+class Stamp(Record):
+    """What a checkpoint is of.
+
+    Args:
+        format: of the file.
+        fingerprint: of the block.
+    """
+
+    format: Count | None = None
+    fingerprint: str = ""
+
+
+def read_checkpoint(path: Path, fingerprint: str) -> tuple[FitNumbers, bytes]:
     """Read a checkpoint and check every byte of it.
 
     Args:
@@ -37,7 +65,7 @@ def read_checkpoint(path: Path, fingerprint: str) -> tuple[dict[str, Any], bytes
         fingerprint: of the block it must belong to.
 
     Returns:
-        The record and the whole content.
+        The numbers and the whole content.
 
     Raises:
         OSError: it is not there or cannot be read.
@@ -45,33 +73,36 @@ def read_checkpoint(path: Path, fingerprint: str) -> tuple[dict[str, Any], bytes
     """
     content = path.read_bytes()
     try:
-        metadata = _header(content)[METADATA]
-        record = json.loads(metadata["record"])
-        whole = _seal(metadata["record"], content) == metadata["sha256"]
+        metadata = Metadata.model_validate(_header(content)[METADATA])
+        stamp = Stamp.model_validate(json.loads(metadata.record))
+        whole = _seal(metadata.record, content) == metadata.sha256
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         whole = False
     if not whole:
         raise ValueError("it is damaged")
-    if record.get("format") != FORMAT:
-        raise ValueError(f"it is of format {record.get('format')}, not {FORMAT}")
-    if record.get("fingerprint") != fingerprint:
+    if stamp.format != FORMAT:
+        raise ValueError(f"it is of format {stamp.format}, not {FORMAT}")
+    if stamp.fingerprint != fingerprint:
         raise ValueError("it is of another block")
-    return record, content
+    return FitNumbers.model_validate(stamp.model_extra), content
 
 
 def write_checkpoint(path: Path, fingerprint: str, state: FitState) -> None:
     """Replace a checkpoint: at any moment there is the whole old one or the whole new one."""
     from jko.disk.tensors import pack_tensors
 
-    record = json.dumps({**state.record(), "fingerprint": fingerprint, "format": FORMAT}, sort_keys=True)
+    record = json.dumps(
+        {**state.record().plain(), "fingerprint": fingerprint, "format": FORMAT}, sort_keys=True
+    )
     tensors = state.tensors()
     metadata = {"record": record, "sha256": _seal(record, pack_tensors(tensors, {}))}
     write_bytes(path, pack_tensors(tensors, metadata))
 
 
-def _header(content: bytes) -> dict[str, Any]:
+def _header(content: bytes) -> dict[str, JsonValue]:
     """The table of tensors with the metadata: eight bytes of length, then JSON."""
-    return json.loads(content[8 : _start(content)])
+    found: dict[str, JsonValue] = json.loads(content[8 : _start(content)])
+    return found
 
 
 def _start(content: bytes) -> int:

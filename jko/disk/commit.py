@@ -10,9 +10,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from pydantic import JsonValue
 
 from jko.core.digest import digest_of
+from jko.core.records import Count, Record
 from jko.disk.durable import (
     TEMPORARY,
     make_folder,
@@ -20,11 +22,13 @@ from jko.disk.durable import (
     put_in_place,
     sync_tree,
 )
-from jko.disk.sealed import SEAL, read_json
+from jko.disk.sealed import SEAL, model_of, read_json
 
 COMMIT = "COMMIT.json"
 #: the part of a block that its weights and the block before it can make again
 SAMPLES = "samples.zarr"
+#: the prepared rows in block 0 of a folder of :func:`jko.fit`
+ROWS = "rows.safetensors"
 #: of the data's units, columns and rows
 FACTS = "data.json"
 #: of commit files that have a seal
@@ -39,6 +43,40 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+class CommitRecord(Record):
+    """Small facts stored with a commit.
+
+    Args:
+        index: k of a block; 0 of all else.
+        data_digest: of the data, the identity of the prepared rows.
+        source_key: of the data, the identity of their source and preparation; ``None`` where none is known.
+    """
+
+    index: Count = 0
+    data_digest: str = ""
+    source_key: str | None = None
+
+
+#: what a commit is made with
+Facts = CommitRecord | Mapping[str, JsonValue]
+
+
+class CommitFile(Record):
+    """The commit file of a folder without its seal; without a format it is of an early version.
+
+    Args:
+        format: of the file.
+        fingerprint: identity of the settings and inputs that made the folder.
+        files: SHA-256 of every file by relative path.
+        record: small facts.
+    """
+
+    format: Count | None = None
+    fingerprint: str
+    files: dict[str, str]
+    record: CommitRecord
+
+
 @dataclass(frozen=True)
 class Commit:
     """What a committed folder says of itself.
@@ -51,7 +89,7 @@ class Commit:
 
     fingerprint: str
     files: Mapping[str, str]
-    record: Mapping[str, Any]
+    record: CommitRecord
 
     @property
     def digest(self) -> str:
@@ -61,7 +99,7 @@ class Commit:
     @property
     def recomputable(self) -> frozenset[str]:
         """Files that may be absent, all of them together: the samples of a block, never of the data."""
-        if self.record.get("index", 0) < 1:
+        if self.record.index < 1:
             return frozenset()
         return frozenset(name for name in self.files if name.startswith(f"{SAMPLES}/"))
 
@@ -90,12 +128,10 @@ def stored_commit(folder: Path) -> Commit | None:
     sealed, seal = bool(values.keys() & {"format", SEAL}), values.pop(SEAL, None)
     if values.keys() - {"format"} != BODY or (sealed and seal != digest_of(values)):
         return None
-    fingerprint, files, record = values["fingerprint"], values["files"], values["record"]
-    if not (isinstance(fingerprint, str) and isinstance(files, dict) and isinstance(record, dict)):
+    found = model_of(CommitFile, values)
+    if found is None or not all(map(_inside, found.files)):
         return None
-    if not all(isinstance(digest, str) and _inside(name) for name, digest in files.items()):
-        return None
-    return Commit(fingerprint, files, record)
+    return Commit(found.fingerprint, found.files, found.record)
 
 
 def _inside(name: str) -> bool:
@@ -122,13 +158,13 @@ def damaged_files(folder: Path, commit: Commit, start: str = "", *, verify: bool
 
 
 @contextmanager
-def committing(final: Path, fingerprint: str, record: Mapping[str, Any]) -> Iterator[Path]:
+def committing(final: Path, fingerprint: str, record: Facts) -> Iterator[Path]:
     """A temporary folder that becomes ``final`` when the body ends without an exception.
 
     Args:
         final: the folder to create; an unfinished one of that name is replaced.
         fingerprint: stored in the commit file.
-        record: stored in the commit file; may be filled while the body runs.
+        record: stored in the commit file.
     """
     make_folder(final.parent)
     temporary = new_folder(final.parent, f"{TEMPORARY}{final.name}-")
@@ -139,15 +175,16 @@ def committing(final: Path, fingerprint: str, record: Mapping[str, Any]) -> Iter
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def publish(temporary: Path, final: Path, fingerprint: str, record: Mapping[str, Any]) -> Commit:
+def publish(temporary: Path, final: Path, fingerprint: str, record: Facts) -> Commit:
     """Write the commit file last, make everything durable, and rename into place."""
     files = {
         str(path.relative_to(temporary)): file_digest(path)
         for path in sorted(temporary.rglob("*"))
         if path.is_file()
     }
-    commit = Commit(fingerprint, files, dict(record))
-    body = {"format": FORMAT, "fingerprint": fingerprint, "files": files, "record": dict(record)}
+    kept = record if isinstance(record, CommitRecord) else CommitRecord.model_validate(record)
+    commit = Commit(fingerprint, files, kept)
+    body = CommitFile(format=FORMAT, fingerprint=fingerprint, files=files, record=kept).plain()
     (temporary / COMMIT).write_text(json.dumps({**body, SEAL: digest_of(body)}, indent=1, sort_keys=True))
     sync_tree(temporary)
     put_in_place(temporary, final)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from jko.core.errors import InputError, JkoError
-from jko.disk.commit import COMMIT, damaged_files, read_commit, stored_commit
+from jko.disk.commit import COMMIT, FACTS, ROWS, SAMPLES, damaged_files, read_commit, stored_commit
 from jko.disk.layout import Layout
 from jko.disk.sealed import is_damaged
 
@@ -29,14 +29,28 @@ def checked_block(layout: Layout, k: int, fingerprint: str, *starts: str) -> Pat
     commit = stored_commit(folder)
     if commit is None or commit.fingerprint != fingerprint:
         why = "not committed" if not folder.exists() else f"damaged ({COMMIT})"
-        raise InputError(f"{folder}: {name} is {why}; run jko resume {layout.chain}")
+        raise InputError(f"{folder}: {name} is {why}; {way_back(layout)}")
     for start in starts:
         if not any(file.startswith(start) for file in commit.files):
             raise InputError(f"{folder / start}: {name} was committed without it")
         for path in damaged_files(folder, commit, start):
             what = "changed" if path.exists() else "missing"
-            raise InputError(f"{path}: this file of {name} is {what}; run jko resume {layout.chain}")
+            raise InputError(f"{path}: this file of {name} is {what}; {way_back(layout)}")
     return folder
+
+
+def way_back(layout: Layout) -> str:
+    """What makes damaged files of a folder again; who made the folder is known by what block 0 holds."""
+    held: set[str] = set()
+    for folder in layout.chain.glob("blocks/0-*"):
+        commit = stored_commit(folder)
+        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        held |= {name.partition("/")[0] for name in (*names, *(commit.files if commit else ()))}
+    if ROWS in held:
+        return f"call jko.fit again with the same rows, settings and folder={str(layout.chain)!r}"
+    if FACTS in held and SAMPLES not in held:  # of Flow.save
+        return "save the flow again in a new folder"
+    return f"run jko resume {layout.chain}"
 
 
 def damaged_places(layout: Layout, fingerprints: Sequence[str]) -> Iterator[Path]:
@@ -84,7 +98,7 @@ def well_formed(layout: Layout) -> Iterator[None]:
         what = str(error).partition("\n")[0][:100]
         raise InputError(
             f"{layout.chain}: its files are whole, but one of them does not hold what this version writes "
-            f"({type(error).__name__}: {what}); jko resume {layout.chain} makes again what it can"
+            f"({type(error).__name__}: {what}); {way_back(layout)}, which makes again what it can"
         ) from None
 
 

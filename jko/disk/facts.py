@@ -28,7 +28,7 @@ def write_facts(folder: Path, facts: DataFacts) -> None:
         write_tensors(folder / START, facts.start.state_dict())
     values = asdict(replace(facts, start=None))
     absent = {"start"} | {name for name in values if name.startswith("context") and not facts.context}
-    absent |= {name for name in ("atoms", "marks", "choices", "start_kind") if not values[name]}
+    absent |= {name for name in ("atoms", "marks", "choices", "origins", "start_kind") if not values[name]}
     kept = {name: value for name, value in values.items() if name not in absent}
     write_json(folder / FACTS, kept)
 
@@ -49,6 +49,9 @@ def read_facts(layout: Layout, fingerprint: str) -> DataFacts:
         raise InputError(f"{folder / FACTS}: {where}: {said}") from None
     if len(facts.marks) not in (0, 2):
         raise InputError(f"{folder / FACTS}: marks: one before decimals and one between thousands are needed")
+    gridded = {name for name, step in zip(facts.columns, facts.grid, strict=False) if step > 0}
+    if facts.origins.keys() - gridded or not np.isfinite(list(facts.origins.values())).all():
+        raise InputError(f"{folder / FACTS}: origins: finite numbers of dequantised columns are needed")
     columns = facts.dim + facts.context
     if not facts.row_shift.shape == facts.row_scale.shape == (columns,):
         raise InputError(f"{folder / FACTS}: {columns} columns need as many shifts and scales")

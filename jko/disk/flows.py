@@ -17,7 +17,7 @@ from jko.config import Config
 from jko.core.errors import InputError
 from jko.disk.chains import write_correction
 from jko.disk.checkpoint import BlockCheckpoints, remove_checkpoint
-from jko.disk.commit import committing, stored_commit
+from jko.disk.commit import ROWS, committing, stored_commit
 from jko.disk.damage import checked_block, is_whole
 from jko.disk.defence import stored_law, write_law
 from jko.disk.durable import TEMPORARY
@@ -26,15 +26,12 @@ from jko.disk.identity import data_fingerprint, fingerprints, source_key
 from jko.disk.layout import Layout
 from jko.disk.manifest import keep_manifest, read_manifest, restore_manifest, stored_config
 from jko.disk.tensors import read_tensors, write_tensors
-from jko.disk.weights import WEIGHTS, load_weights, save_block, save_weights
+from jko.disk.weights import load_weights, save_block, save_weights
 from jko.maps.invertible import InvertibleBlock
 from jko.preparation.facts import DataFacts
 from jko.preparation.made import MadeRows
 from jko.training.block_trainer import FitResult
 from jko.training.fit_state import Checkpoints
-
-#: the prepared rows in block 0 of a folder of :func:`jko.fit`
-ROWS = "rows.safetensors"
 
 
 class FlowFolder:
@@ -53,8 +50,13 @@ class FlowFolder:
         self.chain: tuple[str, ...] = ()
         require_folder(folder)
         restore_manifest(self.layout)
-        if read_manifest(self.layout) is None and folder.exists() and any(folder.iterdir()):
+        if not self.begun and folder.exists() and any(folder.iterdir()):
             raise InputError(f"{folder}: this folder holds something else; give a new or empty one")
+
+    @property
+    def begun(self) -> bool:
+        """Whether a training was begun here."""
+        return read_manifest(self.layout) is not None
 
     def rows(self) -> MadeRows | None:
         """The prepared rows, if they are here and of these settings; ``None`` where they must be prepared.
@@ -70,7 +72,7 @@ class FlowFolder:
             same = before.data.content == self.config.data.content
             what = "other settings" if same else "other rows"
             raise InputError(f"{self.layout.chain}: this folder holds a flow of {what}; give another one")
-        digest = manifest["data_digest"]
+        digest = manifest.data_digest
         data = data_fingerprint(digest)
         if not is_whole(self.layout.block(0, data), data):
             return None
@@ -96,9 +98,10 @@ class FlowFolder:
 
     def kept(self, k: int, block: InvertibleBlock) -> bool:
         """Read the weights of block k into it, if they are there and whole."""
-        if not is_whole(self.layout.block(k, self.chain[k]), self.chain[k]):
+        folder = self.layout.block(k, self.chain[k])
+        if not is_whole(folder, self.chain[k]):
             return False
-        load_weights(checked_block(self.layout, k, self.chain[k], WEIGHTS), block)
+        load_weights(folder, block)
         remove_checkpoint(self.layout.checkpoint(k, self.chain[k]))
         return True
 

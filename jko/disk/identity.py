@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+
+from pydantic import JsonValue
 
 from jko.config import NUMERICS, Config
 from jko.config.sections import Section
-from jko.core.digest import digest_of
+from jko.core.digest import Json, digest_of
 from jko.core.errors import InputError
 from jko.core.step_sizes import stored
 from jko.disk.commit import file_digest
@@ -53,7 +54,7 @@ def data_fingerprint(data_digest: str) -> str:
     return digest_of({"data": data_digest})
 
 
-def without_defaults(section: Section, later: Collection[str]) -> dict[str, Any]:
+def without_defaults(section: Section, later: Collection[str]) -> dict[str, JsonValue]:
     """A section as JSON, without those of some optional keys that have their defaults.
 
     A key that a section gets after chains were trained belongs there: chains that never heard of it keep
@@ -68,7 +69,7 @@ def without_defaults(section: Section, later: Collection[str]) -> dict[str, Any]
     return section.model_dump(mode="json", exclude=same)
 
 
-def block_settings(config: Config, k: int) -> dict[str, Any]:
+def block_settings(config: Config, k: int) -> dict[str, JsonValue]:
     """The settings that affect block k, and so belong to its identity."""
     start = config.start_of(k)
     return {
@@ -95,12 +96,20 @@ def fingerprints(config: Config, data_digest: str, numerics: int | None = None) 
     """
     chain = [data_fingerprint(data_digest)]
     for k in range(1, len(config.step_sizes) + 1):
-        own = {"parent": chain[-1], "block": k, "settings": block_settings(config, k)}
-        chain.append(digest_of({**own, "numerics": NUMERICS if numerics is None else numerics}))
+        chain.append(
+            digest_of(
+                {
+                    "parent": chain[-1],
+                    "block": k,
+                    "settings": block_settings(config, k),
+                    "numerics": NUMERICS if numerics is None else numerics,
+                }
+            )
+        )
     return tuple(chain)
 
 
-def measured_with(config: Config) -> dict[str, Any]:
+def measured_with(config: Config) -> dict[str, JsonValue]:
     """The settings that change what is measured."""
     return {
         **config.measure.model_dump(mode="json", exclude={"inversion_limit"}),
@@ -113,18 +122,18 @@ def measured_with(config: Config) -> dict[str, Any]:
 def evaluation_fingerprint(config: Config, digest: str) -> str:
     """Identity of an evaluation: the chain's content, what is drawn, and the model's broad part."""
     settings = config.evaluation.model_dump(mode="json")
-    of = {"chain": digest, "evaluation": settings, "version": EVALUATION}
-    return digest_of(of | defended_with(config))
+    of: dict[str, Json] = {"chain": digest, "evaluation": settings, "version": EVALUATION}
+    return digest_of({**of, **defended_with(config)})
 
 
 def certificate_fingerprint(config: Config, digest: str) -> str:
     """Identity of a certificate: the chain's content and how it is measured."""
     stop = config.stop.model_dump(mode="json")  # a chain that its rule ended says so
-    of = {"chain": digest, "measure": measured_with(config), "stop": stop}
-    return digest_of(of | defended_with(config))
+    of: dict[str, Json] = {"chain": digest, "measure": measured_with(config), "stop": stop}
+    return digest_of({**of, **defended_with(config)})
 
 
-def defended_with(config: Config) -> dict[str, Any]:
+def defended_with(config: Config) -> dict[str, JsonValue]:
     """What a defence adds to the identity of what is said of the model; nothing without one."""
     share = config.defence_share
     return {"defence": {"share": share, "version": DEFENCE}} if share else {}

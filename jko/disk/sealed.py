@@ -10,11 +10,15 @@ import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from jko.core.digest import digest_of
+from pydantic import JsonValue, ValidationError
+
+from jko.core.digest import Json, digest_of
+from jko.core.records import Record
 from jko.disk.durable import write_text
 
+R = TypeVar("R", bound=Record)
 #: key of the digest that a JSON file holds of all its other values
 SEAL = "sealed"
 #: bytes, levels and digits of an integer that no file of ours has
@@ -24,8 +28,8 @@ NESTED = (dict, list)
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.EIO)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically, readable by people; nan and infinity are refused."""
+def write_json(path: Path, value: Json | Mapping[str, object]) -> None:
+    """Write JSON atomically, readable by people; nan, infinity and what is no JSON are refused."""
     write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
@@ -76,7 +80,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return [body for body in objects if body.pop(SEAL, None) in (None, _seal_of(body))]
 
 
-def sealed_line(values: Mapping[str, Any]) -> str:
+def sealed_line(values: Mapping[str, Json]) -> str:
     """A JSON object as one line that :func:`read_lines` takes only if it is what was written."""
     return json.dumps({**values, SEAL: digest_of(values)})
 
@@ -123,7 +127,7 @@ def _finite(text: str) -> float:
     return value
 
 
-def write_sealed(path: Path, value: Mapping[str, Any], identity: str) -> None:
+def write_sealed(path: Path, value: Record | Mapping[str, Json], identity: str) -> None:
     """Write a JSON object with what it belongs to and a digest of it all.
 
     Args:
@@ -131,18 +135,50 @@ def write_sealed(path: Path, value: Mapping[str, Any], identity: str) -> None:
         value: the object.
         identity: what it belongs to, such as a fingerprint.
     """
+    value = value.plain() if isinstance(value, Record) else value
     # as it will be read: tuples are lists there, and keys are text
     body = json.loads(json.dumps({**value, "identity": identity}, allow_nan=False))
     write_json(path, {**body, SEAL: digest_of(body)})
 
 
-def read_sealed(path: Path, identity: str | None = None) -> dict[str, Any] | None:
-    """The object that :func:`write_sealed` wrote; ``None`` if it is absent, damaged or of something else.
+def read_sealed(path: Path, model: type[R], identity: str | None = None) -> R | None:
+    """The record that :func:`write_sealed` wrote; ``None`` if it is absent, damaged or of something else.
 
     Args:
         path: the file.
+        model: what it holds.
         identity: what it must belong to; ``None`` for anything.
     """
+    body = _sealed_object(path, identity)
+    return None if body is None else model_of(model, body)
+
+
+def read_model(path: Path, model: type[R]) -> R | None:
+    """The record in a file without a seal; ``None`` if it is absent, damaged or of another shape.
+
+    Raises:
+        OSError: the file is there and cannot be read now.
+    """
+    return model_of(model, read_json(path))
+
+
+def read_models(path: Path, model: type[R]) -> list[R]:
+    """The records in a file with a JSON list of them; none where it is absent or one is of another shape."""
+    values = read_json(path)
+    found = [model_of(model, value) for value in values] if isinstance(values, list) else []
+    whole = [record for record in found if record is not None]
+    return whole if len(whole) == len(found) else []
+
+
+def model_of(model: type[R], value: JsonValue) -> R | None:
+    """A JSON value as a record; ``None`` where it is none of this kind."""
+    try:
+        return model.model_validate(value)
+    except (ValidationError, RecursionError):
+        return None
+
+
+def _sealed_object(path: Path, identity: str | None = None) -> dict[str, JsonValue] | None:
     body = read_json(path)
     if not isinstance(body, dict) or body.pop(SEAL, None) != _seal_of(body):
         return None
@@ -157,10 +193,10 @@ def is_damaged(path: Path) -> bool:
     """
     body = read_json(path)
     unsealed = isinstance(body, dict) and SEAL not in body
-    return path.exists() and not unsealed and read_sealed(path) is None
+    return path.exists() and not unsealed and _sealed_object(path) is None
 
 
-def _seal_of(body: Mapping[str, Any]) -> str:
+def _seal_of(body: Mapping[str, Json]) -> str:
     """The digest that the file must hold; empty where the object is nested too deeply to have one."""
     try:
         return digest_of(body)

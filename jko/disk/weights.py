@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
+from pydantic import JsonValue
 from torch import Tensor
 
 from jko.build import new_block, reference_of
@@ -18,6 +18,7 @@ from jko.chain.defence import Defence
 from jko.config import NUMERICS, Config
 from jko.core.device import readable_here
 from jko.core.errors import InputError
+from jko.core.records import Count, Record
 from jko.disk.commit import file_digest
 from jko.disk.damage import checked_block
 from jko.disk.identity import block_settings
@@ -31,6 +32,8 @@ from jko.training.fit_state import FitRecord
 
 WEIGHTS = "weights.safetensors"
 BLOCK = "block.json"
+#: a value of a training curve
+CurveValue = str | int | float | None
 
 
 def save_weights(folder: Path, block: InvertibleBlock) -> None:
@@ -53,23 +56,42 @@ def save_block(folder: Path, config: Config, k: int, block: InvertibleBlock, res
     write_record(folder, config, k, result)
 
 
+class BlockRecord(Record):
+    """How a block was trained.
+
+    Args:
+        index: k.
+        settings: of the block.
+        numerics: version of what training computes.
+        best: the line of the curve whose weights were kept.
+        rollbacks: how often a non-finite value forced a return to the best weights.
+        curve: the fields of :class:`jko.training.fit_state.FitRecord`, one value a line each; no loss was
+            computed for the start.
+    """
+
+    index: Count
+    settings: dict[str, JsonValue] = {}
+    numerics: Count
+    best: dict[str, CurveValue] = {}
+    rollbacks: Count = 0
+    curve: dict[str, list[CurveValue]] = {}
+
+
 def write_record(folder: Path, config: Config, k: int, result: FitResult) -> None:
     """Write the settings and the curve of a block's training."""
     records = [_finite(record) for record in result.curve]
-    write_json(
-        folder / BLOCK,
-        {
-            "index": k,
-            "settings": block_settings(config, k),
-            "numerics": NUMERICS,
-            "best": _finite(result.best),
-            "rollbacks": result.rollbacks,
-            "curve": {name: [record[name] for record in records] for name in records[0]},
-        },
+    found = BlockRecord(
+        index=k,
+        settings=block_settings(config, k),
+        numerics=NUMERICS,
+        best=_finite(result.best),
+        rollbacks=result.rollbacks,
+        curve={name: [record[name] for record in records] for name in records[0]},
     )
+    write_json(folder / BLOCK, found.plain())
 
 
-def _finite(record: FitRecord) -> dict[str, Any]:
+def _finite(record: FitRecord) -> dict[str, CurveValue]:
     """A record as JSON: no loss was computed for the start (iteration 0)."""
     values = asdict(record)
     return {
@@ -119,7 +141,7 @@ def check_finite(block: InvertibleBlock, where: Path) -> None:
     if bad:
         raise InputError(
             f"{where}: weights of the block are not finite ({bad[0]}), so nothing can be computed from "
-            "them; remove this folder and run jko resume"
+            "them; remove this folder and run jko resume, or call jko.fit again"
         )
 
 
@@ -184,8 +206,11 @@ def chain_of(
     defence: Defence | None = None,
 ) -> Chain:
     """A chain of blocks behind the standardisation of its data, with the model's defence where it has one."""
-    like: dict[str, Any] = {"dtype": torch.float64, "device": readable_here(config).runtime.device}
-    shift, scale = torch.tensor(facts.row_shift, **like), torch.tensor(facts.row_scale, **like)
+    device = readable_here(config).runtime.device
+    shift, scale = (
+        torch.tensor(values, dtype=torch.float64, device=device)
+        for values in (facts.row_shift, facts.row_scale)
+    )
     reference = reference_of(config, facts.dim)
     start = None if facts.start is None else facts.start.to(shift.device)
     return Chain(

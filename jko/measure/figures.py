@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
-from jko.certify.status import Status
-from jko.core.display import DASH, figure, finite
+from jko.core.records import Figure, Number, Record
 
 
-@dataclass(frozen=True)
-class BlockFigures:
+class BlockFigures(Record):
     r"""Figures of block k on validation rows (x = x_{k−1}, y = x_k = T_k(x)).
+
+    What is not a number is null; so is what measures of an older version do not have.
 
     Args:
         kl_drop: ΔKL_k = E V(x) − E V(y) + E log|det ∇T_k(x)|, nats; an unbiased average.
@@ -66,62 +62,78 @@ class BlockFigures:
         potential_before_se: its standard error.
     """
 
-    kl_drop: float
-    kl_drop_se: float
-    nll: float
-    nll_se: float
-    movement: float
-    movement_se: float
-    inversion_error: float
-    inversion_error_reference: float
-    log_det_se: float
-    epsilon: float
-    epsilon_squared: float
-    epsilon_squared_se: float
-    epsilon_class: str
-    epsilon_reason: str
-    epsilon_exact: float
-    epsilon_exact_squared: float
-    epsilon_exact_squared_se: float
-    epsilon_ot: float
-    epsilon_ot_squared: float
-    epsilon_ot_squared_se: float
-    fisher: float
-    fisher_se: float
-    fisher_exact: float
-    fisher_exact_se: float
-    identity_mean: float
-    identity_covariance: float
-    kappa: float
-    kappa_se: float
-    symmetric_part_positive: bool
-    symmetric_part_smallest: float
-    lipschitz_inverse: float
-    lipschitz_inverse_q99: float
-    kl_lower_classifier: float
-    kl_lower_classifier_se: float
-    kl_lower_mixture: float
-    kl_lower_mixture_se: float
-    moved_lower: float
-    distance_lower: float
-    loss_potential: float
-    loss_potential_se: float
-    loss_log_det: float
-    loss_transport: float
-    potential_before: float
-    potential_before_se: float
+    kl_drop: Number
+    kl_drop_se: Figure = None
+    nll: Number
+    nll_se: Figure = None
+    movement: Number
+    movement_se: Figure = None
+    inversion_error: Figure = None
+    inversion_error_reference: Figure = None
+    log_det_se: Figure = None
+    epsilon: Figure = None
+    epsilon_squared: Figure = None
+    epsilon_squared_se: Figure = None
+    epsilon_class: str = ""
+    epsilon_reason: str = ""
+    epsilon_exact: Figure = None
+    epsilon_exact_squared: Figure = None
+    epsilon_exact_squared_se: Figure = None
+    epsilon_ot: Figure = None
+    epsilon_ot_squared: Figure = None
+    epsilon_ot_squared_se: Figure = None
+    fisher: Figure = None
+    fisher_se: Figure = None
+    fisher_exact: Figure = None
+    fisher_exact_se: Figure = None
+    identity_mean: Figure = None
+    identity_covariance: Figure = None
+    kappa: Figure = None
+    kappa_se: Figure = None
+    symmetric_part_positive: bool | None = None
+    symmetric_part_smallest: Figure = None
+    lipschitz_inverse: Figure = None
+    lipschitz_inverse_q99: Figure = None
+    kl_lower_classifier: Figure = None
+    kl_lower_classifier_se: Figure = None
+    kl_lower_mixture: Figure = None
+    kl_lower_mixture_se: Figure = None
+    moved_lower: Figure = None
+    distance_lower: Figure = None
+    loss_potential: Number
+    loss_potential_se: Figure = None
+    loss_log_det: Number
+    loss_transport: Figure = None
+    potential_before: Number
+    potential_before_se: Figure = None
 
 
-def bound_of(figures: Mapping[str, Any]) -> str:
-    """The KL bound after a block as text; ≲ marks one whose inputs a critic estimated from below."""
-    bound = figures.get("kl_bound")
-    if not finite(bound):
-        return DASH
-    status = (figures.get("statuses") or {}).get("kl_bound", figures.get("kl_bound_status"))
-    return f"{'≲ ' if status == Status.ESTIMATED else ''}{figure(bound)}"
+class StepFigures(BlockFigures):
+    r"""The figures of a block with its step size, and of a block with a correction what that adds.
 
+    Behind a correction ``nll`` is of the law there: E[log p_k − log q] plus the entropy of p_0.
 
-def epsilon(figures: Mapping[str, Any]) -> float | None:
-    """ε of a block: by the exact score where the law is known, else the critic's."""
-    exact = figures.get("epsilon_exact")  # measures of an older version have none
-    return figures.get("epsilon") if exact is None else exact
+    Args:
+        step_size: γ_k; null for a free block.
+        kl: E[log p_k − log q] over the corrected rows: KL(p_k ‖ q) where log Z is known, else up to log Z.
+        kl_se: its standard error, those of all acceptances in it.
+        kl_drop_correction: KL before the correction less KL behind it, nats, beside ``kl_drop``.
+        kl_drop_correction_se: its standard error.
+        redrawn: share of rows drawn again.
+        acceptance: mean probability of a row to be kept, ᾱ.
+        acceptance_se: its standard error.
+    """
+
+    step_size: Figure = None
+    kl: Figure = None
+    kl_se: Figure = None
+    kl_drop_correction: Figure = None
+    kl_drop_correction_se: Figure = None
+    redrawn: Figure = None
+    acceptance: Figure = None
+    acceptance_se: Figure = None
+
+    @property
+    def best_epsilon(self) -> float | None:
+        """ε of the block: by the exact score where the law is known, else the critic's."""
+        return self.epsilon if self.epsilon_exact is None else self.epsilon_exact

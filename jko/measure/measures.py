@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import torch
 from torch import Tensor
@@ -33,11 +33,20 @@ __all__ = [
     "standard_error",
 ]
 
+#: figures by name
+Named = dict[str, float | str | bool]
 #: Jacobian entries per coordinate that are affordable: rows · d
 JACOBIAN_BUDGET = 4096
 #: rows at which the exact score is taken back through the chain
 EXACT_ROWS = 1000
 FEWEST_ROWS = 40
+
+
+class Known(TypedDict):
+    """What is given to a critic beside the particles."""
+
+    energy: Functional
+    log_density: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -108,16 +117,16 @@ def measure_block(
     movement = float(moved.mean().sqrt())
     back = torch.cat([block.pull_back(part) for part in y.split(4096)])
     few = y[: settings.reference_rows]
-    return BlockFigures(
-        kl_drop=float(drop.mean()),
-        kl_drop_se=standard_error(drop),
-        nll=float(nll.mean()),
-        nll_se=standard_error(nll),
-        movement=movement,
-        movement_se=standard_error(moved) / (2 * movement) if movement else 0.0,
-        inversion_error=root_mean_square(back - x),
-        inversion_error_reference=block_inversion_error(block, few, index=index or len(blocks)),
-        log_det_se=float(rows.log_det_se.mean()),
+    found: Named = {
+        "kl_drop": float(drop.mean()),
+        "kl_drop_se": standard_error(drop),
+        "nll": float(nll.mean()),
+        "nll_se": standard_error(nll),
+        "movement": movement,
+        "movement_se": standard_error(moved) / (2 * movement) if movement else 0.0,
+        "inversion_error": root_mean_square(back - x),
+        "inversion_error_reference": block_inversion_error(block, few, index=index or len(blocks)),
+        "log_det_se": float(rows.log_det_se.mean()),
         **_residuals(block, x, y, settings, energy, log_density=rows.log_density, unfit=unfit),
         **_exact(blocks, x, y, None if unfit else score, energy, log_density=rows.log_density),
         **_identities(start.double(), end.double(), block.step_size if functional is None else math.nan),
@@ -125,13 +134,14 @@ def measure_block(
         **_classified(y if functional is None else y[:0], start.shape[1], seed),
         **_against(rows.rival if functional is None else None, nll),
         **_moments(start, end, settings, standard=functional is None),
-        loss_potential=float(after.mean()),
-        loss_potential_se=standard_error(after),
-        loss_log_det=float(rows.log_det.double().mean()),
-        loss_transport=float(moved.mean() / (2 * block.step_size)),
-        potential_before=float(before.mean()),
-        potential_before_se=standard_error(before),
-    )
+        "loss_potential": float(after.mean()),
+        "loss_potential_se": standard_error(after),
+        "loss_log_det": float(rows.log_det.double().mean()),
+        "loss_transport": float(moved.mean() / (2 * block.step_size)),
+        "potential_before": float(before.mean()),
+        "potential_before_se": standard_error(before),
+    }
+    return BlockFigures.model_validate(found)
 
 
 def _energies(energy: Functional, x: Tensor, y: Tensor, rows: HeldOut) -> tuple[Tensor, Tensor, Tensor]:
@@ -158,10 +168,10 @@ def _residuals(
     *,
     log_density: Tensor | None,
     unfit: str,
-) -> dict[str, Any]:
+) -> Named:
     """ε² in the pairings wanted and the Fisher information, by critics of one class."""
     x, y = x.cpu().double(), y.cpu().double()
-    known: dict[str, Any] = {"energy": energy, "log_density": log_density}
+    known = Known(energy=energy, log_density=log_density)
     error = fisher = ot = EpsilonSquared.missing(unfit)
     if not unfit:
         error, fisher = measure_epsilon(
@@ -192,7 +202,7 @@ def _exact(
     energy: Functional,
     *,
     log_density: Tensor | None,
-) -> dict[str, Any]:
+) -> Named:
     if score is None:
         names = ("", "_squared", "_squared_se")
         return dict.fromkeys(
@@ -212,7 +222,7 @@ def _exact(
     }
 
 
-def _identities(x: Tensor, y: Tensor, step_size: float) -> dict[str, Any]:
+def _identities(x: Tensor, y: Tensor, step_size: float) -> Named:
     """Both identities of every exact JKO step from any law; derived, see theory.md."""
     mean = (1 + step_size) * y.mean(0) - x.mean(0)
     inner = y - y.mean(0)
@@ -221,7 +231,7 @@ def _identities(x: Tensor, y: Tensor, step_size: float) -> dict[str, Any]:
     return {"identity_mean": float(mean.norm()), "identity_covariance": float(cov.norm())}
 
 
-def _shape(block: InvertibleBlock, x: Tensor) -> dict[str, Any]:
+def _shape(block: InvertibleBlock, x: Tensor) -> Named:
     found = asymmetry(block, x[: max(2, JACOBIAN_BUDGET // block.state_of(x).shape[1])])
     return {
         "kappa": found.kappa,
@@ -233,12 +243,12 @@ def _shape(block: InvertibleBlock, x: Tensor) -> dict[str, Any]:
     }
 
 
-def _classified(y: Tensor, dim: int, seed: int) -> dict[str, Any]:
+def _classified(y: Tensor, dim: int, seed: int) -> Named:
     kl = kl_lower_bound(y, dim=dim, seed=seed) if len(y) >= FEWEST_ROWS else Estimate(math.nan, math.nan)
     return {"kl_lower_classifier": kl.value, "kl_lower_classifier_se": kl.se}
 
 
-def _against(rival: Tensor | None, nll: Tensor) -> dict[str, Any]:
+def _against(rival: Tensor | None, nll: Tensor) -> Named:
     """KL(p_0‖q_0) = NLL − H, and no model's NLL is below the entropy H."""
     excess = None if rival is None else nll + rival.double()
     return {
@@ -247,7 +257,7 @@ def _against(rival: Tensor | None, nll: Tensor) -> dict[str, Any]:
     }
 
 
-def _moments(x: Tensor, y: Tensor, settings: Measure, *, standard: bool) -> dict[str, Any]:
+def _moments(x: Tensor, y: Tensor, settings: Measure, *, standard: bool) -> Named:
     wanted = settings.pairing != "block"
     return {
         "moved_lower": gelbrich_lower(x.cpu(), y.cpu()) if wanted else math.nan,

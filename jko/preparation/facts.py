@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from pydantic import InstanceOf
 from jko.core.digest import digest_of
 from jko.laws.densities import Estimate
 from jko.maps.start_map import StartMap, pieces, start_log_det
+from jko.preparation.grid import grid_origin, on_grid
 from jko.preparation.prepare import PARTS, Prepared
 from jko.preparation.table import Table
 
@@ -44,6 +44,8 @@ class DataFacts:
         atoms: columns of which one value has a probability of its own, so that their law has no density.
         marks: before decimals and between thousands, where the rows come from a text that shows them.
         choices: sentences on what was chosen of the preparation by trials on validation rows.
+        origins: a point of the grid of each dequantised column, all rows of which lie on it, data units;
+            none where rows are smoothed.
         start_kind: word for the start map, empty where there is none.
         start: the map from standardised units to start coordinates; its numbers are stored beside the facts.
     """
@@ -65,6 +67,7 @@ class DataFacts:
     atoms: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
+    origins: Mapping[str, float] = field(default_factory=dict)
     start_kind: str = ""
     start: InstanceOf[StartMap] | None = None
 
@@ -88,7 +91,7 @@ class DataFacts:
         """Scale of whole rows, shape (d + c,), data units."""
         return np.array((*self.scale, *self.context_scale))
 
-    def in_data_units(self, stored: NDArray[Any]) -> NDArray[np.float64]:
+    def in_data_units(self, stored: NDArray[np.generic]) -> NDArray[np.float64]:
         """Stored rows, shape (rows, d + c), in data units; one copy of them, since there may be many."""
         rows = stored.astype(np.float64)
         if self.start is not None:
@@ -98,6 +101,22 @@ class DataFacts:
         rows += self.row_shift
         return rows
 
+    def on_grid(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Rows in data units, shape (rows, d), without the noise of dequantised columns; a copy."""
+        found = rows.copy()
+        for name, origin in self.origins.items():
+            at = self.columns.index(name)
+            found[:, at] = on_grid(rows[:, at], origin, self.grid[at])
+        return found
+
+    @property
+    def whole_columns(self) -> tuple[str, ...]:
+        """Columns whose rows are integers, and lie on the grid that :meth:`on_grid` leads back to."""
+        steps = dict(zip(self.columns, self.grid, strict=True))
+        return tuple(
+            name for name, origin in self.origins.items() if steps[name].is_integer() and origin.is_integer()
+        )  # fmt: skip
+
     def in_start_coordinates(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         """Rows in data units, shape (rows, d + c), as they are stored, but in float64."""
         found = (rows - self.row_shift) / self.row_scale
@@ -106,12 +125,12 @@ class DataFacts:
                 found[part, : self.dim] = self.start(torch.from_numpy(found[part, : self.dim]))[0].numpy()
         return found
 
-    def log_det(self, stored: NDArray[Any]) -> NDArray[np.float64]:
+    def log_det(self, stored: NDArray[np.generic]) -> NDArray[np.float64]:
         """Block 0's log-determinant at stored rows, nats, shape (rows,)."""
         return start_log_det(self.start, self.scale, stored)
 
 
-def array_digest(arrays: Mapping[str, NDArray[Any]]) -> str:
+def array_digest(arrays: Mapping[str, NDArray[np.generic]]) -> str:
     """Digest over names, shapes, dtypes and bytes; never over paths or attributes."""
     parts = [
         (
@@ -126,9 +145,9 @@ def array_digest(arrays: Mapping[str, NDArray[Any]]) -> str:
 
 
 def data_digest(
-    arrays: Mapping[str, NDArray[Any]],
-    shift: NDArray[Any],
-    scale: NDArray[Any],
+    arrays: Mapping[str, NDArray[np.generic]],
+    shift: NDArray[np.generic],
+    scale: NDArray[np.generic],
     start: StartMap | None = None,
 ) -> str:
     """Identity of prepared data: the arrays, and the units that their standardised values stand for.
@@ -151,13 +170,22 @@ def start_tables(start: StartMap) -> dict[str, NDArray[np.float64]]:
     return {name: tensor.cpu().numpy() for name, tensor in start.state_dict().items()}
 
 
-def _in_float32(name: str, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
+def _in_float32(name: str, values: NDArray[np.generic]) -> dict[str, NDArray[np.generic]]:
     """Numbers in float32, and in float32 digits beside exponents where that cannot hold them."""
     limits, size = np.finfo(np.float32), np.abs(values[values != 0])
     if np.all((size <= limits.max) & (size >= limits.tiny)):
         return {name: values.astype(np.float32)}
     digits, exponents = np.frexp(values)
     return {name: digits.astype(np.float32), f"{name}_exponents": exponents}
+
+
+def _origins(table: Table, prepared: Prepared) -> dict[str, float]:
+    """A point of the grid of each column that lies on one and was dequantised."""
+    if prepared.smoothing:
+        return {}
+    steps = zip(table.columns, table.rows.T, prepared.grid, strict=True)
+    found = {name: grid_origin(column, float(step)) for name, column, step in steps if step}
+    return {name: origin for name, origin in found.items() if origin is not None}
 
 
 def facts_of(
@@ -192,6 +220,7 @@ def facts_of(
         context_scale=tuple(map(float, prepared.scale[dim:])),
         atoms=prepared.atoms,
         choices=tuple(choices),
+        origins=_origins(table, prepared),
         start_kind="" if prepared.start is None else prepared.start.kind,
         start=prepared.start,
         marks=() if table.marks is None else (table.marks.decimal, table.marks.thousands),

@@ -23,6 +23,8 @@ STANDS_OUT = 5
 ROUNDING = 8
 #: how far from a whole number of steps a gap may be
 WHOLE = 1e-3
+#: decimals at most of a grid of decimals, and how far from them its step may be, in steps
+MOST_PLACES, EXACT = 6, 1e-9
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,41 @@ def _most_lie_on(found: Values, step: float) -> bool:
     others = np.arange(len(apart)) != mode
     rows = found.counts * others
     return bool(rows[right].sum() >= ON_GRID * rows.sum())
+
+
+def on_grid(values: Array, origin: float, step: float) -> Array:
+    """The nearest point of a grid to every value; this undoes noise of one step around the points.
+
+    Where the grid is one of decimals, so are the points: 0.3, and not 3 · 0.1 = 0.30000000000000004.
+
+    Args:
+        values: any shape.
+        origin: a point of the grid.
+        step: its spacing.
+    """
+    places = _places(origin, step)
+    if places is not None:
+        origin, step = round(origin, places), round(step, places)
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = origin + np.rint((values - origin) / step) * step
+        found = found if places is None else np.round(found, places)
+    return np.where(np.isfinite(found), found + 0.0, values)  # + 0.0, so that no zero has a sign
+
+
+def grid_origin(column: Array, step: float) -> float | None:
+    """A point of the grid with this step on which all rows of a column lie; ``None`` if some do not."""
+    nearest = float(column[np.abs(column).argmin()])
+    origin = 0.0 if abs(nearest - np.rint(nearest / step) * step) <= WHOLE * step else nearest
+    apart = np.abs(on_grid(column, origin, step) - column)
+    return origin if (apart <= WHOLE * step).all() else None
+
+
+def _places(origin: float, step: float) -> int | None:
+    """Decimals that the points of a grid are written with, ``None`` where these are too many."""
+    for places in range(MOST_PLACES + 1):
+        if all(abs(value - round(value, places)) <= EXACT * step for value in (origin, step)):
+            return places if round(step, places) > 0 else None
+    return None
 
 
 def atoms(column: Array) -> list[tuple[float, float]]:

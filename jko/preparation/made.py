@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from jko.chain.defence import broad_law
 from jko.config import Config
+from jko.laws.densities import Estimate
 from jko.laws.student_t import StudentT
 from jko.preparation.auto_choices import choose
 from jko.preparation.facts import DataFacts, data_digest, facts_of
 from jko.preparation.prepare import Prepared, prepare
 from jko.preparation.table import Table
+
+#: the entropy of the law of prepared rows, nats, data units; ``None`` where it is not known
+Entropy = Callable[[Prepared], Estimate | None]
 
 
 @dataclass(frozen=True)
@@ -29,24 +33,25 @@ class MadeRows:
     """
 
     facts: DataFacts
-    arrays: Mapping[str, NDArray[Any]]
+    arrays: Mapping[str, NDArray[np.generic]]
     law: StudentT | None
     digest: str
 
 
-def made_rows(table: Table, config: Config) -> MadeRows:
+def made_rows(table: Table, config: Config, entropy: Entropy = lambda prepared: None) -> MadeRows:
     """Rows prepared as the settings say; what they leave open is chosen by short trials.
 
     Args:
-        table: rows of a law that is not known.
+        table: rows.
         config: the settings.
+        entropy: of the law of the prepared rows; not known by default.
 
     Raises:
         InputError: rows that cannot be modelled.
     """
     choice = choose(table, config)
     prepared = prepare(table, choice.config)
-    facts = facts_of(table, prepared, choices=choice.notes)
+    facts = facts_of(table, prepared, choices=choice.notes, entropy=entropy(prepared))
     digest = data_digest(prepared.arrays, prepared.shift, prepared.scale, prepared.start)
     return MadeRows(facts, prepared.arrays, law_of(config, facts, prepared), digest)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -57,7 +56,7 @@ class Prepared:
             are behind it.
     """
 
-    arrays: Mapping[str, NDArray[Any]]
+    arrays: Mapping[str, NDArray[np.generic]]
     shift: Array
     scale: Array
     grid: Array
@@ -67,7 +66,7 @@ class Prepared:
     atoms: tuple[str, ...] = ()
     start: StartMap | None = None
 
-    def log_det(self, stored: NDArray[Any]) -> Array:
+    def log_det(self, stored: NDArray[np.generic]) -> Array:
         """Block 0's log-determinant at rows of the arrays, nats, shape (rows,)."""
         return start_log_det(self.start, self.scale[: len(self.grid)], stored)
 
@@ -94,7 +93,7 @@ def prepare(table: Table, config: Config) -> Prepared:
         moved = context_standardisation(table.context[parts["train"]], config, table)
         rows = np.concatenate([rows, table.context], axis=1)
         shift, scale = np.concatenate([shift, moved[0]]), np.concatenate([scale, moved[1]])
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, NDArray[np.generic]] = {}
     bound = None
     joined = all_copies(table, parts["train"], grid, config)
     dim = table.rows.shape[1]
@@ -110,7 +109,8 @@ def prepare(table: Table, config: Config) -> Prepared:
         arrays[f"{name}_rows"] = np.resize(index, len(arrays[name])).astype(np.int64)
     found = _checked(table, rows, parts["train"], (shift, scale, grid), config)
     check_reach(
-        [arrays[part] for part in PARTS], (*table.columns, *table.context_columns), table.name,
+        [arrays[part].astype(np.float32, copy=False) for part in PARTS],
+        (*table.columns, *table.context_columns), table.name,
         standardised=config.data.standardise != "off",
     )  # fmt: skip
     notes = (

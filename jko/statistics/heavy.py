@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+
+from jko.core.records import Count, Number, Record
 
 #: share of the rows that a trimmed mean leaves out at each end, at least one row
 TRIM = 0.01
@@ -23,7 +24,21 @@ def rows_said(numbers: Sequence[int], most: int = 5) -> str:
     return f"rows {', '.join(told[:-1])} and {told[-1]}"
 
 
-def warning(heavy: Sequence[Mapping[str, Any]], nll: float, what: str = "test NLL") -> str:
+class HeavyRow(Record):
+    """A row that weighs too much in a mean.
+
+    Args:
+        row: its number in the source.
+        nll: its −log q, nats.
+        adds: what it adds to the mean beyond a middle row, nats.
+    """
+
+    row: Count
+    nll: Number
+    adds: Number
+
+
+def warning(heavy: Sequence[HeavyRow], nll: float, what: str = "test NLL") -> str:
     """One sentence that names the rows which decide a mean; empty where there are none.
 
     Args:
@@ -33,12 +48,12 @@ def warning(heavy: Sequence[Mapping[str, Any]], nll: float, what: str = "test NL
     """
     if not heavy:
         return ""
-    first, added = heavy[0], sum(row["adds"] for row in heavy)
-    which = rows_said([row["row"] for row in heavy])
+    first, added = heavy[0], sum(row.adds for row in heavy)
+    which = rows_said([row.row for row in heavy])
     alone, verb = (" alone", "adds") if len(heavy) == 1 else ("", "add")
     its = "its −log q is" if len(heavy) == 1 else "the first's −log q is"
     return (
         f"warning: {which} of the source (counted from 0){alone} {verb} {added:.3g} nats to the {what} of "
-        f"{nll:.4g} ({its} {first['nll']:.5g}): the mean tells of {'it' if len(heavy) == 1 else 'them'}, "
+        f"{nll:.4g} ({its} {first.nll:.5g}): the mean tells of {'it' if len(heavy) == 1 else 'them'}, "
         "median and trimmed mean of the others"
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jko.statistics.heavy import TRIM
+from jko.statistics.heavy import TRIM, HeavyRow
+
+Array = NDArray[np.float64]
 
 #: of fewer rows nothing is trimmed
 FEWEST = 5
@@ -63,7 +64,7 @@ class Robust:
         return abs(self.worst_adds) / abs(self.mean) if self.mean else math.inf if self.worst_adds else 0.0
 
 
-def robust(values: NDArray[Any]) -> Robust:
+def robust(values: Array) -> Robust:
     r"""Summarise a value of every row.
 
     A row is heavy if :math:`|v_i - m|/n` is more than a tenth of the trimmed mean's size and more than the
@@ -169,7 +170,7 @@ def _dominating(offsets: NDArray[np.float64], shares: NDArray[np.float64]) -> tu
     return tuple(int(i) for i in far[np.argsort(-shares[far], kind="stable")])
 
 
-def named(figures: Robust, numbers: NDArray[Any]) -> dict[str, Any]:
+def named(figures: Robust, numbers: NDArray[np.integer]) -> dict[str, float | int | None]:
     """The figures of −log q of every row by name, with the rows' numbers in their source.
 
     Args:
@@ -194,10 +195,11 @@ def named(figures: Robust, numbers: NDArray[Any]) -> dict[str, Any]:
     }
 
 
-def heavy_rows(values: NDArray[Any], figures: Robust, numbers: NDArray[Any]) -> list[dict[str, float]]:
-    """The rows that weigh too much: ``row``, ``nll`` and ``adds``, nats, the heaviest first."""
+def heavy_rows(values: Array, figures: Robust, numbers: NDArray[np.integer]) -> list[HeavyRow]:
+    """The rows that weigh too much, the heaviest first."""
     return [
-        {"row": int(numbers[i]), "nll": float(values[i]),
-         "adds": float(values[i] - figures.median) / figures.rows}
+        HeavyRow(
+            row=int(numbers[i]), nll=float(values[i]), adds=float(values[i] - figures.median) / figures.rows
+        )
         for i in figures.heavy
     ]  # fmt: skip

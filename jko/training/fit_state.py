@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass
-from typing import Any, Literal, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from jko.config.sections import Training
 from jko.maps.invertible import InvertibleBlock
+from jko.training.fit_numbers import PHASES, FitNumbers, Phase
 
-Phase = Literal["flow_matching", "jko"]
-#: in the order in which a fit runs them
-PHASES: tuple[Phase, ...] = ("flow_matching", "jko")
 #: what AdamW keeps of every parameter
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
@@ -74,14 +72,11 @@ class FitState:
     best_weights: Mapping[str, Tensor]
     moments: Mapping[str, Tensor]
 
-    def record(self) -> dict[str, Any]:
-        """The numbers, as JSON values; see :meth:`tensors` for the rest."""
-        return {
-            "phase": self.phase,
-            "step": self.step,
-            "iteration": self.iteration,
-            "rollbacks": self.rollbacks,
-        }
+    def record(self) -> FitNumbers:
+        """The numbers; see :meth:`tensors` for the rest."""
+        return FitNumbers(
+            phase=self.phase, step=self.step, iteration=self.iteration, rollbacks=self.rollbacks
+        )
 
     def tensors(self) -> dict[str, Tensor]:
         """Weights, moments and curve as tensors by name, for a store without pickle."""
@@ -93,7 +88,7 @@ class FitState:
         return {**named, "curve": torch.tensor(lines, dtype=torch.float64).reshape(len(lines), -1)}
 
     @classmethod
-    def of(cls, record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> FitState:
+    def of(cls, record: FitNumbers, tensors: Mapping[str, Tensor]) -> FitState:
         """The state that :meth:`record` and :meth:`tensors` came from.
 
         Raises:
@@ -110,7 +105,8 @@ class FitState:
                 for phase, iteration, *values in tensors["curve"].tolist()
             )
             return cls(
-                **{key: record[key] for key in ("phase", "step", "iteration", "rollbacks")}, curve=curve,
+                phase=record.phase, step=record.step, iteration=record.iteration, rollbacks=record.rollbacks,
+                curve=curve,
                 weights=groups["weights"], best_weights=groups["best"], moments=groups["moments"],
             )  # fmt: skip
         except (KeyError, IndexError, TypeError) as error:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import pandas as pd
 
@@ -209,7 +208,7 @@ class Comparison:
     @property
     def warnings(self) -> list[str]:
         """A sentence for every run of whose test NLL a row, or a few, are too large a part."""
-        found = [(own.label, nll_warning(own.record.figures or {})) for own in self.subjects]
+        found = [(own.label, nll_warning(own.record.figures)) for own in self.subjects]
         return [f"{label}: {said}" for label, said in found if said]
 
     def long(self) -> pd.DataFrame:
@@ -281,7 +280,7 @@ def on_same_rows(baseline: Subject, other: Subject, name: str) -> bool:
     rows = SAME_ROWS.get(name)
     if rows == "test":
         return baseline.record.test_digest == other.record.test_digest != ""
-    known = [own.record.about["data_digest"] for own in (baseline, other)]
+    known = [own.record.about.data_digest for own in (baseline, other)]
     return rows is None or known[0] == known[1]
 
 
@@ -290,7 +289,7 @@ def why_unpaired(baseline: Subject, other: Subject) -> str:
     for subject in (baseline, other):
         record = subject.record
         if record.figures is None:
-            blocks = f"{record.about['blocks']} of {record.about['planned']} blocks done"
+            blocks = f"{record.about.blocks} of {record.about.planned} blocks done"
             known = " kept" if "test/nll" in record.tracked else f" ({blocks})"
             return f"{subject.label} has no evaluation on test rows{known}"
         if record.test_rows is None or not record.test_digest:
@@ -320,14 +319,14 @@ def _is_error(name: str, known: set[str]) -> bool:
     return name.endswith("_se") and name.removesuffix("_se") in known
 
 
-def _facts(subject: Subject) -> Mapping[str, Any]:
+def _facts(subject: Subject) -> dict[str, str]:
     about = subject.record.about
     return {
         "read from": subject.source,
-        "state": f"{about['state']}, {about['blocks']} of {about['planned']} blocks",
-        "chain digest": about["digest"][:12],
-        "data": about["data"],
-        "data version": (subject.data_version or about["data_digest"])[:12],
+        "state": f"{about.state}, {about.blocks} of {about.planned} blocks",
+        "chain digest": about.digest[:12],
+        "data": about.data,
+        "data version": (subject.data_version or about.data_digest)[:12],
         "test rows": subject.record.test_digest[:12],
         "seed": str(subject.record.settings.get("seed", "")),
         "code (git commit)": subject.git_commit[:12],

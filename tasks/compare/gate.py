@@ -198,7 +198,8 @@ def _doubt(condition: Condition, pair: Pair) -> str:
 
 def few_rows(subject: Subject) -> str:
     """That the test NLL of a run hangs on few rows; empty where it does not, or is not known."""
-    rows = (subject.record.figures or {}).get("test", {}).get("dominating_rows") or []
+    figures = subject.record.figures
+    rows = () if figures is None else figures.test.dominating_rows
     if not rows:
         return ""
     verb = "is" if len(rows) == 1 else "are"
@@ -224,4 +225,4 @@ def _ratio(difference: float, se: float) -> float:
 
 def _state(subject: Subject) -> str:
     about = subject.record.about
-    return f"{about['state']}, {about['blocks']} of {about['planned']} blocks done"
+    return f"{about.state}, {about.blocks} of {about.planned} blocks done"

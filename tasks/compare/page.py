@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -57,8 +57,23 @@ def render(comparison: Comparison, outcomes: Sequence[Outcome] = ()) -> str:
     return page("compare.html.j2", Path(__file__).parent, values)
 
 
-def metric_rows(comparison: Comparison) -> list[dict[str, Any]]:
-    """Headline figures as text: name, a cell a run, and a difference a run but the baseline."""
+@dataclass(frozen=True)
+class MetricRow:
+    """A figure as text.
+
+    Args:
+        name: of the figure.
+        cells: a cell a run.
+        changes: a difference a run but the baseline.
+    """
+
+    name: str
+    cells: list[str]
+    changes: list[str]
+
+
+def metric_rows(comparison: Comparison) -> list[MetricRow]:
+    """Headline figures as text."""
     paired = {pair.label: pair.paired for pair in comparison.pairs}
     rows = []
     for name in comparison.metric_names:
@@ -71,7 +86,7 @@ def metric_rows(comparison: Comparison) -> list[dict[str, Any]]:
             else:
                 changes.append("" if change is None else figure(change, "+.4g"))
         cells = [cell(comparison, label, name) for label in comparison.labels]
-        rows.append({"name": name, "cells": cells, "changes": changes})
+        rows.append(MetricRow(name, cells, changes))
     return rows
 
 

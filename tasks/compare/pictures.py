@@ -106,17 +106,17 @@ def samples(comparison: Comparison) -> tuple[Figure | None, str]:
     abouts = [subject.record.about for _, subject in shown]
     missing = [subject.label for subject in comparison.subjects if not _has_samples(subject)]
     note = f" Without samples: {', '.join(missing)}." if missing else ""
-    if len({tuple(about["columns"]) for about in abouts}) > 1:
+    if len({tuple(about.columns) for about in abouts}) > 1:
         return None, f"The runs are on data of other columns, so their samples share no picture.{note}"
-    shape = abouts[0]["image_shape"]
+    shape = abouts[0].image_shape
     if shape:
-        return _pictures(shown, tuple(shape)), f"The first generated pictures of every run.{note}"
+        return _pictures(shown, shape), f"The first generated pictures of every run.{note}"
     rows = {i: _rows(subject, "generated") for i, subject in shown}
     test = np.concatenate([_rows(subject, "test") for _, subject in shown])
     dim = test.shape[1]
     if dim == 1:
         return _densities(shown, rows, test), f"Histograms of test rows (grey) and generated rows.{note}"
-    columns = abouts[0]["columns"]
+    columns = abouts[0].columns
     centre = test.mean(axis=0) if dim > 2 else np.zeros(dim)
     directions = principal_directions(test)
     names = columns if dim == 2 else ("first principal component", "second principal component")

@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypedDict
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from jko.chain.chain import reference_log_prob
 from jko.config import NUMERICS
 from jko.config.sections import Evaluation, Measure, Training
 from jko.core.digest import digest_of
+from jko.core.records import Record
 from jko.core.seeds import generator
 from jko.disk.identity import MEASURES
 from jko.disk.sealed import read_sealed, write_sealed
@@ -187,7 +187,7 @@ def rival(cell: Cell, law: Density, start: Array) -> Tensor:
 Figures = dict[str, JsonValue]
 
 
-class StudyCell(TypedDict):
+class StudyCell(Record):
     """A measured cell as it is stored: what it is, and the figures of its blocks."""
 
     cell: Figures
@@ -222,16 +222,12 @@ def measure(cell: Cell) -> StudyCell:
         few = slice(sizes.measured)
         log_dets = pushed.log_det[few], pushed.log_det_se[few], total[few]
         rows = HeldOut(x[few], pushed.x[few], *log_dets, rival=mixture)
-        figures = asdict(measure_block(blocks, rows, MEASURE, score=score))
+        figures = measure_block(blocks, rows, MEASURE, score=score).model_dump()
         x = pushed.x
         gap = log_prob - reference_log_prob(x.double()) - total
         own = {"step_size": cell.step_size, "kl": float(gap.mean()), "kl_se": standard_error(gap)}
-        found.append(own | {key: None if _is_nan(value) else value for key, value in figures.items()})
-    return {"cell": asdict(cell), "blocks": found}
-
-
-def _is_nan(value: object) -> bool:
-    return isinstance(value, float) and not math.isfinite(value)
+        found.append(own | figures)
+    return StudyCell(cell=asdict(cell), blocks=found)
 
 
 def study(folder: Path, wanted: list[Cell], say: Callable[[str], None]) -> list[StudyCell]:
@@ -245,14 +241,12 @@ def study(folder: Path, wanted: list[Cell], say: Callable[[str], None]) -> list[
     found = []
     for i, cell in enumerate(wanted, start=1):
         path = folder / f"{cell.name}-{cell.key[:12]}.json"
-        kept = read_sealed(path, cell.key)
-        if kept is not None:
-            stored = StudyCell(cell=kept["cell"], blocks=kept["blocks"])
-        else:
+        stored = read_sealed(path, StudyCell, cell.key)
+        if stored is None:
             say(f"cell {i}/{len(wanted)}  {cell.name}: training {cell.sizes.blocks} blocks")
             stored = measure(cell)
             write_sealed(path, stored, cell.key)
-        kls = "  ".join(f"{known(block, 'kl'):.3g}" for block in stored["blocks"])
+        kls = "  ".join(f"{known(block, 'kl'):.3g}" for block in stored.blocks)
         say(f"cell {i}/{len(wanted)}  {cell.name}: KL after each block {kls} nats")
         found.append(stored)
     return found

@@ -10,6 +10,7 @@ import pandas as pd
 from jko.certify.evidence import MARGIN, Evidence
 from jko.certify.guarantee import CERTIFICATES, Guarantee, certify
 from jko.certify.status import Cause
+from jko.measure.figures import StepFigures
 from tasks.experiments.study import Figures, StudyCell, known
 
 DIM = 2
@@ -33,12 +34,12 @@ def table(stored: Sequence[StudyCell], hidden: Sequence[str] = ()) -> pd.DataFra
     """
     rows = []
     for whole, way in itertools.product(stored, WAYS):
-        cell, evidence = whole["cell"], []
+        cell, evidence = whole.cell, []
         unused = [*hidden, *(("epsilon_exact", "fisher_exact") if way == "critic" else ())]
         unguarded = []
-        for k, block in enumerate(whole["blocks"], start=1):
-            evidence.append(Evidence.of(_without(block, unused)))
-            unguarded.append(Evidence.of(_without(block, [*unused, *GUARDS])))
+        for k, block in enumerate(whole.blocks, start=1):
+            evidence.append(Evidence.of(StepFigures.model_validate(_without(block, unused))))
+            unguarded.append(Evidence.of(StepFigures.model_validate(_without(block, [*unused, *GUARDS]))))
             found, free = certify(evidence, DIM), certify(unguarded, DIM)
             same = {key: cell[key] for key in ("target", "step_size", "effort")}
             same |= {"score": way, "block": k, "kl": block["kl"], "kl_se": block["kl_se"]}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from jko.certify.guarantee import CERTIFICATES
+from jko.certify.certificates import CERTIFICATES, Bound, Withheld
+from jko.certify.records import Certificate, CertifiedBlock, ChainGuarantee, Condition
 from jko.certify.status import LEGEND as MARKS_MEAN
 from jko.certify.status import Cause, Status
 from jko.core.step_sizes import shown
@@ -14,7 +14,6 @@ from tasks.report.labels import (
     ESTIMATED,
     LEGEND,
     MEASURED,
-    Figures,
     best_label,
     clear,
     epsilon_of,
@@ -140,20 +139,21 @@ class Panel:
     marks: str = MARKS_MEAN
 
 
-def panel_of(certificate: Figures, entropy: Figures | None) -> Panel:
+def panel_of(certificate: Certificate, entropy: Mapping[str, float] | None) -> Panel:
     """Everything that the section shows.
 
     Args:
         certificate: content of ``DIR.certificate.json``, see :mod:`tasks.certify`.
         entropy: of the data, with its standard error, where it is known.
     """
-    whole, label = certificate["chain"], best_label(certificate)
+    whole = certificate.chain
+    label = best_label(whole)
     obstacles = [] if label else _obstacles(whole)
     reasons = [reason for _, reason in obstacles]
-    causes = [whole["causes"].get(name) for name in CERTIFICATES]
-    given = [whole["reasons"].get(name, "") for name in CERTIFICATES]
+    causes = [whole.causes.get(name) for name in CERTIFICATES]
+    given = [whole.reasons.get(name, "") for name in CERTIFICATES]
     return Panel(
-        verdict=whole["mixed"]["says"],
+        verdict=whole.mixed.says,
         heading=heading_of(whole),
         label=label,
         reading=reading(certificate, label),
@@ -161,42 +161,44 @@ def panel_of(certificate: Figures, entropy: Figures | None) -> Panel:
         remedies=[text for cause, text in REMEDIES.items() if obstacles and cause in causes],
         bounds=[*(_certificates(certificate) if label else []), *_comparisons(whole)],
         distances=_distances(certificate),
-        blocks=[_block(block) for block in certificate["blocks"]],
-        assumptions=[_assumption(item, reasons) for item in whole["assumptions"]],
+        blocks=[_block(block) for block in certificate.blocks],
+        assumptions=[_assumption(item, reasons) for item in whole.assumptions],
         remarks=remarks(certificate, entropy, given),
     )
 
 
-def _obstacles(whole: Figures) -> list[tuple[str, str]]:
+def _obstacles(whole: ChainGuarantee) -> list[tuple[str, str]]:
     names: dict[str, list[str]] = {}
     for name in CERTIFICATES:
-        names.setdefault(whole["reasons"][name], []).append(CLAIMS[name][0])
+        if isinstance(bound := whole.bound(name), Withheld):
+            names.setdefault(bound.reason, []).append(CLAIMS[name][0])
     return [(", ".join(which), reason) for reason, which in names.items()]
 
 
-def _certificates(certificate: Figures) -> list[Claim]:
+def _certificates(certificate: Certificate) -> list[Claim]:
     """The certificates in the order of the theory; a reason already given is not said again."""
-    whole = certificate["chain"]
+    whole = certificate.chain
     claims: list[Claim] = []
     first: dict[str, str] = {}
     for name, (short, says) in CLAIMS.items():
-        if name in ("certificate_a", "certificate_b") and whole["pairing"] == "block":
+        if name in ("certificate_a", "certificate_b") and whole.pairing == "block":
             says += OWN  # noqa: PLW2901
-        if whole[name] is not None:
-            value, label = f"≤ {number(whole[name])}", label_of(certificate, name)
-            claims.append(Claim(short, value, label, says, ratio(whole[name], whole)))
+        bound = whole.bound(name)
+        if isinstance(bound, Bound):
+            label = bound.status if bound.status.holds else ""
+            claims.append(Claim(short, f"≤ {number(bound.value)}", label, says, ratio(bound.value, whole)))
             continue
-        reason = whole["reasons"][name]
+        reason = bound.reason
         shown = f"for the same reason as {first[reason]}" if reason in first else reason
         first.setdefault(reason, short)
         claims.append(Claim(short, "", "", says, reason=shown))
     return claims
 
 
-def _comparisons(whole: Figures) -> list[Claim]:
+def _comparisons(whole: ChainGuarantee) -> list[Claim]:
     """What the certificates are compared with: bounds from below, and the truth where it is known."""
     claims = []
-    low, se = whole["kl_lower_bound"], whole["kl_lower_bound_se"]
+    low, se = whole.kl_lower_bound, whole.kl_lower_bound_se
     if low is not None:
         sure = clear(low, se)
         says = (
@@ -206,36 +208,36 @@ def _comparisons(whole: Figures) -> list[Claim]:
         says += "more." if sure else "more. Not clearly positive here, so it says nothing."
         value = f"≥ {plus_minus(low, se)}"
         claims.append(Claim("lower bound", value, MEASURED, says, ratio(low, whole) if sure else ""))
-    if whole["kl_measured"] is not None:
-        value = plus_minus(whole["kl_measured"], whole["kl_measured_se"])
+    if whole.kl_measured is not None:
+        value = plus_minus(whole.kl_measured, whole.kl_measured_se)
         says = "KL itself: the NLL on validation rows less the known entropy of the law."
         claims.append(Claim("measured gap", value, MEASURED, says, truth=True))
     return claims
 
 
-def heading_of(whole: Figures) -> str:
+def heading_of(whole: ChainGuarantee) -> str:
     """What the certificates bound."""
-    if whole["kl_bound"] is not None and whole["tv"] is None:  # what the steps descend is no divergence
+    if whole.kl_bound is not None and whole.tv is None:  # what the steps descend is no divergence
         return "G after the last block less its minimum"
     model = f"which is KL({law_of(whole)} ‖ model)"
-    if defence := whole.get("defence"):
-        model += f" but for the {defence['price']:.2g} nats that its broad part may add"
+    if defence := whole.defence:
+        model += f" but for the {defence.price:.2g} nats that its broad part may add"
     return f"KL(particles after the last block ‖ {reference_of(whole)}), {model}"
 
 
-def _distances(certificate: Figures) -> list[Claim]:
-    whole = certificate["chain"]
+def _distances(certificate: Certificate) -> list[Claim]:
+    whole = certificate.chain
     rows = [
-        ("W2 of data and smoothed data", whole["smoothing_w2"], MEASURED,
+        ("W2 of data and smoothed data", whole.smoothing_w2, MEASURED,
          "What smoothing the data costs, from their second moment."),
-        (f"W2 of particles and {reference_of(whole)}", whole["w2_bound"], label_of(certificate, "w2_bound"),
+        (f"W2 of particles and {reference_of(whole)}", whole.w2_bound, label_of(whole, "w2_bound"),
          "Between the law after the last block and the reference."),
-        ("total variation", whole["tv"] if (whole["tv"] or 0) < 1 else None, best_label(certificate),
+        ("total variation", whole.tv if (whole.tv or 0) < 1 else None, best_label(whole),
          f"Between the model and the {law_of(whole)}, √(KL/2){_broad_share(whole)}."),
-        ("W2 of model and computed samples", whole["inversion_w2_coupled"], MEASURED,
-         f"Numerical against exact inverse from the same {whole['inversion_rows']} ends; at the "
-         f"worst draw they differ by {number(whole['inversion_worst'])}."),
-        ("the same by Lipschitz constants", whole["inversion_w2_product"], ESTIMATED,
+        ("W2 of model and computed samples", whole.inversion_w2_coupled, MEASURED,
+         f"Numerical against exact inverse from the same {whole.inversion_rows} ends; at the "
+         f"worst draw they differ by {number(whole.inversion_worst)}."),
+        ("the same by Lipschitz constants", whole.inversion_w2_product, ESTIMATED,
          "Inverse errors of the blocks times Lipschitz constants, whose sampled values may be too small."),
     ]  # fmt: skip
     return [
@@ -243,32 +245,32 @@ def _distances(certificate: Figures) -> list[Claim]:
     ]
 
 
-def _broad_share(whole: Figures) -> str:
+def _broad_share(whole: ChainGuarantee) -> str:
     """What a defence adds to a total variation, in words."""
-    defence = whole.get("defence")
-    return f" of the blocks and the share {defence['share']:g} of the broad law" if defence else ""
+    defence = whole.defence
+    return f" of the blocks and the share {defence.share:g} of the broad law" if defence else ""
 
 
-def _block(block: Mapping[str, Any]) -> dict[str, str]:
+def _block(block: CertifiedBlock) -> dict[str, str]:
     """The figures of a block as text."""
     name, how, label = epsilon_of(block)
-    positive = "yes" if block["symmetric_part_positive"] else "no"
+    positive = "yes" if block.symmetric_part_positive else "no"
     return {
-        "index": str(block["index"]), "step_size": shown(block["step_size"]),
-        "epsilon": plus_minus(block[name], block[f"{name}_se"]),
-        "how": how, "label": "" if block[name] is None else label,
-        "kappa": number(block["kappa"]),
-        "symmetric": f"{positive} ({number(block['symmetric_part_smallest'])})",
-        "movement": number(block["movement"]),
-        "kl_drop": plus_minus(block["kl_drop"], block["kl_drop_se"]),
-        "a": number(block["certificate_a"]), "b": number(block["certificate_b"]),
-        "c": number(block["certificate_c"]), "inverse": number(block["inversion_error_reference"]),
-        "lipschitz": number(block["lipschitz_inverse"]),
+        "index": str(block.index), "step_size": shown(block.step_size),
+        "epsilon": plus_minus(block.figure(name), block.figure(f"{name}_se")),
+        "how": how, "label": "" if block.figure(name) is None else label,
+        "kappa": number(block.kappa),
+        "symmetric": f"{positive} ({number(block.symmetric_part_smallest)})",
+        "movement": number(block.movement),
+        "kl_drop": plus_minus(block.kl_drop, block.kl_drop_se),
+        "a": number(block.certificate_a), "b": number(block.certificate_b),
+        "c": number(block.certificate_c), "inverse": number(block.inversion_error_reference),
+        "lipschitz": number(block.lipschitz_inverse),
     }  # fmt: skip
 
 
-def _assumption(item: Figures, given: Sequence[str]) -> Assumption:
-    how, status = item["how"], Status(item["status"])
+def _assumption(item: Condition, given: Sequence[str]) -> Assumption:
+    how, status = item.how, item.status
     if status is Status.FAILS and how in given:
         how = "fails, for the reason above"
-    return Assumption(status.mark, status if status in LEGEND else "", item["name"], how)
+    return Assumption(status.mark, status if status in LEGEND else "", item.name, how)

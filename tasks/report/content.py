@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from jko.certify.records import Certificate, Measured
 from jko.config import Config
 from jko.core.errors import InputError
 from jko.core.rows import at_most
@@ -23,7 +23,7 @@ from jko.preparation.facts import DataFacts
 from tasks.adapters.store.arrays import read_array, read_samples
 from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.chains import read_curve
-from tasks.adapters.store.evaluated import evaluation_figures
+from tasks.adapters.store.evaluated import EvaluationFigures, evaluation_figures
 from tasks.adapters.store.plan import stored_figures
 from tasks.evaluate import CONTEXT
 
@@ -56,9 +56,9 @@ class Content:
     config: Config
     facts: DataFacts
     digest: str
-    steps: tuple[Mapping[str, Any], ...]
-    certificate: Mapping[str, Any]
-    figures: Mapping[str, Any]
+    steps: tuple[Measured, ...]
+    certificate: Certificate
+    figures: EvaluationFigures
     data: Array
     generated: Array
     forward_path: Array
@@ -70,7 +70,8 @@ class Content:
     def shown_as(self) -> str:
         """What ``data`` is called in pictures."""
         target = self.config.target
-        known = not target.standard and self.figures.get("target", {}).get("energy_distance") is not None
+        found = self.figures.target
+        known = not target.standard and found is not None and found.energy_distance is not None
         return f"target: {target.potential.replace('_', ' ')}" if known else "data"
 
     @property
@@ -88,31 +89,39 @@ def read_content(store: ChainStore) -> Content:
     facts = store.facts
     digest = store.digest or ""
     figures = evaluation_figures(store.layout, evaluation_fingerprint(store.config, digest))
-    certificate = read_sealed(store.layout.certificate, certificate_fingerprint(store.config, digest))
+    certificate = read_sealed(
+        store.layout.certificate, Certificate, certificate_fingerprint(store.config, digest)
+    )
     steps = [stored_figures(store, k) for k in range(1, len(store.fingerprints))]
     places = (*(store.layout.measures(k, own) for k, own in enumerate(store.fingerprints[1:], start=1)),
               store.layout.certificate, store.layout.evaluation)  # fmt: skip
     for place, found in zip(places, (*steps, certificate, figures), strict=True):
         if found is None:
             raise InputError(f"{place}: missing or damaged; run jko resume {store.layout.chain}")
+    assert certificate is not None  # looked at just now
+    assert figures is not None
     drawn = store.layout.evaluation / "samples.zarr"
+
+    def shown(name: str) -> Array:
+        return read_array(drawn, name).astype(np.float64)
+
     indices = range(1, len(store.fingerprints))
     curves = {k: curve_of(store.layout, k, store.fingerprints[k]) for k in indices}
     rows = some_rows(store.layout, store.fingerprints[0], facts)
-    contexts = (rows[:, facts.dim :], read_array(drawn, CONTEXT)) if facts.context else None
+    contexts = (rows[:, facts.dim :], shown(CONTEXT)) if facts.context else None
     # a chain that leads to another target is shown beside draws of that
-    exact = read_array(drawn, "target") if (drawn / "target").is_dir() else None
+    exact = shown("target") if (drawn / "target").is_dir() else None
     return Content(
         config=store.config,
         facts=facts,
         digest=digest,
         steps=tuple(own for own in steps if own is not None),
-        certificate=certificate or {},
-        figures=figures or {},
+        certificate=certificate,
+        figures=figures,
         data=rows[:, : facts.dim] if exact is None else exact,
-        generated=read_array(drawn, "generated"),
-        forward_path=read_array(drawn, "forward_path"),
-        reverse_path=read_array(drawn, "reverse_path"),
+        generated=shown("generated"),
+        forward_path=shown("forward_path"),
+        reverse_path=shown("reverse_path"),
         curves={k: curve for k, curve in curves.items() if curve is not None},
         contexts=contexts,
     )

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from jko.core.display import figure
 from jko.preparation.facts import DataFacts
 from jko.statistics.fresh_rows import EDGES
-from tasks.report.labels import Figures
+from tasks.adapters.store.evaluated import EvaluationFigures, FreshLook, ScoredRow
 
 #: columns of a row that are shown, the furthest from their mean where there are more
 MOST_COLUMNS = 8
+
+
+@dataclass(frozen=True)
+class ShownRow:
+    """A row as the section shows it.
+
+    Args:
+        scores: the row with its scores.
+        kind: of a made-up row, in words.
+        words: its values.
+    """
+
+    scores: ScoredRow
+    kind: str
+    words: str
 
 
 @dataclass(frozen=True)
@@ -23,42 +37,41 @@ class FreshPanel:
 
     Args:
         verdict: whether blocks and mixture disagree by much, in one sentence or two.
-        rows: made-up rows with their scores, ``kind`` and ``words`` for their values.
+        rows: made-up rows.
         caution: how to read the list of test rows.
-        surprising: the test rows of the lowest scores in the same way.
+        surprising: the test rows of the lowest scores.
         edges: the quantiles of edge rows, with commas between them.
     """
 
     verdict: str
-    rows: Sequence[Mapping[str, Any]]
+    rows: Sequence[ShownRow]
     caution: str
-    surprising: Sequence[Mapping[str, Any]]
+    surprising: Sequence[ShownRow]
     edges: str = ", ".join(f"{100 * edge:g} %" for edge in EDGES)
 
 
-def fresh_panel(figures: Figures, facts: DataFacts) -> FreshPanel | None:
+def fresh_panel(figures: EvaluationFigures, facts: DataFacts) -> FreshPanel | None:
     """The section, where the evaluation looked at such rows."""
-    fresh = figures.get("fresh")
+    fresh = figures.fresh
     if fresh is None:
         return None
-    rows = [
-        {**row, "kind": _kind(row, facts), "words": row_words(row["values"], facts)}
-        for row in fresh["most_different"]
-    ]
-    tested = [{**row, "words": row_words(row["values"], facts)} for row in figures["surprising"]]
-    disputed = sum(row["disputed"] for row in tested)
-    return FreshPanel(_verdict(fresh), rows, _caution(disputed, fresh["limit"]), tested)
+    rows, tested = (
+        [ShownRow(row, _kind(row, facts), row_words(row.values, facts)) for row in part]
+        for part in (fresh.most_different, figures.surprising)
+    )
+    disputed = sum(row.disputed for row in figures.surprising)
+    return FreshPanel(_verdict(fresh), rows, _caution(disputed, fresh.limit), tested)
 
 
-def _verdict(fresh: Figures) -> str:
-    count, limit = sum(fresh["rows"].values()), figure(fresh["limit"], ",.0f")
-    if not fresh["below"]:
+def _verdict(fresh: FreshLook) -> str:
+    count, limit = sum(fresh.rows.values()), figure(fresh.limit, ",.0f")
+    if not fresh.below:
         return (
             f"Of {count:,} rows made of training rows the blocks score none more than {limit} nats below a "
             "Gaussian mixture."
         )
     return (
-        f"The blocks score {fresh['below']:,} of {count:,} rows made of training rows more than {limit} nats "
+        f"The blocks score {fresh.below:,} of {count:,} rows made of training rows more than {limit} nats "
         "below a Gaussian mixture. Either such rows are impossible and the mixture does not know it, or the "
         "blocks send ordinary rows far out; look at the rows before you call such a score an anomaly."
     )
@@ -76,8 +89,8 @@ def _caution(disputed: int, limit: float) -> str:
     )
 
 
-def _kind(row: Figures, facts: DataFacts) -> str:
-    return row["kind"] if row["column"] is None else f"edge of {facts.columns[row['column']]}"
+def _kind(row: ScoredRow, facts: DataFacts) -> str:
+    return row.kind if row.column is None else f"edge of {facts.columns[row.column]}"
 
 
 def row_words(values: Sequence[float], facts: DataFacts) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from jko.certify.evidence import MARGIN
+from jko.certify.records import CertifiedBlock
 from tasks.report.content import Array, Content
 from tasks.report.drawing import ACCENT, DATA, GREY, MODEL
 from tasks.report.labels import epsilon_of
@@ -26,8 +28,8 @@ LINES: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 def guarantee(content: Content) -> Figure | None:
     """Certificates after each block beside what they bound, and what they are made of."""
-    blocks = content.certificate["blocks"]
-    if all(block[name] is None for block in blocks for name in LINES):
+    blocks = content.certificate.blocks
+    if all(block.figure(name) is None for block in blocks for name in LINES):
         return None
     figure = Figure(figsize=(9.5, 4.4))
     for place, panel in enumerate((_bounds, _inputs), start=1):
@@ -42,7 +44,7 @@ def guarantee(content: Content) -> Figure | None:
 
 
 def _bounds(axes: Axes, content: Content) -> None:
-    blocks = content.certificate["blocks"]
+    blocks = content.certificate.blocks
     steps = np.arange(1.0, len(blocks) + 1)
     axes.set_yscale("log", nonpositive="mask")
     for name, (label, colour, style) in LINES.items():
@@ -75,7 +77,7 @@ def _points(axes: Axes, steps: Array, values: Array, error: Array, **style: Any)
 
 
 def _inputs(axes: Axes, content: Content) -> None:
-    blocks = content.certificate["blocks"]
+    blocks = content.certificate.blocks
     steps = np.arange(1.0, len(blocks) + 1)
     names = [epsilon_of(block)[0] for block in blocks]
     low, middle, high = (
@@ -97,11 +99,11 @@ def _inputs(axes: Axes, content: Content) -> None:
     axes.set_ylim(bottom=-0.04 * axes.get_ylim()[1])  # a point at 0 shows whole
 
 
-def _root(block: Any, name: str, shift: float) -> float:
+def _root(block: CertifiedBlock, name: str, shift: float) -> float:
     """√max(ε² + shift · SE, 0)."""
-    value, se = block[name], block[f"{name}_se"]
+    value, se = block.figure(name), block.figure(f"{name}_se")
     return math.nan if value is None or se is None else math.sqrt(max(value + shift * se, 0.0))
 
 
-def _column(blocks: Any, name: str) -> Array:
-    return np.array([np.nan if block[name] is None else block[name] for block in blocks], dtype=float)
+def _column(blocks: Sequence[CertifiedBlock], name: str) -> Array:
+    return np.array([block.figure(name) for block in blocks], dtype=float)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from jko.certify.records import Certificate
 from jko.config import Config, parse_config
 from jko.core.digest import digest_of
 from jko.disk.commit import stored_commit
@@ -21,10 +22,11 @@ def report_fingerprint(store: ChainStore) -> str:
     evaluation = stored_commit(store.layout.evaluation)
     measures = [stored_figures(store, k) for k in range(1, len(store.fingerprints))]
     digest = evaluation.digest if evaluation else ""
-    certificate = read_sealed(store.layout.certificate)
+    certificate = read_sealed(store.layout.certificate, Certificate)
     return digest_of(
         {
-            "evaluation": digest, "measures": measures, "certificate": certificate,
+            "evaluation": digest, "measures": [None if own is None else own.plain() for own in measures],
+            "certificate": None if certificate is None else certificate.plain(),
             "settings": settings_of(store.config), "version": REPORT,
         }
     )  # fmt: skip
@@ -41,5 +43,5 @@ def has_own_report(layout: Layout, chain: tuple[str, ...]) -> bool:
     if manifest is None:
         return False
     return is_whole(
-        layout.report, report_fingerprint(ChainStore(parse_config(manifest["config"]), layout, chain))
+        layout.report, report_fingerprint(ChainStore(parse_config(manifest.config), layout, chain))
     )

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from jko.certify.evidence import MARGIN
+from jko.certify.records import ChainGuarantee, GuaranteedStep
 from jko.certify.status import Cause, Status
 from jko.core.display import DASH, figure, finite
-
-Figures = Mapping[str, Any]
 
 PROVED, MEASURED, ESTIMATED, ASSUMED = Status.PROVED, Status.MEASURED, Status.ESTIMATED, Status.ASSUMED
 #: how a figure is known, from the strongest to the weakest -> what that means
@@ -35,40 +31,40 @@ def plus_minus(value: float | None, se: float | None) -> str:
     return f"{number(value)} ± {figure(se, '.2g')}" if finite(value) and finite(se) else number(value)
 
 
-def epsilon_of(block: Figures) -> tuple[str, str, str]:
+def epsilon_of(block: GuaranteedStep) -> tuple[str, str, str]:
     """Name of the ε² that the certificates of a block use, how it was found, and its label."""
-    if block["pairing"] == "ot":
-        return "epsilon_ot_squared", f"{block['epsilon_class']}, OT pairing", ESTIMATED
-    if block["epsilon_exact_squared"] is not None:
+    if block.pairing == "ot":
+        return "epsilon_ot_squared", f"{block.epsilon_class}, OT pairing", ESTIMATED
+    if block.epsilon_exact_squared is not None:
         return "epsilon_exact_squared", "exact score", MEASURED
-    return "epsilon_squared", block["epsilon_class"], ESTIMATED
+    return "epsilon_squared", block.epsilon_class, ESTIMATED
 
 
-def label_of(certificate: Figures, name: str) -> str:
+def label_of(whole: ChainGuarantee, name: str) -> str:
     """How a figure of the chain is known; empty where there is none."""
-    status = Status(certificate["chain"]["statuses"].get(name, Status.UNKNOWN))
+    status = whole.statuses.get(name, Status.UNKNOWN)
     return status if status.holds else ""
 
 
-def best_label(certificate: Figures) -> str:
+def best_label(whole: ChainGuarantee) -> str:
     """How the smallest certificate is known; empty where none holds."""
-    return label_of(certificate, "kl_bound")
+    return label_of(whole, "kl_bound")
 
 
-def ratio(bound: float | None, whole: Figures) -> str:
+def ratio(bound: float | None, whole: ChainGuarantee) -> str:
     """How many times the measured KL a bound is, where that is measured and clearly positive."""
-    measured, se = whole["kl_measured"], whole["kl_measured_se"]
-    return "" if bound is None or measured is None or measured <= MARGIN * se else number(bound / measured)
+    measured, se = whole.kl_measured, whole.kl_measured_se
+    return "" if bound is None or measured is None or not clear(measured, se) else number(bound / measured)
 
 
-def reference_of(whole: Figures) -> str:
+def reference_of(whole: ChainGuarantee) -> str:
     """The law that the chain leads to."""
-    return "the target" if whole["causes"].get("certificate_a") == Cause.ELSEWHERE else "N(0, I)"
+    return "the target" if whole.causes.get("certificate_a") is Cause.ELSEWHERE else "N(0, I)"
 
 
-def law_of(whole: Figures) -> str:
+def law_of(whole: ChainGuarantee) -> str:
     """The law that the guarantee speaks about."""
-    return "law of the data" if whole["smoothing_w2"] is None else "smoothed law of the data"
+    return "law of the data" if whole.smoothing_w2 is None else "smoothed law of the data"
 
 
 def clear(value: float | None, se: float | None) -> bool:

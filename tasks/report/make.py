@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import matplotlib
-from prefect import task
+from prefect import State, task
 
+from jko.certify.records import Measured
 from jko.core.display import figure, finite, pair_of
 from jko.core.step_sizes import shown
 from jko.disk.commit import committing
 from jko.disk.damage import is_whole
 from jko.statistics.heavy import TRIM
 from tasks.adapters.store.chain_store import ChainStore
+from tasks.adapters.store.evaluated import EvaluationFigures, MeanNll, TargetFigures
 from tasks.headline import nll_warning
 from tasks.options import DURABLE, skipped
 from tasks.report import pictures
@@ -32,7 +33,7 @@ SHOWN_VERSIONS = ("torch", "numpy", "prefect", "mlflow", "dvc", "zarr")
 
 
 @task(name="report", **DURABLE)
-def make_report(store: ChainStore) -> Any:
+def make_report(store: ChainStore) -> str | State[str]:
     """Commit the report folder; returns the page's path."""
     fingerprint = report_fingerprint(store)
     if is_whole(store.layout.report, fingerprint):
@@ -62,9 +63,9 @@ def render(content: Content, images: dict[str, str | None]) -> str:
     """The page as HTML."""
     figures = content.figures
     models = [
-        ("JKO chain", figures["test"]),
-        ("Gaussian mixture", figures["baselines"]["mixture"]),
-        ("Gaussian", figures["baselines"]["gaussian"]),
+        ("JKO chain", figures.test),
+        ("Gaussian mixture", figures.baselines.mixture),
+        ("Gaussian", figures.baselines.gaussian),
     ]
     values: dict[str, Any] = {
         "facts": content.facts, "steps": content.steps, "figures": figures, "digest": content.digest,
@@ -79,9 +80,9 @@ def render(content: Content, images: dict[str, str | None]) -> str:
 
 def cards(content: Content) -> list[dict[str, str]]:
     """The headline figures."""
-    test, steps, trip = content.figures["test"], content.steps, content.figures["inversion_error_chain"]
-    gaussian = content.figures["baselines"]["gaussian"]["nll"]
-    gain = None if gaussian is None else gaussian - test["nll"]
+    test, steps, trip = content.figures.test, content.steps, content.figures.inversion_error_chain
+    gaussian = content.figures.baselines.gaussian.nll
+    gain = None if gaussian is None else gaussian - test.nll
     found = [
         {"value": pair_of(test, "nll"), "label": "test NLL, nats (± one SE)"},
         {"value": figure(gain, "+.3f"), "label": "nats better than one Gaussian"},
@@ -90,18 +91,18 @@ def cards(content: Content) -> list[dict[str, str]]:
         *target_cards(content),
     ]  # fmt: skip
     found.insert(1, bound_card(content))
-    if "nll_median" in test:
+    if test.nll_median is not None:
         found.insert(1, beside_card(test))
-    if "gap_to_entropy" in test:
+    if test.gap_to_entropy is not None:
         gap = pair_of(test, "gap_to_entropy")
-        found.insert(1, {"value": gap, "label": f"{gap_words(content.figures)}, nats"})
+        found.insert(1, {"value": gap, "label": f"{gap_words(content.figures.target)}, nats"})
     return found
 
 
-def beside_card(test: Mapping[str, Any]) -> dict[str, str]:
+def beside_card(test: MeanNll) -> dict[str, str]:
     """Median and trimmed mean, which no single row moves, and how much one row is of the mean's error."""
-    share = figure(100 * test["nll_worst_share"], ".0f")
-    trimmed = figure(test["nll_trimmed"], ".3f")
+    share = figure(percent(test.nll_worst_share), ".0f")
+    trimmed = figure(test.nll_trimmed, ".3f")
     label = (
         f"median of −log q over test rows, nats; without {100 * TRIM:g} % at each end the mean is {trimmed}; "
         f"the worst row is {share} % of the squared error of the mean"
@@ -109,63 +110,67 @@ def beside_card(test: Mapping[str, Any]) -> dict[str, str]:
     return {"value": pair_of(test, "nll_median"), "label": label}
 
 
-def gap_words(figures: Mapping[str, Any]) -> str:
+def gap_words(target: TargetFigures | None) -> str:
     """What the difference between NLL and the entropy of p_0 is: where log Z is unknown, it is part of it."""
-    target = figures.get("target")
-    if not target:
+    if target is None or not target.model_fields_set:
         return "gap to the data entropy"
-    return "KL to the target" + (" − log Z" if target["log_z_known"] is None else "")
+    return "KL to the target" + (" − log Z" if target.log_z_known is None else "")
 
 
-def removed(step: Mapping[str, Any]) -> float:
+def removed(step: Measured) -> float:
     """KL that a block removed, and its correction if it has one, nats."""
-    return step["kl_drop"] + step.get("kl_drop_correction", 0.0)
+    return step.kl_drop + (step.kl_drop_correction or 0.0)
 
 
 def target_cards(content: Content) -> list[dict[str, str]]:
     """How the samples are: against the training rows, or against an unnormalised target."""
-    found = content.figures.get("target")
+    found = content.figures.target
     if found is None:
         return copied_cards(content.figures)
-    if not found:
+    if not found.model_fields_set:
         return []
-    known = "" if found["log_z_known"] is None else f" (known: {figure(found['log_z_known'], '.3f')})"
+    known = "" if found.log_z_known is None else f" (known: {figure(found.log_z_known, '.3f')})"
     cards = [
         {"value": pair_of(found, "log_z", ".3f", ".2g"), "label": f"log Z, nats{known}"},
         {
-            "value": f"{figure(100 * found['effective_share'], '.1f')} %",
+            "value": f"{figure(percent(found.effective_share), '.1f')} %",
             "label": "effective sample size, of the rows",
         },
     ]
-    if found["energy_distance"] is not None:
+    if found.energy_distance is not None:
         value = pair_of(found, "energy_distance", ".2g", ".1g")
         cards.append({"value": value, "label": "squared energy distance to exact samples"})
     return cards
 
 
-def copied_cards(figures: Mapping[str, Any]) -> list[dict[str, str]]:
+def copied_cards(figures: EvaluationFigures) -> list[dict[str, str]]:
     """Whether the samples are copies of training rows."""
-    share, usual = figures.get("copied_share"), figures.get("copied_share_test")
+    share, usual = figures.copied_share, figures.copied_share_test
     cards = []
-    if finite(share) and share is not None and usual is not None:
-        error = figure(100 * figures["copied_share_se"], ".1f")
+    if share is not None and usual is not None:
+        error = figure(percent(figures.copied_share_se), ".1f")
         words = f"of the samples as near to a training row as {figure(100 * usual)} % of the test rows are"
         cards.append({"value": f"{figure(100 * share, '.1f')} ± {error} %", "label": words})
-    if finite(figures["nearest_training_row"]):
-        ratio = figure(figures["nearest_training_row"], ".2f")
+    if finite(figures.nearest_training_row):
+        ratio = figure(figures.nearest_training_row, ".2f")
         words = "distance to nearest training row, samples over test rows (medians, standardised)"
         cards.append({"value": ratio, "label": words})
     return cards
 
 
+def percent(share: float | None) -> float | None:
+    """A share in percent."""
+    return None if share is None else 100 * share
+
+
 def bound_card(content: Content) -> dict[str, str]:
     """The chain's KL bound and how it is known."""
-    bound = content.certificate["chain"]["kl_bound"]
+    bound = content.certificate.chain.kl_bound
     if bound is None:
         return {"value": "no bound", "label": "on the KL divergence holds; the reason is below"}
     return {
         "value": f"≤ {number(bound)}",
-        "label": f"bound on KL, nats ({best_label(content.certificate)})",
+        "label": f"bound on KL, nats ({best_label(content.certificate.chain)})",
     }
 
 

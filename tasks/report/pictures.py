@@ -168,7 +168,7 @@ def progress(content: Content) -> Figure:
 
 
 def _column(content: Content, name: str) -> Array:
-    return np.array([np.nan if step[name] is None else step[name] for step in content.steps], dtype=float)
+    return np.array([step.figure(name) for step in content.steps], dtype=float)
 
 
 def _kl_drop(axes: Axes, content: Content) -> None:
@@ -178,14 +178,16 @@ def _kl_drop(axes: Axes, content: Content) -> None:
 
 
 def _nll(axes: Axes, content: Content) -> None:
-    cuts = content.figures["cuts"]
-    values = [cut["nll"] for cut in cuts]
+    cuts = content.figures.cuts
+    values = [np.nan if cut.nll is None else cut.nll for cut in cuts]
     axes.errorbar(
-        range(len(cuts)), values, yerr=[2 * cut["nll_se"] for cut in cuts], color=MODEL, marker="o",
+        range(len(cuts)), values, yerr=[2 * (cut.nll_se or 0.0) for cut in cuts], color=MODEL, marker="o",
         ms=4, capsize=3, label="chain cut after block k",
     )  # fmt: skip
-    for name, style in (("gaussian", ":"), ("mixture", "--")):
-        axes.axhline(content.figures["baselines"][name]["nll"], ls=style, color=GREY, label=name)
+    baselines = content.figures.baselines
+    for name, known, style in (("gaussian", baselines.gaussian, ":"), ("mixture", baselines.mixture, "--")):
+        if known.nll is not None:
+            axes.axhline(known.nll, ls=style, color=GREY, label=name)
     if content.facts.entropy:
         axes.axhline(content.facts.entropy["value"], color=ACCENT, label="data entropy")
     axes.set(title="test NLL", ylabel="nats, data units (± 2 SE)")
@@ -207,8 +209,9 @@ def _round_trip(axes: Axes, content: Content) -> None:
         color=DATA,
         label="block",
     )
-    whole = content.figures["inversion_error_chain"]
-    axes.axhline(whole, ls="--", color=MODEL, label=f"whole chain {text_of(whole, '.1e')}")
+    whole = content.figures.inversion_error_chain
+    if whole is not None:
+        axes.axhline(whole, ls="--", color=MODEL, label=f"whole chain {text_of(whole, '.1e')}")
     axes.set(title="round trip √E|T⁻¹Tx − x|²", ylabel="standardised units")
     axes.legend(fontsize=8)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
+from jko.certify.records import Certificate, ChainGuarantee
 from jko.core.display import figure, pair_of, with_error
 from tasks.report.labels import (
     MEASURED,
-    Figures,
     clear,
     label_of,
     law_of,
@@ -21,42 +22,42 @@ from tasks.report.labels import (
 LEVEL = 0.05
 
 
-def reading(certificate: Figures, label: str) -> list[str]:
+def reading(certificate: Certificate, label: str) -> list[str]:
     """How to read the verdict.
 
     Args:
         certificate: content of ``DIR.certificate.json``.
         label: how its KL bound is known; empty where there is none.
     """
-    whole = certificate["chain"]
+    whole = certificate.chain
     found = [_gap(whole), _trust(certificate, label), _variation(whole)] if label else []
     return [text for text in (*found, _measured(whole), _samples(whole)) if text]
 
 
-def _gap(whole: Figures) -> str:
-    if whole["tv"] is None:  # what the steps descend is no divergence
+def _gap(whole: ChainGuarantee) -> str:
+    if whole.tv is None:  # what the steps descend is no divergence
         return (
             "G is the functional that the steps descend: if the bound holds, no law whatever has a G lower "
-            f"by more than {number(whole['kl_bound'])} nats."
+            f"by more than {number(whole.kl_bound)} nats."
         )
     return (
         f"KL is the gap between the model's NLL, {pair_of(whole, 'nll', '.3f', '.2g')} nats on "
         f"validation rows, and the best possible one for the {law_of(whole)}: if the bound holds, no model "
-        f"whatever can have an NLL lower by more than {number(whole['kl_bound'])} nats."
+        f"whatever can have an NLL lower by more than {number(whole.kl_bound)} nats."
     )
 
 
-def _trust(certificate: Figures, label: str) -> str:
+def _trust(certificate: Certificate, label: str) -> str:
     if label == MEASURED:
         return (
             "The law of the data is known, so the inputs of the bound are plain averages over held-out rows; "
             "only chance error remains, and two standard errors of it are added on the unfavourable side."
         )
-    whole = certificate["chain"]
-    low = (whole["kl_lower_bound"], whole["kl_lower_bound_se"])
+    whole = certificate.chain
+    low = (whole.kl_lower_bound, whole.kl_lower_bound_se)
     return (
         "The bound is not proved: its inputs were estimated from below, by a critic of limited class "
-        f"({certificate['blocks'][-1]['epsilon_class']}). A richer critic could find larger ones, and then "
+        f"({certificate.blocks[-1].epsilon_class}). A richer critic could find larger ones, and then "
         "the bound would be larger, too. "
     ) + (
         f"It agrees with what a classifier or a Gaussian mixture shows, KL ≥ {plus_minus(*low)}."
@@ -66,38 +67,38 @@ def _trust(certificate: Figures, label: str) -> str:
     )
 
 
-def _variation(whole: Figures) -> str:
-    if whole["tv"] is None:
+def _variation(whole: ChainGuarantee) -> str:
+    if whole.tv is None:
         return ""
-    if whole["tv"] >= 1:
+    if whole.tv >= 1:
         return "So large a bound says nothing about the total variation between the model and that law."
-    return (
-        f"If it holds, the total variation between the model and that law is at most {number(whole['tv'])}."
-    )
+    return f"If it holds, the total variation between the model and that law is at most {number(whole.tv)}."
 
 
-def _measured(whole: Figures) -> str:
-    if whole["kl_measured"] is None:
+def _measured(whole: ChainGuarantee) -> str:
+    if whole.kl_measured is None:
         return ""
-    gap = plus_minus(whole["kl_measured"], whole["kl_measured_se"])
-    times = ratio(whole["kl_bound"], whole)
+    gap = plus_minus(whole.kl_measured, whole.kl_measured_se)
+    times = ratio(whole.kl_bound, whole)
     return (
         f"Here the entropy of the law is known, so that the gap itself can be measured: {gap} nats"
         + (f"; the bound is {times} times the measured gap." if times else ".")
     )  # fmt: skip
 
 
-def _samples(whole: Figures) -> str:
-    if whole["inversion_w2_coupled"] is None:
+def _samples(whole: ChainGuarantee) -> str:
+    if whole.inversion_w2_coupled is None:
         return ""
     return (
         "Computed samples differ from the model's by at most "
-        f"{number(whole['inversion_w2_coupled'])} in W2 (a root mean square distance in standardised units): "
+        f"{number(whole.inversion_w2_coupled)} in W2 (a root mean square distance in standardised units): "
         "the price of inverting the blocks numerically."
     )
 
 
-def remarks(certificate: Figures, entropy: Figures | None, given: list[str]) -> list[tuple[str, str, str]]:
+def remarks(
+    certificate: Certificate, entropy: Mapping[str, float] | None, given: list[str]
+) -> list[tuple[str, str, str]]:
     """What else the certificate says: title, sentences and how that is known.
 
     Args:
@@ -105,56 +106,56 @@ def remarks(certificate: Figures, entropy: Figures | None, given: list[str]) -> 
         entropy: of the data, with its standard error, where it is known.
         given: reasons that were given already.
     """
-    whole = certificate["chain"]
+    whole = certificate.chain
     found = [
         ("Two-sample test", _two_sample(whole), MEASURED),
-        ("Number of steps", _steps(whole, given), label_of(certificate, "theorem_steps")),
-        ("Entropy of the data", _entropy(whole, entropy), label_of(certificate, "entropy_interval")),
-        ("End of the chain", f"By its stop rule: {whole['stopped']}." if whole["stopped"] else "", ""),
+        ("Number of steps", _steps(whole, given), label_of(whole, "theorem_steps")),
+        ("Entropy of the data", _entropy(whole, entropy), label_of(whole, "entropy_interval")),
+        ("End of the chain", f"By its stop rule: {whole.stopped}." if whole.stopped else "", ""),
     ]
     return [remark for remark in found if remark[1]]
 
 
-def _two_sample(whole: Figures) -> str:
-    test = whole["two_sample"]
+def _two_sample(whole: ChainGuarantee) -> str:
+    test = whole.two_sample
     if test is None:
         return ""
     law = reference_of(whole)
-    told = test["p"] <= LEVEL
+    told = test.p <= LEVEL
     return (
-        f"p = {number(test['p'])}: {test['rows']} held-out particles after the last block "
+        f"p = {number(test.p)}: {test.rows} held-out particles after the last block "
         f"{'can' if told else 'cannot'} be told from {law} by the energy distance, which is "
-        f"{number(test['statistic'])}; true samples of {law} stay below {number(test['null_quantile'])} in "
+        f"{number(test.statistic)}; true samples of {law} stay below {number(test.null_quantile)} in "
         f"95 of 100 cases. "
         + ("The chain has not reached its reference." if told else "That is no proof that they are equal.")
     )
 
 
-def _steps(whole: Figures, given: list[str]) -> str:
-    theorem, epsilon = whole["theorem_steps"], whole["epsilon_largest"]
-    if theorem is None:
-        reason = whole["reasons"]["theorem_steps"]
+def _steps(whole: ChainGuarantee, given: list[str]) -> str:
+    theorem, epsilon = whole.theorem_steps, whole.epsilon_largest
+    if theorem is None or epsilon is None:
+        reason = whole.reasons["theorem_steps"]
         return "" if reason in given else f"Not known how many are asked for: {reason}."
     start = (
-        f"The chain has {whole['steps']}. With its largest ε, {number(epsilon)} (two standard errors up), "
+        f"The chain has {whole.steps}. With its largest ε, {number(epsilon)} (two standard errors up), "
         "and its smallest γ, "
     )
     if theorem == 0:
         return f"{start}none is asked for: so large an ε promises no more than the data have at the start."
     return (
         f"{start}theorem (A) asks for {theorem} steps to bring W2 to N(0, I) below √5 ε = "
-        f"{number(math.sqrt(5) * epsilon)}, and the sharp recursion (B) for {whole['sharp_steps']} steps to "
+        f"{number(math.sqrt(5) * epsilon)}, and the sharp recursion (B) for {whole.sharp_steps} steps to "
         f"bring it below 2 ε = {number(2 * epsilon)}."
     )
 
 
-def _entropy(whole: Figures, entropy: Figures | None) -> str:
-    low, high = whole["entropy_interval"]
+def _entropy(whole: ChainGuarantee, entropy: Mapping[str, float] | None) -> str:
+    low, high = whole.entropy_interval
     known = (
         f" Its known value is {with_error(entropy['value'], entropy['se'], '.3f', '.2g')}." if entropy else ""
     )
     above = figure(high, ".3f")
-    if low is None:
+    if low is None or high is None:
         return f"At most {above} nats, the smallest NLL after any block; no lower end without (C).{known}"
     below = figure(low, ".3f")
     if low > high:

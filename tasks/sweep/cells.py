@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from jko.config import NUMERICS, Config, flattened, parse_config
-from jko.core.digest import digest_of
+from jko.core.digest import Json, digest_of
 from jko.core.errors import InputError
 from jko.disk.layout import Layout
 from jko.disk.sealed import read_json, write_json
@@ -137,7 +137,7 @@ def stored_sweep(folder: Path) -> Sweep:
 
 def write_sweep(sweep: Sweep) -> None:
     """Store the definition."""
-    value = {
+    value: dict[str, Json] = {
         "format": FORMAT,
         "name": sweep.name,
         "base": sweep.base.model_dump(mode="json"),

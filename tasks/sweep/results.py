@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
+from jko.certify.records import Certificate
 from jko.disk.commit import read_commit
 from jko.disk.damage import damaged_in
 from jko.disk.durable import write_text
 from jko.disk.identity import certificate_fingerprint
 from jko.disk.layout import Layout, name_of
-from jko.disk.manifest import known_manifest
-from jko.disk.sealed import read_lines, read_sealed, read_verified
-from jko.measure.figures import epsilon
+from jko.disk.manifest import known_fingerprints
+from jko.disk.sealed import read_lines, read_model, read_sealed
 from jko.statistics.paired import paired_difference
 from tasks.adapters.store.chain_store import ChainStore, chain_digest
-from tasks.adapters.store.evaluated import FIGURES, TEST_ROWS
+from tasks.adapters.store.evaluated import FIGURES, TEST_ROWS, EvaluationFigures
 from tasks.adapters.store.partial import taken_from
 from tasks.adapters.store.plan import stored_figures
 from tasks.adapters.system.output import csv_text, write_whole
@@ -72,7 +72,7 @@ def row_of(sweep: Sweep, cell: Cell, state: str, why: str) -> dict[str, Any]:
     """One cell's row; figures only of a complete cell."""
     layout = sweep.layout(cell.name)
     figures = figures_of(cell, layout) if state == "complete" else {}
-    chain = (known_manifest(layout) or {}).get("fingerprints", [])
+    chain = known_fingerprints(layout)
     blocks = [
         name_of(k, fingerprint)
         for k, fingerprint in enumerate(chain)
@@ -101,14 +101,14 @@ def row_of(sweep: Sweep, cell: Cell, state: str, why: str) -> dict[str, Any]:
 
 def figures_of(cell: Cell, layout: Layout) -> dict[str, float | None]:
     """The figures of a complete chain by which cells are compared."""
-    chain = tuple((known_manifest(layout) or {}).get("fingerprints", []))
+    chain = known_fingerprints(layout)
     digest = chain_digest(layout, chain) or ""
-    last = stored_figures(ChainStore(cell.config, layout, chain), len(chain) - 1) or {} if chain else {}
-    certificate = read_sealed(layout.certificate, certificate_fingerprint(cell.config, digest)) or {}
+    last = stored_figures(ChainStore(cell.config, layout, chain), len(chain) - 1) if chain else None
+    certificate = read_sealed(layout.certificate, Certificate, certificate_fingerprint(cell.config, digest))
     return {
         **(stored_headline(ChainStore(cell.config, layout, chain)) or {}),
-        "epsilon": epsilon(last),
-        "kl_bound": certificate.get("chain", {}).get("kl_bound"),
+        "epsilon": None if last is None else last.best_epsilon,
+        "kl_bound": None if certificate is None else certificate.chain.kl_bound,
         "cpu_s": cpu_seconds(layout),
     }
 
@@ -177,8 +177,9 @@ def same_rows(one: Layout, other: Layout) -> tuple[pd.DataFrame, pd.DataFrame] |
     folders = [layout.evaluation for layout in (one, other)]
     if not all(folder.is_dir() and not any(damaged_in(folder)) for folder in folders):
         return None
-    digests = [read_verified(folder / FIGURES).get("test_digest") for folder in folders]
-    if digests[0] is None or digests[0] != digests[1]:
+    figures = [read_model(folder / FIGURES, EvaluationFigures) for folder in folders]
+    digests = [None if own is None else own.test_digest for own in figures]
+    if not digests[0] or digests[0] != digests[1]:
         return None
     paths = [folder / TEST_ROWS for folder in folders]
     first, second = (pd.read_parquet(path, columns=["row", "log_density"]) for path in paths)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import pickle
 import warnings
@@ -13,10 +12,9 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+from tests.commands import FORKS
+
 SECONDS = 600.0
-_context = multiprocessing.get_context("forkserver")
-# the second is what the first step of an optimizer loads
-_context.set_forkserver_preload(["tests.campaign.small", "torch._dynamo"])
 
 
 @dataclass(frozen=True)
@@ -49,8 +47,8 @@ class Started:
     """A function that runs in a process of its own."""
 
     def __init__(self, function: Callable[..., Any], *args: Any) -> None:
-        self.receiver, sender = _context.Pipe(duplex=False)
-        self.process = _context.Process(target=_call, args=(sender, function, args), daemon=True)
+        self.receiver, sender = FORKS.Pipe(duplex=False)
+        self.process = FORKS.Process(target=_call, args=(sender, function, args), daemon=True)
         self.process.start()
         sender.close()
 

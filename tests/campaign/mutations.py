@@ -97,7 +97,7 @@ def takes_any_block(layout: Any, k: int, fingerprint: str, *starts: str) -> Any:
 
 def takes_any_settings(layout: Any) -> Any:
     values = read_json(layout.manifest)
-    return values if isinstance(values, dict) and "config" in values else None
+    return model_of(Manifest, values)
 
 
 def calls_nothing_damaged(folder: Path, fingerprint: str | None = None) -> Any:
@@ -105,19 +105,19 @@ def calls_nothing_damaged(folder: Path, fingerprint: str | None = None) -> Any:
 
 
 def takes_any_evaluation(layout: Any, identity: str) -> Any:
-    return read_json(layout.evaluation / FIGURES)
+    path = layout.evaluation / FIGURES
+    return model_of(EvaluationFigures, read_verified(path)) if path.is_file() else None
 
 
 def takes_any_commit(folder: Path) -> Any:
     values = read_json(folder / COMMIT)
-    return (
-        Commit(values["fingerprint"], values["files"], values["record"]) if isinstance(values, dict) else None
-    )
+    found = model_of(CommitFile, values)
+    return None if found is None else Commit(found.fingerprint, found.files, found.record)
 
 
 MUTATIONS = (
-    Mutation("a seal that does not fit is taken", (sealed, "read_sealed"), takes_any_seal),
-    Mutation("what is sealed for another chain is taken", (sealed, "read_sealed"), takes_any_identity),
+    Mutation("a seal that does not fit is taken", (sealed, "_sealed_object"), takes_any_seal),
+    Mutation("what is sealed for another chain is taken", (sealed, "_sealed_object"), takes_any_identity),
     Mutation("files of a commit are not hashed", (commit, "damaged_files"), hashes_nothing),
     Mutation("files of a commit need not be there", (commit, "damaged_files"), looks_for_nothing),
     Mutation("a commit file is taken without its seal", (commit, "stored_commit"), takes_any_commit),

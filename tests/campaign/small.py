@@ -23,7 +23,7 @@ from jko.config import Config, parse_config
 from jko.disk.commit import file_digest, read_commit, remove_temporary
 from jko.disk.durable import TEMPORARY
 from jko.disk.layout import Layout
-from jko.disk.manifest import read_manifest, stored_config
+from jko.disk.manifest import read_manifest, required_manifest, stored_config
 from tasks.adapters.store.chain_store import ChainStore, chain_digest
 from tasks.adapters.store.lock import chain_lock
 from tasks.adapters.store.parent_chain import adopt_start
@@ -185,13 +185,13 @@ def planned(root: Path, settings: Config) -> tuple[int, ...]:
 def digest_of_chain(root: Path) -> str | None:
     layout = layout_of(root)
     manifest = read_manifest(layout)
-    return None if manifest is None else chain_digest(layout, manifest["fingerprints"])
+    return None if manifest is None else chain_digest(layout, manifest.fingerprints)
 
 
 def verified(root: Path) -> list[str]:
     """The checks of ``jko verify`` that do not hold, in words."""
     layout = layout_of(root)
-    found = checks(stored_config(layout), layout, read_manifest(layout) or {})
+    found = checks(stored_config(layout), layout, required_manifest(layout))
     return [f"{check.name}: {check.how}" for check in found if not check.holds]
 
 

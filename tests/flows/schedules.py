@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
+
+from tests.commands import command
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -32,14 +32,9 @@ def environment(own: dict[str, str]) -> dict[str, str]:
 
 
 def jko(folder: Path, *words: str, code: int = 0, **own: str) -> str:
-    """Run ``jko`` in a folder to its end; its output. A file takes it, so that no pipe can hang."""
-    log = folder / "jko.log"
-    with log.open("w") as stream:
-        done = subprocess.run(
-            [sys.executable, "-m", "flows.cli.main", *words], cwd=folder, stdin=subprocess.DEVNULL,
-            stdout=stream, stderr=stream, timeout=300, env=environment(own), check=False,
-        )  # fmt: skip
-    said = log.read_text()
+    """Run ``jko`` in a folder to its end; its output."""
+    done = command(folder, *words, **own)
+    said = done.stdout + done.stderr
     assert done.returncode == code, said
     return said
 

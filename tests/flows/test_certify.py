@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from jko.core.records import Record
 from jko.core.rows import drawn
 from jko.disk.layout import Layout
-from jko.disk.manifest import read_manifest
+from jko.disk.manifest import read_manifest, required_manifest
 from jko.disk.sealed import read_json, read_sealed
 from jko.laws import gaussian
 from jko.measure.measures import measure_epsilon
@@ -63,7 +64,7 @@ def test_json_holds_every_name_and_a_reason_for_every_null(
     whole = found["chain"]
     assert set(whole) >= WHOLE
     assert [name for name in WHOLE if whole[name] is None and not whole["reasons"].get(name)] == []
-    assert found == read_sealed(inside.certificate)
+    assert found == read_sealed(inside.certificate, Record).plain()
 
 
 def test_the_certificates_hold_for_the_gaussian_that_p_n_is(
@@ -71,7 +72,7 @@ def test_the_certificates_hold_for_the_gaussian_that_p_n_is(
 ) -> None:
     """p_N is close to a Gaussian: its closed forms from the stored particles are the truth."""
     whole = certify(monkeypatch, capsys)["chain"]
-    fingerprints = read_manifest(inside)["fingerprints"]
+    fingerprints = required_manifest(inside).fingerprints
     rows = read_samples(inside, 3, fingerprints[3], "train").astype(float)
     values, vectors = np.linalg.eigh(np.cov(rows.T))
     law = gaussian.Gaussian.of(rows.mean(0) @ vectors, np.sqrt(values))
@@ -92,7 +93,7 @@ def test_the_certificates_hold_for_the_gaussian_that_p_n_is(
 def test_epsilon_is_measured_on_validation_rows_only(
     inside: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found, fingerprints = certify(monkeypatch, capsys), read_manifest(inside)["fingerprints"]
+    found, fingerprints = certify(monkeypatch, capsys), required_manifest(inside).fingerprints
 
     def epsilon_squared(part: str, k: int) -> float:
         x, y = (
@@ -139,8 +140,8 @@ def test_the_stop_rule_ends_the_chain_and_the_next_start_knows_it(
     assert call(monkeypatch, *words) == 0
     layout = Layout(Path("stopped"))
     manifest = read_manifest(layout)
-    assert len(manifest["fingerprints"]) == 3
-    assert manifest["fingerprints"] == read_manifest(inside)["fingerprints"][:3]
+    assert len(manifest.fingerprints) == 3
+    assert manifest.fingerprints == required_manifest(inside).fingerprints[:3]
     assert "2.5 nats" in read_json(layout.certificate)["chain"]["stopped"]
     capsys.readouterr()
     assert call(monkeypatch, *words) == 0
@@ -148,10 +149,10 @@ def test_the_stop_rule_ends_the_chain_and_the_next_start_knows_it(
     # without the rule the chain goes on with the blocks it has
     assert call(monkeypatch, *words[:-4], "--chain", "stopped") == 0
     assert "kept: blocks 1..2" in capsys.readouterr().err
-    assert read_manifest(layout)["fingerprints"] == read_manifest(inside)["fingerprints"]
+    assert required_manifest(layout).fingerprints == required_manifest(inside).fingerprints
     # and with it again the third block is set aside, not trained again
     assert call(monkeypatch, *words) == 0
-    assert len(read_manifest(layout)["fingerprints"]) == 3
+    assert len(required_manifest(layout).fingerprints) == 3
 
 
 def test_certify_refuses_what_is_no_chain(
@@ -164,7 +165,7 @@ def test_certify_refuses_what_is_no_chain(
 def test_an_unfinished_chain_is_certified_as_far_as_it_goes(
     inside: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fingerprints = read_manifest(inside)["fingerprints"]
+    fingerprints = required_manifest(inside).fingerprints
     last, away = inside.block(3, fingerprints[3]), inside.run / "away"
     last.rename(away)
     try:

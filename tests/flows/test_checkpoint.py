@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from jko.disk.layout import Layout
 from jko.disk.sealed import read_json
 from tasks.adapters.store.plan import checkpointed_iteration
+from tests.commands import Command
 from tests.flows.test_resume import PATIENCE, blocks, digest, new_project, start, wait_for
 
 #: one block of some seconds
@@ -41,7 +41,7 @@ def kept(folder: Path) -> int:
     return (checkpointed_iteration(layout, 1, chain[1]) or 0) if len(chain) > 1 else 0
 
 
-def kill_after(folder: Path, run: subprocess.Popen[bytes], iteration: int) -> int:
+def kill_after(folder: Path, run: Command, iteration: int) -> int:
     """SIGKILL once this many iterations are kept; returns how many are."""
     wait_for(lambda: kept(folder) > iteration or run.poll() is not None, f"iteration {iteration}")
     run.send_signal(signal.SIGKILL)

@@ -16,6 +16,7 @@ import pytest
 
 from jko.disk.sealed import read_json
 from tasks.adapters.mlflow.runs import Runs
+from tests.commands import command
 from tests.projects import call
 
 TINY = (
@@ -296,11 +297,7 @@ def test_a_moved_project_opens_its_runs(
         # a process of its own: MLflow remembers addresses as long as one runs
         shutil.rmtree("a.report")
         shutil.rmtree(f".jko/mlartifacts/{ids['a']}/artifacts/report")
-        resumed = subprocess.run(
-            [sys.executable, "-m", "flows.cli.main", "resume", "a"], check=False, timeout=300,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
-        )  # fmt: skip
-        assert resumed.returncode == 0
+        assert command(moved, "resume", "a").returncode == 0
         assert run_id(moved, "a") == ids["a"]
         assert Path(f".jko/mlartifacts/{ids['a']}/artifacts/report/report.html").is_file()
         assert not project.exists()

@@ -17,7 +17,7 @@ from jko.disk.chains import CORRECTION
 from jko.disk.commit import SAMPLES, read_commit
 from jko.disk.facts import read_facts
 from jko.disk.layout import Layout
-from jko.disk.manifest import read_manifest, stored_config
+from jko.disk.manifest import required_manifest, stored_config
 from tasks.adapters.store.arrays import read_samples
 from tasks.adapters.store.chains import load_chain
 from tests.flows.test_partial import answer, digest, jko, samples_of
@@ -44,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, server: str) -> Path:
 
 def layout_of(folder: Path) -> tuple[Layout, tuple[str, ...]]:
     layout = Layout(folder / "chain")
-    return layout, tuple((read_manifest(layout) or {})["fingerprints"])
+    return layout, required_manifest(layout).fingerprints
 
 
 def blocks(folder: Path) -> list[dict]:

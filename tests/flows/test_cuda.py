@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from jko.disk.layout import Layout
-from jko.disk.manifest import read_manifest, stored_config
+from jko.disk.manifest import required_manifest, stored_config
 from tasks.adapters.store.chains import load_chain
 from tests.flows import test_checkpoint, test_conditional_chain, test_corrected_chain, test_power_chain
 from tests.flows import test_residual_chain as residual
@@ -65,7 +65,7 @@ def test_a_chain_is_the_same_map_here_and_on_a_processor(
 ) -> None:
     assert call(monkeypatch, "train", "--preset", "smoke", *CUDA) == 0
     layout = Layout(Path("chain"))
-    config, names = stored_config(layout), tuple(read_manifest(layout)["fingerprints"])
+    config, names = stored_config(layout), required_manifest(layout).fingerprints
     host = config.model_copy(update={"runtime": config.runtime.model_copy(update={"device": "cpu"})})
     here, there = load_chain(layout, config, names), load_chain(layout, host, names)
     drawn = here.sample(2000, seed=1)

@@ -14,7 +14,7 @@ import pytest
 from jko.core.errors import InputError
 from jko.disk.commit import COMMIT
 from jko.disk.layout import Layout
-from jko.disk.manifest import read_manifest, stored_config
+from jko.disk.manifest import required_manifest, stored_config
 from jko.disk.sealed import read_json, write_json
 from tasks.adapters.store.chain_store import ChainStore
 from tasks.measure import exact_scores
@@ -64,7 +64,7 @@ def jko(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def fingerprint(layout: Layout, k: int) -> str:
-    return (read_manifest(layout) or {})["fingerprints"][k]
+    return required_manifest(layout).fingerprints[k]
 
 
 def edited(path: Path, change: Callable[[Any], Any]) -> Path:
@@ -102,7 +102,7 @@ def test_unreadable_facts_are_one_sentence(layout: Layout, jko: Commands) -> Non
 
 
 def test_scores_kept_in_the_run_folder_are_never_trusted(layout: Layout) -> None:
-    config, chain = stored_config(layout), tuple((read_manifest(layout) or {})["fingerprints"])
+    config, chain = stored_config(layout), required_manifest(layout).fingerprints
     before = exact_scores(ChainStore(config, layout, chain), 2)
     assert before is not None
     kept = sorted((layout.run / "scores").glob("*.json"))
@@ -119,7 +119,7 @@ def test_scores_kept_in_the_run_folder_are_never_trusted(layout: Layout) -> None
 def test_the_mixture_kept_in_the_run_folder_is_never_trusted(layout: Layout) -> None:
     from tasks.baselines import mixture_log_density
 
-    config, chain = stored_config(layout), tuple((read_manifest(layout) or {})["fingerprints"])
+    config, chain = stored_config(layout), required_manifest(layout).fingerprints
     before = mixture_log_density(ChainStore(config, layout, chain))
     (path,) = (layout.run / "mixture").glob("*.json")
     write_json(path, [0.0] * len(before))

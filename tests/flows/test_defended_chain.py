@@ -23,8 +23,8 @@ from jko.disk.defence import LAW, stored_law
 from jko.disk.facts import read_facts
 from jko.disk.identity import certificate_fingerprint, evaluation_fingerprint, fingerprints
 from jko.disk.layout import Layout
-from jko.disk.manifest import read_manifest, stored_config
-from jko.disk.sealed import SEAL, read_json, read_sealed, write_json
+from jko.disk.manifest import required_manifest, stored_config
+from jko.disk.sealed import SEAL, read_json, write_json
 from jko.disk.weights import chain_of as chain_before
 from tasks.adapters.store.arrays import read_samples
 from tasks.adapters.store.chain_store import ChainStore
@@ -63,7 +63,7 @@ def chain_of(layout: Layout, **settings: float):
     config = stored_config(layout)
     if settings:
         config = parse_config({**config.model_dump(mode="json"), "defence": settings})
-    return config, load_chain(layout, config, tuple((read_manifest(layout) or {})["fingerprints"]))
+    return config, load_chain(layout, config, required_manifest(layout).fingerprints)
 
 
 def figures_of(layout: Layout) -> dict:
@@ -131,11 +131,11 @@ def test_every_cut_has_the_floor(inside: Layout) -> None:
     assert cuts.values.shape == (3, 2)
     assert (cuts.blocks[0] < cuts.values[-1][0]) or not np.isfinite(cuts.blocks[0])
     assert cuts.defence is not None
-    assert cuts.defence["carried"] == 2
+    assert cuts.defence.carried == 2
 
 
 def test_the_certificate_grows_by_the_price(inside: Layout) -> None:
-    whole = (read_sealed(inside.certificate) or {})["chain"]
+    whole = read_json(inside.certificate)["chain"]
     bounds = [whole[name] for name in CERTIFICATES if whole[name] is not None]
     assert bounds
     assert whole["kl_bound"] == pytest.approx(min(bounds) + price(1e-3), abs=1e-12)
@@ -151,16 +151,16 @@ def test_the_same_chain_without_it_has_the_bounds_of_its_blocks(inside: Layout) 
     from tasks.certify import certificate
 
     config, _ = chain_of(inside, share=0)
-    chain = tuple((read_manifest(inside) or {})["fingerprints"])
-    found = certificate(ChainStore(config, inside, chain))["chain"]
-    whole = (read_sealed(inside.certificate) or {})["chain"]
+    chain = required_manifest(inside).fingerprints
+    found = certificate(ChainStore(config, inside, chain)).plain()["chain"]
+    whole = read_json(inside.certificate)["chain"]
     assert whole["kl_bound"] - found["kl_bound"] == pytest.approx(price(1e-3), abs=1e-12)
     assert "defence" not in found
 
 
 def test_the_law_is_stored_in_block_0_and_is_the_one_that_its_rows_give(inside: Layout) -> None:
     _, chain = chain_of(inside)
-    data = (read_manifest(inside) or {})["fingerprints"][0]
+    data = required_manifest(inside).fingerprints[0]
     stored, fitted = stored_law(inside, data), fitted_law(inside, data)
     assert stored is not None
     assert chain.defence is not None
@@ -173,7 +173,7 @@ def test_the_law_is_stored_in_block_0_and_is_the_one_that_its_rows_give(inside: 
 def test_a_damaged_law_is_named_and_another_one_found(
     inside: Layout, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = inside.block(0, (read_manifest(inside) or {})["fingerprints"][0])
+    folder = inside.block(0, required_manifest(inside).fingerprints[0])
     path, commit = folder / LAW, folder / COMMIT
     before, sealed = path.read_bytes(), commit.read_bytes()
     code, out, _ = run("verify", CHAIN, "--json")

@@ -15,7 +15,7 @@ from sklearn.svm import SVC
 from flows.cli.main import main
 from jko.disk.facts import read_facts
 from jko.disk.layout import Layout
-from jko.disk.manifest import read_manifest
+from jko.disk.manifest import required_manifest
 from jko.disk.sealed import read_json
 from tasks.adapters.store.arrays import read_array, read_samples
 
@@ -37,7 +37,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory, server: str) -> Layout:
 @pytest.fixture(scope="module")
 def rows(digits: Layout) -> dict[str, np.ndarray]:
     """Real training and test rows, and generated ones, grey values 0..16."""
-    first = read_manifest(digits)["fingerprints"][0]
+    first = required_manifest(digits).fingerprints[0]
     source = load_digits()
     count = read_facts(digits, first).rows["source"]
     train = read_samples(digits, 0, first, "train_rows")[:count]

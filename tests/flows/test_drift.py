@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def rolled(folder: Path, table: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @pytest.fixture(autouse=True)
 def _manifest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drift, "read_manifest", lambda _: {"fingerprints": [NAME]})
+    monkeypatch.setattr(drift, "required_manifest", lambda _: SimpleNamespace(fingerprints=(NAME,)))
 
 
 def test_a_row_of_a_rolling_file_is_recognised_in_another_place(tmp_path: Path) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.flows.schedules import TINY, environment
+from tests.commands import Command
+from tests.flows.schedules import TINY
 
 #: what is there when a stage begins, in order
 STAGES = {
@@ -27,12 +26,8 @@ STAGES = {
 def test_a_stop_in_the_beginning_is_one_sentence(project: Path, server: str, stage: str) -> None:
     words = ["train", *TINY, "--set", "training.iterations=100000", "--chain", "chain"]
     # a store that is made only now takes seconds to open
-    own = environment({"MLFLOW_TRACKING_URI": f"sqlite:///{project}/.jko/mlflow.db"})
-    with (project / "log.txt").open("w") as log:
-        run = subprocess.Popen(
-            [sys.executable, "-m", "flows.cli.main", *words], cwd=project, env=own,
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-        )  # fmt: skip
+    own = {"MLFLOW_TRACKING_URI": f"sqlite:///{project}/.jko/mlflow.db"}
+    run = Command(project, *words, log=project / "log.txt", environment=own)
     deadline = time.monotonic() + 120
     while not list(project.glob(STAGES[stage])):
         assert run.poll() is None, (project / "log.txt").read_text()

@@ -17,19 +17,11 @@ from flows import failures
 from flows.cli import models, status, upkeep
 from flows.failures import end, ending, keep_traceback
 from jko.core.errors import ChainInUseError, InputError, NumericalError
+from tests.commands import started
 from tests.projects import call
 
 ROOT = Path(__file__).resolve().parents[2]
 NUMERICAL = NumericalError("it grew", block=2, remedy="train slower")
-
-
-def command(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
-    """The command line in a process of its own."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        [sys.executable, "-m", "flows.cli.main", *words],
-        capture_output=True, text=True, timeout=300, check=False, env=environment, **options,
-    )  # fmt: skip
 
 
 def wrapped(inner: BaseException) -> BaseException:
@@ -163,14 +155,14 @@ def test_output_that_cannot_be_written_is_a_failure(project: Path) -> None:
 
 @pytest.mark.parametrize("words", [("train", "--preset", "smoke"), ("status", "c"), ("--help",)])
 def test_few_files_may_be_open(words: tuple[str, ...], project: Path) -> None:
-    done = command(*words, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24)))
+    done = started(*words, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24)))
     assert done.returncode == 2
     assert done.stderr.strip().splitlines()[-1].startswith("jko: at most 24 files may be open here")
     assert "Traceback" not in done.stderr
 
 
 def test_a_soft_limit_of_files_is_raised(project: Path) -> None:
-    done = command("status", "c", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (24, 1024)))
+    done = started("status", "c", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (24, 1024)))
     assert "no chain there" in done.stderr
 
 

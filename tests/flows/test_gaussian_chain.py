@@ -14,7 +14,7 @@ import pytest
 
 from flows.cli.main import main
 from jko.disk.layout import Layout
-from jko.disk.manifest import read_manifest
+from jko.disk.manifest import required_manifest
 from jko.disk.sealed import read_json
 from jko.laws import gaussian
 from tasks.adapters.store.arrays import read_samples
@@ -43,7 +43,7 @@ def exact(k: int) -> gaussian.Gaussian:
 
 def trained(chain: Layout, k: int) -> gaussian.Gaussian:
     """Moments of the training particles, 16 000 of them, after block k."""
-    fingerprint = read_manifest(chain)["fingerprints"][k]
+    fingerprint = required_manifest(chain).fingerprints[k]
     rows = read_samples(chain, k, fingerprint, "train").astype(float)
     return gaussian.Gaussian.of(rows.mean(0), np.sqrt(np.linalg.eigvalsh(np.cov(rows.T))))
 
@@ -62,7 +62,7 @@ def test_means_widths_kl_and_w2_are_those_of_the_exact_steps(
 @pytest.mark.parametrize("k", [1, 2, 3])
 def test_the_measured_kl_drop_is_that_of_the_exact_step(chain: Layout, k: int) -> None:
     """Within 4 standard errors of the validation average and .05 nats of training error."""
-    figures = read_json(chain.measures(k, read_manifest(chain)["fingerprints"][k]))
+    figures = read_json(chain.measures(k, required_manifest(chain).fingerprints[k]))
     drop = gaussian.kl(exact(k - 1)) - gaussian.kl(exact(k))
     sampling = 4 * drop * 2 / math.sqrt(2000)  # the drop is quadratic in the sampled mean
     assert abs(figures["kl_drop"] - drop) < sampling + 0.05
@@ -71,7 +71,7 @@ def test_the_measured_kl_drop_is_that_of_the_exact_step(chain: Layout, k: int) -
 @pytest.mark.parametrize("k", [1, 2, 3])
 def test_epsilon_is_small_after_training(chain: Layout, k: int) -> None:
     """ε² of doing nothing would be 18, 8 and 3.6."""
-    figures = read_json(chain.measures(k, read_manifest(chain)["fingerprints"][k]))
+    figures = read_json(chain.measures(k, required_manifest(chain).fingerprints[k]))
     assert figures["epsilon_squared"] < 0.1
     assert figures["epsilon_squared_se"] < 0.05
 

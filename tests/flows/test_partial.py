@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jko.disk.commit import SAMPLES
+from tests.commands import command
 
-ROOT = Path(__file__).resolve().parents[2]
 SMALL = (
     "--preset", "smoke", "--set", "data.rows=400", "--set", "training.flow_matching_iterations=30",
     "--set", "training.iterations=6", "--set", "evaluation.samples=50",
@@ -23,21 +21,15 @@ SMALL = (
 
 def jko(folder: Path, *words: str, code: int = 0) -> str:
     """Run the command line; returns what it printed, errors included."""
-    done = subprocess.run(
-        [sys.executable, "-m", "flows.cli.main", *words], cwd=folder, capture_output=True, text=True,
-        timeout=300, check=False, stdin=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    done = command(folder, *words)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
 def answer(folder: Path, *words: str) -> Any:
-    return json.loads(
-        subprocess.run(
-            [sys.executable, "-m", "flows.cli.main", *words, "--json"], cwd=folder, capture_output=True,
-            text=True, timeout=300, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
-        ).stdout
-    )  # fmt: skip
+    done = command(folder, *words, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def digest(folder: Path, chain: str) -> str | None:
@@ -164,10 +156,10 @@ def test_rows_in_another_order_are_found(workshop: Path) -> None:
     """Digests alone cannot see it: the commit was made of the wrong rows."""
     import numpy as np
 
-    from jko.config import parse_config
     from jko.disk.commit import committing, read_commit
     from jko.disk.durable import link_tree
     from jko.disk.layout import Layout
+    from jko.disk.manifest import required_manifest, stored_config
     from tasks.adapters.store.arrays import read_arrays, write_arrays
     from tasks.verify import checks
 
@@ -179,11 +171,13 @@ def test_rows_in_another_order_are_found(workshop: Path) -> None:
     arrays["train"] = np.roll(arrays["train"], 1, axis=0)
     with committing(folder, manifest["fingerprints"][1], {"index": 1}) as new:
         link_tree(folder, new)
-        for name in ("COMMIT.json", SAMPLES):
-            subprocess.run(["rm", "-r", new / name], check=True)
+        (new / "COMMIT.json").unlink()
+        shutil.rmtree(new / SAMPLES)
         write_arrays(new / SAMPLES, arrays, {"block": 1, "units": "standardised"})
     assert read_commit(folder, verify=True)
-    found = {check.name: check.holds for check in checks(parse_config(manifest["config"]), layout, manifest)}
+    found = {
+        check.name: check.holds for check in checks(stored_config(layout), layout, required_manifest(layout))
+    }
     assert found["bytes of block 1"]
     assert not found["rows of block 1, train"]
     assert found["rows of block 1, validation"]

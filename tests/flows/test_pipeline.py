@@ -13,7 +13,7 @@ import torch
 
 from jko.disk.facts import read_facts
 from jko.disk.layout import Layout
-from jko.disk.manifest import read_manifest, stored_config
+from jko.disk.manifest import required_manifest, stored_config
 from jko.disk.sealed import read_json
 from tasks.adapters.store.arrays import read_samples
 from tasks.adapters.store.chains import load_chain, read_curve
@@ -87,7 +87,7 @@ def test_beside_the_test_nll_stands_what_no_row_moves(
 
 
 def test_the_files_are_those_of_the_design(inside: Layout) -> None:
-    chain = read_manifest(inside)["fingerprints"]
+    chain = required_manifest(inside).fingerprints
     for k in (1, 2, 3):
         folder = inside.block(k, chain[k])
         assert {path.name for path in folder.iterdir()} == {
@@ -100,7 +100,7 @@ def test_the_files_are_those_of_the_design(inside: Layout) -> None:
 
 def test_row_i_of_every_store_is_particle_i(inside: Layout) -> None:
     """Pushing the rows of block 0 through the loaded chain gives the rows of every block."""
-    config, fingerprints = stored_config(inside), read_manifest(inside)["fingerprints"]
+    config, fingerprints = stored_config(inside), required_manifest(inside).fingerprints
     chain = load_chain(inside, config, tuple(fingerprints))
     for part in ("train", "validation"):
         x = torch.from_numpy(read_samples(inside, 0, fingerprints[0], part))
@@ -115,7 +115,7 @@ def test_figures_agree_with_the_chain(
 ) -> None:
     """The NLL of the last block's measures is that of the whole chain on validation rows."""
     found = status(monkeypatch, capsys)
-    fingerprints = read_manifest(inside)["fingerprints"]
+    fingerprints = required_manifest(inside).fingerprints
     facts = read_facts(inside, fingerprints[0])
     chain = load_chain(inside, stored_config(inside), tuple(fingerprints))
 
@@ -164,7 +164,7 @@ def test_scores_are_the_log_density_of_every_row(
     assert call(monkeypatch, "score", str(CHAIN), "rows.csv", "-o", f"scores{kind}") == 0
     readers = {".csv": pd.read_csv, ".npy": np.load, ".parquet": pd.read_parquet}
     values = np.asarray(readers[kind](f"scores{kind}")).ravel()
-    chain = load_chain(inside, stored_config(inside), tuple(read_manifest(inside)["fingerprints"]))
+    chain = load_chain(inside, stored_config(inside), required_manifest(inside).fingerprints)
     rows = torch.from_numpy(pd.read_csv("rows.csv").to_numpy(copy=True))
     np.testing.assert_allclose(values, chain.log_prob(rows)[0], atol=1e-5)
 
@@ -187,7 +187,7 @@ def test_a_damaged_block_is_found_and_trained_again(
     inside: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     digest = status(monkeypatch, capsys)["digest"]
-    fingerprint = read_manifest(inside)["fingerprints"][2]
+    fingerprint = required_manifest(inside).fingerprints[2]
     (inside.block(2, fingerprint) / "weights.safetensors").unlink()
     assert status(monkeypatch, capsys)["state"] == "broken"
     assert call(monkeypatch, "resume", str(CHAIN)) == 0
@@ -199,7 +199,7 @@ def test_mlflow_has_one_run_with_steps_and_where_it_came_from(inside: Layout) ->
 
     client = MlflowClient()
     chain = str(inside.chain.resolve())
-    plan = read_manifest(inside)["fingerprints"][-1]
+    plan = required_manifest(inside).fingerprints[-1]
     query = f"tags.`jko.chain` = '{chain}' and tags.`jko.plan` = '{plan}'"
     runs = client.search_runs([client.get_experiment_by_name("jko").experiment_id], query)
     assert len(runs) == 1

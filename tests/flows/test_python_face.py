@@ -15,7 +15,7 @@ import flows
 import jko
 from jko.disk.layout import Layout
 from tests.flows.schedules import jko as called
-from tests.jko.test_face import FEW, rows, weights
+from tests.jko.faces import FEW, rows, weights
 
 SETTINGS: dict[str, Any] = {
     **FEW, "measure.critic_centres": 3, "measure.reference_rows": 20, "evaluation.samples": 50,
@@ -62,6 +62,11 @@ def test_a_loaded_chain_samples_and_scores_as_the_command_does(folder: Path) -> 
     np.testing.assert_array_equal(
         pd.read_csv(folder / "drawn.csv").to_numpy(), flow.sample(30, seed=4).numpy()
     )
+    assert pd.read_csv(folder / "drawn.csv")["n"].dtype == int
+    called(folder, "sample", "c", "-n", "30", "-o", "between.csv", "--seed", "4", "--continuous")
+    between = pd.read_csv(folder / "between.csv", float_precision="round_trip")
+    np.testing.assert_array_equal(between.to_numpy(), flow.sample(30, seed=4, continuous=True).numpy())
+    assert (between["n"] % 1 != 0).all()
     scores = pd.read_csv(folder / "scores.csv", float_precision="round_trip")
     values, errors = flow.log_prob_with_error(frame())
     np.testing.assert_array_equal(scores["log_density"].to_numpy(), values.to_numpy())
@@ -110,6 +115,23 @@ def test_a_flow_is_certified_as_its_chain(folder: Path) -> None:
     assert other["chain"]["kl_lower_bound"] not in (None, whole["chain"]["kl_lower_bound"])
     with pytest.raises(jko.InputError, match="saved without its rows"):
         bare(folder).certify()
+
+
+def test_rows_that_are_certified_stay_as_they_are(folder: Path) -> None:
+    held_out = torch.from_numpy(frame().iloc[:300].to_numpy(dtype=float))
+    before = held_out.clone()
+    by_tensor = jko.load(folder / "f").certify(held_out)
+    assert torch.equal(held_out, before)
+    assert by_tensor["chain"] == jko.load(folder / "f").certify(frame().iloc[:300])["chain"]
+
+
+def test_a_flow_of_classes_is_certified_on_a_frame_with_their_column() -> None:
+    classes = np.arange(300) % 2
+    settings = {**SETTINGS, "data.split": {"validation": 0.3, "test": 0.2}}
+    flow = jko.fit(rows(), context=classes, settings=settings, progress=False)
+    held_out = pd.DataFrame(rows(seed=5).numpy(), columns=list(flow.columns))
+    by_frame = flow.certify(held_out.assign(**{"class": classes}))
+    assert by_frame["chain"] == flow.certify(held_out.to_numpy(), context=classes)["chain"]
 
 
 def test_a_flow_writes_the_report_page(folder: Path, tmp_path: Path) -> None:

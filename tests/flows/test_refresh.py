@@ -25,7 +25,7 @@ from jko.config import Config, parse_config
 from jko.core.errors import InputError
 from jko.core.seeds import generator
 from jko.disk.layout import Layout
-from jko.disk.manifest import read_manifest, stored_config
+from jko.disk.manifest import required_manifest, stored_config
 from jko.disk.weights import load_block
 from jko.energies.objective import jko_objective
 from tasks.adapters.store.arrays import read_particles
@@ -217,12 +217,12 @@ def knows_its_parent(root: Path, outcome: Outcome, on_change: OnChange) -> None:
 
 def starts_like_its_parent(layout: Layout, parent: Layout, *, expected: bool) -> None:
     """The first record of every block's curve is the objective of the parent's block on its rows."""
-    config, chain = stored_config(layout), (read_manifest(layout) or {})["fingerprints"]
+    config, chain = stored_config(layout), required_manifest(layout).fingerprints
     names = {path.name.split("-")[0] for path in (layout.chain / "start").glob("*")}
     assert names == ({"1", "2"} if expected else set())
     for k in (1, 2):
         rows = read_particles(layout, config, k - 1, chain[k - 1], "validation")
-        block = load_block(parent, config, k, (read_manifest(parent) or {})["fingerprints"][k], 2)
+        block = load_block(parent, config, k, required_manifest(parent).fingerprints[k], 2)
         with torch.no_grad():
             terms = jko_objective(block, rows, generator(config.seed, k, "validation", 0))
         curve = read_curve(layout.block(k, chain[k]))

@@ -11,7 +11,7 @@ import torch
 
 from jko.chain.chain import Chain
 from jko.disk.layout import Layout
-from jko.disk.manifest import read_manifest, stored_config
+from jko.disk.manifest import required_manifest, stored_config
 from jko.disk.sealed import read_json
 from jko.laws import gaussian
 from jko.laws.gaussian import Gaussian
@@ -44,16 +44,16 @@ def inside(project: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
 
 
 def loaded(layout: Layout) -> Chain:
-    return load_chain(layout, stored_config(layout), tuple(read_manifest(layout)["fingerprints"]))
+    return load_chain(layout, stored_config(layout), required_manifest(layout).fingerprints)
 
 
 def figures(layout: Layout, k: int) -> dict:
-    return read_json(layout.measures(k, read_manifest(layout)["fingerprints"][k]))
+    return read_json(layout.measures(k, required_manifest(layout).fingerprints[k]))
 
 
 def test_the_chain_is_of_residual_blocks_trained_by_the_objective_alone(inside: Layout) -> None:
     assert all(isinstance(block, ResidualBlock) and block.probes == 0 for block in loaded(inside))
-    for k, fingerprint in list(enumerate(read_manifest(inside)["fingerprints"]))[1:]:
+    for k, fingerprint in list(enumerate(required_manifest(inside).fingerprints))[1:]:
         curve = read_curve(inside.block(k, fingerprint))
         assert curve.iteration.max() == 120
         assert set(curve.phase[curve.iteration > 0]) == {"jko"}
@@ -61,7 +61,7 @@ def test_the_chain_is_of_residual_blocks_trained_by_the_objective_alone(inside: 
 
 def test_the_laws_are_those_of_the_exact_steps(inside: Layout) -> None:
     """From the moments that the particles really have."""
-    law, shown = None, read_manifest(inside)["fingerprints"]
+    law, shown = None, required_manifest(inside).fingerprints
     for k, fingerprint in enumerate(shown):
         rows = read_samples(inside, k, fingerprint, "train").astype(float)
         mean, std = rows.mean(0), rows.std(0)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +12,8 @@ import psutil
 import pytest
 
 from jko.disk.sealed import read_json
+from tests.commands import Command, command
 
-ROOT = Path(__file__).resolve().parents[2]
 #: blocks long enough (about a second each) to be killed in
 SETTINGS = (
     "--preset", "smoke", "--set", "training.flow_matching_iterations=500",
@@ -25,14 +22,9 @@ SETTINGS = (
 PATIENCE = 120.0
 
 
-def start(folder: Path, *words: str, **environment: str) -> subprocess.Popen[bytes]:
-    """Start ``jko`` in a folder; its output goes to a file, so that no pipe can hang."""
-    with (folder / "log.txt").open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "flows.cli.main", *words],
-            cwd=folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        )  # fmt: skip
+def start(folder: Path, *words: str, **environment: str) -> Command:
+    """Start ``jko`` in a folder, its output in ``log.txt``."""
+    return Command(folder, *words, log=folder / "log.txt", environment=environment)
 
 
 def wait_for(condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
@@ -49,11 +41,7 @@ def blocks(folder: Path) -> set[int]:
 
 
 def digest(folder: Path) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "flows.cli.main", "status", "chain", "--json"],
-        cwd=folder, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    found = json.loads(done.stdout)
+    found = json.loads(command(folder, "status", "chain", "--json").stdout)
     assert found["state"] == "complete", (folder / "log.txt").read_text()
     return found["digest"]
 

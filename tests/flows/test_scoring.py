@@ -17,7 +17,7 @@ from jko.config import parse_config
 from jko.core.errors import InputError
 from jko.disk.facts import read_facts
 from jko.disk.layout import Layout
-from jko.disk.manifest import read_manifest, stored_config
+from jko.disk.manifest import required_manifest, stored_config
 from jko.training.listener import Listeners
 from tasks.adapters.store.arrays import read_samples
 from tasks.adapters.store.chain_store import ChainStore
@@ -93,7 +93,7 @@ def test_a_row_has_one_score_in_any_order_company_and_file(folder: Path) -> None
 def test_the_mean_of_scores_is_that_of_the_test_nll(folder: Path) -> None:
     """The chain's own test rows without their noise: both average over the noise, within standard errors."""
     layout = Layout(folder / "chain")
-    chain = tuple((read_manifest(layout) or {})["fingerprints"])
+    chain = required_manifest(layout).fingerprints
     facts, config = read_facts(layout, chain[0]), stored_config(layout)
     stored = torch.from_numpy(facts.in_data_units(read_samples(layout, 0, chain[0], "test")))
     tested = log_prob_of_cuts(load_chain(layout, config, chain), stored, config.seed).values[-1]

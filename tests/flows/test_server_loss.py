@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import psutil
 from flows.views.status import chain_status
 from jko.disk.layout import Layout
 from jko.disk.sealed import read_json
+from tests.commands import Command, command
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = (
@@ -32,13 +31,10 @@ def test_a_server_lost_in_the_middle_costs_a_warning(tmp_path: Path, home: Path,
         migrated.backup(copy)
     own = {
         "PREFECT_API_URL": "", "PREFECT_PROFILES_PATH": str(tmp_path / "profiles.toml"),
-        "PREFECT_HOME": str(tmp_path / "prefect"), "PYTHONPATH": str(ROOT),
+        "PREFECT_HOME": str(tmp_path / "prefect"),
     }  # fmt: skip
-    with (tmp_path / "log.txt").open("wb") as log:
-        run = subprocess.Popen(
-            [sys.executable, "-m", "flows.cli.main", "train", *SETTINGS, "--chain", "chain"],
-            cwd=tmp_path, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, **own},
-        )  # fmt: skip
+    words = ("train", *SETTINGS, "--chain", "chain")
+    run = Command(tmp_path, *words, log=tmp_path / "log.txt", environment=own)
     deadline = time.monotonic() + 180
     while not list((tmp_path / "chain" / "blocks").glob("1-*/COMMIT.json")):
         assert run.poll() is None, (tmp_path / "log.txt").read_text()
@@ -52,8 +48,6 @@ def test_a_server_lost_in_the_middle_costs_a_warning(tmp_path: Path, home: Path,
     assert said.count("warning: Prefect could not be told how the run ended") == 1
     assert "report chain.report/report.html" in said
     assert chain_status(Layout(tmp_path / "chain"))["state"] == "complete"
-    again = subprocess.run(
-        [sys.executable, "-m", "flows.cli.main", "train", *SETTINGS, "--chain", "chain"],
-        cwd=tmp_path, capture_output=True, text=True, env={**os.environ, **own}, timeout=60, check=True,
-    )  # fmt: skip
+    again = command(tmp_path, *words, **own)
+    assert again.returncode == 0
     assert "nothing to do: all 2 blocks" in again.stderr

@@ -13,7 +13,7 @@ import torch
 from jko.config import parse_config
 from jko.disk.facts import read_facts
 from jko.disk.layout import Layout
-from jko.disk.manifest import read_manifest, stored_config
+from jko.disk.manifest import required_manifest, stored_config
 from tasks.adapters.store.arrays import read_samples
 from tasks.adapters.store.chains import load_chain
 from tests.projects import call
@@ -50,7 +50,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def test_stored_figures_are_those_of_the_table(folder: Path) -> None:
     """The NLL that blocks measure goes by stored log-determinants, the test NLL by the chain itself."""
     layout = Layout(folder / "chain")
-    chain = tuple((read_manifest(layout) or {})["fingerprints"])
+    chain = required_manifest(layout).fingerprints
     facts, config = read_facts(layout, chain[0]), stored_config(layout)
     model = load_chain(layout, config, chain)
     stored = read_samples(layout, 0, chain[0], "validation")

@@ -13,7 +13,7 @@ import pytest
 from jko.core.errors import ChainInUseError, InputError
 from jko.disk.commit import file_digest
 from jko.disk.layout import Layout
-from jko.disk.manifest import read_manifest, stored_config
+from jko.disk.manifest import required_manifest, stored_config
 from tasks.adapters.store.lock import chain_lock
 from tasks.adapters.store.parent_chain import adopt_start, read_origin, tracked_run
 from tests.projects import call, trained_project
@@ -45,7 +45,7 @@ def inside(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_every_block_the_parent_has_starts_from_it(inside: Path) -> None:
     first, second = Layout(Path("first")), Layout(Path("second"))
-    chain = (read_manifest(first) or {})["fingerprints"]
+    chain = required_manifest(first).fingerprints
     digests = tuple(file_digest(first.block(k, chain[k]) / "weights.safetensors") for k in (1, 2))
     config = stored_config(second)
     assert config.start.weights == digests
@@ -53,7 +53,7 @@ def test_every_block_the_parent_has_starts_from_it(inside: Path) -> None:
         digests
     )
     assert [config.start_of(k) for k in (1, 2, 3)] == [*digests, None]
-    own = (read_manifest(second) or {})["fingerprints"]
+    own = required_manifest(second).fingerprints
     stored = [json.loads((second.block(k, own[k]) / "block.json").read_text()) for k in (1, 2, 3)]
     assert [block["settings"].get("start") for block in stored] == [*digests, None]
     tags = {"jko.parent_chain": "first", "jko.parent": tracked_run(first)}
@@ -131,7 +131,7 @@ def test_prefect_shows_progress_blocks_result_and_pictures(inside: Path) -> None
     assert shown["progress"].data == 100
     rows = json.loads(shown["blocks"].data)
     assert [row["block"] for row in rows] == ["1", "2", "3"]
-    measured = json.loads(layout.measures(3, (read_manifest(layout) or {})["fingerprints"][3]).read_text())
+    measured = json.loads(layout.measures(3, required_manifest(layout).fingerprints[3]).read_text())
     assert rows[2]["NLL, nats"].startswith(f"{measured['nll']:.3f} ± ")
     assert f"{json.loads(layout.metrics.read_text())['test/nll']:.6g}" in shown["result"].data
     assert (layout.report / "report.html").resolve().as_uri() in shown["result"].data

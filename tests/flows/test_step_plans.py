@@ -15,7 +15,7 @@ from flows.settings import build_request
 from flows.step_plans import finished_blocks
 from jko.disk.commit import file_digest
 from jko.disk.layout import Layout
-from jko.disk.manifest import read_manifest, stored_config
+from jko.disk.manifest import required_manifest, stored_config
 from jko.disk.weights import load_block
 from jko.training.step_plan import refined, reparametrised
 from tasks.adapters.store.chains import load_chain, read_curve
@@ -54,7 +54,7 @@ def inside(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def blocks_of(name: str) -> tuple[Any, Layout, tuple[str, ...]]:
     layout = Layout(Path(name))
     config = stored_config(layout)
-    return config, layout, tuple((read_manifest(layout) or {})["fingerprints"])
+    return config, layout, required_manifest(layout).fingerprints
 
 
 def movements(name: str) -> list[float]:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,8 @@ import psutil
 import pytest
 from PIL import Image
 
+from tests.commands import Command, command
+
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = (
     "--preset", "smoke", "--set", "data.rows=300", "--set", "network.hidden=[8]", "--set", "steps.count=3",
@@ -25,20 +24,15 @@ SMALL = (
 )  # fmt: skip
 
 
-def begin(folder: Path, *words: str, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "flows.cli.main", *words], cwd=folder, text=True, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-    )  # fmt: skip
+def begin(folder: Path, *words: str, **environment: str) -> Command:
+    return Command(folder, *words, environment=environment)
 
 
 def jko(folder: Path, *words: str, code: int = 0) -> tuple[str, str]:
     """Run the command line; returns what it printed and what it said."""
-    run = begin(folder, *words)
-    printed, said = run.communicate(timeout=600)
-    assert run.returncode == code, printed + said
-    return printed, said
+    done = command(folder, *words)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout, done.stderr
 
 
 def logs(folder: Path, name: str) -> str:

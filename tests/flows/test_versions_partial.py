@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.projects import PARAMS, ROOT, git, new_project, run
+from tests.commands import Command
+from tests.projects import PARAMS, git, new_project, run
 
 #: a second block long enough to be interrupted in
 LONG = PARAMS.replace("iterations: 20", "iterations: 20000")
@@ -60,12 +59,8 @@ def test_an_interrupted_chain_is_known_to_dvc(shared: Path) -> None:
     (shared / "params.yaml").write_text(
         LONG.replace("blocks: {}", "blocks: {1: {flow_matching_iterations: 5}}")
     )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "GIT_CONFIG_GLOBAL": os.devnull}
-    with (shared / "log.txt").open("wb") as log:
-        job = subprocess.Popen(
-            [sys.executable, "-m", "flows.cli.main", "train"], cwd=shared, stdout=log, stderr=log,
-            env=environment,
-        )  # fmt: skip
+    own = {"GIT_CONFIG_GLOBAL": os.devnull}
+    job = Command(shared, "train", log=shared / "log.txt", environment=own)
     while not list((shared / "data" / "chain" / "blocks").glob("1-*/COMMIT.json")):
         assert job.poll() is None, (shared / "log.txt").read_text()
     job.send_signal(signal.SIGINT)

@@ -253,3 +253,17 @@ def test_a_state_holds_all_that_a_density_needs() -> None:
     other.load_state_dict(one.state_dict())
     far = torch.tensor([[1e4], [10.0]])
     assert torch.equal(other.log_prob(far), one.log_prob(far))
+
+
+@pytest.mark.parametrize("far", [1e30, 1e100, 1e200])
+def test_gradients_far_out_are_those_of_the_broad_law(plane: jko.Flow, far: float) -> None:
+    """The blocks have no number there; rows beside such a row keep their gradients."""
+    near = [0.3, -0.2]
+    x = torch.tensor([[far, 1.0], near, [-far, far]], dtype=torch.float64, requires_grad=True)
+    log_p = plane.log_prob(x)
+    (gradient,) = torch.autograd.grad(log_p.sum(), x)
+    assert log_p.isfinite().all()
+    assert gradient.isfinite().all()
+    torch.testing.assert_close(log_p.detach(), plane.log_prob(x.detach()))
+    alone = torch.tensor([near], dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(gradient[1:2], torch.autograd.grad(plane.log_prob(alone).sum(), alone)[0])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from jko.core.seeds import generator
 from jko.laws.densities import DiagonalGaussian, Estimate
 from jko.maps.ode_block import Block, Solver
 from jko.maps.velocity import VelocityField
+from jko.measure.figures import StepFigures
 from jko.measure.measures import HeldOut, measure_block, measure_epsilon, standard_error
 from jko.measure.residual import linear_critic, residual_data
 from jko.training.block_trainer import fit_block
@@ -71,10 +71,8 @@ def guarantee(blocks: list[Block], law: DiagonalGaussian, *, exact: bool) -> tup
         total = total + pushed.log_det.double()
         rows = HeldOut(x, pushed.x, pushed.log_det, pushed.log_det_se, total)
         own = measure_block(blocks[:k], rows, settings, score=score if exact else None)
-        values = {
-            key: None if isinstance(v, float) and math.isnan(v) else v for key, v in asdict(own).items()
-        }
-        found.append(Evidence.of({**values, "step_size": blocks[k - 1].step_size}))
+        step = {**own.plain(), "step_size": blocks[k - 1].step_size}
+        found.append(Evidence.of(StepFigures.model_validate(step)))
         x = pushed.x
     gap = torch.from_numpy(law.log_prob(start)) - reference_log_prob(x.double()) - total
     return certify(found, law.dim), Estimate(float(gap.mean()), standard_error(gap))

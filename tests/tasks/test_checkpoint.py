@@ -159,7 +159,7 @@ def test_every_flipped_byte_and_every_cut_is_seen(layout: Layout, path: Path) ->
     with pytest.raises(ValueError, match="damaged"):
         read_checkpoint(path, FINGERPRINT)
     path.write_bytes(content)
-    assert read_checkpoint(path, FINGERPRINT)[0]["iteration"] == 8
+    assert read_checkpoint(path, FINGERPRINT)[0].iteration == 8
 
 
 @pytest.mark.parametrize("harm", ["flip", "truncate", "empty", "no metadata", "text"])

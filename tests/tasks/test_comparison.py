@@ -11,17 +11,20 @@ import pandas as pd
 import pytest
 
 from flows.views.compare import unique
+from jko.certify.records import Measured
 from jko.config import Config
+from tasks.adapters.store.evaluated import EvaluationFigures
 from tasks.compare.comparison import Comparison, Subject, pair_of
 from tasks.compare.page import render, write_results
 from tasks.compare.pictures import curves, samples
-from tasks.compare.record import Record, read_record, save_record
+from tasks.compare.record import About, Record, read_record, save_record
 
-STEP = {
+STEP = Measured.model_validate({
     "kl_drop": 0.5, "kl_drop_se": 0.1, "nll": 2.0, "nll_se": 0.1, "epsilon": 1.0, "epsilon_exact": None,
     "movement": 0.3, "inversion_error": 0.0, "certificate_c": None, "kl_bound": None,
     "symmetric_part_positive": True, "reasons": {"kl_bound": "no"}, "entropy_interval": [None, 1.0],
-}  # fmt: skip
+    "loss_potential": 1.0, "loss_log_det": 0.0, "potential_before": 1.0,
+})  # fmt: skip
 
 
 def subject(
@@ -31,19 +34,25 @@ def subject(
     test = rng.standard_normal((30, dim)) * np.arange(1, dim + 1)
     parts = {"generated": test + shift, "test": test}
     frames = [pd.DataFrame(rows).add_prefix("x").assign(part=name) for name, rows in parts.items()]
-    figures = {
+    figures = EvaluationFigures.model_validate({
         "steps": 2, "test_digest": "rows", "test": {"nll": 2.0 + shift, "nll_se": 0.1},
         "baselines": {name: {"nll": 2.5} for name in ("gaussian", "mixture")},
         "nearest_training_row": 1.0, "inversion_error_chain": 1e-5,
-    }  # fmt: skip
-    about = {
+    })  # fmt: skip
+    about = About.model_validate({
         "state": "complete", "blocks": 2, "planned": 2, "digest": "d", "data": "toy", "data_digest": "e",
         "columns": [f"{names}{i}" for i in range(dim)], "image_shape": image_shape, "entropy": None,
         "config": Config().model_dump(mode="json"),
-    }  # fmt: skip
+    })  # fmt: skip
     rows = pd.DataFrame({"row": np.arange(30), "log_density": -2.0 - shift + 0.1 * rng.standard_normal(30)})
     record = Record(
-        about, [STEP, {**STEP, "kl_drop": 0.1}], figures, None, [], rows, pd.concat(frames, ignore_index=True)
+        about,
+        [STEP, STEP.model_copy(update={"kl_drop": 0.1})],
+        figures,
+        None,
+        [],
+        rows,
+        pd.concat(frames, ignore_index=True),
     )
     return Subject(label, "a test", record)
 
@@ -87,7 +96,7 @@ def test_samples_of_other_columns_share_no_picture() -> None:
 
 
 def test_runs_without_blocks_have_a_page_too() -> None:
-    about = {**subject("a").record.about, "blocks": 0, "state": "partial", "digest": ""}
+    about = subject("a").record.about.model_copy(update={"blocks": 0, "state": "partial", "digest": ""})
     empty = [Subject(label, "a test", Record(about)) for label in ("a", "b")]
     assert curves(Comparison(empty)) is None
     page = render(Comparison(empty))
@@ -103,7 +112,8 @@ def test_names_from_outside_cannot_break_the_page() -> None:
 
 def test_an_evaluation_of_an_earlier_version_gets_no_verdict() -> None:
     new = subject("a")
-    figures = {key: value for key, value in (new.record.figures or {}).items() if key != "test_digest"}
+    assert new.record.figures is not None
+    figures = new.record.figures.model_copy(update={"test_digest": ""})
     old = replace(subject("b"), record=replace(subject("b").record, figures=figures))
     assert "earlier version" in pair_of(new, old).reason
     assert "earlier version" in pair_of(old, old).reason
@@ -127,7 +137,7 @@ def test_a_record_is_read_as_it_was_saved(tmp_path: Path) -> None:
     assert again.test_rows is not None
     pd.testing.assert_frame_equal(again.test_rows, record.test_rows)
     # an unfinished record saved over it does not show the files of the finished one
-    save_record(Record({**record.about, "blocks": 1}, record.measures[:1]), tmp_path / "kept")
+    save_record(Record(record.about.model_copy(update={"blocks": 1}), record.measures[:1]), tmp_path / "kept")
     partial = read_record(tmp_path / "kept")
     assert partial is not None
     assert (partial.figures, partial.test_rows, len(partial.measures)) == (None, None, 1)
@@ -178,9 +188,12 @@ def test_a_verdict_that_hangs_on_a_row_is_unreliable_and_names_it() -> None:
 
 
 def test_the_number_of_a_row_has_no_difference() -> None:
-    runs = [subject("a"), subject("b")]
-    for place, own in enumerate(runs):
-        assert own.record.figures is not None
-        own.record.figures["test"] |= {"nll_worst_row": 3 + place, "nll_median": 1.0 + place}
+    runs = []
+    for place, own in enumerate([subject("a"), subject("b")]):
+        figures = own.record.figures
+        assert figures is not None
+        test = figures.test.model_copy(update={"nll_worst_row": 3 + place, "nll_median": 1.0 + place})
+        figures = figures.model_copy(update={"test": test})
+        runs.append(replace(own, record=replace(own.record, figures=figures)))
     assert Comparison(runs).difference("b", "test/nll_worst_row") is None
     assert Comparison(runs).difference("b", "test/nll_median") == 1.0

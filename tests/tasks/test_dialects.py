@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from jko.config import parse_config
 from jko.core.errors import InputError
+from jko.disk.commit import CommitRecord
 from jko.disk.identity import source_key
 from jko.disk.layout import Layout
+from jko.disk.manifest import Manifest
 from jko.preparation.table import Marks, Table
 from tasks.adapters.store import plan
 from tasks.datasets.files import load_file, read_cells
@@ -316,8 +318,12 @@ def test_a_chain_made_before_these_settings_needs_its_file_no_more(
     older = config.model_dump(mode="json")
     for name in ("missing_values", "header", "separator", "decimal", "thousands"):
         del older["data"][name]
-    monkeypatch.setattr(plan, "known_manifest", lambda _: {"config": older, "data_digest": "d"})
-    monkeypatch.setattr(plan, "read_commit", lambda _: SimpleNamespace(record={"source_key": "known"}))
+    monkeypatch.setattr(
+        plan, "known_manifest", lambda _: Manifest(format=1, config=older, data_digest="d", fingerprints=())
+    )
+    monkeypatch.setattr(
+        plan, "read_commit", lambda _: SimpleNamespace(record=CommitRecord(source_key="known"))
+    )
     assert plan.stored_source_key(config, layout) == "known"
     other = parse_config({"data": {**data, "header": "no"}, "steps": {"count": 1}})
     assert plan.stored_source_key(other, layout) is None

@@ -16,6 +16,7 @@ from jko.laws.student_t import fit_student_t
 from jko.maps.invertible import Pushed
 from jko.preparation.facts import DataFacts
 from jko.statistics.fresh_rows import FreshRows
+from tasks.adapters.store.evaluated import EvaluationFigures, FreshLook, ScoredRow
 from tasks.baselines import baseline_log_densities
 from tasks.evaluate import looked_at
 from tasks.fresh import DISAGREES, fresh_figures, made_up, surprising
@@ -64,7 +65,7 @@ def chain(block, *, defended: bool) -> Chain:
     return Chain([made], 0 * unit, unit, defence=defence)
 
 
-def look(block, *, defended: bool = True) -> dict:
+def look(block, *, defended: bool = True) -> FreshLook:
     fresh = made_up(CONFIG, facts(), rows(400, 0))
     assert fresh is not None
     parts = {"train": rows(400, 0), "validation": rows(100, 1), "test": fresh.rows}
@@ -75,74 +76,85 @@ def look(block, *, defended: bool = True) -> dict:
 @pytest.mark.parametrize("defended", [True, False])
 def test_an_exploding_chain_is_named_with_the_row(defended: bool) -> None:
     found = look(Exploding, defended=defended)
-    assert found["below"] > 0
-    worst = found["most_different"][0]
-    amount, discount = worst["values"]
+    assert found.below > 0
+    worst = found.most_different[0]
+    amount, discount = worst.values
     assert amount - discount > 1.5
-    assert worst["log_density_blocks"] < -50_000
-    assert worst["difference"] < -50_000
-    assert worst["log_density_mixture"] > -60
-    assert (worst["log_density"] > -40) is defended  # the model's floor, under which the blocks hide
-    assert len(found["most_different"]) == 10
-    gaps = [abs(row["difference"]) for row in found["most_different"]]
+    assert worst.log_density_blocks < -50_000
+    assert worst.difference < -50_000
+    assert worst.log_density_mixture > -60
+    assert (worst.log_density > -40) is defended  # the model's floor, under which the blocks hide
+    assert len(found.most_different) == 10
+    gaps = [abs(row.difference) for row in found.most_different]
     assert gaps == sorted(gaps, reverse=True)
-    total = sum(found["rows"].values())
-    words = fresh_words({"fresh/below": found["below"], "fresh/rows": total, "fresh/limit": 100.0})
-    assert words.startswith(f"warning: the blocks score {found['below']} of {total} rows")
+    total = sum(found.rows.values())
+    words = fresh_words({"fresh/below": found.below, "fresh/rows": total, "fresh/limit": 100.0})
+    assert words.startswith(f"warning: the blocks score {found.below} of {total} rows")
     assert "more than 100 nats below a Gaussian mixture" in words
 
 
 def test_a_sane_chain_is_not() -> None:
     found = look(Whitened)
-    assert found["below"] == 0
-    assert max(abs(row["difference"]) for row in found["most_different"]) < DISAGREES / 2
+    assert found.below == 0
+    assert max(abs(row.difference) for row in found.most_different) < DISAGREES / 2
     assert fresh_words({"fresh/below": 0, "fresh/rows": 1000}) == ""
     assert fresh_words({}) == ""
+
+
+def evaluated(fresh: FreshLook | None, surprising: list[ScoredRow]) -> EvaluationFigures:
+    """An evaluation with these rows."""
+    nll = {"nll": 1.0}
+    return EvaluationFigures.model_validate({
+        "steps": 1, "test": nll, "baselines": {"gaussian": nll, "mixture": nll}, "nearest_training_row": 1.0,
+        "inversion_error_chain": 0.0, "fresh": fresh, "surprising": surprising,
+    })  # fmt: skip
 
 
 def test_the_report_names_columns_kinds_and_scores() -> None:
     found = look(Exploding)
     listed = surprising(np.arange(400), rows(400, 0), (np.zeros(400), np.zeros(400), np.zeros(400)))
-    panel = fresh_panel({"fresh": found, "surprising": listed}, facts())
+    panel = fresh_panel(evaluated(found, listed), facts())
     assert panel is not None
-    assert f"score {found['below']:,} of" in panel.verdict
-    assert "amount = " in panel.rows[0]["words"]
-    assert {row["kind"] for row in panel.rows} <= {"shuffled", "mixed", "edge of amount", "edge of discount"}
-    sane = fresh_panel({"fresh": look(Whitened), "surprising": listed}, facts())
+    assert f"score {found.below:,} of" in panel.verdict
+    assert "amount = " in panel.rows[0].words
+    assert {row.kind for row in panel.rows} <= {"shuffled", "mixed", "edge of amount", "edge of discount"}
+    sane = fresh_panel(evaluated(look(Whitened), listed), facts())
     assert sane is not None
     assert "none more than 100 nats below" in sane.verdict
-    assert fresh_panel({}, facts()) is None
+    assert fresh_panel(evaluated(None, []), facts()) is None
 
 
 def test_a_row_without_a_finite_score_comes_first_and_is_null_in_json() -> None:
     made = FreshRows(np.zeros((3, 2)), ["mixed"] * 3, np.full(3, -1))
     scores = np.array([-5.0, -6.0, -7.0])
     found = fresh_figures(made, scores, np.array([-5.0, math.nan, -900.0]), np.array([-5.0, -6.0, -6.0]))
-    first, second, third = found["most_different"]
-    assert first["log_density_blocks"] is None
-    assert first["difference"] is None
-    assert second["difference"] == -894
-    assert third["difference"] == 0
-    assert found["below"] == 2
+    first, second, third = found.most_different
+    assert first.log_density_blocks is None
+    assert first.difference is None
+    assert second.difference == -894
+    assert third.difference == 0
+    assert found.below == 2
 
 
 def test_many_columns_may_differ_by_more() -> None:
     made = FreshRows(np.zeros((2, 64)), ["mixed"] * 2, np.full(2, -1))
     found = fresh_figures(made, np.zeros(2), np.array([-255.0, -257.0]), np.zeros(2))
-    assert (found["limit"], found["below"]) == (256, 1)
+    assert (found.limit, found.below) == (256, 1)
 
 
 def test_a_surprising_test_row_is_disputed_where_the_mixture_says_otherwise() -> None:
     model, mixture = np.array([-3.0, -25.0, -40.0, -4.0]), np.array([-3.0, -11.0, -45.0, -4.0])
     blocks = np.array([-3.0, -109_638.0, -41.0, -4.0])
     found = surprising(np.array([7, 8, 9, 10]), np.eye(4), (model, blocks, mixture))
-    assert [row["row"] for row in found] == [9, 8, 10, 7]
-    assert [row["disputed"] for row in found] == [False, True, False, False]
-    calm = {"rows": {"mixed": 1}, "limit": 100.0, "below": 0, "most_different": []}
-    panel = fresh_panel({"fresh": calm, "surprising": found[:0]}, facts())
+    assert [row.row for row in found] == [9, 8, 10, 7]
+    assert [row.disputed for row in found] == [False, True, False, False]
+    calm = FreshLook(rows={"mixed": 1}, limit=100.0, below=0)
+    panel = fresh_panel(evaluated(calm, found[:0]), facts())
     assert panel is not None
     assert "agrees within 100 nats on each" in panel.caution
-    panel = fresh_panel({"fresh": calm, "surprising": [{**row, "values": [0, 0]} for row in found]}, facts())
+    panel = fresh_panel(
+        evaluated(calm, [row.model_copy(update={"values": (0.0, 0.0)}) for row in found]), facts()
+    )
     assert panel is not None
     assert "one of them is disputed" in panel.caution
 

@@ -11,9 +11,10 @@ import pytest
 
 from jko.config import Config
 from jko.core.errors import InputError
+from tasks.adapters.store.evaluated import EvaluationFigures
 from tasks.compare.comparison import Comparison, Subject
 from tasks.compare.gate import Condition, judge, parse_condition
-from tasks.compare.record import Record
+from tasks.compare.record import About, Record
 
 ROWS = 100
 #: number in the source of the first of them
@@ -23,15 +24,15 @@ FIRST_ROW = 1000
 def subject(label: str, nll: float, *, spread: float = 0.0, digest: str = "rows", **more: Any) -> Subject:
     """A run whose log-density of row i is −nll ± spread, alternating."""
     densities = -nll + spread * np.where(np.arange(ROWS) % 2, 1, -1)
-    figures = {
-        "steps": 2, "test_digest": digest, "test": {"nll": nll, "nll_se": 0.1},
+    figures = EvaluationFigures.model_validate({
+        "steps": 2, "test_digest": digest, "test": {"nll": nll, "nll_se": 0.1, **more.get("test", {})},
         "baselines": {name: {"nll": 2.0} for name in ("gaussian", "mixture")},
         "nearest_training_row": 1.0, "inversion_error_chain": more.get("inversion", 0.0),
-    }  # fmt: skip
-    about = {
+    })  # fmt: skip
+    about = About.model_validate({
         "state": "complete", "blocks": 2, "planned": 2, "digest": "d", "data": "toy", "data_digest": digest,
         "columns": ["x"], "image_shape": None, "entropy": None, "config": Config().model_dump(mode="json"),
-    }  # fmt: skip
+    })  # fmt: skip
     densities[list(more.get("exploded", {}))] -= list(more.get("exploded", {}).values())
     rows = pd.DataFrame({"row": FIRST_ROW + np.arange(ROWS), "log_density": densities})
     tracked = {"time/train_cpu_s": more.get("seconds", 10.0)}
@@ -132,7 +133,9 @@ def test_densities_of_other_rows_are_refused(name: str) -> None:
 
 
 def test_a_candidate_without_the_figure_does_not_pass() -> None:
-    candidate = Subject("b", "a test", Record({**subject("b", 1.0).record.about, "blocks": 1}))
+    candidate = Subject(
+        "b", "a test", Record(subject("b", 1.0).record.about.model_copy(update={"blocks": 1}))
+    )
     with pytest.raises(InputError, match=r"b has no test/nll \(complete, 1 of 2 blocks done\)"):
         outcome("test/nll > +1", subject("a", 1.0), candidate)
 
@@ -216,15 +219,11 @@ def with_rows(own: Subject, densities: np.ndarray) -> Subject:
 
 def test_the_gap_to_the_entropy_is_judged_by_the_same_rows() -> None:
     """It is the NLL less a constant."""
-    runs = [subject("a", 1.0), subject("b", 1.0, exploded={7: 13_000.0})]
-    for own in runs:
-        assert own.record.figures is not None
-        own.record.figures["test"]["gap_to_entropy"] = 0.1
+    gap = {"gap_to_entropy": 0.1}
+    runs = [subject("a", 1.0, test=gap), subject("b", 1.0, exploded={7: 13_000.0}, test=gap)]
     (found,) = judge(Comparison(runs), [parse_condition("test/gap_to_entropy > +1")])
     assert (found.tripped, found.unreliable) == (True, True)
-    other = subject("b", 1.0, digest="others")
-    assert other.record.figures is not None
-    other.record.figures["test"] |= {"gap_to_entropy": 0.1, "dominating_rows": [3]}
+    other = subject("b", 1.0, digest="others", test={**gap, "dominating_rows": [3]})
     (found,) = judge(Comparison([runs[0], other]), [parse_condition("test/gap_to_entropy > +1")])
     assert "row 3 of the source is most of the squared standard error of b" in found.says
     assert (found.tripped, found.unreliable) == (True, True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jko.preparation.grid import atoms, grid_step
+from jko.preparation.grid import atoms, grid_origin, grid_step, on_grid
+from jko.preparation.prepare import dequantise
 
 RNG = np.random.default_rng(0)
 AREA = np.exp(RNG.normal(3, 1, 2000))
@@ -72,3 +73,28 @@ def test_atoms_are_values_and_shares() -> None:
     assert dict(found)[50.0] == pytest.approx((AREA >= 50).mean())
     assert atoms(AREA) == []
     assert atoms(np.round(RNG.normal(20, 5, 300), 1)) == []  # ties of rounding
+
+
+@pytest.mark.parametrize(
+    ("step", "shift"),
+    [(1.0, 0.0), (2.0, 1.0), (0.1, 0.0), (0.25, 0.05), (1 / 3, 0.0), (1.0, 0.5), (1000.0, 7.0)],
+)
+def test_noise_of_one_step_is_taken_off_exactly(step: float, shift: float) -> None:
+    draw = np.random.default_rng(0)
+    column = shift + step * draw.poisson(5.0, 500)
+    if step == 0.1:
+        column = np.round(column, 1)  # as a file says it
+    found = grid_step(column)
+    origin = grid_origin(column, found)
+    assert origin is not None
+    back = on_grid(dequantise(column[:, None], np.array([found]), 0)[:, 0], origin, found)
+    if step == 1 / 3:
+        np.testing.assert_allclose(back, column, rtol=1e-12, atol=1e-12)
+    else:
+        np.testing.assert_array_equal(back, column)
+
+
+def test_values_beside_the_grid_have_no_origin() -> None:
+    assert grid_origin(np.array([0.0, 0.5, 3.7]), 0.5) is None
+    assert on_grid(np.array([1e300, -0.2, -np.inf]), 0.0, 0.1).tolist() == [1e300, -0.2, -np.inf]
+    assert not np.signbit(on_grid(np.array([-0.2]), 0.0, 1.0))[0]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-import types
 from dataclasses import replace
 
 import pytest
 
 from jko.config import Config, parse_config
 from jko.core.errors import NumericalError
+from jko.measure.figures import BlockFigures
 from jko.preparation.facts import DataFacts
-from tasks.measure import ALWAYS, check_finite, check_inversion, nulled, unfit
+from tasks.measure import ALWAYS, check_finite, check_inversion, unfit
 
 
 def facts(*, grid: float = 0.0, smoothing: float = 0.0) -> DataFacts:
@@ -44,24 +44,18 @@ def test_atoms_leave_no_density_and_so_no_certificate() -> None:
 @pytest.mark.parametrize("name", ["inversion_error", "inversion_error_reference"])
 @pytest.mark.parametrize("value", [0.06, None])
 def test_a_block_that_does_not_invert_stops_the_run(name: str, value: float | None) -> None:
-    figures = {"inversion_error": 1e-5, "inversion_error_reference": 1e-5}
+    known = {"inversion_error": 1e-5, "inversion_error_reference": 1e-5}
+    figures = BlockFigures.model_validate(dict.fromkeys(ALWAYS, 1.0) | known)
     check_inversion(Config(), 3, figures)
     with pytest.raises(NumericalError, match="block 3: the block does not invert") as caught:
-        check_inversion(Config(), 3, {**figures, name: value})
+        check_inversion(Config(), 3, figures.model_copy(update={name: value}))
     assert caught.value.exit_code == 3
     assert caught.value.bound == 0.05
 
 
 @pytest.mark.parametrize("name", ALWAYS)
 def test_a_block_without_finite_figures_stops_the_run(name: str) -> None:
-    figures = types.SimpleNamespace(**dict.fromkeys(ALWAYS, 1.0))
-    check_finite(figures, 2)  # type: ignore[arg-type]
-    setattr(figures, name, math.nan)
+    figures = BlockFigures.model_validate(dict.fromkeys(ALWAYS, 1.0))
+    check_finite(figures, 2)
     with pytest.raises(NumericalError, match=f"block 2: the figure {name} .* is not finite"):
-        check_finite(figures, 2)  # type: ignore[arg-type]
-
-
-def test_what_is_not_a_number_becomes_null() -> None:
-    assert nulled({"a": math.nan, "b": math.inf, "c": 1.0, "d": True, "e": "x", "f": None}) == {
-        "a": None, "b": None, "c": 1.0, "d": True, "e": "x", "f": None,
-    }  # fmt: skip
+        check_finite(figures.model_copy(update={name: math.nan}), 2)

@@ -12,7 +12,7 @@ from jko.core.errors import InputError
 from jko.disk.commit import committing
 from jko.disk.identity import data_fingerprint, fingerprints, source_key, without_defaults
 from jko.disk.layout import Layout
-from jko.disk.manifest import read_manifest, resumed_config, stored_config
+from jko.disk.manifest import read_manifest, required_manifest, resumed_config, stored_config
 from jko.disk.sealed import read_json, write_json
 from tasks.adapters.store.chain_store import chain_digest
 from tasks.adapters.store.plan import arrange, make_plan, write_manifest
@@ -212,11 +212,11 @@ DAMAGE = {
 def test_a_damaged_manifest_is_named_and_written_again(layout: Layout, text: str) -> None:
     chain = commit_chain(layout, config())
     layout.manifest.write_text(text)
-    with pytest.raises(InputError, match=rf"{layout.manifest}: this file is damaged .* jko resume"):
+    with pytest.raises(InputError, match=rf"{layout.manifest}: this file is damaged .* run jko resume"):
         stored_config(layout)
     assert make_plan(config(), layout).complete  # the command that made it needs no hand
     assert resumed_config(layout) == config()  # from the copy in the run folder
-    assert write_manifest(config(), layout, DIGEST) == chain == tuple(read_manifest(layout)["fingerprints"])
+    assert write_manifest(config(), layout, DIGEST) == chain == required_manifest(layout).fingerprints
 
 
 def test_damaged_data_are_told_from_other_data(layout: Layout) -> None:
@@ -232,7 +232,7 @@ def test_a_lost_manifest_is_told_from_no_chain(layout: Layout) -> None:
         stored_config(layout)
     commit_chain(layout, config())
     layout.manifest.unlink()
-    with pytest.raises(InputError, match=r"missing, and the chain's blocks are there; jko resume"):
+    with pytest.raises(InputError, match=r"missing, and the chain's blocks are there; run jko resume"):
         stored_config(layout)
     assert resumed_config(layout) == config()
     (layout.run / "manifest.json").write_text("{}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import html
 import math
 import re
@@ -13,10 +12,12 @@ import matplotlib
 import numpy as np
 import pytest
 
-from jko.certify.guarantee import CERTIFICATES
+from jko.certify.certificates import CERTIFICATES
+from jko.certify.records import Certificate
 from jko.config import Config
 from jko.measure.figures import BlockFigures
 from jko.preparation.facts import DataFacts
+from tasks.adapters.store.evaluated import ChainNll, EvaluationFigures, TargetFigures
 from tasks.report.claims import panel_of
 from tasks.report.content import Content
 from tasks.report.drawing import STYLE
@@ -30,7 +31,7 @@ NO_PICTURES = dict.fromkeys(("samples", "guarantee", "path", "progress", "traini
 
 def block(index: int, *, known: bool = True, bounded: bool = True) -> dict[str, Any]:
     """Figures of a block: (A) 9, (B) 4, (C) 1.2 nats, and NLL 3.4 nats."""
-    figures: dict[str, Any] = {field.name: 0.25 for field in dataclasses.fields(BlockFigures)}
+    figures: dict[str, Any] = dict.fromkeys(BlockFigures.model_fields, 0.25) | {"epsilon_reason": ""}
     figures |= {name: None for name in figures if name.startswith("epsilon_ot")}
     if not known:
         figures |= {name: None for name in figures if "exact" in name}
@@ -81,7 +82,7 @@ def certificate(*, known: bool = True, reason: str = "") -> dict[str, Any]:
         "mixed": {"says": f"{first}; computed samples are within W2 2e-05 of the model."},
         **(none or {}),
     }  # fmt: skip
-    return {"identity": "", "blocks": blocks, "chain": whole}
+    return {"blocks": blocks, "chain": {**whole, "epsilon_class": "affine + 30 RBF"}}
 
 
 def with_entropy(found: dict[str, Any]) -> dict[str, Any]:
@@ -96,14 +97,14 @@ def content(found: dict[str, Any], entropy: dict[str, float] | None = None) -> C
     )  # fmt: skip
     score = {"nll": 3.4, "nll_se": 0.04, "gap_to_entropy": 0.5, "gap_to_entropy_se": 0.05}
     cut = {**score, "change": -0.1, "change_se": 0.1}
-    figures = {
-        "test": score if entropy else {"nll": 3.4, "nll_se": 0.04},
+    figures = EvaluationFigures.model_validate({
+        "steps": 2, "test": score if entropy else {"nll": 3.4, "nll_se": 0.04},
         "baselines": {"gaussian": score, "mixture": score}, "cuts": [cut] * 3, "nearest_training_row": 1.0,
         "inversion_error_chain": 1e-5,
-    }  # fmt: skip
-    nothing = np.zeros((0, 2))
+    })  # fmt: skip
+    nothing, whole = np.zeros((0, 2)), Certificate.model_validate(found)
     return Content(
-        config=Config(), facts=facts, digest="0" * 64, steps=tuple(found["blocks"]), certificate=found,
+        config=Config(), facts=facts, digest="0" * 64, steps=whole.blocks, certificate=whole,
         figures=figures, data=nothing, generated=nothing, forward_path=nothing, reverse_path=nothing,
         curves={},
     )  # fmt: skip
@@ -151,7 +152,7 @@ def test_an_unknown_law_makes_it_an_estimate_that_says_so() -> None:
 
 
 def test_no_estimated_figure_goes_without_its_label() -> None:
-    panel = panel_of(certificate(known=False), None)
+    panel = panel_of(Certificate.model_validate(certificate(known=False)), None)
     assert all(claim.label == "estimated" for claim in panel.bounds if claim.value.startswith("≤"))
     assert {claim.name: claim.label for claim in panel.distances} == {
         "W2 of particles and N(0, I)": "estimated",
@@ -168,7 +169,7 @@ def test_no_estimated_figure_goes_without_its_label() -> None:
 def test_the_label_of_every_figure_is_its_status() -> None:
     found = certificate()
     found["chain"]["statuses"] |= dict.fromkeys(("certificate_a", "certificate_c_propagated"), "estimated")
-    label = {claim.name: claim.label for claim in panel_of(found, None).bounds}
+    label = {claim.name: claim.label for claim in panel_of(Certificate.model_validate(found), None).bounds}
     assert [label[name] for name in ("(A)", "(C) propagated")] == ["estimated"] * 2
     assert [label[name] for name in ("(B)", "(C)", "(C) by triangle")] == ["measured"] * 3
 
@@ -184,7 +185,7 @@ def test_the_mark_of_a_condition_is_that_of_its_status_whatever_its_words(
     found = certificate()
     words = "proved: ε in OT pairing by a critic, from below; the Fisher information by the exact score"
     found["chain"]["assumptions"] = [{"name": "ε", "status": status, "how": words}]
-    (only,) = panel_of(found, None).assumptions
+    (only,) = panel_of(Certificate.model_validate(found), None).assumptions
     assert (only.mark, only.label, only.how) == (mark, label, words)
 
 
@@ -297,9 +298,9 @@ def test_the_picture_shows_bounds_and_the_truth_where_it_is_known(entropy: dict[
 
 def test_the_gap_is_called_what_it_is() -> None:
     """With log Z unknown the NLL minus the entropy of the first law is KL to the target only up to it."""
-    assert gap_words({}) == "gap to the data entropy"
-    assert gap_words({"target": {"log_z_known": 0.5}}) == "KL to the target"
-    assert gap_words({"target": {"log_z_known": None}}) == "KL to the target − log Z"
+    assert gap_words(None) == "gap to the data entropy"
+    assert gap_words(TargetFigures(log_z_known=0.5)) == "KL to the target"
+    assert gap_words(TargetFigures(log_z_known=None)) == "KL to the target − log Z"
 
 
 def test_a_row_that_decides_the_mean_stands_above_all_on_the_page() -> None:
@@ -309,7 +310,8 @@ def test_a_row_that_decides_the_mean_stands_above_all_on_the_page() -> None:
         "nll_median": 8.9, "nll_median_se": 0.1, "nll_trimmed": 9.0, "nll_trimmed_se": 0.1,
         "nll_worst_share": 0.97, "nll_worst_row": 1432, "heavy_rows": [heavy],
     }  # fmt: skip
-    own = replace(own, figures={**own.figures, "test": {"nll": 61.2, "nll_se": 52.0, **beside}})
+    test = ChainNll.model_validate({"nll": 61.2, "nll_se": 52.0, **beside})
+    own = replace(own, figures=own.figures.model_copy(update={"test": test}))
     page = render(own, NO_PICTURES)
     assert "row 1432 of the source (counted from 0) alone adds 52.2 nats to the test NLL of 61.2" in page
     assert page.index("row 1432") < page.index("Data and samples")

@@ -159,11 +159,12 @@ def test_the_key_of_a_cell_covers_its_settings() -> None:
 
 def figures(**changes: Any) -> dict[str, Any]:
     """A measured block: an exact step to N((1, 0), I), as the true figures have it."""
-    names = [name for name in BlockFigures.__dataclass_fields__ if name.endswith("_se")]
+    names = [name for name in BlockFigures.model_fields if name.endswith("_se")]
     same = {
-        **dict.fromkeys(BlockFigures.__dataclass_fields__), **dict.fromkeys(names, 0.0), "step_size": 1.0,
+        **dict.fromkeys(BlockFigures.model_fields), **dict.fromkeys(names, 0.0), "step_size": 1.0,
         "potential_before": 3.0, "loss_potential": 1.5, "movement": 1.0, "kl_drop": 1.5, "nll": 3.3,
         "epsilon_squared": 0.0, "fisher": 1.0, "kappa": 0.0, "kl": 0.5, "kl_se": 0.01,
+        "loss_log_det": 0.0, "epsilon_class": "affine", "epsilon_reason": "", "symmetric_part_positive": True,
     }  # fmt: skip
     return {**same, **changes}
 

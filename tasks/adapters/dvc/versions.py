@@ -11,7 +11,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from jko.core.digest import digest_of
+from jko.core.digest import Json, digest_of
 from jko.core.errors import InputError
 from jko.disk.commit import file_digest
 from jko.disk.durable import write_text
@@ -90,7 +90,7 @@ def is_partially_recorded(layout: Layout, root: Path) -> bool:
     return read_json(_receipt(layout)) == _partial_state(layout, root)
 
 
-def _partial_state(layout: Layout, root: Path) -> dict[str, object]:
+def _partial_state(layout: Layout, root: Path) -> dict[str, Json]:
     blocks = sorted(path.parent.name for path in (layout.chain / "blocks").glob("[0-9]*/COMMIT.json"))
     return {"blocks": blocks, "lock": _lock_text(root)}
 

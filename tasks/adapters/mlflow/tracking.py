@@ -17,8 +17,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, ParamSpec, cast
 
-from pydantic import JsonValue
-
 from jko.disk.layout import Layout
 from jko.disk.sealed import read_json, write_json
 from tasks.adapters.mlflow.tracking_store import (
@@ -94,7 +92,7 @@ class Tracker:
         self._client: MlflowClient
 
     @guarded
-    def open(self, name: str, params: Mapping[str, JsonValue], tags: Mapping[str, str]) -> None:
+    def open(self, name: str, params: Mapping[str, object], tags: Mapping[str, str]) -> None:
         """Open the chain's run, the old one if there is one, and replay the journal.
 
         Args:
@@ -197,7 +195,7 @@ class Tracker:
         }
         return {**own, **tags}
 
-    def _log_params(self, params: Mapping[str, JsonValue]) -> None:
+    def _log_params(self, params: Mapping[str, object]) -> None:
         from mlflow.entities import Param
 
         rows = [Param(key, str(value)[:6000]) for key, value in params.items()]

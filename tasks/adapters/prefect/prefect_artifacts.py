@@ -12,7 +12,6 @@ import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from prefect.artifacts import Artifact, ImageArtifact, MarkdownArtifact, ProgressArtifact, TableArtifact
@@ -22,13 +21,13 @@ from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.states import Failed as FailedState
 
+from jko.certify.records import Measured
 from jko.config import Config
 from jko.core.digest import digest_of
 from jko.core.display import figure, pair_of
 from jko.core.errors import NumericalError, was_interrupted
 from jko.core.step_sizes import shown
 from jko.disk.layout import Layout
-from jko.measure.figures import bound_of, epsilon
 from jko.training.listener import Advanced, BlockResumed, Event
 from tasks.adapters.system.environment import first_line
 from tasks.listening import BlockDone, ChainBegun, Failed, Finished, Result
@@ -106,7 +105,7 @@ class Shown:
         if time.monotonic() - self.sent_at >= SECONDS_BETWEEN:
             self._progress(share_done(self.config, k, iteration), f"training {self.place}")
 
-    def _block_done(self, k: int, figures: Mapping[str, Any]) -> None:
+    def _block_done(self, k: int, figures: Measured) -> None:
         """Show the figures of a block that is committed."""
         self._at(k + 1)
         self.rows.append(row_of(k, figures))
@@ -205,17 +204,17 @@ def key_of(layout: Layout) -> str:
     return f"{slug or 'chain'}-{digest_of(str(layout.chain.resolve()))[:6]}"
 
 
-def row_of(k: int, figures: Mapping[str, Any]) -> dict[str, str]:
+def row_of(k: int, figures: Measured) -> dict[str, str]:
     """The headline figures of a block."""
     return {
         "block": str(k),
-        "γ": shown(figures["step_size"]),
-        "KL drop, nats": figure(figures["kl_drop"], ".3f"),
+        "γ": shown(figures.step_size),
+        "KL drop, nats": figure(figures.kl_drop, ".3f"),
         "NLL, nats": pair_of(figures, "nll"),
-        "movement": figure(figures["movement"], ".3f"),
-        "round trip": figure(figures["inversion_error"], ".1e"),
-        "ε": figure(epsilon(figures)),
-        "KL ≤, nats": bound_of(figures),
+        "movement": figure(figures.movement, ".3f"),
+        "round trip": figure(figures.inversion_error, ".1e"),
+        "ε": figure(figures.best_epsilon),
+        "KL ≤, nats": figures.bound_text,
     }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import zarr
 from numpy.typing import NDArray
+from pydantic import JsonValue
 from torch import Tensor
 from zarr.codecs import BytesCodec, Crc32cCodec
 
@@ -28,7 +29,7 @@ STREAMED_BYTES = 64_000_000
 
 
 def write_arrays(
-    path: Path, arrays: Mapping[str, NDArray[Any] | Pieces], attributes: Mapping[str, Any]
+    path: Path, arrays: Mapping[str, NDArray[np.generic] | Pieces], attributes: Mapping[str, JsonValue]
 ) -> None:
     """Write a Zarr v3 group: whole-row chunks, checksummed, no chunk left out.
 
@@ -83,7 +84,7 @@ def open_array(path: Path, name: str) -> Any:
     return array
 
 
-def read_array(path: Path, name: str, most: int | None = None) -> NDArray[Any]:
+def read_array(path: Path, name: str, most: int | None = None) -> NDArray[np.generic]:
     """Read one array whole, or its first ``most`` rows.
 
     Raises:
@@ -98,7 +99,7 @@ def read_array(path: Path, name: str, most: int | None = None) -> NDArray[Any]:
         raise InputError(f"{path}/{name}: the stored values are damaged ({error})") from None
 
 
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+def read_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
     """Read all arrays of a group.
 
     Raises:
@@ -114,7 +115,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 def read_samples(
     layout: Layout, k: int, fingerprint: str, name: str, most: int | None = None
-) -> NDArray[Any]:
+) -> NDArray[np.generic]:
     """An array of block k's samples, or its first ``most`` rows; row i is particle i.
 
     Raises:
@@ -151,8 +152,8 @@ def read_rows(layout: Layout, config: Config, k: int, fingerprint: str, name: st
     )  # fmt: skip
 
 
-def read_some(layout: Layout, k: int, fingerprint: str, name: str, rows: slice) -> NDArray[Any]:
+def read_some(layout: Layout, k: int, fingerprint: str, name: str, rows: slice) -> NDArray[np.generic]:
     """Some consecutive rows of an array of block k's samples."""
     array = open_array(checked_samples(layout, k, fingerprint, name), name)
-    found: NDArray[Any] = array[rows]
+    found: NDArray[np.generic] = array[rows]
     return found

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from jko.core.errors import InputError
@@ -21,7 +21,7 @@ from tasks.adapters.store.arrays import write_arrays
 
 
 def write_block_0(
-    folder: Path, arrays: Mapping[str, NDArray[Any]], facts: DataFacts, law: StudentT | None
+    folder: Path, arrays: Mapping[str, NDArray[np.generic]], facts: DataFacts, law: StudentT | None
 ) -> None:
     """Write prepared rows, their facts and the broad law of a model into a folder to be committed."""
     write_arrays(folder / SAMPLES, arrays, {"units": "standardised"})

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jko.config import Config
 from jko.core.digest import digest_of
@@ -14,6 +14,7 @@ from jko.disk.commit import read_commit
 from jko.disk.layout import Layout
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -83,7 +84,7 @@ class ChainStore:
 
         return load_chain(self.layout, self.config, self.fingerprints)
 
-    def samples(self, k: int, name: str, most: int | None = None) -> NDArray[Any]:
+    def samples(self, k: int, name: str, most: int | None = None) -> NDArray[np.generic]:
         """An array of block k's samples, or its first ``most`` rows; row i is particle i.
 
         Raises:

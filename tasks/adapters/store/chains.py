@@ -10,8 +10,8 @@ from jko.chain.chain import Chain
 from jko.config import Config
 from jko.disk.chains import load_chain as load_stored
 from jko.disk.layout import Layout
-from jko.disk.sealed import read_json
-from jko.disk.weights import BLOCK
+from jko.disk.sealed import read_model
+from jko.disk.weights import BLOCK, BlockRecord
 from tasks.adapters.store.defence import defence_of
 
 
@@ -29,10 +29,9 @@ def load_chain(layout: Layout, config: Config, chain: tuple[str, ...]) -> Chain:
 
 def read_curve(folder: Path) -> pd.DataFrame | None:
     """The training curve of a committed block, one row per validation; ``None`` where none was kept."""
-    record = read_json(folder / BLOCK)
-    columns = record.get("curve") if isinstance(record, dict) else None
-    if not columns:
+    record = read_model(folder / BLOCK, BlockRecord)
+    if record is None or not record.curve:
         return None
     # a column of nulls alone (no iteration, so no loss) must be numbers, too
     return pd.DataFrame({name: values if name == "phase" else pd.Series(values, dtype=float)
-                         for name, values in columns.items()})  # fmt: skip
+                         for name, values in record.curve.items()})  # fmt: skip

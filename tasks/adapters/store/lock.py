@@ -10,13 +10,30 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from jko.core.errors import ChainInUseError
+from jko.core.records import Count, Number, Record
 from jko.disk.layout import Layout
-from jko.disk.sealed import read_json, write_json
+from jko.disk.sealed import read_model, write_json
 from tasks.adapters.system.terminal import say
 
 POLL_SECONDS = 0.2
 #: who only looks whether a chain is held shares its lock for a moment, and keeps nobody from taking it
 LOOK_SECONDS = 0.2
+
+
+class Holder(Record):
+    """Who holds a chain.
+
+    Args:
+        pid: of the process.
+        host: it runs on.
+        command: it carries out.
+        started: when it was started, seconds since 1970.
+    """
+
+    pid: Count
+    host: str
+    command: str
+    started: Number
 
 
 @contextmanager
@@ -43,11 +60,11 @@ def chain_lock(layout: Layout, command: str, wait: float = 0.0) -> Iterator[None
     except filelock.Timeout:
         raise ChainInUseError(f"{layout.chain} is in use by {_holder(layout)}; wait or stop it") from None
     try:
-        write_json(
-            layout.run / "holder.json",
-            {"pid": os.getpid(), "host": socket.gethostname(), "command": command,
-             "started": psutil.Process().create_time()},
+        holder = Holder(
+            pid=os.getpid(), host=socket.gethostname(), command=command,
+            started=psutil.Process().create_time(),
         )  # fmt: skip
+        write_json(layout.run / "holder.json", holder.plain())
         yield
     finally:
         (layout.run / "holder.json").unlink(missing_ok=True)
@@ -85,10 +102,10 @@ def one_at_a_time(path: Path, seconds: float = 120.0) -> Iterator[None]:
 
 
 def _holder(layout: Layout) -> str:
-    holder = read_json(layout.run / "holder.json")
-    if not isinstance(holder, dict):
+    holder = read_model(layout.run / "holder.json", Holder)
+    if holder is None:
         return "another process"
-    return f"process {holder.get('pid')} on {holder.get('host')} ({holder.get('command')})"
+    return f"process {holder.pid} on {holder.host} ({holder.command})"
 
 
 def is_alive(pid: int, started: float) -> bool:

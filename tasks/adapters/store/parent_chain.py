@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from jko.config import Config
 from jko.config.sections import Start
 from jko.core.digest import digest_of
 from jko.core.errors import InputError
+from jko.core.records import Number, Record
 from jko.disk.commit import Commit, file_digest, read_commit
 from jko.disk.durable import TEMPORARY, link_file, make_folder, move, sync
 from jko.disk.identity import fingerprints
 from jko.disk.layout import Layout
-from jko.disk.manifest import read_manifest, stored_config
-from jko.disk.sealed import read_json, read_sealed, write_sealed
+from jko.disk.manifest import required_manifest, stored_config
+from jko.disk.sealed import read_model, read_sealed, write_sealed
 
 #: what weights depend on beside the dimension, which the weights themselves tell
 ARCHITECTURE = ("kind", "hidden", "activation", "fourier")
@@ -69,11 +68,10 @@ def adopt_start(config: Config, layout: Layout, parent: Layout, root: Path) -> N
         _link(found[digest], final)
     tags = parent_tags(parent, root)
     if read_origin(config, layout).tags.get(PARENT_CHAIN) != tags[PARENT_CHAIN]:
-        write_origin(config, layout, Origin(tags, {}))
+        write_origin(config, layout, Origin(tags=tags, figures={}))
 
 
-@dataclass(frozen=True)
-class Origin:
+class Origin(Record):
     """What a chain descends from.
 
     Args:
@@ -82,7 +80,7 @@ class Origin:
     """
 
     tags: dict[str, str]
-    figures: dict[str, float]
+    figures: dict[str, Number]
 
 
 def parent_tags(parent: Layout, root: Path) -> dict[str, str]:
@@ -95,22 +93,31 @@ def parent_tags(parent: Layout, root: Path) -> dict[str, str]:
 
 def write_origin(config: Config, layout: Layout, origin: Origin) -> None:
     """Remember what a chain descends from; the run that trains it is told."""
-    values = {"tags": origin.tags, "figures": origin.figures}
-    write_sealed(_origin(layout), values, identity=_start_identity(config))
+    write_sealed(_origin(layout), origin, identity=_start_identity(config))
 
 
 def read_origin(config: Config, layout: Layout) -> Origin:
     """What :func:`write_origin` wrote for these settings; empty for a chain without parent."""
-    found = read_sealed(_origin(layout), _start_identity(config))
-    return Origin({}, {}) if found is None else Origin(found["tags"], found["figures"])
+    found = read_sealed(_origin(layout), Origin, _start_identity(config))
+    return Origin(tags={}, figures={}) if found is None else found
+
+
+class Tracked(Record):
+    """What is read of the record that MLflow's adapter keeps of a run.
+
+    Args:
+        run_id: of the run.
+    """
+
+    run_id: str | None = None
 
 
 def tracked_run(layout: Layout) -> str | None:
     """Id of the MLflow run of a chain, if it was tracked."""
-    manifest = read_manifest(layout) or {}
-    identity = fingerprints(stored_config(layout), manifest["data_digest"])[-1]
-    record = read_json(layout.run / "tracking" / f"{identity[:12]}.json")
-    return record.get("run_id") if isinstance(record, dict) else None
+    manifest = required_manifest(layout)
+    identity = fingerprints(stored_config(layout), manifest.data_digest)[-1]
+    record = read_model(layout.run / "tracking" / f"{identity[:12]}.json", Tracked)
+    return None if record is None else record.run_id
 
 
 def _start_identity(config: Config) -> str:
@@ -124,7 +131,7 @@ def _origin(layout: Layout) -> Path:
 def _committed(layout: Layout) -> list[tuple[Commit, Path]]:
     """The leading committed and undamaged blocks 1, 2, … of a chain."""
     found = []
-    for k, fingerprint in list(enumerate((read_manifest(layout) or {})["fingerprints"]))[1:]:
+    for k, fingerprint in list(enumerate(required_manifest(layout).fingerprints))[1:]:
         folder = layout.block(k, fingerprint)
         commit = read_commit(folder, verify=True)
         if commit is None:
@@ -143,7 +150,7 @@ def _link(source: Path, final: Path) -> None:
         move(temporary, final)
 
 
-def _network(config: Config) -> dict[str, Any]:
+def _network(config: Config) -> dict[str, object]:
     return {name: getattr(config.network, name) for name in ARCHITECTURE}
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from jko.config import Config
 from jko.core.errors import InputError
+from jko.core.records import Record
 from jko.disk.commit import SAMPLES, read_commit
 from jko.disk.durable import TEMPORARY, link_tree, make_folder, move, put_in_place, sync_tree
 from jko.disk.identity import fingerprints, source_key
 from jko.disk.layout import Layout, name_of
-from jko.disk.sealed import read_json, write_json
+from jko.disk.sealed import read_model, write_json
 from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.plan import find_data, keep_figures, stored_figures, stored_source_key
 
@@ -99,8 +100,8 @@ def taken_record(layout: Layout) -> Path:
 
 def taken_from(layout: Layout) -> dict[str, str]:
     """Which blocks were taken and from where; empty where that is not known."""
-    known = read_json(taken_record(layout))
-    return known if isinstance(known, dict) else {}
+    known = read_model(taken_record(layout), Record)
+    return {} if known is None else {name: str(chain) for name, chain in known.plain().items()}
 
 
 def committed_copy(source: Layout, k: int, fingerprint: str) -> Path | None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from pydantic import JsonValue
+
+from jko.certify.records import Measured
 from jko.config import Config, flattened, parse_config
 from jko.config.data_section import Data
 from jko.config.stop import stop_reason
@@ -24,7 +27,7 @@ from jko.disk.identity import (
     source_key,
 )
 from jko.disk.layout import Layout, name_of
-from jko.disk.manifest import keep_manifest, known_manifest
+from jko.disk.manifest import Manifest, keep_manifest, known_manifest
 from jko.disk.sealed import read_sealed, write_sealed
 from tasks.adapters.store.chain_store import ChainStore
 
@@ -85,13 +88,16 @@ def stored_source_key(config: Config, layout: Layout) -> str | None:
     file = config.data.file
     if file is None or Path(file).is_file():
         return None
-    manifest = known_manifest(layout) or {}
+    manifest = known_manifest(layout)
+    if manifest is None:
+        return None
     later = Data().model_dump(mode="json", include=set(LATER_DATA))
-    known = {**later, **manifest.get("config", {}).get("data", {})}
+    own = manifest.config.get("data")
+    known = {**later, **(own if isinstance(own, dict) else {})}
     if known != config.data.model_dump(mode="json"):
         return None
-    commit = read_commit(layout.block(0, data_fingerprint(manifest.get("data_digest", ""))))
-    return commit.record.get("source_key") if commit else None
+    commit = read_commit(layout.block(0, data_fingerprint(manifest.data_digest)))
+    return commit.record.source_key if commit else None
 
 
 def same_source(config: Config, layout: Layout, fingerprint: str) -> bool:
@@ -105,23 +111,23 @@ def same_source(config: Config, layout: Layout, fingerprint: str) -> bool:
     if config.data.file is None:
         return True
     commit = stored_commit(layout.block(0, fingerprint))
-    known = None if commit is None else commit.record.get("source_key")
+    known = None if commit is None else commit.record.source_key
     return Path(config.data.file).is_file() and known == source_key(config)
 
 
-def stored_figures(store: ChainStore, k: int) -> dict[str, Any] | None:
+def stored_figures(store: ChainStore, k: int) -> Measured | None:
     """The figures of block k, if they were measured under these settings."""
     figures = block_figures(store.layout, k, store.fingerprints[k])
-    return figures if figures is not None and figures.get("settings") == measured_with(store.config) else None
+    return figures if figures is not None and figures.settings == measured_with(store.config) else None
 
 
-def block_figures(layout: Layout, k: int, fingerprint: str) -> dict[str, Any] | None:
+def block_figures(layout: Layout, k: int, fingerprint: str) -> Measured | None:
     """The figures of block k under any settings, if they were measured of the bytes that are there."""
     identity = measured_content(layout, k, fingerprint)
-    return None if identity is None else read_sealed(layout.measures(k, fingerprint), identity)
+    return None if identity is None else read_sealed(layout.measures(k, fingerprint), Measured, identity)
 
 
-def keep_figures(layout: Layout, k: int, fingerprint: str, figures: dict[str, Any]) -> None:
+def keep_figures(layout: Layout, k: int, fingerprint: str, figures: Measured) -> None:
     """Write the figures of a committed block k."""
     identity = measured_content(layout, k, fingerprint)
     if identity is None:
@@ -144,7 +150,7 @@ def planned(config: Config, layout: Layout, data_digest: str) -> tuple[tuple[str
         The fingerprints, and why the chain ends early (empty if it does not).
     """
     chain = fingerprints(config, data_digest)
-    figures: list[dict[str, Any]] = []
+    figures: list[Measured] = []
     for k in range(1, len(chain)):
         own = stored_figures(ChainStore(config, layout, chain), k)
         if own is None or read_commit(layout.block(k, chain[k])) is None:
@@ -160,8 +166,8 @@ def find_data(layout: Layout, key: str) -> str | None:
     places = [layout.prepared] if layout.prepared else []
     for folder in [*places, *sorted((layout.chain / "blocks").glob("0-*"))]:
         commit = read_commit(folder, verify=True)
-        if commit is not None and commit.record.get("source_key") == key:
-            return commit.record["data_digest"]
+        if commit is not None and commit.record.source_key == key:
+            return commit.record.data_digest
     return None
 
 
@@ -197,11 +203,11 @@ def make_plan(config: Config, layout: Layout, *, verify: bool = False, key: str 
     return Plan(key, digest, tuple(blocks), stopped)
 
 
-def _data_reasons(layout: Layout, before: dict[str, Any] | None) -> tuple[str, str]:
+def _data_reasons(layout: Layout, before: Manifest | None) -> tuple[str, str]:
     """Why the data will be prepared, and why no block can be said to be done before."""
     if before is None:
         return ("the data are not prepared yet",) * 2
-    first = before["fingerprints"][0]
+    first = before.fingerprints[0]
     if any(damaged_in(layout.block(0, first), first)):
         return "their stored files do not match their commit", "kept if the data come out as they were"
     return ("the data or their settings changed",) * 2
@@ -210,7 +216,7 @@ def _data_reasons(layout: Layout, before: dict[str, Any] | None) -> tuple[str, s
 def _reason(
     config: Config,
     layout: Layout,
-    before: dict[str, Any] | None,
+    before: Manifest | None,
     blocks: list[BlockPlan],
     *,
     fingerprint: str,
@@ -221,7 +227,7 @@ def _reason(
         return "its stored files do not match their commit"
     if blocks and blocks[-1].state == "missing":
         return f"follows block {blocks[-1].index}"
-    known = (before or {}).get("fingerprints", [])
+    known = () if before is None else before.fingerprints
     if k == 0 or k >= len(known) or known[k] == fingerprint:
         return "not trained yet"
     return changed_settings(before, config, k) or "an earlier block or the numerics changed"
@@ -240,21 +246,23 @@ def checkpointed_iteration(layout: Layout, k: int, fingerprint: str) -> int | No
         record, _ = read_checkpoint(layout.checkpoint(k, fingerprint), fingerprint)
     except (OSError, ValueError):
         return None
-    return record["iteration"]
+    return record.iteration
 
 
-def changed_settings(before: dict[str, Any] | None, config: Config, k: int) -> str:
+def changed_settings(before: Manifest | None, config: Config, k: int) -> str:
     """Which settings of block k differ from the manifest's, as ``key old → new``."""
+    if before is None:
+        return ""
     try:
-        old = _all_settings(parse_config((before or {})["config"]), k)
-    except (InputError, KeyError, IndexError):
+        old = _all_settings(parse_config(before.config), k)
+    except (InputError, IndexError):
         return ""
     was, now = flattened(old), flattened(_all_settings(config, k))
     changed = [key for key in {**was, **now} if was.get(key) != now.get(key)]
     return ", ".join(f"{key} {was.get(key)} → {now.get(key)}" for key in changed)
 
 
-def _all_settings(config: Config, k: int) -> dict[str, Any]:
+def _all_settings(config: Config, k: int) -> dict[str, JsonValue]:
     """The settings of block k for people: those at their defaults, too."""
     settings = {**block_settings(config, k), "network": config.network_of(k).model_dump(mode="json")}
     return settings | ({} if config.target.standard else {"target": config.target.model_dump(mode="json")})
@@ -284,7 +292,8 @@ def arrange(layout: Layout, chain: tuple[str, ...]) -> None:
     for path in sorted((layout.chain / "measures").glob("*.json")):
         if path.stem not in wanted:
             path.unlink()
-    start = (known_manifest(layout) or {}).get("config", {}).get("start", {}).get("weights") or ()
+    manifest = known_manifest(layout)
+    start = (None if manifest is None else parse_config(manifest.config).start.weights) or ()
     starts = {layout.start(k, digest).name for k, digest in enumerate(start, start=1)}
     for path in sorted((layout.chain / "start").glob("*")):
         if path.name not in starts:

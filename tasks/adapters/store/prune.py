@@ -11,7 +11,7 @@ from jko.core.errors import InputError
 from jko.disk.commit import SAMPLES, read_commit
 from jko.disk.durable import move
 from jko.disk.layout import Layout, name_of
-from jko.disk.manifest import known_manifest
+from jko.disk.manifest import known_fingerprints
 
 #: folders of the run folder with one entry a block, named after it
 LEFTOVERS = ("staging", "checkpoints", "scores")
@@ -56,7 +56,7 @@ def removals(layout: Layout, *, samples: bool) -> list[Removal]:
 
 def leftovers(layout: Layout) -> Iterator[Path]:
     """Entries of the run folder that belong to blocks the chain does not have."""
-    chain = (known_manifest(layout) or {}).get("fingerprints", [])
+    chain = known_fingerprints(layout)
     wanted = tuple(name_of(k, fingerprint) for k, fingerprint in enumerate(chain))
     for folder in LEFTOVERS:
         for path in sorted((layout.run / folder).glob("*")):
@@ -66,7 +66,7 @@ def leftovers(layout: Layout) -> Iterator[Path]:
 
 def sample_folders(layout: Layout) -> Iterator[Path]:
     """Samples of blocks 1.. but the last committed one: the next block starts from that."""
-    chain = (known_manifest(layout) or {}).get("fingerprints", [])
+    chain = known_fingerprints(layout)
     committed = []
     for k, fingerprint in enumerate(chain):
         if read_commit(layout.block(k, fingerprint)) is None:

@@ -26,11 +26,11 @@ class Pieces:
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    parts: Iterable[NDArray[Any]]
+    parts: Iterable[NDArray[np.generic]]
 
-    def chunks(self, rows: int) -> Iterator[NDArray[Any]]:
+    def chunks(self, rows: int) -> Iterator[NDArray[np.generic]]:
         """The same rows in pieces of so many; the last may be shorter."""
-        waiting: list[NDArray[Any]] = []
+        waiting: list[NDArray[np.generic]] = []
         count = 0
         for part in self.parts:
             waiting.append(part)
@@ -83,7 +83,7 @@ class StoredRows:
                 found[order[places]] = self._rows(number, ascending[places] - number * self.chunk)
         return self._tensor(found)
 
-    def _rows(self, number: int, rows: NDArray[np.int64]) -> NDArray[Any]:
+    def _rows(self, number: int, rows: NDArray[np.int64]) -> NDArray[np.generic]:
         size = self.shape[1] * self.stored.itemsize
         with self._file(number).open("rb", buffering=0) as stream:
             handle = stream.fileno()
@@ -95,7 +95,7 @@ class StoredRows:
         parts = Pieces(self.shape, self.stored, self._chunks()).chunks(rows)
         return (self._tensor(part) for part in parts)
 
-    def _chunks(self) -> Iterator[NDArray[Any]]:
+    def _chunks(self) -> Iterator[NDArray[np.generic]]:
         for number in range(-(-len(self) // self.chunk)):
             count = min(self.chunk, len(self) - number * self.chunk)
             values = np.fromfile(self._file(number), self.stored, count * self.shape[1])
@@ -104,5 +104,5 @@ class StoredRows:
     def _file(self, number: int) -> Path:
         return self.folder / str(number) / "0"
 
-    def _tensor(self, values: NDArray[Any]) -> Tensor:
+    def _tensor(self, values: NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(values).to(device=self.device, dtype=self.dtype)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jko.certify.bounds import (
-    Bound,
+    StepBounds,
     entropy_interval,
     hwi_bound,
     log_sobolev_bound,
@@ -45,7 +45,7 @@ def test_no_certificate_is_violated() -> None:
             assert kappa > -SLACK
             block = {"movement": moved, "kappa": float(kappa)}
             apart, left = w2(before, law), w2(law, target)
-            found: dict[str, Bound] = {
+            found: dict[str, StepBounds] = {
                 "A": theorem_bound(bounds["A"], gamma, ot),
                 "A'": theorem_bound_block(bounds["A'"], gamma, own, **block),
                 "B": sharp_bound(bounds["B"], gamma, ot, moved=apart, distance=left),

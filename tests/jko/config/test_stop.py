@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,10 +10,10 @@ from jko.config.sections import Stop
 from jko.config.stop import stop_reason
 
 
-def figures(*movement: float, certificate: float | None = None) -> list[dict]:
+def figures(*movement: float, certificate: float | None = None) -> list[SimpleNamespace]:
     """Figures of as many blocks as movements, all with a large certificate but the last."""
-    blocks = [{"movement": moved, "certificate_c": 5.0} for moved in movement]
-    blocks[-1]["certificate_c"] = certificate
+    blocks = [SimpleNamespace(movement=moved, certificate_c=5.0) for moved in movement]
+    blocks[-1].certificate_c = certificate
     return blocks
 
 
@@ -44,7 +45,7 @@ def test_a_certificate_that_does_not_hold_stops_nothing() -> None:
 def test_only_the_last_block_s_certificate_counts() -> None:
     """A chain that went on after a small certificate was asked to by another rule."""
     blocks = figures(1.0, 0.5, certificate=0.3)
-    blocks[0]["certificate_c"] = 0.001
+    blocks[0].certificate_c = 0.001
     assert stop_reason(Stop(certificate=0.05), blocks) == ""
 
 

@@ -7,7 +7,6 @@ import math
 import pytest
 
 from jko.core.display import figure, pair_of, with_error
-from jko.measure.figures import bound_of
 
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf, -math.inf])
@@ -15,7 +14,6 @@ def test_what_is_no_figure_is_a_dash(value: float | None) -> None:
     assert figure(value) == figure(value, "+.3f") == with_error(value, 1.0) == "–"
     assert with_error(1.0, value) == "1.000"
     assert pair_of({"nll": value, "nll_se": 0.1}, "nll") == "–"
-    assert bound_of({"kl_bound": value}) == "–"
 
 
 def test_figures_are_written_as_asked() -> None:
@@ -24,8 +22,3 @@ def test_figures_are_written_as_asked() -> None:
     assert with_error(1.5, 0.25, "+.1f", ".2g") == "+1.5 ± 0.25"
     assert pair_of({"a": 1.0, "a_se": 0.5}, "a") == "1.000 ± 0.500"
     assert pair_of({}, "a") == "–"
-
-
-def test_a_bound_by_a_critic_has_its_own_sign() -> None:
-    assert bound_of({"kl_bound": 0.5, "statuses": {"kl_bound": "estimated"}}) == "≲ 0.5"
-    assert bound_of({"kl_bound": 0.5, "statuses": {"kl_bound": "measured"}}) == "0.5"

@@ -75,7 +75,7 @@ def test_every_row_that_weighs_too_much_is_named_also_beside_a_far_heavier_one()
     assert found.heavy == (40, 3)
     numbers = np.arange(1000, 1200)
     told = heavy_rows(values, found, numbers)
-    assert [row["row"] for row in told] == [1040, 1003]
+    assert [row.row for row in told] == [1040, 1003]
     said = warning(told, found.mean)
     assert said.startswith("warning: rows 1040 and 1003 of the source (counted from 0) add 607 nats")
     assert "\n" not in said

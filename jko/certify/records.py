@@ -1,0 +1,161 @@
+"""What is kept of measured blocks and of a chain's certificate. Loads nothing heavy: a plan asks it, too."""
+
+from __future__ import annotations
+
+from pydantic import JsonValue
+
+from jko.certify.certificates import Bound, Guarantee
+from jko.certify.status import Status
+from jko.core.display import DASH, figure
+from jko.core.records import Count, Figure, Number, Record
+from jko.measure.figures import StepFigures
+
+
+class GuaranteedStep(StepFigures, Guarantee):
+    """The figures of a block, and what the chain guarantees after it."""
+
+    @property
+    def bound_text(self) -> str:
+        """The KL bound after the block; ≲ marks one whose inputs a critic estimated from below."""
+        bound = self.bound("kl_bound")
+        if not isinstance(bound, Bound):
+            return DASH
+        return f"{'≲ ' if bound.status is Status.ESTIMATED else ''}{figure(bound.value)}"
+
+
+class Measured(GuaranteedStep):
+    """The file of a block's figures.
+
+    Args:
+        settings: what they were measured with, see :func:`jko.disk.identity.measured_with`.
+    """
+
+    settings: dict[str, JsonValue] = {}
+
+
+class CertifiedBlock(GuaranteedStep):
+    """A block in a certificate.
+
+    Args:
+        index: k.
+    """
+
+    index: Count
+
+
+class Condition(Record):
+    """Something that figures rest on.
+
+    Args:
+        name: what it is.
+        status: how it is known.
+        how: the same in words.
+    """
+
+    name: str
+    status: Status
+    how: str
+
+
+class TwoSample(Record):
+    """The two-sample test of p_N against the chain's end.
+
+    Args:
+        statistic: squared energy distance.
+        null_quantile: its 95 % quantile where both laws are one.
+        p: how often it is as large then.
+        rows: of each sample.
+    """
+
+    statistic: Number
+    null_quantile: Number
+    p: Number
+    rows: Count
+
+
+class DefencePrice(Record):
+    """What a model's broad part makes of its bounds.
+
+    Args:
+        share: of the broad law.
+        price: what it adds to a bound on KL, nats.
+    """
+
+    share: Number
+    price: Number
+
+
+class Mixed(Record):
+    """The KL–W2 guarantee.
+
+    Args:
+        kl: KL ≤, nats.
+        w2_smoothing: W2 of data and smoothed data.
+        w2_inversion: W2 of model and computed samples.
+        says: all of it in one sentence.
+    """
+
+    kl: Figure = None
+    w2_smoothing: Figure = None
+    w2_inversion: Figure = None
+    says: str
+
+
+class ChainGuarantee(Guarantee):
+    """What a whole chain guarantees: the certificates after its last block, and what else is known.
+
+    Args:
+        steps: number of blocks.
+        epsilon_class: class of the critics of the last block.
+        stopped: why the chain ended before its last planned block; empty if it did not.
+        nll: validation NLL, nats, data units.
+        nll_se: its standard error.
+        kl_drop: sum over the blocks, nats.
+        kl_drop_correction: sum over the corrections, where there are some.
+        kl_measured: KL itself: NLL less the known entropy, nats; null where that is unknown.
+        kl_measured_se: its standard error.
+        smoothing_w2: W2 of data and smoothed data ≤; null where they are not smoothed.
+        inversion_errors: round trip of every block.
+        inversion_w2_product: W2 of model and computed samples ≤, by Lipschitz constants.
+        inversion_w2_coupled: the same, coupled, two standard errors up.
+        inversion_worst: largest distance at a draw.
+        inversion_rows: number of draws.
+        two_sample: null where the chain's end cannot be drawn from.
+        assumptions: what all of it rests on.
+        basis: what ε and the Fisher information were found by.
+        defence: where a share of the model is a broad law.
+        mixed: the guarantee as a sentence.
+    """
+
+    steps: Count
+    epsilon_class: str
+    stopped: str
+    nll: Number
+    nll_se: Figure = None
+    kl_drop: Figure = None
+    kl_drop_correction: Figure = None
+    kl_measured: Figure = None
+    kl_measured_se: Figure = None
+    smoothing_w2: Figure = None
+    inversion_errors: tuple[Number, ...] = ()
+    inversion_w2_product: Figure = None
+    inversion_w2_coupled: Figure = None
+    inversion_worst: Figure = None
+    inversion_rows: Count | None = None
+    two_sample: TwoSample | None = None
+    assumptions: tuple[Condition, ...] = ()
+    basis: str = ""
+    defence: DefencePrice | None = None
+    mixed: Mixed
+
+
+class Certificate(Record):
+    """Content of ``DIR.certificate.json``.
+
+    Args:
+        blocks: 1..N.
+        chain: of all of them.
+    """
+
+    blocks: tuple[CertifiedBlock, ...]
+    chain: ChainGuarantee

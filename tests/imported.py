@@ -1,0 +1,24 @@
+"""What a process has imported from which commands and trials are forked.
+
+It must stay one thread: no import below may start another.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from tempfile import gettempdir
+
+from tasks.adapters.system.environment import platform_environment
+from tasks.adapters.system.terminal import warn_on_stderr
+
+# as every command does before Prefect and MLflow are imported: they keep what they find
+platform_environment(Path(gettempdir()) / "jko-imported")
+warn_on_stderr()
+
+# the last is what the first step of an optimizer loads
+for name in (
+    "flows.cli.main", "flows.pipeline", "matplotlib.pyplot", "mlflow.store.tracking.sqlalchemy_store",
+    "tests.campaign.small", "torch._dynamo",
+):  # fmt: skip
+    import_module(name)

@@ -227,7 +227,7 @@ def measure(cell: Cell) -> StudyCell:
         gap = log_prob - reference_log_prob(x.double()) - total
         own = {"step_size": cell.step_size, "kl": float(gap.mean()), "kl_se": standard_error(gap)}
         found.append(own | figures)
-    return StudyCell(cell=asdict(cell), blocks=found)
+    return StudyCell(cell={**asdict(cell), "training": list(cell.training)}, blocks=found)
 
 
 def study(folder: Path, wanted: list[Cell], say: Callable[[str], None]) -> list[StudyCell]:

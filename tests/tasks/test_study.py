@@ -169,8 +169,9 @@ def figures(**changes: Any) -> dict[str, Any]:
     return {**same, **changes}
 
 
-def cell_of(*blocks: dict[str, Any]) -> list[dict[str, Any]]:
-    return [{"cell": {"target": "gaussian", "step_size": 1.0, "effort": "short"}, "blocks": list(blocks)}]
+def cell_of(*blocks: dict[str, Any]) -> list[study.StudyCell]:
+    about = {"target": "gaussian", "step_size": 1.0, "effort": "short"}
+    return [study.StudyCell(cell=about, blocks=list(blocks))]
 
 
 def test_the_table_tells_what_became_of_every_certificate() -> None:

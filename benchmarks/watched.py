@@ -23,7 +23,7 @@ from jko.core.errors import JkoError
 PROJECT = Path(__file__).resolve().parents[1]
 #: what a run computes: the name of its part, and where that is called
 NUMERICS = (
-    ("prepare", "tasks.prepare", "prepare"),
+    ("prepare", "tasks.prepare", "made_rows"),
     ("train", "tasks.train", "fit_next"),
     ("push", "tasks.push", "push_samples"),
     ("push", "tasks.push", "write_arrays"),  # which has the training rows made, piece by piece

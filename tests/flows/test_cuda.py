@@ -17,8 +17,8 @@ from jko.disk.manifest import required_manifest, stored_config
 from tasks.adapters.store.chains import load_chain
 from tests.flows import test_checkpoint, test_conditional_chain, test_corrected_chain, test_power_chain
 from tests.flows import test_residual_chain as residual
-from tests.flows.test_resume import PATIENCE, ROOT, digest, new_project, start
-from tests.projects import call
+from tests.flows.test_resume import PATIENCE, digest, new_project, start
+from tests.projects import ROOT, call
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 CUDA = ("--set", "runtime.device=cuda", "--chain", "chain")

@@ -76,7 +76,7 @@ def _find(record: dict[str, object], name: str) -> float:
 
 def test_samples_are_like_the_table(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
-    assert call(monkeypatch, "sample", "chain", "-n", "2000", "-o", "s.csv") == 0
+    assert call(monkeypatch, "sample", "chain", "-n", "2000", "--continuous", "-o", "s.csv") == 0
     drawn = pd.read_csv("s.csv")
     assert list(drawn.columns) == ["percent", "amount", "heavy"]
     wanted = table(20_000, 1)

@@ -229,9 +229,10 @@ def test_movements_that_are_not_there_are_asked_for(
     place = layout.measures(2, chain[2])
     kept, figures = place.read_bytes(), block_figures(layout, 2, chain[2])
     assert figures is not None
+    still = figures.model_copy(update={"movement": 0.0})
     for change, said in (
         (lambda: place.write_bytes(b"{}"), "block 2 is not measured under its settings; run jko resume old"),
-        (lambda: keep_figures(layout, 2, chain[2], figures | {"movement": 0.0}), "block 2 moves nothing"),
+        (lambda: keep_figures(layout, 2, chain[2], still), "block 2 moves nothing"),
     ):
         change()
         try:

@@ -79,7 +79,7 @@ def open_runs(root: Path) -> Runs:
     from tasks.adapters.mlflow.tracking_store import has_store
 
     if has_store(root):  # a project without runs stays without a store
-        platform_environment(root)
+        platform_environment(root, writes=False)  # the store may be another's
     from tasks.adapters.mlflow.runs import Runs
 
     return Runs(root)

@@ -15,11 +15,12 @@ NO_PROXY = ("no_proxy", "NO_PROXY")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def platform_environment(root: Path) -> None:
+def platform_environment(root: Path, *, writes: bool = True) -> None:
     """Keep state under ``.jko``, telemetry off, logs quiet; what the user set stays.
 
     Args:
         root: the project's folder.
+        writes: whether state will be kept there; a command that only reads makes no folder.
     """
     home = root.resolve() / ".jko"
     defaults = {
@@ -51,7 +52,8 @@ def platform_environment(root: Path) -> None:
     for key, value in defaults.items():
         os.environ.setdefault(key, value)
     loopback_without_proxy()
-    home.mkdir(parents=True, exist_ok=True)
+    if writes:
+        home.mkdir(parents=True, exist_ok=True)
 
 
 def loopback_without_proxy() -> None:

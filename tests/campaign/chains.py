@@ -18,6 +18,7 @@ from jko.disk.manifest import resumed_config
 from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.lock import chain_lock
 from tasks.adapters.store.plan import make_plan
+from tasks.listening import Result
 
 CHAIN = "chain"
 #: a second or two for each chain
@@ -116,7 +117,7 @@ def bring_up(job: Job) -> Finished:
         return finish(job, run_tasks(job), "report")
 
 
-def run_tasks(job: Job) -> dict[str, object]:
+def run_tasks(job: Job) -> Result:
     """The tasks of the flow in their order, as plain functions."""
     from jko.training.listener import Listeners
     from tasks.adapters.store.plan import arrange, planned, write_manifest
@@ -147,10 +148,7 @@ def run_tasks(job: Job) -> dict[str, object]:
     store = ChainStore(config, layout, chain)  # a stop rule may have ended it
     certify_chain.fn(store)
     figures = value_of(evaluate_chain.fn(store))
-    return {
-        "metrics": headline(figures),
-        "report": value_of(make_report.fn(store)),
-    }
+    return Result(headline(figures), report=value_of(make_report.fn(store)))
 
 
 def make(kind: Kind, folder: Path, seed: int = 0) -> Layout:

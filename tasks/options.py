@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from prefect import Task
 from prefect.cache_policies import NO_CACHE
@@ -13,7 +13,11 @@ from prefect.states import Completed
 from tasks.adapters.prefect.prefect_loss import runs_alone
 
 
-def is_io_error(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def is_io_error(task: Task[P, R], run: TaskRun, state: State[R]) -> bool:
     """Retry what a busy disk or network may cause; a numerical error never."""
     return isinstance(state.result(raise_on_failure=False), OSError)
 
@@ -28,12 +32,12 @@ DURABLE: dict[str, Any] = {
 }
 
 
-def skipped(reason: str, value: Any) -> State[Any]:
+def skipped(reason: str, value: R) -> State[R]:
     """A completed state that says why nothing was done."""
     return Completed(name="Skipped", message=reason, data=value)
 
 
-def done(step: Task[..., Any], *given: Any, **named: Any) -> Any:
+def done(step: Task[P, R | State[R]], *given: P.args, **named: P.kwargs) -> R:
     """What a task returns; where the flow runs without Prefect, its function is called in the same way."""
     if not runs_alone():
         return value_of(step(*given, **named))
@@ -45,6 +49,6 @@ def done(step: Task[..., Any], *given: Any, **named: Any) -> Any:
     return value_of(step.fn(*given, **named))
 
 
-def value_of(result: Any) -> Any:
+def value_of(result: R | State[R]) -> R:
     """What a task returned, also where it returned a state of :func:`skipped`."""
     return result.result() if isinstance(result, State) else result

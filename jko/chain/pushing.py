@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypeVar, overload
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from jko.maps.invertible import InvertibleBlock
 
 #: rows pushed at a time
 BATCH = 8192
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 def finite(pushed: Tensor, k: int) -> Tensor:
@@ -49,6 +50,10 @@ def push_rows(block: InvertibleBlock, rows: Tensor, k: int) -> Tensor:
     return as_stored(block.push_forward(rows), k)
 
 
-def to_numpy(values: Tensor, dtype: Any = np.float64) -> NDArray[Any]:
+@overload
+def to_numpy(values: Tensor) -> NDArray[np.float64]: ...
+@overload
+def to_numpy(values: Tensor, dtype: type[Scalar]) -> NDArray[Scalar]: ...
+def to_numpy(values: Tensor, dtype: type[np.generic] = np.float64) -> NDArray[np.generic]:
     """A tensor as an array on the host."""
     return values.detach().cpu().numpy().astype(dtype)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 #: in place of a figure that there is not
 DASH = "–"
@@ -41,6 +40,6 @@ def with_error(value: float | None, se: float | None, form: str = ".3f", error: 
     )
 
 
-def pair_of(figures: Mapping[str, Any], name: str, form: str = ".3f", error: str = "") -> str:
+def pair_of(figures: Mapping[str, float | None], name: str, form: str = ".3f", error: str = "") -> str:
     """The figure of a name with that of ``<name>_se``."""
     return with_error(figures.get(name), figures.get(f"{name}_se"), form, error)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
+#: what JSON and YAML can hold, to read; keys of YAML may be the numbers of blocks
+Json: TypeAlias = (
+    "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | Mapping[str | int, Json] | None"
+)
 #: levels and values that no settings of ours have
 DEEPEST, MOST = 20, 100_000
 #: letters of a value in a sentence
@@ -14,7 +18,7 @@ SHOWN = 120
 BROKEN = re.compile("[\x00\ud800-\udfff]")
 
 
-def check_plain(value: Any) -> None:
+def check_plain(value: object) -> None:
     """Refuse what is no tree of mappings, lists, texts and numbers of a reasonable size.
 
     An alias of YAML can make a short text an endless tree; it is followed here without recursion.
@@ -22,7 +26,8 @@ def check_plain(value: Any) -> None:
     Raises:
         ValueError: which says what is wrong, as the end of a sentence.
     """
-    level, count = [value], 0
+    level: list[object] = [value]
+    count = 0
     for _ in range(DEEPEST):
         count += len(level)
         if count > MOST:
@@ -33,7 +38,7 @@ def check_plain(value: Any) -> None:
     raise ValueError(f"it is nested more than {DEEPEST} levels deep")
 
 
-def _inside(value: Any) -> list[Any]:
+def _inside(value: object) -> list[object]:
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str | int) or isinstance(key, bool):
@@ -48,7 +53,7 @@ def _inside(value: Any) -> list[Any]:
     return []
 
 
-def shortened(value: Any) -> str:
+def shortened(value: object) -> str:
     """A value as Python writes it, cut where it is long."""
     try:
         text = repr(value)

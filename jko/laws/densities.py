@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -192,7 +192,7 @@ class PictureDensity:
         """Width of each pixel's Gaussian: half a pixel, shape (2,)."""
         return 0.5 * self.pixel
 
-    def centres(self, row: NDArray[Any], column: NDArray[Any]) -> Array:
+    def centres(self, row: NDArray[np.integer], column: NDArray[np.integer]) -> Array:
         """Positions of pixels by index, shape (…, 2); y points up."""
         wide, high = self.pixel
         return np.stack([-4 + column * wide, 4 - row * high], axis=-1)

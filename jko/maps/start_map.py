@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -182,7 +182,7 @@ def _check_increasing(knots: Tensor, values: Tensor, slopes: Tensor) -> None:
 
 
 def start_log_det(
-    start: StartMap | None, scale: Sequence[float] | Array, stored: NDArray[Any]
+    start: StartMap | None, scale: Sequence[float] | Array, stored: NDArray[np.generic]
 ) -> NDArray[np.float64]:
     """Block 0's log-determinant at rows in start coordinates, nats, shape (rows,).
 

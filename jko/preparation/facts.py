@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -92,7 +91,7 @@ class DataFacts:
         """Scale of whole rows, shape (d + c,), data units."""
         return np.array((*self.scale, *self.context_scale))
 
-    def in_data_units(self, stored: NDArray[Any]) -> NDArray[np.float64]:
+    def in_data_units(self, stored: NDArray[np.generic]) -> NDArray[np.float64]:
         """Stored rows, shape (rows, d + c), in data units; one copy of them, since there may be many."""
         rows = stored.astype(np.float64)
         if self.start is not None:
@@ -126,12 +125,12 @@ class DataFacts:
                 found[part, : self.dim] = self.start(torch.from_numpy(found[part, : self.dim]))[0].numpy()
         return found
 
-    def log_det(self, stored: NDArray[Any]) -> NDArray[np.float64]:
+    def log_det(self, stored: NDArray[np.generic]) -> NDArray[np.float64]:
         """Block 0's log-determinant at stored rows, nats, shape (rows,)."""
         return start_log_det(self.start, self.scale, stored)
 
 
-def array_digest(arrays: Mapping[str, NDArray[Any]]) -> str:
+def array_digest(arrays: Mapping[str, NDArray[np.generic]]) -> str:
     """Digest over names, shapes, dtypes and bytes; never over paths or attributes."""
     parts = [
         (
@@ -146,9 +145,9 @@ def array_digest(arrays: Mapping[str, NDArray[Any]]) -> str:
 
 
 def data_digest(
-    arrays: Mapping[str, NDArray[Any]],
-    shift: NDArray[Any],
-    scale: NDArray[Any],
+    arrays: Mapping[str, NDArray[np.generic]],
+    shift: NDArray[np.generic],
+    scale: NDArray[np.generic],
     start: StartMap | None = None,
 ) -> str:
     """Identity of prepared data: the arrays, and the units that their standardised values stand for.
@@ -171,7 +170,7 @@ def start_tables(start: StartMap) -> dict[str, NDArray[np.float64]]:
     return {name: tensor.cpu().numpy() for name, tensor in start.state_dict().items()}
 
 
-def _in_float32(name: str, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
+def _in_float32(name: str, values: NDArray[np.generic]) -> dict[str, NDArray[np.generic]]:
     """Numbers in float32, and in float32 digits beside exponents where that cannot hold them."""
     limits, size = np.finfo(np.float32), np.abs(values[values != 0])
     if np.all((size <= limits.max) & (size >= limits.tiny)):

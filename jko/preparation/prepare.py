@@ -67,7 +67,7 @@ class Prepared:
     atoms: tuple[str, ...] = ()
     start: StartMap | None = None
 
-    def log_det(self, stored: NDArray[Any]) -> Array:
+    def log_det(self, stored: NDArray[np.generic]) -> Array:
         """Block 0's log-determinant at rows of the arrays, nats, shape (rows,)."""
         return start_log_det(self.start, self.scale[: len(self.grid)], stored)
 

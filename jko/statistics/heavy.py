@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TypedDict
 
 #: share of the rows that a trimmed mean leaves out at each end, at least one row
 TRIM = 0.01
+
+
+class HeavyRow(TypedDict):
+    """A row that weighs too much: its number, its −log q, and what that adds to the mean, nats."""
+
+    row: int
+    nll: float
+    adds: float
 
 
 def rows_said(numbers: Sequence[int], most: int = 5) -> str:
@@ -23,7 +31,7 @@ def rows_said(numbers: Sequence[int], most: int = 5) -> str:
     return f"rows {', '.join(told[:-1])} and {told[-1]}"
 
 
-def warning(heavy: Sequence[Mapping[str, Any]], nll: float, what: str = "test NLL") -> str:
+def warning(heavy: Sequence[HeavyRow], nll: float, what: str = "test NLL") -> str:
     """One sentence that names the rows which decide a mean; empty where there are none.
 
     Args:

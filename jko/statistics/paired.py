@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,7 @@ class Paired:
             return "unreliable"
         return mean if mean == trimmed else "not distinguishable"
 
-    def share_of_error(self, differences: NDArray[Any]) -> float:
+    def share_of_error(self, differences: NDArray[np.float64]) -> float:
         """Share of the dominating rows in the squared standard error of the mean.
 
         Args:
@@ -73,7 +73,7 @@ def _side(value: float, se: float) -> Verdict:
     return "better" if value < 0 else "worse"
 
 
-def paired_difference(baseline: NDArray[Any], candidate: NDArray[Any]) -> Paired:
+def paired_difference(baseline: NDArray[np.float64], candidate: NDArray[np.float64]) -> Paired:
     r"""Compare two models on n independent rows that both were evaluated on.
 
     With d_i = log p_baseline(x_i) − log p_candidate(x_i), the difference of the NLLs is the mean of

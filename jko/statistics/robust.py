@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jko.statistics.heavy import TRIM
+from jko.statistics.heavy import TRIM, HeavyRow
 
 #: of fewer rows nothing is trimmed
 FEWEST = 5
@@ -63,7 +62,7 @@ class Robust:
         return abs(self.worst_adds) / abs(self.mean) if self.mean else math.inf if self.worst_adds else 0.0
 
 
-def robust(values: NDArray[Any]) -> Robust:
+def robust(values: NDArray[np.float64]) -> Robust:
     r"""Summarise a value of every row.
 
     A row is heavy if :math:`|v_i - m|/n` is more than a tenth of the trimmed mean's size and more than the
@@ -169,7 +168,7 @@ def _dominating(offsets: NDArray[np.float64], shares: NDArray[np.float64]) -> tu
     return tuple(int(i) for i in far[np.argsort(-shares[far], kind="stable")])
 
 
-def named(figures: Robust, numbers: NDArray[Any]) -> dict[str, Any]:
+def named(figures: Robust, numbers: NDArray[np.integer]) -> dict[str, float | None]:
     """The figures of −log q of every row by name, with the rows' numbers in their source.
 
     Args:
@@ -194,7 +193,7 @@ def named(figures: Robust, numbers: NDArray[Any]) -> dict[str, Any]:
     }
 
 
-def heavy_rows(values: NDArray[Any], figures: Robust, numbers: NDArray[Any]) -> list[dict[str, float]]:
+def heavy_rows(values: NDArray[np.float64], figures: Robust, numbers: NDArray[np.integer]) -> list[HeavyRow]:
     """The rows that weigh too much: ``row``, ``nll`` and ``adds``, nats, the heaviest first."""
     return [
         {"row": int(numbers[i]), "nll": float(values[i]),

@@ -7,7 +7,7 @@ import os
 import tokenize
 import warnings
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
@@ -51,7 +51,7 @@ def read_npy(path: Path) -> NDArray[np.float64]:
     return exact_floats(values.reshape(len(values), -1) if values.ndim == 1 else values, path)
 
 
-def exact_floats(values: NDArray[Any], path: Path) -> NDArray[np.float64]:
+def exact_floats(values: NDArray[np.generic], path: Path) -> NDArray[np.float64]:
     """Numbers as float64; integers that are the same there, but were not, are refused.
 
     Raises:
@@ -69,7 +69,7 @@ def exact_floats(values: NDArray[Any], path: Path) -> NDArray[np.float64]:
     return found
 
 
-def _header(stream: BinaryIO, path: Path) -> tuple[tuple[Any, ...], np.dtype[Any]]:
+def _header(stream: BinaryIO, path: Path) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
     """Shape and dtype as the header has them; the stream is then where the numbers begin."""
     refusal = InputError(f"{path}: not a readable NPY array; give real numbers of shape (rows, d)")
     try:
@@ -90,7 +90,7 @@ def _header(stream: BinaryIO, path: Path) -> tuple[tuple[Any, ...], np.dtype[Any
     return shape, kind
 
 
-def _check(shape: tuple[Any, ...], kind: np.dtype[Any], path: Path) -> None:
+def _check(shape: tuple[int, ...], kind: np.dtype[np.generic], path: Path) -> None:
     if kind.hasobject:
         raise InputError(
             f"{path}: not a readable NPY array: it holds Python objects, which may run code when they are "

@@ -83,10 +83,12 @@ class Series(Protocol):
         """Number of rows."""
 
 
+#: numbers of any type
+Array: TypeAlias = NDArray[np.generic]
 #: rows of numbers in, and rows out
-Rows: TypeAlias = Tensor | NDArray[np.generic] | Frame | Series
+Rows: TypeAlias = Tensor | Array | Frame | Series
 #: one number a row
-Values: TypeAlias = Tensor | NDArray[np.generic] | Series
+Values: TypeAlias = Tensor | Array | Series
 #: what a flow is conditioned on: one number or class, one for each column, or rows of them
 Context: TypeAlias = Rows | ArrayLike
 #: the same with names: those of columns of a data frame, or columns by name

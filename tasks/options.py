@@ -12,7 +12,6 @@ from prefect.states import Completed
 
 from tasks.adapters.prefect.prefect_loss import runs_alone
 
-
 P = ParamSpec("P")
 R = TypeVar("R")
 

@@ -41,7 +41,7 @@ FILES = ("source", "file", "context", "header", "separator", "decimal", "thousan
 #: how a note begins that says what looks wrong
 WARNING = "warning: "
 #: the value of a setting, as users give it
-Setting: TypeAlias = Json | np.generic | NDArray[np.generic] | torch.Tensor
+Setting: TypeAlias = "Json | np.generic | NDArray[np.generic] | torch.Tensor"
 OnBlock = Callable[[TrainedBlock], object]
 
 

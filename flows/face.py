@@ -29,9 +29,9 @@ from jko.disk.layout import Layout
 from jko.disk.lock import writing
 from jko.disk.manifest import keep_manifest
 from jko.disk.weights import BLOCK, save_weights, write_record
-from jko.face import asked_settings, config_of
+from jko.face import Setting, asked_settings, config_of
 from jko.flow import Flow
-from jko.given import path_of
+from jko.given import Context, Named, Rows, path_of
 from jko.given_table import selected, table_of
 from jko.preparation.facts import array_digest, data_digest
 from jko.preparation.made import made_rows
@@ -43,12 +43,12 @@ from tasks.adapters.store.plan import make_plan
 
 
 def train(
-    x: Any,
+    x: Rows | str | Path,
     *,
     folder: str | Path,
-    context: Any = None,
+    context: Named | None = None,
     preset: str | None = None,
-    settings: Mapping[str, Any] | Config | None = None,
+    settings: Mapping[str, Setting] | Config | None = None,
     seed: int = 0,
 ) -> Flow:
     """Train, certify, evaluate and report a chain as ``jko train`` does, and return its flow.
@@ -98,7 +98,7 @@ def _bring_up(job: Job) -> None:
         run_job(job)
 
 
-def certify(flow: Flow, held_out: Any = None, context: Any = None) -> dict[str, Any]:
+def certify(flow: Flow, held_out: Rows | None = None, context: Context | None = None) -> dict[str, Any]:
     """What a flow guarantees, measured on held-out rows.
 
     Args:
@@ -196,7 +196,7 @@ def rows_of(flow: Flow) -> dict[str, NDArray[np.generic]]:
     raise InputError("this flow was saved without its rows, and what it guarantees is measured on them")
 
 
-def _held_out(flow: Flow, held_out: Any, context: Any) -> NDArray[np.float32]:
+def _held_out(flow: Flow, held_out: Rows, context: Context | None) -> NDArray[np.float32]:
     """Held-out rows in start coordinates, dequantised as the flow's own, shape (rows, d + c)."""
     values = flow.joined(held_out, context)[0].detach().cpu().double().numpy()
     if not np.isfinite(values).all() or len(values) < 2:

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from jko.config import Config, parse_config
 from jko.config.data_section import PICTURES
 from jko.core.errors import InputError
-from jko.core.plain import shortened
+from jko.core.plain import Json, shortened
 from jko.core.plain_yaml import plain_yaml
 from jko.presets import merged, nested, read_preset, read_yaml
 
@@ -126,7 +126,7 @@ def read_params(root: Path) -> dict[str, JsonValue]:
     return read_yaml(path) if path.is_file() else read_preset("digits")
 
 
-def parse_assignment(text: str) -> dict[str, JsonValue]:
+def parse_assignment(text: str) -> dict[str, Json]:
     """``a.b.c=value`` as nested settings."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():

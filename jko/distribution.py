@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Size, Tensor
@@ -20,7 +21,7 @@ class Model(Protocol):
     def has_rsample(self) -> bool:
         """Whether samples have gradients."""
 
-    def log_prob(self, x: Any, context: Any = None) -> Any:
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Log-density of rows, nats, shape (rows,)."""
 
     def drawn(self, rows: int, context: Tensor | None, seed: int) -> Tensor:
@@ -61,7 +62,7 @@ class FlowDistribution(Distribution):
         """Whether samples have gradients."""
         return self.flow.has_rsample
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> FlowDistribution:
+    def expand(self, batch_shape: Sequence[int], _instance: Distribution | None = None) -> FlowDistribution:
         """The same law for every entry of a larger batch."""
         shape = Size(batch_shape)
         context = self.context
@@ -75,15 +76,15 @@ class FlowDistribution(Distribution):
             self._validate_sample(value)
         shape = torch.broadcast_shapes(value.shape[:-1], self.batch_shape)
         rows = value.expand(*shape, self.flow.dim).reshape(-1, self.flow.dim)
-        found: Tensor = self.flow.log_prob(rows, self._rows_of_context(shape))
+        found = self.flow.log_prob(rows, self._rows_of_context(shape))
         return found.reshape(shape)
 
-    def sample(self, sample_shape: Any = ()) -> Tensor:
+    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Independent draws without gradients, shape (*sample_shape, *batch_shape, d)."""
         with torch.no_grad():
             return self._drawn(Size(sample_shape))
 
-    def rsample(self, sample_shape: Any = ()) -> Tensor:
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Independent draws with gradients with respect to weights and contexts.
 
         Raises:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from jko.chain.defence import Defence
 from jko.config import Config, parse_config
 from jko.config.data_section import Data
 from jko.core.device import readable_here, require_device
 from jko.core.errors import InputError
-from jko.core.plain import shortened
+from jko.core.plain import Json, shortened
 from jko.core.threads import all_threads
 from jko.disk.chains import load_chain
 from jko.disk.facts import read_facts
@@ -25,12 +26,12 @@ from jko.disk.lock import writing
 from jko.disk.manifest import required_manifest, stored_config
 from jko.disk.weights import chain_of
 from jko.flow import Flow
-from jko.given import Form, path_of
+from jko.given import Form, Named, Rows, path_of
 from jko.given_table import content_of, selected, table_of
 from jko.preparation.made import MadeRows, made_rows
 from jko.preparation.table import Table
 from jko.presets import merged, nested, read_preset
-from jko.training.chain_trainer import KeepsNothing, TrainedBlock, fit_chain
+from jko.training.chain_trainer import Keeper, KeepsNothing, TrainedBlock, fit_chain
 from jko.training.fit_progress import Line
 
 #: the preset of rows of numbers, and of rows that are pictures
@@ -39,7 +40,9 @@ TABLE, PICTURES = "tabular", "digits"
 FILES = ("source", "file", "context", "header", "separator", "decimal", "thousands", "rows", "mean", "std")
 #: how a note begins that says what looks wrong
 WARNING = "warning: "
-OnBlock = Callable[[TrainedBlock], Any]
+#: the value of a setting, as users give it
+Setting: TypeAlias = "Json | np.generic | NDArray[np.generic] | torch.Tensor"
+OnBlock = Callable[[TrainedBlock], object]
 
 
 def load(folder: str | Path, *, device: str | None = None) -> Flow:
@@ -71,11 +74,11 @@ def load(folder: str | Path, *, device: str | None = None) -> Flow:
 
 
 def fit(
-    x: Any,
+    x: Rows,
     *,
-    context: Any = None,
+    context: Named | None = None,
     preset: str | None = None,
-    settings: Mapping[str, Any] | Config | None = None,
+    settings: Mapping[str, Setting] | Config | None = None,
     seed: int = 0,
     folder: str | Path | None = None,
     on_block: OnBlock | None = None,
@@ -154,7 +157,7 @@ def _made(table: Table, config: Config, line: Line) -> MadeRows:
 def _trained(
     made: MadeRows,
     config: Config,
-    keeper: Any,
+    keeper: Keeper,
     form: Form,
     *,
     on_block: OnBlock | None,
@@ -184,7 +187,7 @@ def _warn(notes: tuple[str, ...]) -> None:
 
 
 def config_of(
-    table: Table, preset: str | None, settings: Mapping[str, Any] | Config | None, seed: int
+    table: Table, preset: str | None, settings: Mapping[str, Setting] | Config | None, seed: int
 ) -> Config:
     """The settings of a training.
 
@@ -194,7 +197,7 @@ def config_of(
     values = read_preset(preset or (PICTURES if table.image_shape else TABLE))
     values = merged(values, {"seed": plain(seed)})
     asked = asked_settings(settings)
-    own: dict[str, Any] = {"source": "rows", "content": content_of(table), "file": None, "context": None}
+    own: dict[str, Json] = {"source": "rows", "content": content_of(table), "file": None, "context": None}
     if table.context_columns:
         classes = table.context_columns[0].startswith("class=")
         own["context"] = "class" if classes else list(table.context_columns)
@@ -207,7 +210,7 @@ def config_of(
     return config
 
 
-def asked_settings(settings: Mapping[str, Any] | Config | None) -> dict[str, Any]:
+def asked_settings(settings: Mapping[str, Setting] | Config | None) -> dict[str, Json]:
     """Settings with dotted keys, or those of a flow, as nested ones.
 
     Raises:
@@ -217,13 +220,13 @@ def asked_settings(settings: Mapping[str, Any] | Config | None) -> dict[str, Any
         settings = settings.model_dump(mode="json")
     if not isinstance(settings or {}, Mapping):
         raise InputError(f"settings = {shortened(settings)}: give a dict, as in {{'steps.count': 3}}")
-    asked: dict[str, Any] = {}
+    asked: dict[str, Json] = {}
     for key, value in (settings or {}).items():
         asked = merged(asked, nested(str(key), plain(value)))
     return asked
 
 
-def plain(value: Any) -> Any:
+def plain(value: Setting) -> Json:
     """Numbers of numpy and torch as those of Python, whatever they are nested in."""
     if isinstance(value, Mapping):
         return {key: plain(inner) for key, inner in value.items()}
@@ -232,14 +235,15 @@ def plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.generic | np.ndarray | torch.Tensor) else value
 
 
-def _refuse_files(asked: Any, own: Mapping[str, Any]) -> None:
+def _refuse_files(asked: Json, own: Mapping[str, Json]) -> None:
     """Refuse settings of files and drawn laws, which would do nothing to rows.
 
     Raises:
         InputError: there is one that differs from its default.
     """
-    for name in FILES if isinstance(asked, Mapping) else ():
-        value = asked.get(name)
+    given = asked if isinstance(asked, Mapping) else {}
+    for name in FILES if given else ():
+        value = given.get(name)
         usual = Data.model_fields[name].default
         if value is None or value in (usual, own.get(name)) or value == list(np.atleast_1d(usual)):
             continue

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from operator import index
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, SupportsIndex, overload
 
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from jko.build import start_law
 from jko.chain.chain import Chain
@@ -22,14 +21,14 @@ from jko.core.plain import shortened
 from jko.core.threads import torch_threads
 from jko.disk.flows import save_flow
 from jko.distribution import FlowDistribution
-from jko.given import Form, is_frame, numbers, path_of, taken
+from jko.flow_rows import FlowRows
+from jko.given import Array, Context, Form, Frame, Rows, Series, Values, path_of, taken
 from jko.maps.start_map import Marginals, Whiten
-from jko.preparation.context import asked_columns, by_class, one_hot
 from jko.preparation.facts import DataFacts
 from jko.training.block_trainer import FitResult
 
 
-class Flow(nn.Module):
+class Flow(FlowRows):
     r"""Blocks :math:`T_N \circ \dots \circ T_1` behind block 0, as a model of rows in data units.
 
     .. math:: \log q(x) = \log N(T(x); 0, I) + \log|\det\nabla T(x)|
@@ -61,28 +60,13 @@ class Flow(nn.Module):
         data_digest: str,
         form: Form | None = None,
         folder: Path | None = None,
-        rows: Mapping[str, NDArray[Any]] | None = None,
+        rows: Mapping[str, Array] | None = None,
         results: Sequence[FitResult | None] = (),
     ) -> None:
         super().__init__()
         self.chain, self.data_digest = chain.requires_grad_(False), data_digest
         self.facts, self.config, self.form, self.folder = facts, config, form or Form(), folder
         self.rows, self.results = rows, tuple(results)
-
-    @property
-    def dim(self) -> int:
-        """Dimension d of a row."""
-        return self.facts.dim
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the columns."""
-        return self.facts.columns
-
-    @property
-    def context_columns(self) -> tuple[str, ...]:
-        """Columns that the flow is conditioned on; empty for none."""
-        return asked_columns(self.facts.context_columns)
 
     def __len__(self) -> int:
         """Number N of blocks."""
@@ -93,7 +77,7 @@ class Flow(nn.Module):
         given = f", given {', '.join(self.context_columns)}" if self.facts.context else ""
         return f"Flow({len(self)} blocks, {self.dim} columns{given}, of {self.facts.name})"
 
-    def _apply(self, fn: Any, recurse: bool = True) -> Flow:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Flow:
         """Units, start map and broad law stay in float64 whatever the blocks are turned into."""
         exact = {
             name: value for name, value in self.named_buffers()
@@ -106,7 +90,13 @@ class Flow(nn.Module):
             setattr(module, own, value.to(module.get_buffer(own).device))
         return self
 
-    def forward(self, x: Any, context: Any = None) -> Any:
+    @overload
+    def forward(self, x: Tensor, context: Context | None = None) -> Tensor: ...
+    @overload
+    def forward(self, x: Frame | Series, context: Context | None = None) -> Frame: ...
+    @overload
+    def forward(self, x: Array, context: Context | None = None) -> Array: ...
+    def forward(self, x: Rows, context: Context | None = None) -> Rows:
         """Data → noise: z = T(x), start coordinates of N(0, I), shapes (rows, d).
 
         Args:
@@ -119,7 +109,13 @@ class Flow(nn.Module):
             pushed = self.chain.push(rows) if self._gradient(rows) else self.chain(rows)
         return form.rows(pushed.x[:, : self.dim], self.columns)
 
-    def inverse(self, z: Any, context: Any = None) -> Any:
+    @overload
+    def inverse(self, z: Tensor, context: Context | None = None) -> Tensor: ...
+    @overload
+    def inverse(self, z: Frame | Series, context: Context | None = None) -> Frame: ...
+    @overload
+    def inverse(self, z: Array, context: Context | None = None) -> Array: ...
+    def inverse(self, z: Rows, context: Context | None = None) -> Rows:
         """Noise → data: x = T⁻¹(z) in data units, shapes (rows, d).
 
         Args:
@@ -140,7 +136,7 @@ class Flow(nn.Module):
             pull = self.chain.pull if self._gradient(standard) else self.chain.inverse
             return form.rows(pull(standard)[:, : self.dim], self.columns)
 
-    def trajectory(self, x: Any, context: Any = None) -> Tensor:
+    def trajectory(self, x: Rows, context: Context | None = None) -> Tensor:
         """Positions on the way to noise: before the first block, and behind every one.
 
         Args:
@@ -154,7 +150,13 @@ class Flow(nn.Module):
         with torch_threads(self.config.runtime.threads):
             return self.chain.trajectory(rows)[..., : self.dim]
 
-    def log_prob(self, x: Any, context: Any = None) -> Any:
+    @overload
+    def log_prob(self, x: Tensor, context: Context | None = None) -> Tensor: ...
+    @overload
+    def log_prob(self, x: Frame | Series, context: Context | None = None) -> Series: ...
+    @overload
+    def log_prob(self, x: Array, context: Context | None = None) -> Array: ...
+    def log_prob(self, x: Rows, context: Context | None = None) -> Values:
         """Log-density of rows, nats, data units, shape (rows,); differentiable in a tensor of rows.
 
         It is the density at the very numbers given, and NaN where one of them is not finite. What
@@ -172,7 +174,15 @@ class Flow(nn.Module):
         with torch_threads(self.config.runtime.threads):
             return form.values(self._log_prob(rows))
 
-    def log_prob_with_error(self, x: Any, context: Any = None) -> tuple[Any, Any]:
+    @overload
+    def log_prob_with_error(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]: ...
+    @overload
+    def log_prob_with_error(
+        self, x: Frame | Series, context: Context | None = None
+    ) -> tuple[Series, Series]: ...
+    @overload
+    def log_prob_with_error(self, x: Array, context: Context | None = None) -> tuple[Array, Array]: ...
+    def log_prob_with_error(self, x: Rows, context: Context | None = None) -> tuple[Values, Values]:
         """Log-density of rows and its standard error over draws of noise, nats, both of shape (rows,).
 
         Noise is that of dequantised columns, and of probes where log-determinants are estimated; without
@@ -191,15 +201,25 @@ class Flow(nn.Module):
         values, errors = torch.from_numpy(found).unbind(1)
         return form.values(values), form.values(errors)
 
+    @overload
+    def sample(
+        self, rows: int = 1, *, context: Context | None = None, seed: int = 0,
+        return_log_prob: Literal[False] = False, continuous: bool = False,
+    ) -> Rows: ...  # fmt: skip
+    @overload
+    def sample(
+        self, rows: int = 1, *, context: Context | None = None, seed: int = 0,
+        return_log_prob: Literal[True], continuous: bool = False,
+    ) -> tuple[Rows, Values]: ...  # fmt: skip
     def sample(
         self,
         rows: int = 1,
         *,
-        context: Any = None,
+        context: Context | None = None,
         seed: int = 0,
         return_log_prob: bool = False,
         continuous: bool = False,
-    ) -> Any:
+    ) -> Rows | tuple[Rows, Values]:
         """Independent rows of the model in data units, in the form that was given to :func:`jko.fit`.
 
         Dequantised columns, as counts, are led back to their grid: the noise that made them continuous is
@@ -231,7 +251,7 @@ class Flow(nn.Module):
         # drawn rows are other rows than those of the index that was given
         return found, replace(self.form, index=None).values(values)
 
-    def _on_grid(self, x: Tensor) -> Any:
+    def _on_grid(self, x: Tensor) -> Rows:
         """Drawn rows in the form of the flow, gridded columns on their grid."""
         if not self.facts.origins:
             return self.form.rows(x, self.columns)
@@ -246,7 +266,7 @@ class Flow(nn.Module):
                 return draw(self.chain, law, rows, seed=seed).y
             return self.chain.drawn(rows, context=context, seed=seed)
 
-    def distribution(self, context: Any = None) -> FlowDistribution:
+    def distribution(self, context: Context | None = None) -> FlowDistribution:
         """The model as a distribution of torch: ``log_prob``, ``rsample``, ``expand``, validation.
 
         Args:
@@ -263,7 +283,7 @@ class Flow(nn.Module):
         """
         save_flow(path_of(folder), self.config, self.data_digest, self.facts, self.chain)
 
-    def certify(self, held_out: Any = None, context: Any = None) -> Any:
+    def certify(self, held_out: Rows | None = None, context: Context | None = None) -> dict[str, Any]:
         """What the flow guarantees, measured on held-out rows: the figures of ``jko certify``.
 
         Args:
@@ -299,121 +319,8 @@ class Flow(nn.Module):
         trained = any(parameter.requires_grad for parameter in self.chain.parameters())
         return torch.is_grad_enabled() and (rows.requires_grad or trained)
 
-    def joined(self, x: Any, context: Any = None) -> tuple[Tensor, Form]:
-        """Rows with their context behind them, on the flow's device, and the form that they came in.
 
-        Args:
-            x: rows in data units.
-            context: as of :meth:`forward`; a data frame may hold it, too.
-
-        Returns:
-            Shape (rows, d + c); classes are zeros with a one.
-
-        Raises:
-            InputError: other columns than the flow's, or a context that does not fit.
-        """
-        both = (*self.columns, *self.context_columns) if context is None else self.columns
-        x, shape = self._flat(x)
-        rows, form = taken(x, both)
-        form = replace(form, shape=shape)
-        if context is None and self.facts.context and rows.shape[1] == self.dim + len(self.context_columns):
-            rows, context = rows[:, : self.dim], rows[:, self.dim :]
-        self._refuse(rows)
-        rows = rows.to(self.chain.shift.device)
-        return self._with_context(rows, self._context(context, len(rows))), form
-
-    def _flat(self, x: Any) -> tuple[Any, tuple[int, int] | None]:
-        """Pictures as rows, with their height and width; rows as they are."""
-        shape = self.facts.image_shape
-        if shape is None or is_frame(x) or tuple(getattr(x, "shape", ()))[1:] != shape:
-            return x, None
-        return x.reshape(len(x), -1), shape
-
-    def _refuse(self, rows: Tensor) -> None:
-        if rows.shape[1] != self.dim:
-            raise InputError(
-                f"{rows.shape[1]} columns; the flow has {self.dim} ({', '.join(self.columns[:10])})"
-            )
-
-    def _context(self, context: Any, rows: int | None) -> Tensor | None:
-        """A context in data units as the chain takes it, shape (c,) or (rows, c).
-
-        Raises:
-            InputError: none where one is needed, one where none is, or another shape.
-        """
-        names = self.facts.context_columns
-        if context is None and names:
-            raise InputError(f"the flow is conditional: give context ({', '.join(self.context_columns)})")
-        if context is None:
-            return None
-        if not names:
-            raise InputError("the flow is not conditional: leave context out")
-        if is_frame(context):
-            columns = self.context_columns if getattr(context, "ndim", 2) == 2 else ()
-            given = taken(context, columns)[0]
-        else:
-            given = _numbers(context)
-        if by_class(names):
-            given = _one_hot(given, names)
-        elif len(names) == 1 and given.ndim < 2 and given.shape != (1,):
-            given = given.reshape(-1, 1) if given.ndim else given[None]
-        fits = given.shape[-1:] == (len(names),) and given.ndim in (1, 2)
-        if not fits:
-            raise InputError(
-                f"a context of shape {tuple(given.shape)}; allowed: ({len(names)},), or one row for each row"
-            )
-        if rows is not None and given.ndim == 2 and len(given) != rows:
-            raise InputError(f"a context of {len(given)} rows beside {rows} rows; give one for all or each")
-        if not given.isfinite().all():
-            raise InputError("the context holds a number that is not finite")
-        return given.to(self.chain.shift)
-
-    def _with_context(self, rows: Tensor, context: Tensor | None) -> Tensor:
-        if context is None:
-            return rows
-        given = context.expand(len(rows), -1) if context.ndim == 1 else context
-        return torch.cat([rows, given.to(rows)], dim=1)
-
-    def _beside(self, z: Tensor, context: Tensor | None) -> Tensor:
-        """Noise beside its context in standardised units."""
-        if context is None:
-            return z
-        shift, scale = self.chain.shift[self.dim :], self.chain.scale[self.dim :]
-        return self._with_context(z, (context - shift) / scale)
-
-
-def _numbers(context: Any) -> Tensor:
-    """A context as a tensor.
-
-    Raises:
-        InputError: it is no numbers.
-    """
-    try:
-        return numbers(context)
-    except InputError as error:
-        raise InputError(f"context: {error}") from None
-
-
-def _one_hot(given: Tensor, names: tuple[str, ...]) -> Tensor:
-    """Classes as zeros with a one, shape (c,) for one class and (rows, c) for many.
-
-    Args:
-        given: a class, classes of shape (rows,) or (rows, 1), or zeros with a one of shape (rows, c).
-        names: of the c classes.
-
-    Raises:
-        InputError: a class that is unknown.
-    """
-    if given.ndim > 1 and given.shape[-1] == len(names):
-        if ((given == 0) | (given == 1)).all() and (given.sum(-1) == 1).all():
-            return given
-        if len(names) > 1:
-            raise InputError("the context of a class is zeros with a one, or the number of the class")
-    found = torch.from_numpy(one_hot(given.detach().cpu().reshape(-1).numpy(), names))
-    return found if given.ndim else found[0]
-
-
-def _seed(seed: Any) -> int:
+def _seed(seed: SupportsIndex) -> int:
     """A seed as an integer.
 
     Raises:

@@ -3,22 +3,96 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from jko.core.errors import InputError
 from jko.core.plain import shortened
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
 WANTED = "rows of numbers are expected, as a tensor, an array or a data frame"
 #: integers below this are exact in float64
 LARGEST = 2**53
 Kind = Literal["tensor", "array", "frame"]
+
+
+class Frame(Protocol):
+    """What is used of a data frame of pandas, which is not imported here."""
+
+    @property
+    def columns(self) -> Iterable[Hashable]:
+        """Names of the columns."""
+
+    @property
+    def index(self) -> Iterable[Hashable]:
+        """Names of the rows."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+
+    @property
+    def iloc(self) -> _Places:
+        """Parts of it by number."""
+
+    @property
+    def dtypes(self) -> Iterable[np.dtype[np.generic]]:
+        """The type of each column."""
+
+    def to_numpy(self, *, dtype: type[np.float64], na_value: float) -> NDArray[np.float64]:
+        """Its numbers."""
+
+    def __len__(self) -> int:
+        """Number of rows."""
+
+
+class _Places(Protocol):
+    """Parts of a data frame by number."""
+
+    def __getitem__(self, places: tuple[slice, list[int]], /) -> Frame: ...
+
+
+class Series(Protocol):
+    """What is used of a series of pandas: one column."""
+
+    @property
+    def name(self) -> Hashable:
+        """Its name, if it has one."""
+
+    @property
+    def index(self) -> Iterable[Hashable]:
+        """Names of the rows."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of rows."""
+
+    def to_frame(self, name: Hashable) -> Frame:
+        """A data frame of this column."""
+
+    def __len__(self) -> int:
+        """Number of rows."""
+
+
+#: numbers of any type
+Array: TypeAlias = NDArray[np.generic]
+#: rows of numbers in, and rows out
+Rows: TypeAlias = Tensor | Array | Frame | Series
+#: one number a row
+Values: TypeAlias = Tensor | Array | Series
+#: what a flow is conditioned on: one number or class, one for each column, or rows of them
+Context: TypeAlias = Rows | ArrayLike
+#: the same with names: those of columns of a data frame, or columns by name
+Named: TypeAlias = Context | dict[str, Context]
 
 
 @dataclass(frozen=True)
@@ -37,13 +111,13 @@ class Form:
 
     kind: Kind = "tensor"
     dtype: Any = None
-    device: Any = None
-    index: Any = None
-    labels: tuple[Any, ...] = ()
+    device: torch.device | None = None
+    index: Iterable[Hashable] | None = None
+    labels: tuple[Hashable, ...] = ()
     integers: tuple[str, ...] = ()
     shape: tuple[int, int] | None = None
 
-    def rows(self, values: Tensor, columns: Sequence[str], whole: Sequence[str] = ()) -> Any:
+    def rows(self, values: Tensor, columns: Sequence[str], whole: Sequence[str] = ()) -> Rows:
         """Rows of numbers, shape (rows, d), in this form; a data frame has these columns.
 
         Args:
@@ -66,7 +140,7 @@ class Form:
         frame.columns = [labels.get(name, name) for name in columns]
         return frame
 
-    def values(self, values: Tensor) -> Any:
+    def values(self, values: Tensor) -> Values:
         """One number a row, shape (rows,), in this form; a data frame gives a series with its index."""
         if self.kind == "tensor":
             return values.to(device=self.device)
@@ -76,7 +150,7 @@ class Form:
         return sys.modules["pandas"].Series(array, index=self.index)
 
 
-def path_of(folder: Any) -> Path:
+def path_of(folder: str | Path) -> Path:
     """A folder as a path.
 
     Raises:
@@ -87,19 +161,23 @@ def path_of(folder: Any) -> Path:
     return Path(folder)
 
 
-def is_frame(value: Any) -> bool:
+def is_frame(value: object) -> TypeIs[Frame | Series]:
     """Whether this is a data frame or a series of pandas, which is not imported to find that out."""
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(value, pandas.DataFrame | pandas.Series)
 
 
-def frame_of(value: Any) -> Any:
+def _is_series(value: Frame | Series) -> TypeIs[Series]:
+    return len(value.shape) == 1
+
+
+def frame_of(value: Frame | Series) -> Frame:
     """A data frame as it is; a series as a data frame of one column.
 
     Raises:
         InputError: two columns have the same name.
     """
-    if value.ndim == 1:
+    if _is_series(value):
         value = value.to_frame("x0" if value.name is None else value.name)
     names = [str(name) for name in value.columns]
     twice = [name for name in names if names.count(name) > 1]
@@ -108,7 +186,7 @@ def frame_of(value: Any) -> Any:
     return value
 
 
-def taken(value: Any, columns: Sequence[str] = ()) -> tuple[Tensor, Form]:
+def taken(value: Context, columns: Sequence[str] = ()) -> tuple[Tensor, Form]:
     """Rows as a tensor of floating numbers, shape (rows, d), and the form they came in.
 
     Args:
@@ -132,7 +210,7 @@ def taken(value: Any, columns: Sequence[str] = ()) -> tuple[Tensor, Form]:
     return _table(torch.from_numpy(array)), Form("array")
 
 
-def numbers(value: Any) -> Tensor:
+def numbers(value: Context) -> Tensor:
     """Numbers of any shape as a tensor of float64; a tensor keeps its gradient.
 
     Raises:
@@ -144,7 +222,7 @@ def numbers(value: Any) -> Tensor:
     return torch.from_numpy(_array(value))
 
 
-def _array(value: Any) -> np.ndarray[Any, np.dtype[Any]]:
+def _array(value: Context) -> NDArray[np.float64]:
     """Numbers as an array of float64."""
     try:
         array = np.asarray(value)
@@ -170,7 +248,7 @@ def _table(rows: Tensor) -> Tensor:
     return rows
 
 
-def _of_frame(frame: Any, columns: Sequence[str]) -> tuple[Tensor, Form]:
+def _of_frame(frame: Frame, columns: Sequence[str]) -> tuple[Tensor, Form]:
     wanted = list(columns) or [str(name) for name in frame.columns]
     names = [str(name) for name in frame.columns]
     missing = [name for name in wanted if name not in names]

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from jko.config import Config
 from jko.config.data_section import Data
 from jko.core.digest import digest_of
 from jko.core.errors import InputError
-from jko.given import Form, frame_of, is_frame, numbers, taken
+from jko.given import Context, Form, Frame, Named, Rows, frame_of, is_frame, numbers, taken
 from jko.preparation.context import conditioned
 from jko.preparation.facts import array_digest
 from jko.preparation.names import check_names, listed, shown
 from jko.preparation.table import Array, Table
 
 
-def table_of(x: Any, context: Any = None) -> tuple[Table, Form]:
+def table_of(x: Rows, context: Named | None = None) -> tuple[Table, Form]:
     """Rows with their context as a table, and the form in which they were given.
 
     Raises:
@@ -97,7 +97,7 @@ def _marked(values: Array, settings: Data) -> Array:
     return np.where(np.any(missing, axis=0), np.nan, values)
 
 
-def _names(frame: Any, context: Any) -> tuple[str, ...]:
+def _names(frame: Frame, context: Named | None) -> tuple[str, ...]:
     """Columns of a data frame that a context names."""
     if isinstance(context, str):
         return (context,)
@@ -108,13 +108,13 @@ def _names(frame: Any, context: Any) -> tuple[str, ...]:
     return tuple(map(str, context)) if text or (whole and len(context) != len(frame)) else ()
 
 
-def _frame_context(frame: Any, names: tuple[str, ...]) -> dict[str, Array]:
+def _frame_context(frame: Frame, names: tuple[str, ...]) -> dict[str, Context]:
     """The context columns of a data frame under their names."""
     rows, _ = taken(frame, names)
     return dict(zip(names, rows.numpy().T, strict=True))
 
 
-def _conditioned(table: Table, context: Any) -> Table:
+def _conditioned(table: Table, context: Named | None) -> Table:
     """A table with the context that was given.
 
     Raises:
@@ -133,7 +133,7 @@ def _conditioned(table: Table, context: Any) -> Table:
     return replace(table, context=np.ascontiguousarray(values), context_columns=names)
 
 
-def _context_values(context: Any) -> tuple[tuple[str, ...], NDArray[Any]]:
+def _context_values(context: Named) -> tuple[tuple[str, ...], Array | NDArray[np.int64]]:
     """Names and numbers of a context, shape (rows, c); classes of shape (rows,) have no names."""
     try:
         if is_frame(context):
@@ -152,9 +152,9 @@ def _context_values(context: Any) -> tuple[tuple[str, ...], NDArray[Any]]:
     return tuple(f"u{i}" for i in range(values.shape[1])), values
 
 
-def _whole(context: Any) -> NDArray[np.int64] | None:
+def _whole(context: Named) -> NDArray[np.int64] | None:
     """Integers of shape (rows,), if these are some."""
-    given = context.detach().cpu() if hasattr(context, "detach") and not context.is_meta else context
+    given = context.detach().cpu() if isinstance(context, Tensor) and not context.is_meta else context
     try:
         array = np.asarray(given)
     except (TypeError, ValueError):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
 
-#: what can be written as JSON
-Json = str | int | float | None | Sequence["Json"] | Mapping[str, "Json"]
+from jko.core.plain import Json
 
 
 def digest_of(value: Json) -> str:

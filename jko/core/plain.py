@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
+#: what JSON and YAML can hold, to read; keys of YAML may be the numbers of blocks
+Json: TypeAlias = (
+    "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | Mapping[str | int, Json] | None"
+)
 #: levels and values that no settings of ours have
 DEEPEST, MOST = 20, 100_000
 #: letters of a value in a sentence
@@ -21,7 +26,8 @@ def check_plain(value: object) -> None:
     Raises:
         ValueError: which says what is wrong, as the end of a sentence.
     """
-    level, count = [value], 0
+    level: list[object] = [value]
+    count = 0
     for _ in range(DEEPEST):
         count += len(level)
         if count > MOST:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from jko.core.plain import DEEPEST, check_plain
+from jko.core.plain import DEEPEST, Json, check_plain
 
 #: letters that no settings of ours have
 LONGEST = 200_000
 
 
-def plain_yaml(text: str) -> Any:
+def plain_yaml(text: str) -> Json:
     """The value of a YAML text.
 
     Raises:
@@ -23,7 +21,7 @@ def plain_yaml(text: str) -> Any:
         raise ValueError(f"it is longer than {LONGEST} letters")
     try:
         _check_events(text)
-        value = YAML(typ="safe").load(text)
+        value: Json = YAML(typ="safe").load(text)
     except YAMLError as error:
         raise ValueError(_first_words(error)) from None
     except (ArithmeticError, LookupError, TypeError, AttributeError, RecursionError) as error:

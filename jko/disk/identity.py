@@ -10,8 +10,9 @@ from pydantic import JsonValue
 
 from jko.config import NUMERICS, Config
 from jko.config.sections import Section
-from jko.core.digest import Json, digest_of
+from jko.core.digest import digest_of
 from jko.core.errors import InputError
+from jko.core.plain import Json
 from jko.core.step_sizes import stored
 from jko.disk.commit import file_digest
 

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 from pydantic import JsonValue, ValidationError
 
-from jko.core.digest import Json, digest_of
+from jko.core.digest import digest_of
+from jko.core.plain import Json
 from jko.core.records import Record
 from jko.disk.durable import write_text
 

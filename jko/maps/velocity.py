@@ -6,22 +6,28 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional as F
 
 from jko.core.context import state_of
 from jko.maps.divergence import FieldWithDivergence
 
 
+class _Kept(Protocol):
+    """What the forward pass keeps for the backward one."""
+
+    saved_tensors: tuple[Tensor, Tensor, Tensor, Tensor]
+
+
 class _SiluPair(torch.autograd.Function):
     """silu and its derivative from one sigmoid, with a gradient that makes few passes over memory."""
 
     @staticmethod
-    def forward(ctx: Any, a: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: FunctionCtx, a: Tensor) -> tuple[Tensor, Tensor]:
         s = torch.sigmoid(a)
         value = a * s
         slope = torch.addcmul(s, value, rest := 1 - s)
@@ -30,7 +36,7 @@ class _SiluPair(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, by_value: Tensor, by_slope: Tensor) -> Tensor:
+    def backward(ctx: _Kept, by_value: Tensor, by_slope: Tensor) -> Tensor:
         s, rest, value, slope = ctx.saved_tensors
         # silu'' = s (1 - s) (1 - value) + slope (1 - s), by which the gradient of the slope goes on
         curvature = torch.addcmul(s, s, value, value=-1).add_(slope).mul_(rest)

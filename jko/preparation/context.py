@@ -17,7 +17,7 @@ from jko.preparation.table import Array, Table
 SHOWN = 10
 
 
-def conditioned(table: Table, settings: Data, classes: NDArray[np.int64] | None = None) -> Table:
+def conditioned(table: Table, settings: Data, classes: Array | NDArray[np.int64] | None = None) -> Table:
     """A table with its context taken out of the columns or made of the classes, as the settings say.
 
     Args:

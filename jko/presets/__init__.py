@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jko.core.errors import InputError
-from jko.core.plain import shortened
+from jko.core.plain import Json, shortened
 
 PRESETS = Path(__file__).parent
 
@@ -39,11 +39,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
-def nested(key: str, value: Any) -> dict[str, Any]:
+def nested(key: str, value: Json) -> dict[str, Json]:
     """``{a: {b: {c: value}}}`` of ``a.b.c``; block numbers become integers."""
-    for part in reversed(key.strip().split(".")):
+    section, *parts = key.strip().split(".")
+    for part in reversed(parts):
         value = {int(part) if part.isascii() and part.isdigit() else part: value}
-    return value
+    return {section: value}
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from jko.certify.records import Certificate, Measured
 from jko.certify.status import Status
 from jko.config import flattened
 from jko.core import records
-from jko.core.digest import Json
 from jko.core.display import figure, pair_of
 from jko.core.errors import InputError
+from jko.core.plain import Json
 from jko.disk.commit import FACTS, file_digest, read_commit
 from jko.disk.damage import checked_block, damaged_in
 from jko.disk.durable import append_lines, write_bytes

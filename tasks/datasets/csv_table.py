@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -87,7 +86,7 @@ def _shows_point(values: NDArray[np.float64]) -> bool:
     return bool((~thousandths | (np.abs(parts) < 1) | (np.abs(parts) >= 1000)).any())
 
 
-def _read(path: Path, dialect: Dialect, **options: Any) -> pd.DataFrame:
+def _read(path: Path, dialect: Dialect, dtype: type[str] | None = None) -> pd.DataFrame:
     single = len(dialect.names) == 1
     try:
         with warnings.catch_warnings():
@@ -95,7 +94,7 @@ def _read(path: Path, dialect: Dialect, **options: Any) -> pd.DataFrame:
             frame = pd.read_csv(
                 path, sep=r"\s+" if dialect.separator == " " else dialect.separator, header=None,
                 names=list(dialect.names), skiprows=dialect.skip, skipinitialspace=True, index_col=False,
-                encoding=dialect.encoding, low_memory=False, skip_blank_lines=not single, **options,
+                encoding=dialect.encoding, low_memory=False, skip_blank_lines=not single, dtype=dtype,
             )  # fmt: skip
     except pd.errors.ParserWarning:
         raise InputError(

@@ -10,8 +10,9 @@ from typing import Any
 from pydantic import JsonValue
 
 from jko.config import NUMERICS, Config, flattened, parse_config
-from jko.core.digest import Json, digest_of
+from jko.core.digest import digest_of
 from jko.core.errors import InputError
+from jko.core.plain import Json
 from jko.disk.layout import Layout
 from jko.disk.sealed import read_json, write_json
 

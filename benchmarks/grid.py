@@ -41,10 +41,12 @@ class Failure:
     Args:
         cell: which.
         sentence: the last line it wrote.
+        refused: it said that it cannot run so, and would say the same again.
     """
 
     cell: Cell
     sentence: str
+    refused: bool
 
 
 def plans(only: str | None, data: Path | None, record: Path = RECORD) -> tuple[list[Plan], list[str]]:
@@ -118,8 +120,9 @@ def run_all(
                 process = running.pop(cell)
                 said[cell].seek(0)
                 lines = said[cell].read().strip().splitlines()
-                if process.returncode:
-                    failures.append(Failure(cell, lines[-1] if lines else f"exit code {process.returncode}"))
+                if code := process.returncode:
+                    sentence = lines[-1] if lines else f"exit code {code}"
+                    failures.append(Failure(cell, sentence, refused=code == InputError.exit_code))
                 ended(cell)
     return failures
 

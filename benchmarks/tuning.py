@@ -21,23 +21,25 @@ from jko.core.errors import InputError
 from jko.disk.sealed import read_json, write_json
 
 
-def entry(group: str, lookup: Lookup) -> dict[str, Any]:
+def entry(group: str, lookup: Lookup, refused: Mapping[Cell, str]) -> dict[str, Any]:
     """What is recorded of a group: sets, trials, choices, and digests of preset and settings.
 
     Args:
         group: of sets.
-        lookup: figures of all its trials.
+        lookup: figures of all its trials but the refused ones.
+        refused: trials that cannot run in their seconds, with the reason; they come last on their set.
     """
     found: dict[str, dict[str, dict[str, float | None]]] = {}
     for cell in trials(group):
-        record = lookup(cell)
-        assert record is not None  # the caller has run them
+        record = None if cell in refused else lookup(cell)
+        assert record is not None or cell in refused  # the caller has run them
         of = found.setdefault(cell.method, {}).setdefault(cell.setting, {})
-        of[cell.set] = record["validation_nll"]["value"]
+        of[cell.set] = None if record is None else record["validation_nll"]["value"]
     return {
         "sets": {one.name: {"reported": one.reported, "file": one.file} for one in tuning_sets(group)},
         "seconds": {cell.set: cell.seconds for cell in trials(group)},
         "trials": found,
+        "refused": {cell.name: sentence for cell, sentence in refused.items()},
         "chosen": {method: best_of(of) for method, of in found.items()},
         "preset": preset_digest(group),
         "preset_name": PRESET[group],
@@ -90,13 +92,16 @@ def main(
     failures = run_round(todo, jobs, data, results, console) if todo else []
     for failure in failures:
         console.print(f"failed: {failure.cell.name}: {failure.sentence}")
-    failed = {failure.cell for failure in failures}
+    refused = {failure.cell: failure.sentence for failure in failures if failure.refused}
+    failed = {failure.cell for failure in failures} - refused.keys()
     for group in groups:
-        if failed.isdisjoint(trials(group)):
-            made = entry(group, lambda cell: result_of(cell, data, results))
+        tried = trials(group)
+        if failed.isdisjoint(tried):
+            of_group = {cell: refused[cell] for cell in tried if cell in refused}
+            made = entry(group, lambda cell: result_of(cell, data, results), of_group)
             write_json(record, {**(read_json(record) or {}), group: made})
             console.print(sentence_of(group, made))
-    if failures:
+    if failed:
         sys.exit(1)
 
 

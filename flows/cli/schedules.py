@@ -61,12 +61,12 @@ def up(port: int | None, mlflow_port: int | None, as_json: bool) -> None:
     if state_of(root) is None:
         say("starting (about half a minute the first time) …", err=True)
     record, before = bring_up(root, port, mlflow_port)
-    pages = {"prefect": record["prefect"], "mlflow": record["mlflow"]}
-    own = record["prefect_own"]
+    pages = {"prefect": record.prefect, "mlflow": record.mlflow}
+    own = record.prefect_own
     if as_json:
         # what a script prints is kept somewhere: the file and not what is in it
         kept = str(credential_file(root)) if own else None
-        known = {**pages, "credential_file": kept, "pid": record["pid"], "already_up": before}
+        known = {**pages, "credential_file": kept, "pid": record.pid, "already_up": before}
         say(json.dumps(known, indent=1))
         return
     say("up already" if before else "up")

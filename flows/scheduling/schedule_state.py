@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from jko.config import Config
 from jko.core.errors import InputError
 from jko.disk.commit import file_digest
@@ -55,11 +57,9 @@ class ScheduleState:
     @classmethod
     def read(cls, root: Path, name: str) -> ScheduleState:
         """The stored state; a new one where there is none or it is of another version."""
-        values = read_json(state_file(root, name))
         try:
-            seen = values["seen"] and Seen(**values["seen"])
-            return cls(**{**values, "seen": seen})
-        except (TypeError, KeyError):
+            return TypeAdapter(cls).validate_python(read_json(state_file(root, name)))
+        except ValidationError:
             return cls()
 
     def write(self, root: Path, name: str) -> None:

@@ -15,8 +15,9 @@ from types import SimpleNamespace
 
 import psutil
 
-from jko.disk.sealed import read_json, write_json
+from jko.disk.sealed import read_model, write_json
 from tasks.adapters.store.lock import is_alive
+from tasks.adapters.system.processes import ProcessRecord, identity, lives
 from tasks.sweep.cells import Sweep
 from tasks.sweep.prefixes import Step
 
@@ -71,7 +72,7 @@ def run_step(sweep: Sweep, step: Step, server: str | None, parent: tuple[int, fl
             env=environment, start_new_session=True,
         )  # fmt: skip
     with suppress(psutil.NoSuchProcess):  # it has ended already
-        write_json(running, {"pid": child.pid, "started": psutil.Process(child.pid).create_time()})
+        write_json(running, identity(child.pid).plain())
     code = child.wait()
     running.unlink(missing_ok=True)
     return Outcome(code, "" if code == 0 else sentence_of(log, begun, code))
@@ -148,7 +149,7 @@ def running_processes(sweep: Sweep) -> list[psutil.Process]:
     """The processes that are recorded as running and do."""
     found = []
     for path in sorted(sweep.running("any").parent.glob("*.json")):
-        record = read_json(path)
-        if isinstance(record, dict) and is_alive(record["pid"], record["started"]):
-            found.append(psutil.Process(record["pid"]))
+        record = read_model(path, ProcessRecord)
+        if record is not None and lives(record):
+            found.append(psutil.Process(record.pid))
     return found

@@ -12,8 +12,9 @@ from flows.sweeps.sweep_cells import await_leftovers, own_process
 from flows.sweeps.sweep_plan import check_cells, steps_of, survey
 from jko.core.errors import ChainInUseError
 from jko.disk.commit import remove_temporary
-from jko.disk.sealed import read_json, write_json
+from jko.disk.sealed import read_model, write_json
 from tasks.adapters.system.environment import named_server, platform_environment
+from tasks.adapters.system.processes import ProcessRecord, identity
 from tasks.adapters.system.terminal import say, warn_on_stderr
 from tasks.sweep.cells import Sweep, write_sweep
 
@@ -72,10 +73,11 @@ def sweep_lock(sweep: Sweep) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
-        pid = (read_json(holder) or {}).get("pid")
-        raise ChainInUseError(f"sweep {sweep.name} is being run by process {pid}; wait or stop it") from None
+        record = read_model(holder, ProcessRecord)
+        who = "another process" if record is None else f"process {record.pid}"
+        raise ChainInUseError(f"sweep {sweep.name} is being run by {who}; wait or stop it") from None
     try:
-        write_json(holder, {"pid": own_process()[0]})
+        write_json(holder, identity().plain())
         yield
     finally:
         holder.unlink(missing_ok=True)

@@ -5,18 +5,44 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import JsonValue
 
 from jko.config import NUMERICS, Config, flattened, parse_config
 from jko.core.digest import digest_of
 from jko.core.errors import InputError
-from jko.core.plain import Json
+from jko.core.records import Record
 from jko.disk.layout import Layout
-from jko.disk.sealed import read_json, write_json
+from jko.disk.sealed import read_model, write_json
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
+
+
+class CellRecord(Record):
+    """A cell, as ``sweep.json`` holds it."""
+
+    name: str
+    config: dict[str, JsonValue]
+
+
+class SweepRecord(Record):
+    """``sweep.json``: what :class:`Sweep` says of each."""
+
+    format: Literal[1] = FORMAT
+    name: str
+    base: dict[str, JsonValue]
+    keys: tuple[str, ...]
+    logs: tuple[str, ...]
+    by: str
+    cells: tuple[CellRecord, ...]
+
+
+class FailureRecord(Record):
+    """Why a cell has no result, and what that depends on."""
+
+    identity: str
+    sentence: str
 
 
 @dataclass(frozen=True)
@@ -112,16 +138,12 @@ def read_sweep(folder: Path) -> Sweep | None:
     path = folder / "sweep.json"
     if not path.exists():
         return None
-    values = read_json(path)
-    if not isinstance(values, dict) or values.get("format") != FORMAT:
+    known = read_model(path, SweepRecord)
+    if known is None:
         raise InputError(f"{path}: this is no sweep of format {FORMAT}; give the sweep another NAME")
-    cells = [
-        Cell(own["name"], parse_config(own["config"], where=f"{path}, {own['name']}"))
-        for own in values["cells"]
-    ]
-    base = parse_config(values["base"], where=str(path))
-    keys, logs = tuple(values["keys"]), tuple(values["logs"])
-    return Sweep(values["name"], folder, base, keys, logs, tuple(cells), values["by"])
+    cells = [Cell(own.name, parse_config(own.config, where=f"{path}, {own.name}")) for own in known.cells]
+    base = parse_config(known.base, where=str(path))
+    return Sweep(known.name, folder, base, known.keys, known.logs, tuple(cells), known.by)
 
 
 def stored_sweep(folder: Path) -> Sweep:
@@ -138,16 +160,14 @@ def stored_sweep(folder: Path) -> Sweep:
 
 def write_sweep(sweep: Sweep) -> None:
     """Store the definition."""
-    value: dict[str, Json] = {
-        "format": FORMAT,
-        "name": sweep.name,
-        "base": sweep.base.model_dump(mode="json"),
-        "keys": list(sweep.keys),
-        "logs": list(sweep.logs),
-        "by": sweep.by,
-        "cells": [{"name": cell.name, "config": cell.config.model_dump(mode="json")} for cell in sweep.cells],
-    }
-    write_json(sweep.folder / "sweep.json", value)
+    cells = tuple(
+        CellRecord(name=cell.name, config=cell.config.model_dump(mode="json")) for cell in sweep.cells
+    )
+    record = SweepRecord(
+        format=FORMAT, name=sweep.name, base=sweep.base.model_dump(mode="json"), keys=sweep.keys,
+        logs=sweep.logs, by=sweep.by, cells=cells,
+    )  # fmt: skip
+    write_json(sweep.folder / "sweep.json", record.plain())
 
 
 def joined(old: Sweep, new: Sweep) -> Sweep:
@@ -187,13 +207,12 @@ def failure_identity(cell: Cell, source_key: str) -> str:
 
 def known_failure(sweep: Sweep, cell: Cell, source_key: str) -> str | None:
     """The sentence of a numerical failure that would come again."""
-    record = read_json(sweep.failure(cell.name))
-    if not isinstance(record, dict) or record.get("identity") != failure_identity(cell, source_key):
-        return None
-    return record.get("sentence")
+    known = read_model(sweep.failure(cell.name), FailureRecord)
+    same = known is not None and known.identity == failure_identity(cell, source_key)
+    return known.sentence if known is not None and same else None
 
 
 def remember_failure(sweep: Sweep, cell: Cell, source_key: str, sentence: str) -> None:
     """Keep a numerical failure: it is a result."""
-    record = {"identity": failure_identity(cell, source_key), "sentence": sentence}
-    write_json(sweep.failure(cell.name), record)
+    record = FailureRecord(identity=failure_identity(cell, source_key), sentence=sentence)
+    write_json(sweep.failure(cell.name), record.plain())

@@ -18,12 +18,13 @@ from jko.disk.durable import write_text
 from jko.disk.identity import certificate_fingerprint
 from jko.disk.layout import Layout, name_of
 from jko.disk.manifest import known_fingerprints
-from jko.disk.sealed import read_lines, read_model, read_sealed
+from jko.disk.sealed import read_model, read_sealed
 from jko.statistics.paired import paired_difference
 from tasks.adapters.store.chain_store import ChainStore, chain_digest
 from tasks.adapters.store.evaluated import FIGURES, TEST_ROWS, EvaluationFigures
 from tasks.adapters.store.partial import taken_from
 from tasks.adapters.store.plan import stored_figures
+from tasks.adapters.system.events import read_events
 from tasks.adapters.system.output import csv_text, write_whole
 from tasks.headline import nll_warning, stored_evaluation, stored_headline
 from tasks.sweep.cells import Cell, Sweep
@@ -115,8 +116,7 @@ def figures_of(cell: Cell, layout: Layout) -> dict[str, float | None]:
 
 def cpu_seconds(layout: Layout) -> float:
     """CPU time of all steps made in this chain; taken blocks cost where they were trained."""
-    spent = [event.get("cpu_s") for event in read_lines(layout.run / "events.jsonl")]
-    return round(sum(one for one in spent if isinstance(one, int | float)), 3)
+    return round(sum(event.cpu_s for event in read_events(layout.run / "events.jsonl")), 3)
 
 
 def over_seeds(sweep: Sweep, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from benchmarks import presets, tuning
 from benchmarks.cell import Cell, run_cell, tried
 from benchmarks.cell import main as cell_command
 from benchmarks.chosen import best_of, check
+from benchmarks.grid import Failure
 from benchmarks.plan import trials
 from benchmarks.problem import Problem
 from benchmarks.run import Outcome
@@ -112,6 +113,30 @@ def test_the_record_holds_sets_trials_choices_and_digests(
     assert check("small table", "nsf", "deep", path)["preset"] == presets.preset_digest("small table")
     with pytest.raises(InputError, match="records no choice"):
         check("table", "nsf", "default", path)
+
+
+def test_a_trial_that_cannot_run_in_its_seconds_comes_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is recorded with its reason; a trial that broke off leaves the group without a choice."""
+    cell = next(one for one in trials("small table") if (one.method, one.setting) == ("ours", "deep"))
+    values = {"default": 3.0, "deep": 1.0, "fine": 2.0, "small": 4.0, "other": 5.0, "slow": 6.0}
+    ran = {one: {"validation_nll": {"value": values[one.setting]}} for one in trials("small table")}
+    monkeypatch.setattr(tuning, "missing", lambda *_: [cell])
+    monkeypatch.setattr(tuning, "result_of", lambda one, *_: ran[one])
+    path = tmp_path / "tuning.json"
+    asked = ["--only", "small table", "--record", str(path)]
+
+    monkeypatch.setattr(tuning, "run_round", lambda *_: [Failure(cell, "too few seconds", refused=True)])
+    assert CliRunner().invoke(tuning.main, asked).exit_code == 0
+    entry = json.loads(path.read_text())["small table"]
+    assert entry["trials"]["ours"]["deep"][cell.set] is None
+    assert entry["refused"] == {cell.name: "too few seconds"}
+
+    path.unlink()
+    monkeypatch.setattr(tuning, "run_round", lambda *_: [Failure(cell, "killed", refused=False)])
+    assert CliRunner().invoke(tuning.main, asked).exit_code == 1
+    assert not path.exists()
 
 
 def test_tuning_asks_for_its_files() -> None:

@@ -17,8 +17,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, ParamSpec, cast
 
+from jko.core.records import Record
 from jko.disk.layout import Layout
-from jko.disk.sealed import read_json, write_json
+from jko.disk.sealed import read_model, write_json
 from tasks.adapters.mlflow.tracking_store import (
     BLOCKS,
     CALL_SECONDS,
@@ -47,6 +48,20 @@ OPENING = ("open", "touch")
 SENDING = ("artefacts", "made")
 log = logging.getLogger("jko.tracking")
 P = ParamSpec("P")
+
+
+class RunRecord(Record):
+    """The run of a chain, as ``DIR.run`` remembers it.
+
+    Args:
+        run_id: MLflow's.
+        store: name of the store that holds it.
+        curves: the child run of every training curve that was sent, by the curve's name.
+    """
+
+    run_id: str
+    store: str
+    curves: dict[str, str] = {}
 
 
 def guarded(call: Callable[P, None]) -> Callable[P, None]:
@@ -116,9 +131,9 @@ class Tracker:
                 self._log_params(params)  # a kill came between the run and these
             for key, value in self._tags(tags).items():
                 self._client.set_tag(self.run_id, key, value)
-        known = read_json(self.record) or {}
-        curves = known.get("curves", {}) if known.get("run_id") == self.run_id else {}
-        write_json(self.record, {"run_id": self.run_id, "store": self._store(), "curves": curves})
+        known = read_model(self.record, RunRecord)
+        curves = known.curves if known is not None and known.run_id == self.run_id else {}
+        self._remember(curves)
         self._send(list(self.journal.entries.values()))
 
     @guarded
@@ -145,11 +160,15 @@ class Tracker:
             raise RuntimeError("no run is open")
         return self.run_id
 
+    def _remember(self, curves: Mapping[str, str]) -> None:
+        record = RunRecord(run_id=self._own, store=self._store(), curves=dict(curves))
+        write_json(self.record, record.plain())
+
     def _find_run(self) -> str | None:
         """The run made earlier for this plan, by its stored id or, failing that, by tag."""
-        record = read_json(self.record) or {}
-        if record.get("store") == self._store() and is_there(self._client, record.get("run_id")):
-            return record["run_id"]
+        known = read_model(self.record, RunRecord)
+        if known is not None and known.store == self._store() and is_there(self._client, known.run_id):
+            return known.run_id
         return next((run.info.run_id for run in self._runs(f"tags.`jko.plan` = '{self.identity}'")), None)
 
     def _close_dead(self) -> None:
@@ -225,8 +244,9 @@ class Tracker:
     @guarded
     def curve(self, k: int, name: str, frame: pd.DataFrame) -> None:
         """Keep a block's training curve, thinned, in a child run of its own."""
-        known = read_json(self.record) or {}
-        if name in known.get("curves", {}):
+        known = read_model(self.record, RunRecord)
+        curves = {} if known is None else known.curves
+        if name in curves:
             return
         tags = {"mlflow.parentRunId": str(self.run_id), "jko.kind": "curve", "jko.block": str(k)}
         place = experiment(self._client, BLOCKS, self.root)
@@ -242,8 +262,7 @@ class Tracker:
         ]
         self._send(entries, child.info.run_id)
         self._client.set_terminated(child.info.run_id, "FINISHED")
-        curves = {**known.get("curves", {}), name: child.info.run_id}
-        write_json(self.record, {**known, "curves": curves})
+        self._remember({**curves, name: child.info.run_id})
 
     @guarded
     def data(self, name: str, digest: str, source: str) -> None:

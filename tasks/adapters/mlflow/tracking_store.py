@@ -108,12 +108,12 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def is_there(client: MlflowClient, run_id: str | None) -> bool:
+def is_there(client: MlflowClient, run_id: str) -> bool:
     """Whether the store holds a run and nobody deleted it."""
     from mlflow.exceptions import MlflowException
 
     try:
-        return run_id is not None and client.get_run(run_id).info.lifecycle_stage == "active"
+        return client.get_run(run_id).info.lifecycle_stage == "active"
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return False

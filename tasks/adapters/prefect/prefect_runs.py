@@ -19,8 +19,9 @@ from prefect.settings import (
 )
 from prefect.states import Crashed
 
+from jko.core.records import Record
 from jko.disk.layout import Layout
-from jko.disk.sealed import read_json, write_json
+from jko.disk.sealed import read_model, write_json
 from tasks.adapters.system.environment import first_line
 
 log = logging.getLogger("jko.prefect")
@@ -38,12 +39,18 @@ def settings_of_environment() -> Iterator[None]:
         yield
 
 
+class OpenRun(Record):
+    """The flow run that works on a chain; empty where there is none."""
+
+    flow_run: str
+
+
 @contextmanager
 def open_run(layout: Layout) -> Iterator[str]:
     """Remember the current flow run with the chain until it ends in any way Python sees."""
     path = layout.run / "prefect.json"
     run_id = flow_run.get_id() or ""
-    write_json(path, {"flow_run": run_id})
+    write_json(path, OpenRun(flow_run=run_id).plain())
     try:
         yield run_id
     finally:
@@ -57,12 +64,12 @@ def close_crashed_run(layout: Layout) -> str | None:
         The id of the crashed run, if there was one.
     """
     path = layout.run / "prefect.json"
-    record = read_json(path)
-    if not isinstance(record, dict) or not record.get("flow_run"):
+    record = read_model(path, OpenRun)
+    if record is None or not record.flow_run:
         return None
     try:
         with get_client(sync_client=True) as client:
-            run = client.read_flow_run(UUID(record["flow_run"]))
+            run = client.read_flow_run(UUID(record.flow_run))
             if run.state is not None and not run.state.is_final():
                 crashed: State[None] = Crashed(
                     message="its process ended without a word; a later run took over"
@@ -71,4 +78,4 @@ def close_crashed_run(layout: Layout) -> str | None:
     except Exception as error:  # the scheduler's record must not stop a resume
         log.warning("could not mark the crashed run in Prefect: %s", first_line(error))
     path.unlink(missing_ok=True)
-    return record["flow_run"]
+    return record.flow_run

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
-import re
 import secrets
 from pathlib import Path
+from typing import Annotated
 
 import filelock
+from pydantic import Field
 
-from jko.disk.sealed import read_json
+from jko.core.records import Record
+from jko.disk.sealed import read_model
 
 #: anything: Prefect compares the whole text, but its clients want a name before a colon
 USER = "jko"
+
+
+class Credential(Record):
+    """A credential and the folder of the project whose it is."""
+
+    project: str
+    credential: Annotated[str, Field(pattern=rf"^{USER}:[A-Za-z0-9_-]{{32,}}$")]
 
 
 def credential_file(root: Path) -> Path:
@@ -30,20 +38,16 @@ def credential(root: Path) -> str:
     path, owner = credential_file(root), str(root.resolve())
     path.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(path.with_suffix(".lock"), timeout=60):
-        known = read_json(path)
-        if isinstance(known, dict) and known.get("project") == owner and _usable(known.get("credential")):
+        known = read_model(path, Credential)
+        if known is not None and known.project == owner:
             path.chmod(0o600)  # copied or unpacked, it may be open to others
-            return known["credential"]
+            return known.credential
         made = f"{USER}:{secrets.token_urlsafe(24)}"
         draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-            json.dump({"project": owner, "credential": made}, stream)
+            stream.write(Credential(project=owner, credential=made).model_dump_json())
         draft.replace(path)
         return made
-
-
-def _usable(text: object) -> bool:
-    return isinstance(text, str) and re.fullmatch(rf"{USER}:[A-Za-z0-9_-]{{32,}}", text) is not None
 
 
 def client_environment(root: Path, address: str) -> dict[str, str]:

@@ -13,9 +13,9 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import deployment, flow_run
 from prefect.states import Cancelled, Crashed
 
-from jko.disk.sealed import read_json, write_json
+from jko.disk.sealed import read_model, write_json
 from tasks.adapters.scheduling.up_state import records_of_runs
-from tasks.adapters.system.processes import identity, lives
+from tasks.adapters.system.processes import ProcessRecord, identity, lives
 
 OPEN = ["PENDING", "RUNNING", "CANCELLING"]
 #: how long Prefect waits for a submitted run's process before it gives its turn to another
@@ -29,7 +29,7 @@ PAGES = 100
 def run_on_record(root: Path) -> Iterator[None]:
     """Leave pid and start time of this run's process where ``jko up`` and ``jko down`` look."""
     path = records_of_runs(root) / f"{flow_run.get_id()}.json"
-    write_json(path, identity())
+    write_json(path, identity().plain())
     try:
         yield
     finally:
@@ -82,7 +82,7 @@ def close_dead_runs(client: SyncPrefectClient, root: Path, queue: str, *, alone:
         Their ids.
     """
     records = {path.stem: path for path in records_of_runs(root).glob("*.json")}
-    alive = {name for name, path in records.items() if lives(read_json(path))}
+    alive = {name for name, path in records.items() if lives(read_model(path, ProcessRecord))}
     open_runs = client.read_flow_runs(
         flow_run_filter=FlowRunFilter.model_validate(
             {"state": {"type": {"any_": OPEN}}, "work_queue_name": {"any_": [queue]}}

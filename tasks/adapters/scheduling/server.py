@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import filelock
 
 from jko.core.errors import InputError
-from jko.disk.sealed import read_json, write_json
+from jko.disk.sealed import read_model, write_json
 from tasks.adapters.scheduling.credential import authorization, client_environment
 from tasks.adapters.scheduling.loopback import ServerError, ask, listening, page_at, unreachable
 from tasks.adapters.system.environment import named_server, without_password
@@ -56,7 +56,7 @@ def prefect_server(root: Path, *ports: int) -> Iterator[str]:
     home.mkdir(parents=True, exist_ok=True)
     user = home / f"user-{os.getpid()}.json"
     with filelock.FileLock(home / "lock", timeout=60):
-        write_json(user, identity())
+        write_json(user, identity().plain())
         address = _running(home) or _start(home, *(ports or (0,)))
     own = client_environment(root, address)
     before = {name: os.environ.get(name) for name in own}
@@ -182,7 +182,7 @@ def live_users(home: Path) -> list[Path]:
     """Registered commands that still run; records of dead ones are removed."""
     alive = []
     for path in home.glob("user-*.json"):
-        if lives(read_json(path)):
+        if lives(read_model(path, ProcessRecord)):
             alive.append(path)
         else:
             path.unlink(missing_ok=True)
@@ -195,19 +195,23 @@ class KeeperRecord(ProcessRecord):
     address: str
 
 
+def _last_keeper(home: Path) -> KeeperRecord | None:
+    return read_model(home / "keeper.json", KeeperRecord)
+
+
 def _keeper(home: Path) -> KeeperRecord | None:
-    record: KeeperRecord | None = read_json(home / "keeper.json")
+    record = _last_keeper(home)
     return record if lives(record) else None
 
 
 def _running(home: Path) -> str | None:
     record = _keeper(home)
-    return record["address"] if record else None
+    return record.address if record else None
 
 
 def _start(home: Path, *ports: int) -> str:
     # a keeper that was killed leaves a server without one, on the same database
-    end_family(read_json(home / "keeper.json"), STOP_SECONDS)
+    end_family(_last_keeper(home), STOP_SECONDS)
     with listening(*ports) as listener, (home / "keeper.log").open("a") as log:
         handle = listener.fileno()
         keeper = subprocess.Popen(
@@ -215,11 +219,11 @@ def _start(home: Path, *ports: int) -> str:
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, pass_fds=(handle,),
         )  # fmt: skip
         address = f"{page_at(listener)}/api"
-    write_json(home / "keeper.json", {**identity(keeper.pid), "address": address})
+    write_json(home / "keeper.json", {**identity(keeper.pid).plain(), "address": address})
     return address
 
 
 def _await_stop(home: Path) -> None:
     """The keeper sees that no user is left; wait for it, and end it if it does not."""
-    end_family(read_json(home / "keeper.json"), STOP_SECONDS)
+    end_family(_last_keeper(home), STOP_SECONDS)
     (home / "keeper.json").unlink(missing_ok=True)

@@ -19,17 +19,17 @@ from pathlib import Path
 
 import filelock
 
-from jko.disk.sealed import read_json, write_json
+from jko.disk.sealed import read_model, write_json
 from tasks.adapters.scheduling.loopback import ServerError, listening, page_at
 from tasks.adapters.scheduling.server import prefect_server, revive, running_server
-from tasks.adapters.scheduling.up_state import ChildRecord, home_of, records_of_runs
+from tasks.adapters.scheduling.up_state import ChildRecord, UpRecord, home_of, records_of_runs
 from tasks.adapters.system.environment import (
     named_mlflow,
     named_server,
     platform_environment,
     without_password,
 )
-from tasks.adapters.system.processes import end_family, identity
+from tasks.adapters.system.processes import ProcessRecord, end_family, identity
 
 PREFECT_PORT, MLFLOW_PORT = 4200, 5000
 MLFLOW_NAMES = "127.0.0.1,127.0.0.1:*,localhost,localhost:*"
@@ -100,7 +100,8 @@ class Child:
                 self.words, stdin=source, stdout=log, stderr=log,
                 env={**os.environ, **self.environment}, start_new_session=True,
             )  # fmt: skip
-        self.record = {**identity(self.process.pid), "ended": self.pause.tries - 1}
+        own = identity(self.process.pid)
+        self.record = ChildRecord(**dict(own), ended=self.pause.tries - 1)
         return True
 
     def stop(self) -> None:
@@ -165,17 +166,18 @@ def supervise(root: Path, prefect_port: int, mlflow_port: int) -> int:
         prefect_server(root, *(wanted(prefect_port, PREFECT_PORT))) as api,
     ):
         children = children_of(root, api, mlflow)
-        about = {
-            **identity(), "api": without_password(api), "prefect": page_of(api), "prefect_own": own,
-            "mlflow": page_at(mlflow) if mlflow else without_password(named_mlflow() or ""),
-        }  # fmt: skip
+        about = UpRecord(
+            **dict(identity()), api=without_password(api), prefect=page_of(api), prefect_own=own,
+            mlflow=page_at(mlflow) if mlflow else without_password(named_mlflow() or ""), children={},
+        )  # fmt: skip
         try:
             while True:
                 for child in children.values():
                     if child.keep():
                         # one that was not started yet has nothing to tell
                         records = {name: one.record for name, one in children.items() if one.record}
-                        write_json(home / "up.json", {**about, "children": records})
+                        up = about.model_copy(update={"children": records})
+                        write_json(home / "up.json", up.plain())
                 if asked.wait(LOOK_SECONDS):
                     return 0
                 if own:
@@ -183,7 +185,7 @@ def supervise(root: Path, prefect_port: int, mlflow_port: int) -> int:
         finally:
             # runs first: as long as the server answers, they say how they ended
             for path in records_of_runs(root).glob("*.json"):
-                end_family(read_json(path), RUN_SECONDS)
+                end_family(read_model(path, ProcessRecord), RUN_SECONDS)
             for child in children.values():
                 child.stop()
             (home / "up.json").unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import filelock
 
 from jko.core.errors import InputError, JkoError
-from jko.disk.sealed import read_json
+from jko.disk.sealed import read_model
 from tasks.adapters.scheduling.loopback import ask, is_free, unreachable
 from tasks.adapters.scheduling.server import (
     NAMED_SECONDS,
@@ -25,9 +25,9 @@ from tasks.adapters.scheduling.server import (
     running_server,
     stop_unused,
 )
-from tasks.adapters.scheduling.up_state import UpRecord, home_of, records_of_runs, state_of
+from tasks.adapters.scheduling.up_state import UpRecord, home_of, record_of, records_of_runs, state_of
 from tasks.adapters.system.environment import named_mlflow, named_server, without_password
-from tasks.adapters.system.processes import end_family, identity, lives
+from tasks.adapters.system.processes import ProcessRecord, end_family, identity, lives
 
 #: until everything must answer: Prefect and MLflow first migrate their databases
 START_SECONDS = 240.0
@@ -88,8 +88,8 @@ def take_down(root: Path) -> list[str]:
     if not home.is_dir():
         return []
     with filelock.FileLock(home / "lock", timeout=START_SECONDS + STOP_SECONDS):
-        record: UpRecord | None = read_json(home / "up.json")
-        children = record["children"] if record else {}
+        record = record_of(root)
+        children = record.children if record else {}
         stopped = [WHAT[name] for name, child in children.items() if lives(child)]
         server = running_server(root)
         end_family(record, STOP_SECONDS)
@@ -109,12 +109,13 @@ def clean(root: Path) -> list[str]:
         What was still there.
     """
     home, found = home_of(root), []
-    record = read_json(home / "up.json") or {}
-    for name, child in record.get("children", {}).items():
+    record = record_of(root)
+    for name, child in (record.children if record else {}).items():
         if end_family(child, STOP_SECONDS / 4):
             found.append(WHAT[name])
     # records of runs stay: the next worker marks those that are not final as crashed
-    if sum(end_family(read_json(path), STOP_SECONDS / 4) for path in records_of_runs(root).glob("*.json")):
+    runs = [read_model(path, ProcessRecord) for path in records_of_runs(root).glob("*.json")]
+    if sum(end_family(run, STOP_SECONDS / 4) for run in runs):
         found.append("a scheduled run")
     (home / "up.json").unlink(missing_ok=True)
     stop_unused(root)
@@ -159,7 +160,7 @@ def _refuse_taken(root: Path, prefect_port: int | None, mlflow_port: int | None)
 
 def _refuse_other_ports(known: UpRecord, prefect_port: int | None, mlflow_port: int | None) -> None:
     for name, wanted, page in (
-        ("--port", prefect_port, known["prefect"]), ("--mlflow-port", mlflow_port, known["mlflow"]),
+        ("--port", prefect_port, known.prefect), ("--mlflow-port", mlflow_port, known.mlflow),
     ):  # fmt: skip
         if wanted is not None and urlsplit(page).port != wanted:
             raise InputError(f"{name} {wanted}: it is up already, at {page}; run jko down first")
@@ -184,7 +185,7 @@ def _await_answers(root: Path, supervisor: subprocess.Popen[bytes] | None) -> Up
             raise UpError(f"jko up failed; see {home / 'supervisor.log'}")
         record = state_of(root)
         if record is not None:
-            failing = [name for name, child in record["children"].items() if child["ended"] >= TRIES]
+            failing = [name for name, child in record.children.items() if child.ended >= TRIES]
             if failing:
                 raise UpError(f"{WHAT[failing[0]]} does not start; see {home / failing[0]}.log")
             missing = _missing(root, record)
@@ -196,13 +197,13 @@ def _await_answers(root: Path, supervisor: subprocess.Popen[bytes] | None) -> Up
 
 def _missing(root: Path, record: UpRecord) -> str:
     """What does not answer yet."""
-    runner = record["children"].get("runner")
-    api, own = record["api"], record["prefect_own"]
+    runner = record.children.get("runner")
+    api, own = record.api, record.prefect_own
     if not (is_ours(api, root) if own else answers(f"{api}/health")):
         return "Prefect's server"
-    if not answers(f"{record['mlflow']}/health"):
+    if not answers(f"{record.mlflow}/health"):
         return WHAT["mlflow"]
     from tasks.adapters.scheduling.worker import answers_since
 
-    polling = runner is not None and lives(runner) and answers_since(api, root, runner["started"])
+    polling = runner is not None and lives(runner) and answers_since(api, root, runner.started)
     return "" if polling else WHAT["runner"]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jko.disk.sealed import read_json
+from jko.core.records import Count
+from jko.disk.sealed import read_model
 from tasks.adapters.system.processes import ProcessRecord, lives
 
 
 class ChildRecord(ProcessRecord):
     """A process of the supervisor; ``ended`` says how often it did before."""
 
-    ended: int
+    ended: Count
 
 
 class UpRecord(ProcessRecord):
@@ -34,7 +35,12 @@ def records_of_runs(root: Path) -> Path:
     return home_of(root) / "runs"
 
 
+def record_of(root: Path) -> UpRecord | None:
+    """What the supervisor of now or of before says of itself; ``None`` if nobody says anything."""
+    return read_model(home_of(root) / "up.json", UpRecord)
+
+
 def state_of(root: Path) -> UpRecord | None:
     """What the living supervisor says of itself and its children; ``None`` if nothing is up."""
-    record: UpRecord | None = read_json(home_of(root) / "up.json")
+    record = record_of(root)
     return record if lives(record) else None

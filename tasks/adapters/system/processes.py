@@ -3,38 +3,46 @@
 from __future__ import annotations
 
 import os
-from typing import NotRequired, TypedDict
+from typing import Annotated
 
 import psutil
+from pydantic import Field, Strict
 
+from jko.core.records import Number, Record
 from tasks.adapters.store.lock import is_alive
 
 #: for those that outlived the head of their family
 LEFT_SECONDS = 5.0
 
 
-class ProcessRecord(TypedDict):
-    """What finds a process again, as a file of JSON holds it: its number, its start, the machine's start."""
+class ProcessRecord(Record):
+    """What finds a process again, as a file of JSON holds it.
 
-    pid: int
-    started: float
-    boot: NotRequired[float]
+    Args:
+        pid: its number.
+        started: when it did, seconds since 1970.
+        boot: when the machine or container did; before that, every number meant another process.
+    """
+
+    pid: Annotated[int, Strict(), Field(gt=0, lt=2**31)]
+    started: Number
+    boot: Number = 0.0
 
 
 def identity(pid: int | None = None) -> ProcessRecord:
     """What finds a process again, and no other that got its pid later; by default this one."""
     process = psutil.Process(pid)
-    return {"pid": process.pid, "started": process.create_time(), "boot": _boot()}
+    return ProcessRecord(pid=process.pid, started=process.create_time(), boot=_boot())
 
 
 def _boot() -> float:
-    """When this machine or container started: before that, every number meant another process."""
+    """When this machine or container started."""
     return psutil.Process(1).create_time()
 
 
 def lives(record: ProcessRecord | None) -> bool:
     """Whether the process of a record still runs."""
-    return isinstance(record, dict) and "pid" in record and is_alive(record["pid"], record["started"])
+    return record is not None and is_alive(record.pid, record.started)
 
 
 def end_family(record: ProcessRecord | None, patience: float) -> bool:
@@ -65,18 +73,18 @@ def end_family(record: ProcessRecord | None, patience: float) -> bool:
 
 def _family(record: ProcessRecord | None) -> list[psutil.Process]:
     """The process if it lives, first; its descendants; and those of its session."""
-    if not isinstance(record, dict) or "pid" not in record:
+    if record is None:
         return []
     if lives(record):
         try:
-            head = psutil.Process(record["pid"])
+            head = psutil.Process(record.pid)
             return [head, *head.children(recursive=True)]
         except psutil.Error:
             return []
     # the kernel gives the pid of a session's leader to nobody as long as the session has members
-    if psutil.pid_exists(record["pid"]) or abs(record.get("boot", 0.0) - _boot()) > 1.0:
+    if psutil.pid_exists(record.pid) or abs(record.boot - _boot()) > 1.0:
         return []
-    return [process for process in psutil.process_iter() if _session_of(process) == record["pid"]]
+    return [process for process in psutil.process_iter() if _session_of(process) == record.pid]
 
 
 def _session_of(process: psutil.Process) -> int | None:

@@ -12,10 +12,10 @@ run: $(READY)
 	@$(BIN)/jko train
 
 test: $(READY) lint
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder -m "not slow"
 
 test-all: $(READY) lint
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --require-outside
+	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder --require-outside
 
 docs: $(READY)
 	@$(BIN)/python -m sphinx -q -W --keep-going docs docs/_build/html

@@ -8,6 +8,29 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
+
+#: tests of minutes that share nothing with their file
+APART = "::test_whole_campaign_"
+#: the longer ones begin first, so that no worker is left with one at the end
+LONG = ("tests/campaign/", "tests/flows/")
+
+
+class Scheduling(LoadFileScheduling):
+    """A file at a time to each worker, in the order of collection; long tests each on their own."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid if APART in nodeid else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    return Scheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: (APART not in item.nodeid, not item.nodeid.startswith(LONG)))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

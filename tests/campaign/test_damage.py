@@ -35,7 +35,7 @@ def test_no_damage_gives_a_wrong_number_and_all_is_healed(bench: Bench) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_two_thousand_damages_of_every_kind_of_chain(kind: str, tmp_path: Path) -> None:
+def test_whole_campaign_of_damages(kind: str, tmp_path: Path) -> None:
     outcomes = list(carry_out(WHOLE, tmp_path, 0, (kind,)))
     assert len(outcomes) >= WHOLE // len(KINDS)
     assert [line for one in outcomes for line in told(one)] == []

@@ -41,7 +41,7 @@ def test_hostile_inputs_are_read_or_refused_in_one_sentence(folder: Path) -> Non
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(SHARES))
-def test_twenty_thousand_hostile_inputs(kind: str, folder: Path) -> None:
+def test_whole_campaign_of_hostile_inputs(kind: str, folder: Path) -> None:
     assert faults([case for case in cases(WHOLE) if case[0] == kind], folder) == []
 
 

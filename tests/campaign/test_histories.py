@@ -20,7 +20,7 @@ def test_some_lives() -> None:
 
 
 @pytest.mark.slow
-def test_many_lives() -> None:
+def test_whole_campaign_of_lives() -> None:
     steps = live(60, 12)
     print(steps)
     assert len(steps) > 8

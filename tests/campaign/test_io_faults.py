@@ -30,7 +30,7 @@ def test_some_operations(place: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
-def test_every_operation(way: str, place: Path) -> None:
+def test_whole_campaign_of_operations(way: str, place: Path) -> None:
     tally = campaign(place, (way,))
     print(tally)
     assert tally.failures == []

@@ -22,7 +22,7 @@ def test_some_states(place: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HISTORIES)
-def test_every_state(name: str, place: Path) -> None:
+def test_whole_campaign_of_power_cuts(name: str, place: Path) -> None:
     tally = campaign(place, (name,))
     print(tally)
     assert tally.failures == []

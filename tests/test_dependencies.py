@@ -17,6 +17,8 @@ from tests.test_architecture import MAY_IMPORT, imported, modules
 
 #: modules that jko/ loads only inside a function, for what belongs to the pipeline
 BORROWED = {"ot": {"jko.statistics.transport"}}
+#: modules that only the type checker imports
+FOR_TYPES = {"typing_extensions"}
 #: packages that no module imports, and why they are named (a remark in pyproject.toml says it, too)
 NOT_IMPORTED = {"fastapi", "pyarrow", "socksio", "sqlalchemy"}
 
@@ -36,7 +38,7 @@ def third_party(*folders: str) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for name, tree in modules().items():
         tops = {target.split(".")[0] for target in imported(tree)} if name.split(".")[0] in folders else set()
-        for top in tops - sys.stdlib_module_names - MAY_IMPORT.keys():
+        for top in tops - sys.stdlib_module_names - MAY_IMPORT.keys() - FOR_TYPES:
             found.setdefault(top, set()).add(name)
     return found
 

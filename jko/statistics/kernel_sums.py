@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -56,6 +57,17 @@ def kernel_mean(points: Tensor, centres: Tensor, width: float, without: Tensor |
     own = u.square().sum(1) / 2
     relative = count * torch.exp(second - 2 * first) - 1
     return KernelMean(first - own + peak - math.log(count), relative.clamp(min=0), peak, count)
+
+
+def joined(parts: Sequence[KernelMean]) -> KernelMean:
+    """The mean over the centres of all parts, at the same points and of one width."""
+    count = sum(part.count for part in parts)
+    shares = [math.log(part.count / count) for part in parts]
+    pairs = list(zip(parts, shares, strict=True))
+    log_mean = torch.logsumexp(torch.stack([part.log_mean + share for part, share in pairs]), 0)
+    squares = [part.relative_variance.log1p() + 2 * part.log_mean + share for part, share in pairs]
+    relative = torch.expm1(torch.logsumexp(torch.stack(squares), 0) - 2 * log_mean)
+    return KernelMean(log_mean, relative.clamp(min=0), parts[0].peak, count)
 
 
 def _log_sums(u: Tensor, v: Tensor, halves: Tensor, without: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -126,7 +126,7 @@ def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> E
     every = baseline_log_densities(beside, components, config.seed, dim=facts.dim)
     baselines = {name: values[: len(test)] for name, values in every.items()}
     states = {name: rows[:, : facts.dim] for name, rows in parts.items()}
-    contexts = drawn_contexts(config, parts["train"][:, facts.dim :])
+    contexts = drawn_contexts(config, parts["train"][:, facts.dim :], config.evaluation.samples)
     if law is None:
         given = None if contexts is None else torch.from_numpy(contexts)
         drawn = chain.sample(config.evaluation.samples, context=given, seed=config.seed)
@@ -180,17 +180,18 @@ def looked_at(chain: Chain, fresh: FreshRows, mixture: Array, seed: int) -> Fres
     return fresh_figures(fresh, found.values[-1], found.blocks, mixture)
 
 
-def drawn_contexts(config: Config, training: Array) -> Array | None:
-    """Contexts of the generated samples: those of the training rows in a random order.
+def drawn_contexts(config: Config, training: Array, count: int) -> Array | None:
+    """Contexts of generated samples: those of the training rows in a random order.
 
     Args:
-        config: says how many.
+        config: settings of the chain.
         training: contexts of the training rows, shape (rows, c), data units.
+        count: how many.
     """
     if training.shape[1] == 0:
         return None
     order = np.random.default_rng(counter_seed(config.seed, "contexts")).permutation(len(training))
-    return training[np.resize(order, config.evaluation.samples)]
+    return training[np.resize(order, count)]
 
 
 def exact_samples(config: Config, dim: int) -> dict[str, Array]:

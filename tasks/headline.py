@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from jko.certify.records import Certificate
+from jko.certify.resolution import Bracket
 from jko.disk.identity import evaluation_fingerprint
 from jko.measure.figures import StepFigures
 from jko.statistics.heavy import warning
@@ -51,7 +52,15 @@ def chain_headline(certificate: Certificate) -> dict[str, float | None]:
     return {
         **{f"chain/{name}": whole.figure(name) for name in CHAIN},
         "chain/two_sample_p": None if whole.two_sample is None else whole.two_sample.p,
+        "chain/certified_resolution": whole.certified_resolution,
+        **bracket_headline(whole.bracket),
     }
+
+
+def bracket_headline(brackets: Sequence[Bracket]) -> dict[str, float | None]:
+    """The bracket as ``bracket/<side>@<resolution>``."""
+    sides = ("upper", "upper_95", "lower", "lower_95")
+    return {f"bracket/{side}@{one.resolution:g}": one.figure(side) for one in brackets for side in sides}
 
 
 def headline(figures: EvaluationFigures) -> dict[str, float]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +14,7 @@ from flows.cli.kinds import CHAIN
 from flows.places import chain_at, project_root
 from jko.certify.certificates import Bound
 from jko.certify.records import Certificate, CertifiedBlock
+from jko.certify.resolution import Bracket, in_words
 from jko.certify.status import LEGEND, Status
 from jko.core.display import figure, pair_of
 from jko.core.step_sizes import shown
@@ -19,6 +22,9 @@ from jko.disk.damage import well_formed
 from jko.disk.layout import Layout
 from jko.disk.manifest import required_manifest
 from tasks.adapters.system.terminal import say
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 COLUMNS = (
     "block", "γ", "ε² ± SE", "by", "κ", "sym ∇T ≻ 0", "movement", "KL drop", "KL ≤ (A)", "(B)", "(C)",
@@ -87,6 +93,8 @@ def show(layout: Layout, found: Certificate) -> None:
                   whole.statuses.get("entropy_interval", ""),
                   whole.reasons.get("entropy_interval", ""))  # fmt: skip
     console.print(chain)
+    if whole.bracket:
+        console.print(bracket_table(whole.bracket))
     console.print("rests on:")
     for item in whole.assumptions:
         status = item.status
@@ -96,6 +104,23 @@ def show(layout: Layout, found: Certificate) -> None:
     if whole.stopped:
         console.print(f"the chain ended by its stop rule: {whole.stopped}")
     console.print(whole.mixed.says, soft_wrap=True)
+    if words := in_words(whole.bracket):
+        console.print(words, soft_wrap=True)
+
+
+def bracket_table(brackets: Sequence[Bracket]) -> Table:
+    """The bracket on KL at every resolution."""
+    from rich.table import Table
+
+    table = Table(title="KL of data and model by resolution, nats, from test rows", title_justify="left")
+    for name in ("resolution", "≥, 95 %", "L ± SE", "U ± SE", "≤, 95 %"):
+        table.add_column(name, justify="right")
+    for one in brackets:
+        table.add_row(
+            f"{one.resolution:g}", figure(one.lower_95), pair_of(one, "lower", ".3g"),
+            pair_of(one, "upper", ".3g"), figure(one.upper_95),
+        )  # fmt: skip
+    return table
 
 
 def epsilon_squared(block: CertifiedBlock) -> tuple[str, str]:

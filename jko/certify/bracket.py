@@ -23,19 +23,16 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from jko.certify.resolution import Bracket
+from jko.config.sections import RESOLUTIONS
 from jko.core.errors import InputError
-from jko.core.records import Count, Figure, Number, Record
 from jko.core.seeds import generator
 from jko.statistics.kernel_sums import KernelMean, joined, kernel_mean
 
-#: standard deviations of the noise, standardised units
-RESOLUTIONS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
-#: the width U − L, nats, up to which a resolution counts as certified
-WIDTH = 0.1
 #: one-sided 95 % of a normal law; for the better of two lower sides each has half of the error
 LEVEL, LEVEL_OF_TWO = 1.645, 1.96
 #: noisy points that a bracket looks at, about, and draws of the noise for a row
-POINTS, DRAWS = 8192, 16
+POINTS, DRAWS = 4096, 4
 #: so many samples that their noise moves the mean of log q̂ by less, nats
 SAMPLE_NOISE = 0.002
 #: samples that are taken at least, points that say how many are needed, and parts of the samples that say
@@ -47,39 +44,6 @@ EFFECTIVE, MISSED = 10.0, 0.01
 
 #: log-density of rows in nats, shape (n, d) to (n,)
 LogDensity = Callable[[Tensor], Tensor]
-
-
-class Bracket(Record):
-    """KL(ρ_s‖q_s) between two figures, nats.
-
-    Args:
-        resolution: s, standardised units.
-        upper: U.
-        upper_se: its standard error, over rows and samples.
-        upper_95: one-sided 95 % level.
-        lower: L.
-        lower_se: its standard error, over rows and samples.
-        lower_95: one-sided 95 % level.
-        rows: held-out rows m.
-        samples: samples of the model that were used; 0 where its density was.
-        density: ``samples`` or ``model``.
-    """
-
-    resolution: Number
-    upper: Figure
-    upper_se: Figure
-    upper_95: Figure
-    lower: Figure
-    lower_se: Figure
-    lower_95: Figure
-    rows: Count
-    samples: Count
-    density: str
-
-    @property
-    def width(self) -> float:
-        """U − L, nats; infinite where one of them is not known."""
-        return math.inf if self.upper is None or self.lower is None else self.upper - self.lower
 
 
 def bracket(
@@ -114,12 +78,6 @@ def bracket(
     draws = max(1, min(DRAWS, POINTS // len(rows)))
     noise = torch.randn((draws, *rows.shape), generator=generator(seed, "bracket"), dtype=torch.float64)
     return [_at(s, rows, samples, noise, densities.get(s), reference) for s in resolutions]
-
-
-def certified(brackets: Sequence[Bracket], width: float = WIDTH) -> Bracket | None:
-    """The finest bracket that is no wider than ``width`` nats; ``None`` where every one is."""
-    narrow = [one for one in brackets if one.width <= width]
-    return min(narrow, key=lambda one: one.resolution, default=None)
 
 
 def _check(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import JsonValue
 
 from jko.certify.certificates import Bound, Guarantee
+from jko.certify.resolution import Bracket
 from jko.certify.status import Status
 from jko.core.display import DASH, figure
 from jko.core.records import Count, Figure, Number, Record
@@ -124,6 +125,8 @@ class ChainGuarantee(Guarantee):
         assumptions: what all of it rests on.
         basis: what ε and the Fisher information were found by.
         defence: where a share of the model is a broad law.
+        bracket: KL of data and model between two figures, at every resolution; of test rows.
+        certified_resolution: the finest resolution at which the two are no further apart than .1 nats.
         mixed: the guarantee as a sentence.
     """
 
@@ -146,6 +149,8 @@ class ChainGuarantee(Guarantee):
     assumptions: tuple[Condition, ...] = ()
     basis: str = ""
     defence: DefencePrice | None = None
+    bracket: tuple[Bracket, ...] = ()
+    certified_resolution: Figure = None
     mixed: Mixed
 
 

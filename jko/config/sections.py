@@ -9,6 +9,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, mode
 
 from jko.core.step_sizes import step_sizes
 
+#: of the bracket on KL, standard deviations
+RESOLUTIONS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
 #: a smaller step moves float32 particles by less than their rounding
 SMALLEST_STEP = 1e-6
 #: beyond, the transport term is nothing beside rounding: that is a free block
@@ -232,7 +234,8 @@ class Measure(Section):
 
     ``pairing`` other than ``block`` adds ε in OT pairing: ``emd``, the exact pairing of at most 2000
     rows, or ``affine``, the optimal map between Gaussians. ``reference_rows`` are solved by the
-    adaptive float64 solver. ``density: off`` does not use a known log p_0.
+    adaptive float64 solver. ``density: off`` does not use a known log p_0. ``resolutions`` are those of the
+    bracket on KL, in standard deviations of the training rows, and ``samples`` what it draws of the model.
     """
 
     inversion_limit: Positive = 0.05
@@ -241,6 +244,10 @@ class Measure(Section):
     pairing: Literal["block", "emd", "affine"] = "block"
     reference_rows: Annotated[int, Strict(), Field(ge=2, le=100_000_000)] = 500
     density: Annotated[Literal["auto", "off"], BeforeValidator(switch)] = "auto"
+    resolutions: Annotated[
+        tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(min_length=1, max_length=100)
+    ] = RESOLUTIONS
+    samples: Annotated[int, Strict(), Field(ge=2, le=10_000_000)] = 20_000
 
 
 class Stop(Section):

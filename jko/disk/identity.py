@@ -22,8 +22,12 @@ EVALUATION = 6
 MEASURES = 7
 #: raised when a change alters what a certificate says
 CERTIFICATE = 3
+#: raised when a change alters the bracket
+BRACKET = 1
 #: raised when a change alters the broad law that is fitted
 DEFENCE = 1
+#: what is measured once, of the whole chain
+OF_BRACKET = ("resolutions", "samples")
 #: keys of the network that came after chains were trained (see :func:`without_defaults`)
 LATER_NETWORK = ("kind", "lipschitz")
 #: and those of the data
@@ -113,7 +117,7 @@ def fingerprints(config: Config, data_digest: str, numerics: int | None = None) 
 def measured_with(config: Config) -> dict[str, JsonValue]:
     """The settings that change what is measured."""
     return {
-        **config.measure.model_dump(mode="json", exclude={"inversion_limit"}),
+        **config.measure.model_dump(mode="json", exclude={"inversion_limit", *OF_BRACKET}),
         "mixture_components": list(config.evaluation.mixture_components),
         "version": MEASURES,
         "certificate": CERTIFICATE,
@@ -130,7 +134,10 @@ def evaluation_fingerprint(config: Config, digest: str) -> str:
 def certificate_fingerprint(config: Config, digest: str) -> str:
     """Identity of a certificate: the chain's content and how it is measured."""
     stop = config.stop.model_dump(mode="json")  # a chain that its rule ended says so
-    of: dict[str, Json] = {"chain": digest, "measure": measured_with(config), "stop": stop}
+    bracket = {**config.measure.model_dump(mode="json", include={*OF_BRACKET}), "version": BRACKET}
+    of: dict[str, Json] = {
+        "chain": digest, "measure": measured_with(config), "stop": stop, "bracket": bracket
+    }  # fmt: skip
     return digest_of({**of, **defended_with(config)})
 
 

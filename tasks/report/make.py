@@ -10,6 +10,7 @@ import matplotlib
 from prefect import State, task
 
 from jko.certify.records import Measured
+from jko.certify.resolution import in_words
 from jko.core.display import figure, finite, pair_of
 from jko.core.step_sizes import shown
 from jko.disk.commit import committing
@@ -27,6 +28,7 @@ from tasks.report.fresh import fresh_panel
 from tasks.report.guarantee import guarantee
 from tasks.report.identity import report_fingerprint, settings_of
 from tasks.report.labels import LEGEND, best_label, number
+from tasks.report.resolution import resolution
 
 PAGE = "report.html"
 SHOWN_VERSIONS = ("torch", "numpy", "prefect", "mlflow", "dvc", "zarr")
@@ -49,7 +51,14 @@ def write_pictures(folder: Path, content: Content) -> dict[str, str | None]:
     """Write the PNGs; returns them as data URIs by name."""
     images: dict[str, str | None] = {}
     with matplotlib.rc_context(STYLE):
-        for draw in (pictures.samples, guarantee, pictures.path, pictures.progress, pictures.training):
+        for draw in (
+            pictures.samples,
+            resolution,
+            guarantee,
+            pictures.path,
+            pictures.progress,
+            pictures.training,
+        ):
             figure = draw(content)
             images[draw.__name__] = None
             if figure is not None:
@@ -71,6 +80,7 @@ def render(content: Content, images: dict[str, str | None]) -> str:
         "facts": content.facts, "steps": content.steps, "figures": figures, "digest": content.digest,
         "models": models, "cards": cards(content), "pictures": images, "versions": versions(),
         "warning": nll_warning(figures), "trim": TRIM,
+        "brackets": content.certificate.chain.bracket, "headline": in_words(content.certificate.chain.bracket),
         "step_text": shown, "figure": figure, "pair_of": pair_of,
         "panel": panel_of(content.certificate, content.facts.entropy), "legend": LEGEND,
         "settings": settings_of(content.config), "fresh": fresh_panel(figures, content.facts),

@@ -234,7 +234,9 @@ class Tracker:
 
     def final(self, figures: Mapping[str, float | None]) -> None:
         """Track headline figures of the whole chain; at step 0, so that MLflow's page draws bars of them."""
-        self._track(self.journal.add(figures, 0))
+        # MLflow has no @ in names
+        told = {name.replace("@", ":"): value for name, value in figures.items()}
+        self._track(self.journal.add(told, 0))
 
     @guarded
     def _track(self, entries: list[Entry]) -> None:

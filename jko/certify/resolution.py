@@ -1,0 +1,83 @@
+"""What is known of KL(data ‖ model) at each resolution, and in words. Loads nothing heavy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from jko.core.display import figure
+from jko.core.records import Count, Figure, Number, Record
+
+#: the width U − L, nats, up to which a resolution counts as certified
+WIDTH = 0.1
+
+
+class Bracket(Record):
+    """KL(ρ_s‖q_s) between two figures, nats.
+
+    Args:
+        resolution: s, standardised units.
+        upper: U.
+        upper_se: its standard error, over rows and samples.
+        upper_95: one-sided 95 % level.
+        lower: L.
+        lower_se: its standard error, over rows and samples.
+        lower_95: one-sided 95 % level.
+        rows: held-out rows m.
+        samples: samples of the model that were used; 0 where its density was.
+        density: ``samples`` or ``model``.
+    """
+
+    resolution: Number
+    upper: Figure
+    upper_se: Figure
+    upper_95: Figure
+    lower: Figure
+    lower_se: Figure
+    lower_95: Figure
+    rows: Count
+    samples: Count
+    density: str
+
+    @property
+    def width(self) -> float:
+        """U − L, nats; infinite where one of them is not known."""
+        return math.inf if self.upper is None or self.lower is None else self.upper - self.lower
+
+
+def certified(brackets: Sequence[Bracket], width: float = WIDTH) -> Bracket | None:
+    """The finest bracket that is no wider than ``width`` nats; ``None`` where every one is wider."""
+    narrow = [one for one in brackets if one.width <= width]
+    return min(narrow, key=lambda one: one.resolution, default=None)
+
+
+def in_words(brackets: Sequence[Bracket]) -> str:
+    """The bracket in one sentence for people; empty where there is none.
+
+    >>> at = Bracket(resolution=0.2, upper=0.004, upper_se=0.001, upper_95=0.0056, lower=-0.01,
+    ...              lower_se=0.001, lower_95=-0.012, rows=4000, samples=40000, density="samples")
+    >>> in_words([at])
+    'At a resolution of 0.2 standard deviations, data and model differ by at most 0.0056 nats (KL, 95 %).'
+    """
+    if not brackets:
+        return ""
+    found = certified(brackets)
+    if found is None:
+        return _wide(max(brackets, key=lambda one: one.resolution))
+    low, high = found.lower_95 or 0.0, found.upper_95 or 0.0
+    least = f"at least {figure(low)} and " if low > 0 else ""
+    return (
+        f"At a resolution of {found.resolution:g} standard deviations, data and model differ by {least}"
+        f"at most {figure(max(high, 0.0))} nats (KL, 95 %)."
+    )
+
+
+def _wide(coarsest: Bracket) -> str:
+    """That the held-out rows are too few, with what the coarsest resolution says all the same."""
+    known = f"{coarsest.rows} held-out rows are too few to tell data and model apart"
+    if coarsest.lower_95 is not None and coarsest.lower_95 > 0:
+        return f"{known} closely, but they differ by at least {figure(coarsest.lower_95)} nats (KL, 95 %)."
+    return (
+        f"{known}: at the coarsest resolution, {coarsest.resolution:g} standard deviations, they differ by "
+        f"at most {figure(coarsest.upper_95)} nats (KL, 95 %)."
+    )

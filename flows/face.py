@@ -147,7 +147,7 @@ def _built(flow: Flow, held_out: NDArray[np.float32] | None) -> Iterator[ChainSt
 
     arrays = rows_of(flow)
     if held_out is not None:
-        arrays = {**arrays, "validation": held_out}
+        arrays = {**arrays, "validation": held_out, "test": held_out}
     facts = flow.facts
     digest = data_digest(arrays, facts.row_shift, facts.row_scale, facts.start)
     chain = fingerprints(flow.config, digest)[: len(flow) + 1]

@@ -31,6 +31,10 @@ from tasks.report.labels import LEGEND, best_label, number
 from tasks.report.resolution import resolution
 
 PAGE = "report.html"
+#: the pictures, each in a file of its name
+DRAWN = (
+    pictures.samples, resolution, guarantee, pictures.path, pictures.progress, pictures.training,
+)  # fmt: skip
 SHOWN_VERSIONS = ("torch", "numpy", "prefect", "mlflow", "dvc", "zarr")
 
 
@@ -51,14 +55,7 @@ def write_pictures(folder: Path, content: Content) -> dict[str, str | None]:
     """Write the PNGs; returns them as data URIs by name."""
     images: dict[str, str | None] = {}
     with matplotlib.rc_context(STYLE):
-        for draw in (
-            pictures.samples,
-            resolution,
-            guarantee,
-            pictures.path,
-            pictures.progress,
-            pictures.training,
-        ):
+        for draw in DRAWN:
             figure = draw(content)
             images[draw.__name__] = None
             if figure is not None:
@@ -70,7 +67,7 @@ def write_pictures(folder: Path, content: Content) -> dict[str, str | None]:
 
 def render(content: Content, images: dict[str, str | None]) -> str:
     """The page as HTML."""
-    figures = content.figures
+    figures, brackets = content.figures, content.certificate.chain.bracket
     models = [
         ("JKO chain", figures.test),
         ("Gaussian mixture", figures.baselines.mixture),
@@ -80,7 +77,7 @@ def render(content: Content, images: dict[str, str | None]) -> str:
         "facts": content.facts, "steps": content.steps, "figures": figures, "digest": content.digest,
         "models": models, "cards": cards(content), "pictures": images, "versions": versions(),
         "warning": nll_warning(figures), "trim": TRIM,
-        "brackets": content.certificate.chain.bracket, "headline": in_words(content.certificate.chain.bracket),
+        "brackets": brackets, "headline": in_words(brackets),
         "step_text": shown, "figure": figure, "pair_of": pair_of,
         "panel": panel_of(content.certificate, content.facts.entropy), "legend": LEGEND,
         "settings": settings_of(content.config), "fresh": fresh_panel(figures, content.facts),

@@ -23,7 +23,6 @@ from jko.certify.records import (
     Mixed,
     TwoSample,
 )
-from jko.certify.resolution import certified
 from jko.certify.status import Status
 from jko.chain.defence import price, total_variation
 from jko.config import Config
@@ -41,7 +40,7 @@ from jko.preparation.context import asked_columns
 from jko.preparation.facts import DataFacts
 from jko.statistics.two_sample import energy_test
 from tasks.adapters.store.chain_store import ChainStore
-from tasks.bracket import chain_bracket
+from tasks.bracket import how_far_apart
 from tasks.measure import measured, unfit
 from tasks.options import DURABLE, skipped
 from tasks.push import restore_samples
@@ -92,10 +91,9 @@ def _certificate(store: ChainStore) -> Certificate:
     statuses |= dict.fromkeys(("kl_measured", "smoothing_w2", "inversion_w2_coupled"), Status.MEASURED)
     statuses["inversion_w2_product"] = Status.ESTIMATED
     exact = by_exact_score(store.config, figures)
-    brackets, why = chain_bracket(store)
-    fine = certified(brackets)
-    if why:
-        reasons["bracket"] = why
+    apart = how_far_apart(store)
+    if apart.why:
+        reasons["bracket"] = apart.why
     values: Fields = {
         **{name: value for name, value in last if name in Guarantee.model_fields},
         **reverse_pass(store, figures),
@@ -113,8 +111,10 @@ def _certificate(store: ChainStore) -> Certificate:
         **(of_corrections(figures) if store.config.target.correction else {}),
         "reasons": reasons,
         "statuses": statuses,
-        "bracket": brackets,
-        "certified_resolution": None if fine is None else fine.resolution,
+        "bracket": apart.bracket,
+        "certified_resolution": apart.resolution,
+        "columns": apart.columns,
+        "pairs": apart.pairs,
         **defended(last, store.config.defence_share),
     }
     whole = ChainGuarantee.model_validate({**values, "mixed": Mixed(says="")})

@@ -108,26 +108,50 @@ def _at(  # noqa: PLR0917
     count, a = len(rows), math.sqrt(1 - s * s)
     y = (a * rows + s * noise).flatten(0, 1)  # draw by draw, so point r·m + i is of row i
     others = kernel_mean(y, a * rows, s, torch.arange(count).repeat(len(noise)))
-    full = _with_own(others, noise)
-    used, noise_se = 0, 0.0
+    beside = None if reference is None else reference(y, s).double()
     if density is not None:
-        below = above = density(y).double()
-    else:
-        assert samples is not None  # checked at the beginning
-        model, noise_se = _model(y, a * samples, s)
-        used, below, above = model.count, model.log_mean, _log_above(model)
+        values = density(y).double()
+        return put_together(s, others, noise, (values, values), beside=beside)
+    assert samples is not None  # checked at the beginning
+    model, noise_se = _model(y, a * samples, s)
+    sides = (model.log_mean, log_above(model))
+    return put_together(s, others, noise, sides, noise_se=noise_se, samples=model.count, beside=beside)
+
+
+def put_together(
+    s: float,
+    others: KernelMean,
+    noise: Tensor,
+    model: tuple[Tensor, Tensor],
+    *,
+    noise_se: float = 0.0,
+    samples: int = 0,
+    beside: Tensor | None = None,
+) -> Bracket:
+    """A bracket from what is known at the noisy points, point r·m + i of row i.
+
+    Args:
+        s: the resolution.
+        others: p̂_{−i} at the points of row i.
+        noise: z of every point, shape (draws, m, d).
+        model: what log q_s lies above, on average, and what it lies below.
+        noise_se: standard error of the mean of log q_s by the choice of samples.
+        samples: how many of the model were used; 0 for its density.
+        beside: log-density of another law, for the lower side.
+    """
+    below, above = model
 
     def by_row(values: Tensor) -> Tensor:
-        return values.unflatten(0, (-1, count)).mean(0)
+        return values.unflatten(0, noise.shape[:2]).mean(0)
 
-    upper, upper_se = _mean(by_row(full - below), noise_se)
-    sides = [others.log_mean] if reference is None else [others.log_mean, reference(y, s).double()]
-    lower, lower_se = max(_mean(by_row(side - above), noise_se) for side in sides)
-    level = LEVEL if reference is None else LEVEL_OF_TWO
+    upper, upper_se = _mean(by_row(_with_own(others, noise) - below), noise_se)
+    laws = [others.log_mean] if beside is None else [others.log_mean, beside]
+    lower, lower_se = max(_mean(by_row(law - above), noise_se) for law in laws)
+    level = LEVEL if beside is None else LEVEL_OF_TWO
     return Bracket(
         resolution=s, upper=upper, upper_se=upper_se, upper_95=upper + LEVEL * upper_se,
         lower=lower, lower_se=lower_se, lower_95=lower - level * lower_se,
-        rows=count, samples=used, density="samples" if density is None else "model",
+        rows=noise.shape[1], samples=samples, density="samples" if samples else "model",
     )  # fmt: skip
 
 
@@ -153,7 +177,7 @@ def _with_own(others: KernelMean, noise: Tensor) -> Tensor:
     return torch.logaddexp(others.log_mean + math.log(others.count), own) - math.log(m)
 
 
-def _log_above(model: KernelMean) -> Tensor:
+def log_above(model: KernelMean) -> Tensor:
     """A figure that log q_s lies below, from M samples, nats.
 
     The mean of log q̂ lies below log q by about Var/(2M q̂²), which is added where at least

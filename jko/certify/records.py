@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import JsonValue
 
 from jko.certify.certificates import Bound, Guarantee
-from jko.certify.resolution import Bracket
+from jko.certify.resolution import Bracket, Projection
 from jko.certify.status import Status
 from jko.core.display import DASH, figure
 from jko.core.records import Count, Figure, Number, Record
@@ -127,6 +127,8 @@ class ChainGuarantee(Guarantee):
         defence: where a share of the model is a broad law.
         bracket: KL of data and model between two figures, at every resolution; of test rows.
         certified_resolution: the finest resolution at which the two are no further apart than .1 nats.
+        columns: the bracket of every column; of pictures of every principal component.
+        pairs: the bracket of pairs of them, the one that differs most first.
         mixed: the guarantee as a sentence.
     """
 
@@ -151,6 +153,8 @@ class ChainGuarantee(Guarantee):
     defence: DefencePrice | None = None
     bracket: tuple[Bracket, ...] = ()
     certified_resolution: Figure = None
+    columns: tuple[Projection, ...] = ()
+    pairs: tuple[Projection, ...] = ()
     mixed: Mixed
 
 

@@ -45,6 +45,21 @@ class Bracket(Record):
         return math.inf if self.upper is None or self.lower is None else self.upper - self.lower
 
 
+class Projection(Record):
+    """A column or a pair of columns.
+
+    Args:
+        columns: their names.
+        bracket: at every resolution.
+        least: what the laws differ by at least, nats: the largest lower level over the resolutions, at 95 %
+            for all projections and resolutions together; 0 where none is above 0.
+    """
+
+    columns: tuple[str, ...]
+    bracket: tuple[Bracket, ...]
+    least: float
+
+
 def certified(brackets: Sequence[Bracket], width: float = WIDTH) -> Bracket | None:
     """The finest bracket that is no wider than ``width`` nats; ``None`` where every one is wider."""
     narrow = [one for one in brackets if one.width <= width]
@@ -80,4 +95,17 @@ def _wide(coarsest: Bracket) -> str:
     return (
         f"{known}: at the coarsest resolution, {coarsest.resolution:g} standard deviations, they differ by "
         f"at most {figure(coarsest.upper_95)} nats (KL, 95 %)."
+    )
+
+
+def wrong_in_words(projections: Sequence[Projection]) -> str:
+    """Which column or pair the model gets wrong most, in one sentence; empty where none is known to be."""
+    worst = max(projections, key=lambda one: one.least, default=None)
+    if worst is None or worst.least <= 0:
+        return ""
+    count = sum(one.least > 0 for one in projections)
+    others = f" ({count} of {len(projections)} differ)" if len(projections) > 1 else ""
+    return (
+        f"The model is wrong most in {' and '.join(worst.columns)}: by at least {figure(worst.least)} nats "
+        f"(95 %, all looked at together){others}."
     )

@@ -10,7 +10,7 @@ import matplotlib
 from prefect import State, task
 
 from jko.certify.records import Measured
-from jko.certify.resolution import in_words
+from jko.certify.resolution import in_words, wrong_in_words
 from jko.core.display import figure, finite, pair_of
 from jko.core.step_sizes import shown
 from jko.disk.commit import committing
@@ -28,12 +28,12 @@ from tasks.report.fresh import fresh_panel
 from tasks.report.guarantee import guarantee
 from tasks.report.identity import report_fingerprint, settings_of
 from tasks.report.labels import LEGEND, best_label, number
-from tasks.report.resolution import resolution
+from tasks.report.resolution import pairs, resolution
 
 PAGE = "report.html"
 #: the pictures, each in a file of its name
 DRAWN = (
-    pictures.samples, resolution, guarantee, pictures.path, pictures.progress, pictures.training,
+    pictures.samples, resolution, pairs, guarantee, pictures.path, pictures.progress, pictures.training,
 )  # fmt: skip
 SHOWN_VERSIONS = ("torch", "numpy", "prefect", "mlflow", "dvc", "zarr")
 
@@ -78,6 +78,7 @@ def render(content: Content, images: dict[str, str | None]) -> str:
         "models": models, "cards": cards(content), "pictures": images, "versions": versions(),
         "warning": nll_warning(figures), "trim": TRIM,
         "brackets": brackets, "headline": in_words(brackets),
+        "wrong": wrong_in_words((*content.certificate.chain.columns, *content.certificate.chain.pairs)),
         "step_text": shown, "figure": figure, "pair_of": pair_of,
         "panel": panel_of(content.certificate, content.facts.entropy), "legend": LEGEND,
         "settings": settings_of(content.config), "fresh": fresh_panel(figures, content.facts),

@@ -36,6 +36,7 @@ SAME_ROWS = {
 }  # fmt: skip
 #: a number of a row: figures of this name have no difference
 WORST_ROW = "test/nll_worst_row"
+RESOLUTION = "chain/certified_resolution"
 #: shown first, in this order; all other figures follow
 FIRST = (
     "test/nll",
@@ -181,6 +182,17 @@ class Comparison:
         """Figures without their standard errors."""
         known = set(self.metrics.index)
         return [name for name in known_order(self.metrics) if not _is_error(name, known)]
+
+    @property
+    def shown_names(self) -> list[str]:
+        """Figures for people: of the bracket its 95 % levels, at the finest resolution certified for all."""
+        fine = [self.metric(label, RESOLUTION) for label in self.labels]
+        at = "" if None in fine else f"_95@{max(one for one in fine if one is not None):g}"
+        return [
+            name
+            for name in self.metric_names
+            if not name.startswith("bracket/") or (at and name.endswith(at))
+        ]
 
     @cached_property
     def steps(self) -> pd.DataFrame:

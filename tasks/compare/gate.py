@@ -13,10 +13,15 @@ from tasks.compare.comparison import Comparison, Pair, Subject, on_same_rows, pa
 
 Unit = Literal["", "se", "%"]
 FORM = re.compile(
-    r"\s*(?P<metric>[A-Za-z][\w/]*)\s*(?P<sign>[<>])\s*"
+    r"\s*(?P<metric>[A-Za-z][\w/]*(?:@\d*\.?\d+)?)\s*(?P<sign>[<>])\s*"
     r"(?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)\s*(?P<unit>se|%)?\s*"
 )
-HOW = 'the form is "test/nll > +0.02", "test/nll > +2se" or "time/train_cpu_s > +10%"'
+HOW = (
+    'the form is "test/nll > +0.02", "test/nll > +2se", "time/train_cpu_s > +10%" '
+    'or "bracket/upper@0.2 > 0.05"'
+)
+#: figures that say by themselves how far data and model are apart: a limit without a sign is of the figure
+LEVELS = ("bracket/", "chain/certified_resolution")
 #: with an error of the paired difference
 PAIRED = ("test/nll",)
 #: means of −log q over test rows, which row by row can be shown to hang on one
@@ -34,7 +39,7 @@ POSITIVE = (
 
 @dataclass(frozen=True)
 class Condition:
-    """``METRIC > LIMIT`` or ``METRIC < LIMIT`` on the difference candidate − baseline.
+    """``METRIC > LIMIT`` or ``METRIC < LIMIT`` on the difference candidate − baseline, or on the candidate.
 
     Args:
         text: as it was written.
@@ -43,6 +48,7 @@ class Condition:
         limit: signed, in the metric's unit, in standard errors of the paired difference, or per cent
             of the baseline's value.
         unit: which of these.
+        level: whether the candidate's figure itself is judged and not the difference.
     """
 
     text: str
@@ -50,9 +56,10 @@ class Condition:
     above: bool
     limit: float
     unit: Unit
+    level: bool = False
 
     def holds(self, difference: float) -> bool:
-        """Whether it holds of a difference in its unit."""
+        """Whether it holds of a difference in its unit, or of a figure."""
         return difference > self.limit if self.above else difference < self.limit
 
 
@@ -64,7 +71,7 @@ class Outcome:
         condition: what was asked.
         candidate: label of the run.
         tripped: whether the comparison fails: the condition holds, or nothing reliable says that it does not.
-        difference: candidate − baseline, in the condition's unit.
+        difference: candidate − baseline, in the condition's unit; of a level the candidate's figure.
         says: the numbers in one sentence.
         unreliable: whether it fails because mean and trimmed mean differ on it, or hang on few rows.
     """
@@ -94,7 +101,8 @@ def parse_condition(text: str) -> Condition:
     if found is None:
         raise InputError(f"--fail-if {text!r}: {HOW}")
     number = found["number"]
-    if number[0] not in "+-" and float(number) != 0:
+    level = found["metric"].startswith(LEVELS) and number[0] not in "+-" and not found["unit"]
+    if not level and number[0] not in "+-" and float(number) != 0:
         raise InputError(
             f"--fail-if {text!r}: the limit is a difference candidate − baseline and needs its sign, "
             f"as in +{number} or -{number}"
@@ -102,7 +110,7 @@ def parse_condition(text: str) -> Condition:
     unit: Unit = "se" if found["unit"] == "se" else "%" if found["unit"] == "%" else ""
     if abs(float(number)) == float("inf"):
         raise InputError(f"--fail-if {text!r}: the limit is no finite number")
-    return Condition(text.strip(), found["metric"], found["sign"] == ">", float(number), unit)
+    return Condition(text.strip(), found["metric"], found["sign"] == ">", float(number), unit, level)
 
 
 def judge(comparison: Comparison, conditions: list[Condition]) -> list[Outcome]:
@@ -138,11 +146,17 @@ def _check(comparison: Comparison, condition: Condition) -> None:
 def _outcome(comparison: Comparison, baseline: Subject, other: Subject, condition: Condition) -> Outcome:
     said, name = f"--fail-if {condition.text!r}", condition.metric
     before, after = comparison.metric(baseline.label, name), comparison.metric(other.label, name)
-    for subject, value in ((baseline, before), (other, after)):
+    asked = ((other, after),) if condition.level else ((baseline, before), (other, after))
+    for subject, value in asked:
         if value is None:
             raise InputError(f"{said}: {subject.label} has no {name} ({_state(subject)})")
-    assert before is not None
     assert after is not None
+    if condition.level:
+        tripped, sign = condition.holds(after), ">" if condition.above else "<"
+        word = "is" if tripped else "is not"
+        says = f"{other.label}: {name} {after:.6g} {word} {sign} {condition.limit:g}"
+        return Outcome(condition, other.label, tripped, after, says)
+    assert before is not None
     _same_rows(said, name, baseline, other)
     difference, unit = after - before, ""
     shown, doubt = f"{after:.6g} against {before:.6g}", ""

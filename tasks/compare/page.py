@@ -76,7 +76,7 @@ def metric_rows(comparison: Comparison) -> list[MetricRow]:
     """Headline figures as text."""
     paired = {pair.label: pair.paired for pair in comparison.pairs}
     rows = []
-    for name in comparison.metric_names:
+    for name in comparison.shown_names:
         changes = []
         for label, pair in paired.items():
             change = comparison.difference(label, name)

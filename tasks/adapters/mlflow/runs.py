@@ -20,6 +20,7 @@ from tasks.adapters.mlflow.tracking_store import (
     is_local,
     now,
     open_client,
+    own_name,
 )
 from tasks.adapters.store.lock import is_held
 from tasks.adapters.system.environment import first_line
@@ -252,7 +253,7 @@ def _tracked(run: Run, left_open: bool) -> TrackedRun:
         started=started,
         opened=data.tags.get("jko.opened", started.isoformat(timespec="milliseconds")),
         params=data.params,
-        metrics=data.metrics,
+        metrics={own_name(name): value for name, value in data.metrics.items()},
         tags=data.tags,
     )
 

@@ -31,6 +31,7 @@ from tasks.adapters.mlflow.tracking_store import (
     is_there,
     now,
     open_client,
+    told_as,
 )
 from tasks.adapters.system.environment import first_line, without_password
 from tasks.adapters.system.journal import Entry, Journal, milliseconds
@@ -234,9 +235,7 @@ class Tracker:
 
     def final(self, figures: Mapping[str, float | None]) -> None:
         """Track headline figures of the whole chain; at step 0, so that MLflow's page draws bars of them."""
-        # MLflow has no @ in names
-        told = {name.replace("@", ":"): value for name, value in figures.items()}
-        self._track(self.journal.add(told, 0))
+        self._track(self.journal.add({told_as(name): value for name, value in figures.items()}, 0))
 
     @guarded
     def _track(self, entries: list[Entry]) -> None:

@@ -108,6 +108,16 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
+def told_as(name: str) -> str:
+    """The name of a figure in MLflow, which takes no @."""
+    return name.replace("@", ":")
+
+
+def own_name(name: str) -> str:
+    """The name of a figure that MLflow tells."""
+    return name.replace(":", "@")
+
+
 def is_there(client: MlflowClient, run_id: str) -> bool:
     """Whether the store holds a run and nobody deleted it."""
     from mlflow.exceptions import MlflowException

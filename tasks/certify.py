@@ -33,7 +33,7 @@ from jko.core.rows import at_most
 from jko.core.seeds import counter_seed, generator
 from jko.core.threads import all_threads
 from jko.disk.identity import certificate_fingerprint
-from jko.disk.sealed import read_sealed, write_sealed
+from jko.disk.sealed import write_sealed
 from jko.measure.figures import StepFigures
 from jko.measure.inversion import product_bound, reverse_error
 from jko.preparation.context import asked_columns
@@ -41,6 +41,7 @@ from jko.preparation.facts import DataFacts
 from jko.statistics.two_sample import energy_test
 from tasks.adapters.store.chain_store import ChainStore
 from tasks.bracket import how_far_apart
+from tasks.headline import stored_certificate
 from tasks.measure import measured, unfit
 from tasks.options import DURABLE, skipped
 from tasks.push import restore_samples
@@ -59,12 +60,6 @@ def keep_certificate(store: ChainStore, found: Certificate) -> Certificate:
     """Write a certificate beside the chain; returns it."""
     write_sealed(store.layout.certificate, found, certificate_fingerprint(store.config, store.digest or ""))
     return found
-
-
-def stored_certificate(store: ChainStore) -> Certificate | None:
-    """The certificate on disk, if it belongs to these blocks and settings."""
-    wanted = certificate_fingerprint(store.config, store.digest or "")
-    return read_sealed(store.layout.certificate, Certificate, wanted)
 
 
 def certificate(store: ChainStore) -> Certificate:

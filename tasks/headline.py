@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from jko.certify.records import Certificate
 from jko.certify.resolution import Bracket
-from jko.disk.identity import evaluation_fingerprint
+from jko.disk.identity import certificate_fingerprint, evaluation_fingerprint
+from jko.disk.sealed import read_sealed
 from jko.measure.figures import StepFigures
 from jko.statistics.heavy import warning
 from tasks.adapters.store.chain_store import ChainStore
@@ -108,6 +109,12 @@ def stored_evaluation(store: ChainStore) -> EvaluationFigures | None:
         if digest is None
         else evaluation_figures(store.layout, evaluation_fingerprint(store.config, digest))
     )
+
+
+def stored_certificate(store: ChainStore) -> Certificate | None:
+    """The certificate on disk, if it belongs to these blocks and settings."""
+    wanted = certificate_fingerprint(store.config, store.digest or "")
+    return read_sealed(store.layout.certificate, Certificate, wanted)
 
 
 def nll_warning(figures: EvaluationFigures | None) -> str:

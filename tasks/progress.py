@@ -10,7 +10,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
 from jko.certify.certificates import Bound
-from jko.certify.resolution import in_words, wrong_in_words
 from jko.certify.status import Status
 from jko.config import Config
 from jko.core.display import figure, pair_of
@@ -113,11 +112,8 @@ class Progress:
             case BlockDone():
                 self._block_done(event)
             case Certified(certificate):
-                whole = certificate.chain
-                known = (in_words(whole.bracket), wrong_in_words((*whole.columns, *whole.pairs)))
-                for text in (*known, whole.mixed.says):
-                    if text:
-                        self.say(text)
+                for text in (*certificate.chain.apart, certificate.chain.mixed.says):
+                    self.say(text)
             case Said(text):
                 self.say(text)
 

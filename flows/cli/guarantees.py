@@ -14,7 +14,7 @@ from flows.cli.kinds import CHAIN
 from flows.places import chain_at, project_root
 from jko.certify.certificates import Bound
 from jko.certify.records import Certificate, CertifiedBlock
-from jko.certify.resolution import Bracket, in_words, wrong_in_words
+from jko.certify.resolution import Bracket
 from jko.certify.status import LEGEND, Status
 from jko.core.display import figure, pair_of
 from jko.core.step_sizes import shown
@@ -104,9 +104,8 @@ def show(layout: Layout, found: Certificate) -> None:
     if whole.stopped:
         console.print(f"the chain ended by its stop rule: {whole.stopped}")
     console.print(whole.mixed.says, soft_wrap=True)
-    for words in (in_words(whole.bracket), wrong_in_words((*whole.columns, *whole.pairs))):
-        if words:
-            console.print(words, soft_wrap=True)
+    for words in whole.apart:
+        console.print(words, soft_wrap=True)
 
 
 def bracket_table(brackets: Sequence[Bracket]) -> Table:

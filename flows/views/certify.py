@@ -13,7 +13,8 @@ from jko.disk.layout import Layout
 from jko.disk.manifest import required_manifest, stored_config
 from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.lock import chain_lock
-from tasks.certify import certificate, keep_certificate, stored_certificate
+from tasks.certify import certificate, keep_certificate
+from tasks.headline import stored_certificate
 
 
 def certificate_of(layout: Layout, pairing: str | None = None) -> Certificate:

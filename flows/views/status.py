@@ -20,7 +20,7 @@ from jko.statistics.heavy import TRIM
 from tasks.adapters.store.chain_store import ChainStore, chain_digest
 from tasks.adapters.store.plan import block_figures
 from tasks.adapters.system.terminal import say
-from tasks.headline import headline, nll_warning, stored_evaluation
+from tasks.headline import headline, nll_warning, stored_certificate, stored_evaluation
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -44,13 +44,15 @@ class ChainStatus(TypedDict):
     """A chain, as ``jko status --json`` prints it.
 
     Its state is ``complete``, ``partial``, ``running`` or ``broken``. ``damaged`` lists the files that are
-    not what was committed; no figure is read from them.
+    not what was committed; no figure is read from them. ``says`` are the sentences on how far data and model
+    are apart.
     """
 
     state: str
     digest: str | None
     blocks: list[BlockStatus]
     metrics: dict[str, float]
+    says: list[str]
     warnings: list[str]
     damaged: list[str]
 
@@ -69,6 +71,7 @@ def chain_status(layout: Layout) -> ChainStatus:
     blocks = [block_status(layout, k, chain[k], config.step_sizes[k - 1]) for k in range(1, len(chain))]
     missing = [block for block in blocks if block["state"] == "missing"]
     evaluated = stored_evaluation(ChainStore(config, layout, chain))
+    certificate = stored_certificate(ChainStore(config, layout, chain))
     metrics = headline(evaluated) if evaluated else {}
     damaged = damaged_files_of(layout, chain, metrics)
     if held and missing:
@@ -79,6 +82,7 @@ def chain_status(layout: Layout) -> ChainStatus:
         "digest": chain_digest(layout, chain),
         "blocks": blocks,
         "metrics": metrics,
+        "says": [] if certificate is None else list(certificate.chain.apart),
         "warnings": [said for said in (nll_warning(evaluated),) if said],
         "damaged": damaged,
     }
@@ -148,7 +152,7 @@ def status_table(layout: Layout, found: ChainStatus) -> None:
         console.print(why, soft_wrap=True, markup=False)
     for key, value in found["metrics"].items():
         console.print(f"{key:28s} {figure(value, '.6g')}")
-    for said in found["warnings"]:
+    for said in (*found["says"], *found["warnings"]):
         console.print(said, soft_wrap=True, markup=False)
     if words := fresh_words(found["metrics"]):
         console.print(words, soft_wrap=True, markup=False)

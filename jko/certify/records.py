@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import JsonValue
 
 from jko.certify.certificates import Bound, Guarantee
-from jko.certify.resolution import Bracket, Projection
+from jko.certify.resolution import Bracket, Projection, in_words, wrong_in_words
 from jko.certify.status import Status
 from jko.core.display import DASH, figure
 from jko.core.records import Count, Figure, Number, Record
@@ -156,6 +156,12 @@ class ChainGuarantee(Guarantee):
     columns: tuple[Projection, ...] = ()
     pairs: tuple[Projection, ...] = ()
     mixed: Mixed
+
+    @property
+    def apart(self) -> tuple[str, ...]:
+        """Sentences on how far data and model are apart; none where that is not known."""
+        found = in_words(self.bracket), wrong_in_words((*self.columns, *self.pairs))
+        return tuple(text for text in found if text)
 
 
 class Certificate(Record):

@@ -103,9 +103,9 @@ def wrong_in_words(projections: Sequence[Projection]) -> str:
     worst = max(projections, key=lambda one: one.least, default=None)
     if worst is None or worst.least <= 0:
         return ""
-    count = sum(one.least > 0 for one in projections)
-    others = f" ({count} of {len(projections)} differ)" if len(projections) > 1 else ""
+    known = sum(one.least > 0 for one in projections)
+    verb = "is" if known == 1 else "are"
     return (
         f"The model is wrong most in {' and '.join(worst.columns)}: by at least {figure(worst.least)} nats "
-        f"(95 %, all looked at together){others}."
+        f"(95 %; of {len(projections)} columns and pairs {known} {verb} known to be wrong)."
     )

@@ -10,7 +10,6 @@ import matplotlib
 from prefect import State, task
 
 from jko.certify.records import Measured
-from jko.certify.resolution import in_words, wrong_in_words
 from jko.core.display import figure, finite, pair_of
 from jko.core.step_sizes import shown
 from jko.disk.commit import committing
@@ -67,7 +66,7 @@ def write_pictures(folder: Path, content: Content) -> dict[str, str | None]:
 
 def render(content: Content, images: dict[str, str | None]) -> str:
     """The page as HTML."""
-    figures, brackets = content.figures, content.certificate.chain.bracket
+    figures = content.figures
     models = [
         ("JKO chain", figures.test),
         ("Gaussian mixture", figures.baselines.mixture),
@@ -77,8 +76,7 @@ def render(content: Content, images: dict[str, str | None]) -> str:
         "facts": content.facts, "steps": content.steps, "figures": figures, "digest": content.digest,
         "models": models, "cards": cards(content), "pictures": images, "versions": versions(),
         "warning": nll_warning(figures), "trim": TRIM,
-        "brackets": brackets, "headline": in_words(brackets),
-        "wrong": wrong_in_words((*content.certificate.chain.columns, *content.certificate.chain.pairs)),
+        "brackets": content.certificate.chain.bracket, "apart": content.certificate.chain.apart,
         "step_text": shown, "figure": figure, "pair_of": pair_of,
         "panel": panel_of(content.certificate, content.facts.entropy), "legend": LEGEND,
         "settings": settings_of(content.config), "fresh": fresh_panel(figures, content.facts),

@@ -31,6 +31,10 @@ STOP_SECONDS = 15.0
 NAMED_SECONDS = 10.0
 #: for one answer of our own
 HEALTH_SECONDS = 5.0
+#: for events and logs that wait in this process when its use of the server ends
+LAST_SECONDS = 5.0
+#: Prefect's services that send them
+SENDING = (("prefect.events.worker", "EventsWorker"), ("prefect.logging.handlers", "APILogWorker"))
 
 
 @contextmanager
@@ -64,12 +68,20 @@ def prefect_server(root: Path, *ports: int) -> Iterator[str]:
     try:
         yield address
     finally:
+        _send_the_rest()
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
         user.unlink(missing_ok=True)
         with filelock.FileLock(home / "lock", timeout=60):
             if not live_users(home):
                 _await_stop(home)
+
+
+def _send_the_rest() -> None:
+    """Send what waits while the server still answers; at exit Prefect would ask a stopped one for each."""
+    for module, name in SENDING:
+        if module in sys.modules:
+            getattr(sys.modules[module], name).drain_all(timeout=LAST_SECONDS, at_exit=False)
 
 
 def wait_until_healthy(address: str, root: Path, seconds: float | None = None) -> None:

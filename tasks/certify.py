@@ -23,6 +23,7 @@ from jko.certify.records import (
     Mixed,
     TwoSample,
 )
+from jko.certify.resolution import WIDTH
 from jko.certify.status import Status
 from jko.chain.defence import price, total_variation
 from jko.config import Config
@@ -87,8 +88,8 @@ def _certificate(store: ChainStore) -> Certificate:
     statuses["inversion_w2_product"] = Status.ESTIMATED
     exact = by_exact_score(store.config, figures)
     apart = how_far_apart(store)
-    if apart.why:
-        reasons["bracket"] = apart.why
+    if apart.resolution is None:
+        reasons["certified_resolution"] = apart.why or TOO_WIDE
     values: Fields = {
         **{name: value for name, value in last if name in Guarantee.model_fields},
         **reverse_pass(store, figures),
@@ -154,6 +155,8 @@ def defended(last: Guarantee, share: float) -> Fields:
     }
 
 
+#: why no resolution is certified
+TOO_WIDE = f"at every resolution U and L are more than {WIDTH:g} nats apart: the test rows are too few"
 #: values of fields of a record, by name
 Fields = dict[str, object]
 #: why a corrected chain has no distance between its model and computed samples

@@ -247,7 +247,7 @@ class Measure(Section):
     resolutions: Annotated[
         tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(min_length=1, max_length=100)
     ] = RESOLUTIONS
-    samples: Annotated[int, Strict(), Field(ge=2, le=10_000_000)] = 20_000
+    samples: Annotated[int, Strict(), Field(ge=2, le=10_000_000)] = 10_000
 
 
 class Stop(Section):

@@ -1,0 +1,91 @@
+"""How far data and model are apart: in certificate, status, report, comparison and gate."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tasks.adapters.mlflow.tracking_store import own_name, told_as
+from tests.projects import call
+
+FIELDS = (
+    "resolution", "upper", "upper_se", "upper_95", "lower", "lower_se", "lower_95", "rows", "samples",
+    "density",
+)  # fmt: skip
+
+
+@pytest.fixture
+def project(smoke_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the project with the chain ``c``, as working directory."""
+    shutil.copytree(smoke_project, tmp_path / "p", ignore=shutil.ignore_patterns(".jko"))
+    monkeypatch.chdir(tmp_path / "p")
+    return tmp_path / "p"
+
+
+def said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str, code: int = 0
+) -> str:
+    """What a command prints."""
+    capsys.readouterr()
+    assert call(monkeypatch, *words) == code
+    return capsys.readouterr().out
+
+
+def test_the_certificate_brackets_the_model_and_all_views_say_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = json.loads(said(capsys, monkeypatch, "certify", "c", "--json"))["chain"]
+    assert [one["resolution"] for one in whole["bracket"]] == [0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9]
+    for one in whole["bracket"]:
+        assert set(one) == set(FIELDS)
+        assert one["lower_95"] < one["lower"] <= one["upper"] < one["upper_95"]
+        assert (one["rows"], one["samples"], one["density"]) == (200, 2000, "samples")
+    certified = whole["certified_resolution"]
+    assert certified == min(b["resolution"] for b in whole["bracket"] if b["upper"] - b["lower"] <= 0.1)
+    assert [one["columns"] for one in whole["columns"]] == [["x"], ["y"]]
+    assert [one["columns"] for one in whole["pairs"]] == [["x", "y"]]
+
+    sentence = f"At a resolution of {certified:g} standard deviations, data and model differ by at most"
+    for words in (("certify", "c"), ("status", "c")):
+        assert sentence in " ".join(said(capsys, monkeypatch, *words).split())
+    status = json.loads(said(capsys, monkeypatch, "status", "c", "--json"))
+    assert status["says"][0].startswith(sentence)
+    assert sentence in Path("c.report/report.html").read_text()
+    assert {path.name for path in Path("c.report").glob("*.png")} >= {"resolution.png", "pairs.png"}
+
+
+def test_a_gate_takes_the_level_itself_and_the_difference_with_a_sign(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    upper = json.loads(said(capsys, monkeypatch, "certify", "c", "--json"))["chain"]["bracket"][3]["upper"]
+    for condition, code in (
+        (f"bracket/upper@0.2 > {upper + 0.01:.4f}", 0),
+        (f"bracket/upper@0.2 > {upper - 0.01:.4f}", 5),
+        ("bracket/upper@0.2 > +0.01", 0),
+        ("bracket/upper@0.2 < +0.01", 5),
+        ("chain/certified_resolution > 0.9", 0),
+        ("bracket/upper@0.33 > 0.1", 2),
+    ):
+        said(capsys, monkeypatch, "compare", "c", "c", "--fail-if", condition, code=code)
+    table = said(capsys, monkeypatch, "compare", "c", "c")
+    assert table.count("bracket/") == 2  # the levels at one resolution, not all figures
+
+
+def test_a_chain_to_a_target_says_why_it_has_no_bracket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], server: str
+) -> None:
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    monkeypatch.chdir(tmp_path)
+    words = ("--set", "training.iterations=2", "--set", "training.flow_matching_iterations=2")
+    assert call(monkeypatch, "train", "--preset", "targets", "--chain", "t", *words) == 0
+    whole = json.loads(said(capsys, monkeypatch, "certify", "t", "--json"))["chain"]
+    assert whole["bracket"] == []
+    assert "no rows of the target are held out" in whole["reasons"]["certified_resolution"]
+
+
+def test_names_in_mlflow_lead_back() -> None:
+    assert told_as("bracket/upper@0.2") == "bracket/upper:0.2"
+    assert own_name(told_as("bracket/upper@0.2")) == "bracket/upper@0.2"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from jko.core.errors import ChainInUseError, InputError, JkoError, NumericalError
     from jko.face import fit, load
     from jko.flow import Flow
+    from jko.judging import judge
     from jko.training.chain_trainer import TrainedBlock
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "NumericalError",
     "TrainedBlock",
     "fit",
+    "judge",
     "load",
 ]
 #: what is imported when it is asked for, so that ``import jko`` and the command line start at once
@@ -41,6 +43,7 @@ WHERE = {
     "Flow": "jko.flow",
     "TrainedBlock": "jko.training.chain_trainer",
     "fit": "jko.face",
+    "judge": "jko.judging",
     "load": "jko.face",
     **dict.fromkeys(("ChainInUseError", "InputError", "JkoError", "NumericalError"), "jko.core.errors"),
 }

@@ -46,6 +46,7 @@ GROUPS = {
     "Use": {
         "sample": Entry("models.sample", "Draw samples from a chain"),
         "score": Entry("models.score", "Write the log-density of every row of a file"),
+        "judge": Entry("judging.judge", "Say how far data and any model are apart, by its samples"),
     },
     "Schedule": {
         "schedule": Entry("schedules.schedule", "Train by the clock"),

@@ -2,45 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from jko.certify.records import ChainGuarantee
-from jko.certify.resolution import Bracket
+from jko.certify.resolution import Bracket, Projection
 from tasks.report.content import Array, Content
-from tasks.report.drawing import ACCENT, DATA, MODEL
+from tasks.report.drawing import ACCENT, DATA, GREY, MODEL
 
 #: nats around 0 that are drawn linearly
 LINEAR = 0.01
 #: columns that a map of pairs shows at most, and letters of a name
 MOST_SHOWN, LETTERS = 30, 14
+#: of several models
+COLOURS = (MODEL, DATA, ACCENT, "#e09f3e", GREY)
 
 
 def resolution(content: Content) -> Figure | None:
-    """KL of data and model against the resolution: between the two curves, with their 95 % levels."""
-    brackets = sorted(content.certificate.chain.bracket, key=lambda one: one.resolution)
-    if not brackets:
-        return None
-    s = np.array([one.resolution for one in brackets])
+    """KL of data and model against the resolution."""
+    whole = content.certificate.chain
+    return by_resolution({"model": whole.bracket}, whole.certified_resolution) if whole.bracket else None
+
+
+def pairs(content: Content) -> Figure | None:
+    """Which columns and pairs the model gets wrong, by at least how many nats."""
+    return by_pairs(content.certificate.chain.columns, content.certificate.chain.pairs)
+
+
+def by_resolution(models: Mapping[str, Sequence[Bracket]], certified: float | None = None) -> Figure:
+    """KL against the resolution: between two curves of a model, with their 95 % levels.
+
+    Args:
+        models: brackets of every model.
+        certified: a resolution to mark.
+    """
     figure = Figure(figsize=(6.4, 3.8))
     axes = figure.add_subplot()
-    for side, label, colour in (("upper", "at most", MODEL), ("lower", "at least", DATA)):
-        values, levels = _column(brackets, side), _column(brackets, f"{side}_95")
-        axes.plot(s, values, color=colour, marker="o", ms=4, label=label)
-        axes.fill_between(s, values, levels, color=colour, alpha=0.25, lw=0, label="to its 95 % level")
-    fine = content.certificate.chain.certified_resolution
-    if fine is not None:
-        axes.axvline(fine, color=ACCENT, ls=":", label=f"certified resolution {fine:g}")
+    ticks: list[float] = []
+    alone = len(models) == 1
+    for (name, given), colour in zip(models.items(), cycle(COLOURS), strict=False):
+        brackets = sorted(given, key=lambda one: one.resolution)
+        ticks = [one.resolution for one in brackets]
+        for side, label, own in (
+            ("upper", "at most", MODEL if alone else colour),
+            ("lower", "at least", DATA if alone else colour),
+        ):
+            values, levels = _column(brackets, side), _column(brackets, f"{side}_95")
+            style = "-" if side == "upper" else "--"
+            axes.plot(
+                ticks, values, color=own, marker="o", ms=4, ls=style,
+                label=label if alone else f"{name}, {label}",
+            )  # fmt: skip
+            axes.fill_between(ticks, values, levels, color=own, alpha=0.2, lw=0)
+    if certified is not None:
+        axes.axvline(certified, color=ACCENT, ls=":", label=f"certified resolution {certified:g}")
     axes.axhline(0, color="black", lw=0.6)
     axes.set_xscale("log")
     axes.set_yscale("symlog", linthresh=LINEAR)
-    axes.set_xticks(s)
+    axes.set_xticks(ticks)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set(
-        title="KL of data and model by resolution", ylabel="nats",
+        title="KL of data and model by resolution", ylabel="nats (shaded: to the 95 % level)",
         xlabel="resolution s, standard deviations of the data",
     )  # fmt: skip
     axes.legend(fontsize=8)
@@ -48,18 +75,12 @@ def resolution(content: Content) -> Figure | None:
     return figure
 
 
-def _column(brackets: list[Bracket], name: str) -> Array:
-    values = [one.figure(name) for one in brackets]
-    return np.array([np.nan if value is None else value for value in values])
-
-
-def pairs(content: Content) -> Figure | None:
-    """Which columns and pairs the model gets wrong, by at least how many nats."""
-    whole = content.certificate.chain
-    if len(whole.columns) < 2 or not whole.pairs:
+def by_pairs(columns: Sequence[Projection], pairs: Sequence[Projection]) -> Figure | None:
+    """Columns and pairs by how many nats a model is wrong in them at least; none for a single column."""
+    if len(columns) < 2 or not pairs:
         return None
-    least = {one.columns: one.least for one in (*whole.columns, *whole.pairs)}
-    worst = {name: max(value for key, value in least.items() if name in key) for (name,) in _names(whole)}
+    least = {one.columns: one.least for one in (*columns, *pairs)}
+    worst = {name: max(value for key, value in least.items() if name in key) for (name,) in _names(columns)}
     names = sorted(worst, key=lambda name: -worst[name])[:MOST_SHOWN]
     values = np.full((len(names), len(names)), np.nan)
     for i, row in enumerate(names):
@@ -85,5 +106,10 @@ def pairs(content: Content) -> Figure | None:
     return figure
 
 
-def _names(whole: ChainGuarantee) -> list[tuple[str, ...]]:
-    return [one.columns for one in whole.columns]
+def _names(columns: Sequence[Projection]) -> list[tuple[str, ...]]:
+    return [one.columns for one in columns]
+
+
+def _column(brackets: Sequence[Bracket], name: str) -> Array:
+    values = [one.figure(name) for one in brackets]
+    return np.array([np.nan if value is None else value for value in values])

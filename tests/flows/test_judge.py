@@ -1,0 +1,82 @@
+"""Models of any kind judged from files: sentences, JSON, the page, and refusals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.projects import call
+
+COLUMNS = ["amount", "price", "ratio"]
+
+
+def drawn(rows: int, seed: int) -> pd.DataFrame:
+    """Two related columns and one of its own, in units far apart."""
+    z = np.random.default_rng(seed).normal(size=(rows, 3))
+    columns = [z[:, 0], 1000 * (0.8 * z[:, 0] + 0.6 * z[:, 1]), 0.01 * z[:, 2] + 5]
+    return pd.DataFrame(np.stack(columns, 1), columns=COLUMNS)
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Held-out rows, samples of a right and of a wrong model, training rows; the working directory."""
+    monkeypatch.chdir(tmp_path)
+    drawn(500, 0).to_csv("held.csv", index=False)
+    drawn(3000, 1)[["ratio", "amount", "price"]].to_csv("good.csv", index=False)
+    wrong = drawn(3000, 2).to_numpy(copy=True)
+    wrong[:, 1] = np.roll(wrong[:, 1], 1)
+    np.save("shuffled.npy", wrong)
+    drawn(1000, 3).to_parquet("train.parquet")
+    return tmp_path
+
+
+def test_models_of_files_are_judged(
+    files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("judge", "--data", "held.csv", "--samples", "good.csv", "--samples", "shuffled.npy",
+             "--train", "train.parquet", "-o", "page.html")  # fmt: skip
+    assert call(monkeypatch, *words) == 0
+    good, shuffled = capsys.readouterr().out.splitlines()
+    assert good.startswith("good: ")
+    assert "wrong" not in good
+    assert "The model is wrong most in amount and price" in shuffled
+    page = Path("page.html").read_text()
+    assert page.count("data:image/png") == 3
+    assert "http://" not in page
+    assert call(monkeypatch, *words, "--json") == 0
+    found = json.loads(capsys.readouterr().out)["models"]
+    assert [one["name"] for one in found] == ["good", "shuffled"]
+    assert [one["columns"] for one in found[0]["columns"]] == [["amount"], ["price"], ["ratio"]]
+    assert found[1]["pairs"][0]["columns"] == ["amount", "price"]
+    assert found[0]["copies"]["share"] < 0.05
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--data", "none.csv", "--samples", "good.csv"), "none.csv: no such file"),
+        (("--data", "held.csv", "--samples", "."), "no such file"),
+        (("--data", "held.csv", "--samples", "two.csv"), "no column 'ratio', which the held-out rows have"),
+        (("--data", "held.csv", "--samples", "bad.parquet"), "this is no table in Parquet's format"),
+        (("--data", "held.csv", "--samples", "empty.npy"), "empty"),
+        (("--data", "held.csv", "--samples", "gaps.parquet"), "row 3"),
+    ],
+)
+def test_files_that_do_not_fit_are_refused(
+    files: Path, words: tuple[str, ...], said: str,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    drawn(50, 4)[["amount", "price"]].to_csv("two.csv", index=False)
+    Path("bad.parquet").write_bytes(b"PAR1 and nothing else")
+    Path("empty.npy").touch()
+    gaps = drawn(50, 5)
+    gaps.loc[3, "price"] = np.nan
+    gaps.to_parquet("gaps.parquet")
+    assert call(monkeypatch, "judge", *words) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert said in lines[0]

@@ -20,30 +20,36 @@ from tasks.report.resolution import by_pairs, by_resolution
 PARQUET = ".parquet"
 
 
-def read_rows(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+def read_rows(path: Path, columns: Sequence[str] | None = None) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """The numeric columns of a CSV, NPY or Parquet file.
 
     Args:
         path: the file.
         columns: those to take, in this order; of a file without names all, and they get these names.
 
+    Returns:
+        Rows without empty cells, and notes: what was left out.
+
     Raises:
-        InputError: no such file, another kind, a column is missing, or a cell is no finite number.
+        InputError: no such file, another kind, a column is missing, or a number is not finite.
     """
+    notes: tuple[str, ...] = ()
     if path.suffix.lower() == PARQUET:
         frame = _parquet(path)
     else:
         cells = read_cells(Data(source="file", file=str(path)))
-        values, _ = finite_rows(cells.frame, "refuse", path)
-        frame = pd.DataFrame(values, columns=cells.frame.columns)
+        frame, notes = cells.frame, cells.notes
+    values, dropped = finite_rows(frame, "drop", path)
+    notes = (*notes, *dropped)
+    frame = pd.DataFrame(values, columns=frame.columns)
     if columns is None:
-        return frame
+        return frame, notes
     if path.suffix.lower() == ".npy" and frame.shape[1] == len(columns):
-        return frame.set_axis(list(columns), axis=1)
+        return frame.set_axis(list(columns), axis=1), notes
     missing = [name for name in columns if name not in frame.columns]
     if missing:
         raise InputError(f"{path}: no column {missing[0]!r}, which the held-out rows have")
-    return frame[list(columns)]
+    return frame[list(columns)], notes
 
 
 def _parquet(path: Path) -> pd.DataFrame:
@@ -57,8 +63,7 @@ def _parquet(path: Path) -> pd.DataFrame:
         ) from None
     numbers = frame.select_dtypes("number").astype(float)
     numbers.columns = pd.Index([str(name) for name in numbers.columns])
-    values, _ = finite_rows(numbers, "refuse", path)
-    return pd.DataFrame(values, columns=numbers.columns)
+    return numbers
 
 
 def write_page(judged: Sequence[Judged], sources: Mapping[str, str], place: Path) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from flows.cli.commands import Command
 from flows.cli.kinds import PLACE, SEED
 from tasks.adapters.system.terminal import say
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @click.command(cls=Command, example="jko judge --data held_out.csv --samples model.csv -o judged.html")
@@ -38,11 +42,17 @@ def judge(
     from jko.judging import judge as judge_models
     from tasks.judging import read_rows, write_page
 
-    held_out = read_rows(Path(data))
+    def rows(place: Path, columns: list[str] | None = None) -> pd.DataFrame:
+        frame, notes = read_rows(place, columns)
+        for note in notes:
+            say(f"{place}: {note}", err=True)
+        return frame
+
+    held_out = rows(Path(data))
     columns = list(held_out.columns)
     places = {_name(Path(place), samples): Path(place) for place in samples}
-    models = {name: read_rows(place, columns) for name, place in places.items()}
-    trained = None if train is None else read_rows(Path(train), columns)
+    models = {name: rows(place, columns) for name, place in places.items()}
+    trained = None if train is None else rows(Path(train), columns)
     found = judge_models(held_out, models, train=trained, seed=seed)
     if as_json:
         say(json.dumps({"models": [one.plain() for one in found]}, indent=1))

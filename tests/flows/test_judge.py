@@ -63,7 +63,7 @@ def test_models_of_files_are_judged(
         (("--data", "held.csv", "--samples", "two.csv"), "no column 'ratio', which the held-out rows have"),
         (("--data", "held.csv", "--samples", "bad.parquet"), "this is no table in Parquet's format"),
         (("--data", "held.csv", "--samples", "empty.npy"), "empty"),
-        (("--data", "held.csv", "--samples", "gaps.parquet"), "row 3"),
+        (("--data", "held.csv", "--samples", "infinite.parquet"), "infinite.parquet: column 'price'"),
     ],
 )
 def test_files_that_do_not_fit_are_refused(
@@ -74,9 +74,21 @@ def test_files_that_do_not_fit_are_refused(
     Path("bad.parquet").write_bytes(b"PAR1 and nothing else")
     Path("empty.npy").touch()
     gaps = drawn(50, 5)
-    gaps.loc[3, "price"] = np.nan
-    gaps.to_parquet("gaps.parquet")
+    gaps.loc[3, "price"] = np.inf
+    gaps.to_parquet("infinite.parquet")
     assert call(monkeypatch, "judge", *words) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
     assert said in lines[0]
+
+
+def test_rows_with_empty_cells_are_left_out_and_said(
+    files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gaps = drawn(600, 6)
+    gaps.loc[3, "price"] = np.nan
+    gaps.to_parquet("gaps.parquet")
+    assert call(monkeypatch, "judge", "--data", "gaps.parquet", "--samples", "good.csv", "--json") == 0
+    told = capsys.readouterr()
+    assert "gaps.parquet: dropped 1 of 600 rows" in told.err
+    assert json.loads(told.out)["models"][0]["bracket"][0]["rows"] == 599

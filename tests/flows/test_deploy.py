@@ -58,7 +58,7 @@ def deployed(tmp_path: Path, server: str) -> Iterator[Path]:
     prefect(folder, "deployment", "delete", "jko-scheduled/nightly")
     family = [psutil.Process(worker.pid), *psutil.Process(worker.pid).children(recursive=True)]
     worker.terminate()
-    worker.wait(60)
+    worker.wait(240)  # it waits for a run that it has begun
     assert not still_running(family)
 
 

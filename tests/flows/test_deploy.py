@@ -58,7 +58,7 @@ def deployed(tmp_path: Path, server: str) -> Iterator[Path]:
     prefect(folder, "deployment", "delete", "jko-scheduled/nightly")
     family = [psutil.Process(worker.pid), *psutil.Process(worker.pid).children(recursive=True)]
     worker.terminate()
-    worker.wait(240)  # it waits for a run that it has begun
+    worker.wait(60)
     assert not still_running(family)
 
 

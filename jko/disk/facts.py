@@ -49,7 +49,10 @@ def read_facts(layout: Layout, fingerprint: str) -> DataFacts:
         raise InputError(f"{folder / FACTS}: {where}: {said}") from None
     if len(facts.marks) not in (0, 2):
         raise InputError(f"{folder / FACTS}: marks: one before decimals and one between thousands are needed")
-    gridded = {name for name, step in zip(facts.columns, facts.grid, strict=False) if step > 0}
+    grid = np.array(facts.grid)
+    if grid.shape != (facts.dim,) or not (np.isfinite(grid) & (grid >= 0)).all():
+        raise InputError(f"{folder / FACTS}: grid: a step of 0 or more is needed for each column")
+    gridded = {name for name, step in zip(facts.columns, facts.grid, strict=True) if step > 0}
     if facts.origins.keys() - gridded or not np.isfinite(list(facts.origins.values())).all():
         raise InputError(f"{folder / FACTS}: origins: finite numbers of dequantised columns are needed")
     columns = facts.dim + facts.context

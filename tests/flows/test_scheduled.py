@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.sorting import FlowRunSort
 
 from flows.settings import build_request
 from jko.config import Config
@@ -51,9 +53,11 @@ def test_a_numerical_failure_says_block_cause_and_command_and_is_not_retried(
     assert state.message.endswith(f"to continue, in {project}: jko resume '.jko/chains/hard one'")
     with client_of(server) as client:
         parent = state.state_details.flow_run_id
-        (sub,) = [found for found in client.read_flow_runs() if found.parent_task_run_id is not None
+        newest = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC)
+        (sub,) = [found for found in newest if found.parent_task_run_id is not None
                   and client.read_task_run(found.parent_task_run_id).flow_run_id == parent]  # fmt: skip
-        tasks = [found for found in client.read_task_runs() if found.flow_run_id == sub.id]
+        own = FlowRunFilter.model_validate({"id": {"any_": [sub.id]}})
+        tasks = client.read_task_runs(flow_run_filter=own)
     assert [found.state_type.value for found in tasks].count("FAILED") == 1
     assert {found.run_count for found in tasks} == {1}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import time
@@ -14,6 +15,8 @@ import psutil
 import pytest
 from PIL import Image
 
+from jko.disk.sealed import write_json
+from tasks.adapters.system.processes import identity
 from tests.commands import Command, command
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -227,9 +230,10 @@ def test_a_stopped_sweep_leaves_no_process_and_goes_on(
     chains = tmp_path / ".jko/sweeps/cut/chains"
     until(lambda: len(list(chains.glob("*/blocks/1-*"))) == 2, 300, "two cells train their first block")
     run.send_signal(getattr(signal, how))
-    said = run.communicate(timeout=120)[1]
+    ended = run.end(120)
+    said = ended.stderr
     if how == "SIGTERM":
-        assert run.returncode == 130
+        assert ended.returncode == 130
         assert "to continue: jko sweep cut" in said
         assert not alive(tmp_path, "cut")
     until(lambda: not alive(tmp_path, "cut"), 30, "the cells end with the sweep")
@@ -250,8 +254,9 @@ def test_with_a_server_of_its_own_a_sweep_leaves_nothing_running(tmp_path: Path)
         "PREFECT_HOME": str(tmp_path / "prefect"), "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db",
     }  # fmt: skip
     run = begin(tmp_path, "sweep", "own", *SMALL, "--seeds", "0,1", "--jobs", "2", **own)
-    printed, said = run.communicate(timeout=600)
-    assert run.returncode == 0, printed + said
+    ended = run.end(600)
+    said = ended.stderr
+    assert ended.returncode == 0, ended.stdout + said
     assert "warning" not in said + logs(tmp_path, "own")
     until(lambda: not alive(tmp_path, "own"), 5, "no process is left")
     assert not (tmp_path / ".jko/server/keeper.json").exists()
@@ -266,4 +271,7 @@ def test_a_sweep_is_run_by_one_process(workshop: Path) -> None:
     folder.mkdir(parents=True)
     with filelock.FileLock(folder / "lock"):
         said = jko(workshop, "sweep", "held", *SMALL, "--seeds", "0,1", code=4)[1]
-    assert "sweep held is being run by process" in said
+        assert "sweep held is being run by another process" in said
+        write_json(folder / "holder.json", identity().plain())
+        said = jko(workshop, "sweep", "held", *SMALL, "--seeds", "0,1", code=4)[1]
+    assert f"sweep held is being run by process {os.getpid()}" in said

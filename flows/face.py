@@ -35,7 +35,7 @@ from jko.given import Context, Named, Rows, path_of
 from jko.given_table import selected, table_of
 from jko.preparation.facts import array_digest, data_digest
 from jko.preparation.made import made_rows
-from jko.preparation.prepare import dequantise
+from jko.preparation.prepare import dequantise, smoothed
 from tasks.adapters.store.arrays import SAMPLES, read_arrays
 from tasks.adapters.store.bare import write_block_0
 from tasks.adapters.store.chain_store import ChainStore
@@ -208,4 +208,6 @@ def _held_out(flow: Flow, held_out: Rows, context: Context | None) -> NDArray[np
     state = dequantise(values[:, : flow.dim], np.array(flow.facts.grid), seed)
     # joined anew: the user's own memory may lie below the values
     rows = np.concatenate([state, values[:, flow.dim :]], axis=1)
-    return flow.facts.in_start_coordinates(rows).astype(np.float32)
+    standard = flow.facts.in_start_coordinates(rows)
+    # the model is of smoothed rows, where its own are
+    return smoothed(standard, "test", flow.config).astype(np.float32)

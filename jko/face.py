@@ -203,7 +203,8 @@ def config_of(
         own["context"] = "class" if classes else list(table.context_columns)
     _refuse_files(asked.get("data"), own)
     config = parse_config(merged(merged(values, asked), {"data": own}))
-    if config.stop.certificate or config.stop.movement or not config.target.standard or config.start.weights:
+    rules = config.stop.certificate, config.stop.movement, config.stop.bracket
+    if any(rules) or not config.target.standard or config.start.weights:
         raise InputError(
             "stop rules, other targets and starts from other chains need the pipeline: flows.train"
         )

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
+from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
+from jko.certify.bracket import LogDensity, bracket
+from jko.certify.resolution import Bracket
 from jko.core.digest import Json, digest_of
 from jko.core.errors import InputError
 from jko.core.records import Number, Record
@@ -18,28 +24,73 @@ from jko.core.rows import at_most, drawn
 from jko.disk.identity import MEASURES
 from jko.disk.sealed import read_sealed, write_sealed
 from tasks.adapters.store.chain_store import ChainStore
+from tasks.bracket_rows import bracket_rows
 from tasks.conditional_mixture import ConditionalMixture
 
 Array = NDArray[np.float64]
 #: rows that a mixture is fitted to, and that its settings are chosen by
 FITTED_ROWS, CHOOSING_ROWS = 20_000, 5000
-#: rows scored at a time
-PIECE = 100_000
+#: rows scored at a time, and of smoothed laws, which take more memory
+PIECE, PIECE_SMOOTHED = 100_000, 2000
 #: added to the covariances of standardised rows, so that a component cannot collapse
 REGULARISATION = (1e-6, 1e-2, 1e-1)
 
 
-def baseline_log_densities(
+@dataclass(frozen=True)
+class Baseline:
+    """A fitted Gaussian or Gaussian mixture.
+
+    Args:
+        shift: origin of its units, shape (d + c,), data units.
+        scale: their lengths, shape (d + c,), data units.
+        mixture: in those units.
+        dim: d.
+    """
+
+    shift: Array
+    scale: Array
+    mixture: GaussianMixture | ConditionalMixture
+    dim: int
+
+    def log_density(self, rows: Array) -> Array:
+        """Log-densities of the state, given its context if there is one, nats, data units."""
+        scored = _scores(self.mixture, (rows - self.shift) / self.scale)
+        return scored - np.log(self.scale[: self.dim]).sum()
+
+    def smoothed(self, centre: Array, spread: Array, s: float) -> LogDensity | None:
+        r"""Log-density of :math:`\sqrt{1 - s^2}\, x + s z` in other units, x of this law, z normal.
+
+        Args:
+            centre: origin of those units, shape (d,), data units.
+            spread: their lengths, shape (d,), data units.
+            s: the resolution.
+
+        Returns:
+            Of rows in those units, shape (n, d) to (n,); ``None`` where the law is conditional.
+        """
+        if isinstance(self.mixture, ConditionalMixture):
+            return None
+        keep, ratio = 1 - s * s, self.scale / spread
+        means = math.sqrt(keep) * (self.mixture.means_ * ratio + (self.shift - centre) / spread)
+        wide = keep * self.mixture.covariances_ * np.outer(ratio, ratio) + s * s * np.eye(len(ratio))
+        law = MixtureSameFamily(
+            Categorical(torch.from_numpy(self.mixture.weights_)),
+            MultivariateNormal(torch.from_numpy(means), torch.from_numpy(wide)),
+        )
+        return lambda rows: torch.cat([law.log_prob(part) for part in rows.double().split(PIECE_SMOOTHED)])
+
+
+def fitted_baselines(
     parts: Mapping[str, Array], components: Sequence[int], seed: int, *, dim: int | None = None
-) -> dict[str, Array]:
-    """Log-densities of test rows under a Gaussian and a Gaussian mixture, nats, data units.
+) -> dict[str, Baseline]:
+    """A Gaussian and a Gaussian mixture of the training rows.
 
     Both have full covariances; regularisation, and for the mixture the number of components,
     are chosen by the likelihood of the validation rows. With a context both are of the state given it
     (see :class:`tasks.conditional_mixture.ConditionalMixture`).
 
     Args:
-        parts: ``train``, ``validation``, ``test`` rows, (rows, d + c), data units.
+        parts: ``train`` and ``validation`` rows, (rows, d + c), data units.
         components: numbers of components to try.
         seed: of the mixture's start.
         dim: d; all columns by default.
@@ -47,17 +98,40 @@ def baseline_log_densities(
     used = {
         "train": at_most(parts["train"], FITTED_ROWS),
         "validation": at_most(parts["validation"], CHOOSING_ROWS),
-        "test": parts["test"],
     }
     shift, scale = used["train"].mean(axis=0), used["train"].std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)  # a class may have no row among these, and a column one value
     rows = {name: (values - shift) / scale for name, values in used.items()}
-    log_det = np.log(scale[:dim]).sum()
     usable = _usable(components, len(parts["train"]))
     return {
-        name: _scores(_best(rows, counts, seed, dim=dim), rows["test"]) - log_det
+        name: Baseline(shift, scale, _best(rows, counts, seed, dim=dim), dim or len(scale))
         for name, counts in (("gaussian", [1]), ("mixture", usable))
     }
+
+
+def baseline_log_densities(
+    parts: Mapping[str, Array], components: Sequence[int], seed: int, *, dim: int | None = None
+) -> dict[str, Array]:
+    """Log-densities of ``test`` rows under :func:`fitted_baselines`, nats, data units."""
+    fitted = fitted_baselines(parts, components, seed, dim=dim)
+    return {name: one.log_density(parts["test"]) for name, one in fitted.items()}
+
+
+def baseline_brackets(fitted: Mapping[str, Baseline], store: ChainStore) -> dict[str, tuple[Bracket, ...]]:
+    """KL of data and baselines at every resolution, of test rows, see :func:`jko.certify.bracket.bracket`."""
+    own = bracket_rows(store)
+    if own is None or store.facts.context or (own.blurred and store.facts.start is not None):
+        return {}
+    centre, spread = own.units
+    found = {}
+    for name, one in fitted.items():
+        at = {}
+        for s in own.resolutions(store.config.measure.resolutions):
+            density = one.smoothed(centre, spread, own.further(s))
+            if density is not None:
+                at[s] = density
+        found[name] = tuple(bracket(own.rows, resolutions=tuple(at), densities=at, seed=store.config.seed))
+    return found
 
 
 class LogDensities(Record):

@@ -8,14 +8,15 @@ import torch
 from torch import Tensor
 
 from jko.build import start_law
-from jko.certify.bracket import bracket
+from jko.certify.bracket import bracket, rows_needed
 from jko.certify.projections import columns_of, pairs_of
 from jko.certify.resolution import Bracket, Projection, certified
-from jko.core.rows import at_most
+from jko.chain.chain import Chain
+from jko.config.sections import Stop
 from jko.core.seeds import counter_seed
-from tasks.adapters.store.arrays import read_samples
 from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.chains import load_chain
+from tasks.bracket_rows import bracket_rows
 from tasks.evaluate import drawn_contexts
 
 #: why a chain has no bracket
@@ -33,12 +34,14 @@ class Apart:
         bracket: of whole rows.
         columns: of every column; of pictures of every principal component.
         pairs: of pairs of them.
+        rows_needed: test rows that would do at the coarsest resolution, where they are too few at every one.
         why: why there is none of it.
     """
 
     bracket: tuple[Bracket, ...] = ()
     columns: tuple[Projection, ...] = ()
     pairs: tuple[Projection, ...] = ()
+    rows_needed: int | None = None
     why: str = ""
 
     @property
@@ -51,40 +54,72 @@ class Apart:
 def how_far_apart(store: ChainStore) -> Apart:
     """Brackets of the model that a chain is, on test rows, which chose nothing.
 
-    Rows and samples are measured in standard deviations of the training rows, column by column. Samples of a
-    conditional chain stand beside contexts of training rows, and the brackets are of the joint laws.
+    Samples of a conditional chain stand beside contexts of training rows, and the brackets are of the joint
+    laws. A chain of smoothed rows is judged at that smoothing by its own density, at coarser ones by its
+    samples, and never at finer ones; its columns and pairs are those of the smoothed rows.
     """
     config, facts = store.config, store.facts
     if start_law(config) is not None:
         return Apart(why=TO_A_TARGET)
-
-    def part(name: str, most: int | None = None) -> Tensor:
-        stored = read_samples(store.layout, 0, store.fingerprints[0], name, most)
-        return torch.from_numpy(facts.in_data_units(stored))
-
-    train, test = part("train", facts.rows["source"]), at_most(part("test"), config.measure.rows)
-    if len(test) < 2:
+    own = bracket_rows(store)
+    if own is None:
         return Apart(why=FEW)
-    centre, spread = train.mean(0), train.std(0)
-    spread = torch.where(spread > 0, spread, 1)
-    rows, samples = ((own - centre) / spread for own in (test, _drawn(store, train)))
-    found = bracket(rows, samples, resolutions=config.measure.resolutions, seed=config.seed)
-    names = (*facts.columns, *facts.context_columns)
+    chain = load_chain(store.layout, config, store.fingerprints)
+    asked = () if config.stop.bracket is None else (config.stop.resolution,)
+    resolutions = own.resolutions(tuple(sorted({*config.measure.resolutions, *asked})))
+    samples = own.of(_drawn(store, chain, own.train))
+    densities = {own.blurred: own.density(chain, config.seed)} if own.blurred else {}
+    found = bracket(
+        own.rows, samples,
+        resolutions=resolutions, densities=densities, blurred=own.blurred, seed=config.seed,
+    )  # fmt: skip
+    needed = None
+    if certified(found) is None:
+        needed = rows_needed(own.rows, max(resolutions), seed=config.seed)
+    names, rows = (*facts.columns, *facts.context_columns), own.stored
     if facts.image_shape is not None:
-        axes = principal_axes((train - centre) / spread)
+        axes = principal_axes(own.of(own.train))
         names = tuple(f"component {i}" for i in range(1, axes.shape[1] + 1))
         rows, samples = rows @ axes, samples @ axes
     return Apart(
         tuple(found),
         tuple(columns_of(rows, samples, names, seed=config.seed)),
         tuple(pairs_of(rows, samples, names, seed=config.seed)),
+        needed,
     )
 
 
-def _drawn(store: ChainStore, train: Tensor) -> Tensor:
+def upper_level(store: ChainStore, k: int) -> float | None:
+    """KL of data and the chain cut after block k at most, 95 %, nats, on validation rows.
+
+    At the resolution of the stop rule, or at that of the smoothing where it is coarser.
+    """
+    config, own = store.config, bracket_rows(store, "validation")
+    if own is None:
+        return None
+    chain = load_chain(store.layout, config, store.fingerprints[: k + 1])
+    s = max(config.stop.resolution, own.blurred)
+    densities = {s: own.density(chain, config.seed)} if s == own.blurred else {}
+    samples = own.of(_drawn(store, chain, own.train))
+    found = bracket(
+        own.rows, samples, resolutions=(s,), densities=densities, blurred=own.blurred, seed=config.seed
+    )
+    return found[0].upper_95
+
+
+def confirmed(stop: Stop, apart: Apart) -> str:
+    """What the test rows say of a chain that its bracket on validation rows ended; empty without that."""
+    at = min((one for one in apart.bracket if one.resolution >= stop.resolution), default=None,
+             key=lambda one: one.resolution)  # fmt: skip
+    if stop.bracket is None or at is None or at.upper_95 is None:
+        return ""
+    word = "confirm it" if at.upper_95 <= stop.bracket else "do not confirm it"
+    return f"the test rows {word}: at most {at.upper_95:.3g} nats at {at.resolution:g}"
+
+
+def _drawn(store: ChainStore, chain: Chain, train: Tensor) -> Tensor:
     """Samples of the model beside contexts of training rows, shape (M, d + c), data units."""
     config, count = store.config, store.config.measure.samples
-    chain = load_chain(store.layout, config, store.fingerprints)
     contexts = drawn_contexts(config, train[:, store.facts.dim :].numpy(), count)
     given = None if contexts is None else torch.from_numpy(contexts)
     drawn = chain.sample(count, context=given, seed=counter_seed(config.seed, "bracket")).double().cpu()

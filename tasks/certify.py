@@ -41,7 +41,7 @@ from jko.preparation.context import asked_columns
 from jko.preparation.facts import DataFacts
 from jko.statistics.two_sample import energy_test
 from tasks.adapters.store.chain_store import ChainStore
-from tasks.bracket import how_far_apart
+from tasks.bracket import confirmed, how_far_apart
 from tasks.headline import stored_certificate
 from tasks.measure import measured, unfit
 from tasks.options import DURABLE, skipped
@@ -87,7 +87,7 @@ def _certificate(store: ChainStore) -> Certificate:
     statuses |= dict.fromkeys(("kl_measured", "smoothing_w2", "inversion_w2_coupled"), Status.MEASURED)
     statuses["inversion_w2_product"] = Status.ESTIMATED
     exact = by_exact_score(store.config, figures)
-    apart = how_far_apart(store)
+    apart, stopped = how_far_apart(store), stop_reason(store.config.stop, figures)
     if apart.resolution is None:
         reasons["certified_resolution"] = apart.why or TOO_WIDE
     values: Fields = {
@@ -96,7 +96,7 @@ def _certificate(store: ChainStore) -> Certificate:
         "two_sample": end_test(store),
         "steps": len(figures),
         "epsilon_class": last.epsilon_class,
-        "stopped": stop_reason(store.config.stop, figures),
+        "stopped": "; ".join(filter(None, (stopped, confirmed(store.config.stop, apart) if stopped else ""))),
         "nll": last.nll,
         "nll_se": last.nll_se,
         "kl_drop": sum(own.kl_drop for own in figures),
@@ -109,6 +109,7 @@ def _certificate(store: ChainStore) -> Certificate:
         "statuses": statuses,
         "bracket": apart.bracket,
         "certified_resolution": apart.resolution,
+        "rows_needed": apart.rows_needed,
         "columns": apart.columns,
         "pairs": apart.pairs,
         **defended(last, store.config.defence_share),

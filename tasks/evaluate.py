@@ -20,9 +20,7 @@ from jko.core.rows import at_most
 from jko.core.seeds import counter_seed
 from jko.core.threads import all_threads
 from jko.disk.commit import committing
-from jko.disk.facts import read_facts
 from jko.disk.identity import evaluation_fingerprint
-from jko.disk.layout import Layout
 from jko.disk.sealed import write_json
 from jko.laws.densities import Density
 from jko.measure.measures import chain_inversion_error
@@ -42,7 +40,7 @@ from tasks.adapters.store.evaluated import (
     TargetFigures,
     evaluation_figures,
 )
-from tasks.baselines import baseline_log_densities
+from tasks.baselines import baseline_brackets, fitted_baselines
 from tasks.cuts import PATH_ROWS, check_finite, cut_figures, followed_cuts, log_prob_of_cuts, nll_figures
 from tasks.fresh import fresh_figures, made_up, surprising
 from tasks.headline import headline
@@ -68,7 +66,7 @@ def evaluate_chain(store: ChainStore) -> EvaluationFigures | State[EvaluationFig
         write_json(store.layout.metrics, headline(figures))
         return skipped("the evaluation matches the chain", figures)
     with all_threads(store.config.runtime.threads):
-        result = evaluate(store.config, store.layout, store.fingerprints)
+        result = evaluate(store)
     with committing(store.layout.evaluation, fingerprint, {}) as folder:
         write_json(folder / FIGURES, result.figures.plain())
         result.rows.to_parquet(folder / TEST_ROWS, index=False)
@@ -96,7 +94,7 @@ class Evaluation:
     arrays: Mapping[str, Array]
 
 
-def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> Evaluation:
+def evaluate(store: ChainStore) -> Evaluation:
     """Compute everything shown of a complete chain.
 
     ``test_digest`` is the identity of the rows that the log-densities are of: their numbers in the
@@ -104,8 +102,8 @@ def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> E
     and two data sets can look alike then; densities of rows in equal units can be compared. With
     corrections they are values of the same mean (:func:`followed_cuts`).
     """
+    config, layout, fingerprints, facts = store.config, store.layout, store.fingerprints, store.facts
     chain = load_chain(layout, config, fingerprints)
-    facts = read_facts(layout, fingerprints[0])
     parts = {
         name: facts.in_data_units(read_samples(layout, 0, fingerprints[0], name, most))
         for name, most in (("train", facts.rows["source"]), ("validation", None), ("test", None))
@@ -123,7 +121,8 @@ def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> E
         check_finite(values, k)
     components, fresh = config.evaluation.mixture_components, made_up(config, facts, parts["train"])
     beside = parts if fresh is None else {**parts, "test": np.concatenate([parts["test"], fresh.rows])}
-    every = baseline_log_densities(beside, components, config.seed, dim=facts.dim)
+    fitted = fitted_baselines(parts, components, config.seed, dim=facts.dim)
+    every = {name: one.log_density(beside["test"]) for name, one in fitted.items()}
     baselines = {name: values[: len(test)] for name, values in every.items()}
     states = {name: rows[:, : facts.dim] for name, rows in parts.items()}
     contexts = drawn_contexts(config, parts["train"][:, facts.dim :], config.evaluation.samples)
@@ -152,6 +151,7 @@ def evaluate(config: Config, layout: Layout, fingerprints: tuple[str, ...]) -> E
         "baselines": {
             name: nll_figures(values, None, facts, test_rows) for name, values in baselines.items()
         },
+        **({} if law is not None else {"baseline_brackets": baseline_brackets(fitted, store)}),
         "inversion_error_chain": chain_inversion_error(chain, torch.from_numpy(parts["validation"])),
         **(copied_figures(generated, states) if law is None else NOT_COPIED),
         **({} if law is None else {"target": target}),

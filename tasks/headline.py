@@ -25,6 +25,8 @@ BESIDE = (
     "nll_median", "nll_median_se", "nll_trimmed", "nll_trimmed_se", "nll_worst_share", "nll_worst_part",
     "nll_worst", "nll_worst_row",
 )  # fmt: skip
+#: what is told of a bracket
+SIDES = ("upper", "upper_95", "lower", "lower_95")
 #: figures of a certificate that are tracked for the chain
 CHAIN = ("kl_bound", "kl_lower_bound", "kl_measured", "inversion_w2_coupled")
 
@@ -60,8 +62,22 @@ def chain_headline(certificate: Certificate) -> dict[str, float | None]:
 
 def bracket_headline(brackets: Sequence[Bracket]) -> dict[str, float | None]:
     """The bracket as ``bracket/<side>@<resolution>``."""
-    sides = ("upper", "upper_95", "lower", "lower_95")
-    return {f"bracket/{side}@{one.resolution:g}": one.figure(side) for one in brackets for side in sides}
+    return {f"bracket/{side}@{one.resolution:g}": one.figure(side) for one in brackets for side in SIDES}
+
+
+def brackets_of(flat: Mapping[str, float]) -> list[Bracket]:
+    """The brackets of headline figures, without their errors and counts.
+
+    >>> brackets_of({"bracket/upper@0.2": 0.04, "test/nll": 1.5})[0].upper
+    0.04
+    """
+    told: dict[float, dict[str, float]] = {}
+    for name, value in flat.items():
+        kind, _, at = name.partition("@")
+        if kind.startswith("bracket/") and at:
+            told.setdefault(float(at), {})[kind.removeprefix("bracket/")] = value
+    unknown = {**dict.fromkeys(("upper_se", "lower_se", *SIDES)), "rows": 0, "samples": 0, "density": ""}
+    return [Bracket.model_validate({**unknown, **told[at], "resolution": at}) for at in sorted(told)]
 
 
 def headline(figures: EvaluationFigures) -> dict[str, float]:

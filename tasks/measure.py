@@ -37,6 +37,7 @@ from jko.preparation.facts import DataFacts
 from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.plan import keep_figures, measured_content, same_source, stored_figures
 from tasks.baselines import mixture_log_density
+from tasks.bracket import upper_level
 from tasks.correct import correction_figures
 from tasks.datasets.laws import score_of
 from tasks.options import DURABLE, skipped
@@ -120,7 +121,11 @@ def measure(store: ChainStore, k: int) -> StepFigures:
             functional=functional, index=k, unfit=unfit(store.config, facts),
         )  # fmt: skip
     check_finite(figures, k)
-    more = correction_figures(store, k) if store.config.target.correction else {}
+    more: dict[str, float | None] = {}
+    if store.config.target.correction:
+        more |= correction_figures(store, k)
+    if store.config.stop.bracket is not None:
+        more["bracket_upper_95"] = upper_level(store, k)
     return StepFigures.model_validate(figures.plain() | {"step_size": stored(block.step_size)} | more)
 
 

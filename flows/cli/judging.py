@@ -35,7 +35,7 @@ def judge(
     output: Path | None,
     as_json: bool,
 ) -> None:
-    """Say how far data and any model are apart, by its samples alone.
+    """Say how far data and any model are apart, by its samples.
 
     Files are .csv, .npy or .parquet. Models may be of any kind and any program.
     """

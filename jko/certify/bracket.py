@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from jko.certify.resolution import Bracket
+from jko.certify.resolution import WIDTH, Bracket
 from jko.config.sections import RESOLUTIONS
 from jko.core.errors import InputError
 from jko.core.seeds import generator
@@ -42,6 +42,9 @@ FEWEST, PILOT, PARTS = 16_384, 256, 16
 #: inequality below
 EFFECTIVE, MISSED = 10.0, 0.01
 
+#: beyond so many rows it is not said how many are needed
+MOST_ROWS = 10_000_000
+
 #: log-density of rows in nats, shape (n, d) to (n,)
 LogDensity = Callable[[Tensor], Tensor]
 
@@ -53,6 +56,7 @@ def bracket(
     resolutions: Sequence[float] = RESOLUTIONS,
     densities: Mapping[float, LogDensity] | None = None,
     reference: Callable[[Tensor, float], Tensor] | None = None,
+    blurred: float = 0.0,
     seed: int = 0,
 ) -> list[Bracket]:
     """Bracket KL(ρ_s‖q_s) at every resolution.
@@ -64,20 +68,63 @@ def bracket(
         densities: the model's own log-density at some s, of rows smoothed by it; used instead of samples.
         reference: log-density of another law smoothed at s, of rows and s, that was fitted on none of the
             held-out rows; the lower side takes the better of it and the other held-out rows.
+        blurred: s of the law that the samples are of, where a model was trained on rows blurred by it; they
+            are blurred further to each coarser s.
         seed: of the noise.
 
     Returns:
         One bracket for every resolution, in the order given.
 
     Raises:
-        InputError: fewer than two rows, shapes that do not fit, or an s outside (0, 1).
+        InputError: fewer than two rows, shapes that do not fit, an s outside (0, 1), or one that is no
+            coarser than the samples are.
     """
     densities = densities or {}
     _check(held_out, samples, resolutions, densities)
+    finer = [s for s in resolutions if s not in densities and s <= blurred]
+    if finer:
+        raise InputError(f"resolution {finer[0]:g}: the samples are blurred by {blurred:g} already")
     rows = held_out.double()
-    draws = max(1, min(DRAWS, POINTS // len(rows)))
-    noise = torch.randn((draws, *rows.shape), generator=generator(seed, "bracket"), dtype=torch.float64)
-    return [_at(s, rows, samples, noise, densities.get(s), reference) for s in resolutions]
+    noise = _noise(rows, seed)
+    return [
+        _at(s, rows, None if s in densities else samples, noise, densities.get(s), reference, blurred)
+        for s in resolutions
+    ]
+
+
+def rows_needed(held_out: Tensor, resolution: float, *, width: float = WIDTH, seed: int = 0) -> int | None:
+    r"""How many held-out rows would bring U and L within ``width`` nats of each other.
+
+    With m' rows in place of m, and k_i the kernel of row i at its own point,
+
+    .. math:: U - L \approx \frac1m \sum_i \log\Big(1 + \frac{k_i(y_i)}{(m'-1)\, \hat p_{-i}(y_i)}\Big)
+
+    which is exact for m' = m. The density at lonely points is estimated too low, so the answer is rather too
+    large. No samples of a model are needed.
+
+    Args:
+        held_out: shape (m, d), standardised units.
+        resolution: s.
+        width: of the bracket, nats.
+        seed: of the noise.
+
+    Returns:
+        m', at least m; ``None`` where it is above :data:`MOST_ROWS`.
+    """
+    rows = held_out.double()
+    noise = _noise(rows, seed)
+    _, others, own = _others(rows, noise, resolution)
+
+    def found(count: float) -> float:
+        return float(torch.log1p(torch.exp(own - others.log_mean) / (count - 1)).mean())
+
+    low, high = float(len(rows)), float(MOST_ROWS)
+    if found(high) > width:
+        return None
+    while high - low > 1 and high / low > 1.01:
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if found(middle) > width else (low, middle)
+    return math.ceil(high)
 
 
 def _check(
@@ -96,6 +143,20 @@ def _check(
         raise InputError("a bracket needs two samples or more")
 
 
+def _noise(rows: Tensor, seed: int) -> Tensor:
+    """The noise z of some draws a row, shape (draws, m, d)."""
+    draws = max(1, min(DRAWS, POINTS // len(rows)))
+    return torch.randn((draws, *rows.shape), generator=generator(seed, "bracket"), dtype=torch.float64)
+
+
+def _others(rows: Tensor, noise: Tensor, s: float) -> tuple[Tensor, KernelMean, Tensor]:
+    """The noisy points, draw by draw, p̂_{−i} there, and the logarithm of row i's own kernel."""
+    centres = math.sqrt(1 - s * s) * rows
+    y = (centres + s * noise).flatten(0, 1)  # point r·m + i is of row i
+    others = kernel_mean(y, centres, s, torch.arange(len(rows)).repeat(len(noise)))
+    return y, others, others.peak - noise.square().sum(-1).flatten() / 2
+
+
 def _at(  # noqa: PLR0917
     s: float,
     rows: Tensor,
@@ -103,17 +164,17 @@ def _at(  # noqa: PLR0917
     noise: Tensor,
     density: LogDensity | None,
     reference: Callable[[Tensor, float], Tensor] | None,
+    blurred: float,
 ) -> Bracket:
     """The bracket at one resolution."""
-    count, a = len(rows), math.sqrt(1 - s * s)
-    y = (a * rows + s * noise).flatten(0, 1)  # draw by draw, so point r·m + i is of row i
-    others = kernel_mean(y, a * rows, s, torch.arange(count).repeat(len(noise)))
+    y, others, _ = _others(rows, noise, s)
     beside = None if reference is None else reference(y, s).double()
     if density is not None:
         values = density(y).double()
         return put_together(s, others, noise, (values, values), beside=beside)
     assert samples is not None  # checked at the beginning
-    model, noise_se = _model(y, a * samples, s)
+    keep = math.sqrt((1 - s * s) / (1 - blurred * blurred))  # the Ornstein-Uhlenbeck time that is left
+    model, noise_se = _model(y, keep * samples, math.sqrt(1 - keep * keep))
     sides = (model.log_mean, log_above(model))
     return put_together(s, others, noise, sides, noise_se=noise_se, samples=model.count, beside=beside)
 

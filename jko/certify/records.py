@@ -127,6 +127,8 @@ class ChainGuarantee(Guarantee):
         defence: where a share of the model is a broad law.
         bracket: KL of data and model between two figures, at every resolution; of test rows.
         certified_resolution: the finest resolution at which the two are no further apart than .1 nats.
+        rows_needed: where no resolution is certified, how many test rows would do at the coarsest; null
+            where that is unknown or beyond ten million.
         columns: the bracket of every column; of pictures of every principal component.
         pairs: the bracket of pairs of them, the one that differs most first.
         mixed: the guarantee as a sentence.
@@ -153,6 +155,7 @@ class ChainGuarantee(Guarantee):
     defence: DefencePrice | None = None
     bracket: tuple[Bracket, ...] = ()
     certified_resolution: Figure = None
+    rows_needed: Count | None = None
     columns: tuple[Projection, ...] = ()
     pairs: tuple[Projection, ...] = ()
     mixed: Mixed
@@ -160,7 +163,7 @@ class ChainGuarantee(Guarantee):
     @property
     def apart(self) -> tuple[str, ...]:
         """Sentences on how far data and model are apart; none where that is not known."""
-        found = in_words(self.bracket), wrong_in_words((*self.columns, *self.pairs))
+        found = in_words(self.bracket, self.rows_needed), wrong_in_words((*self.columns, *self.pairs))
         return tuple(text for text in found if text)
 
 

@@ -66,8 +66,12 @@ def certified(brackets: Sequence[Bracket], width: float = WIDTH) -> Bracket | No
     return min(narrow, key=lambda one: one.resolution, default=None)
 
 
-def in_words(brackets: Sequence[Bracket]) -> str:
-    """The bracket in one sentence for people; empty where there is none.
+def in_words(brackets: Sequence[Bracket], rows_needed: int | None = None) -> str:
+    """The bracket in a sentence or two for people; empty where there is none.
+
+    Args:
+        brackets: at every resolution.
+        rows_needed: held-out rows that would do at the coarsest, where those there are too few.
 
     >>> at = Bracket(resolution=0.2, upper=0.004, upper_se=0.001, upper_95=0.0056, lower=-0.01,
     ...              lower_se=0.001, lower_95=-0.012, rows=4000, samples=40000, density="samples")
@@ -78,7 +82,7 @@ def in_words(brackets: Sequence[Bracket]) -> str:
         return ""
     found = certified(brackets)
     if found is None:
-        return _wide(max(brackets, key=lambda one: one.resolution))
+        return _wide(max(brackets, key=lambda one: one.resolution), rows_needed)
     low, high = found.lower_95 or 0.0, found.upper_95 or 0.0
     least = f"at least {figure(low)} and " if low > 0 else ""
     return (
@@ -87,15 +91,30 @@ def in_words(brackets: Sequence[Bracket]) -> str:
     )
 
 
-def _wide(coarsest: Bracket) -> str:
+def _wide(coarsest: Bracket, rows_needed: int | None) -> str:
     """That the held-out rows are too few, with what the coarsest resolution says all the same."""
     known = f"{coarsest.rows} held-out rows are too few to tell data and model apart"
-    if coarsest.lower_95 is not None and coarsest.lower_95 > 0:
-        return f"{known} closely, but they differ by at least {figure(coarsest.lower_95)} nats (KL, 95 %)."
-    return (
-        f"{known}: at the coarsest resolution, {coarsest.resolution:g} standard deviations, they differ by "
-        f"at most {figure(coarsest.upper_95)} nats (KL, 95 %)."
-    )
+    low = coarsest.lower_95
+    if low is not None and low > 0:
+        said = f"{known} closely, but they differ by at least {figure(low)} nats (KL, 95 %)."
+    else:
+        said = (
+            f"{known}: at the coarsest resolution, {coarsest.resolution:g} standard deviations, they differ "
+            f"by at most {figure(coarsest.upper_95)} nats (KL, 95 %)."
+        )
+    if rows_needed is None:
+        return said
+    return f"{said} About {rounded(rows_needed)} held-out rows would tell them apart to {WIDTH:g} nats there."
+
+
+def rounded(count: int) -> str:
+    """A number of rows as people say it: two digits.
+
+    >>> rounded(18423)
+    '18 000'
+    """
+    scale = 10 ** max(0, len(str(count)) - 2)
+    return f"{round(count / scale) * scale:,}".replace(",", " ")
 
 
 def wrong_in_words(projections: Sequence[Projection]) -> str:

@@ -115,6 +115,12 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _stops(self) -> Config:
+        if self.stop.bracket is not None and not self.target.standard:
+            raise ValueError("stop.bracket: a chain to another target than N(0, I) holds out no rows of it")
+        return self
+
+    @model_validator(mode="after")
     def _conditional(self) -> Config:
         if self.data.context is None:
             return self

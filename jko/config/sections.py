@@ -255,11 +255,15 @@ class Stop(Section):
 
     ``certificate``: after the first block with certificate (C), two standard errors up, at most
     this many nats. ``movement``: after the first block that moves the particles by less than this
-    share of all movement so far.
+    share of all movement so far. ``bracket``: after the first block with which data and model are at most
+    this many nats apart at ``resolution`` (the upper 95 % level, see :mod:`jko.certify.bracket`), on
+    validation rows; the certificate says whether the test rows confirm it.
     """
 
     certificate: Positive | None = None
     movement: Annotated[float, Field(gt=0, lt=1)] | None = None
+    bracket: Positive | None = None
+    resolution: Annotated[float, Field(gt=0, lt=1)] = 0.2
 
 
 class Start(Section):

@@ -16,6 +16,10 @@ class Step(Protocol):
         """(C) after the block, nats."""
 
     @property
+    def bracket_upper_95(self) -> float | None:
+        """The most that data and model are apart after the block, nats, on validation rows."""
+
+    @property
     def movement(self) -> float:
         """√E|Tx − x|²."""
 
@@ -33,6 +37,12 @@ def stop_reason(stop: Stop, figures: Sequence[Step]) -> str:
     bound = figures[-1].certificate_c
     if stop.certificate is not None and bound is not None and bound <= stop.certificate:
         return f"certificate (C) is {bound:.3g} ≤ {stop.certificate:g} nats"
+    apart = figures[-1].bracket_upper_95
+    if stop.bracket is not None and apart is not None and apart <= stop.bracket:
+        return (
+            f"data and model differ by at most {apart:.3g} ≤ {stop.bracket:g} nats at {stop.resolution:g} "
+            "standard deviations (95 %, validation rows)"
+        )
     moved = [own.movement for own in figures]
     total = sum(moved)
     if stop.movement is not None and total and moved[-1] / total < stop.movement:

@@ -17,13 +17,13 @@ from jko.core.step_sizes import stored
 from jko.disk.commit import file_digest
 
 #: raised when a change alters what the evaluation computes
-EVALUATION = 6
+EVALUATION = 7
 #: raised when a change alters what is measured of a block
 MEASURES = 7
 #: raised when a change alters what a certificate says
 CERTIFICATE = 3
 #: raised when a change alters the bracket
-BRACKET = 1
+BRACKET = 2
 #: raised when a change alters the broad law that is fitted
 DEFENCE = 1
 #: what is measured once, of the whole chain
@@ -119,6 +119,7 @@ def measured_with(config: Config) -> dict[str, JsonValue]:
     return {
         **config.measure.model_dump(mode="json", exclude={"inversion_limit", *OF_BRACKET}),
         "mixture_components": list(config.evaluation.mixture_components),
+        **({} if config.stop.bracket is None else {"bracket_at": config.stop.resolution}),
         "version": MEASURES,
         "certificate": CERTIFICATE,
     }

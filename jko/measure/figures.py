@@ -122,6 +122,8 @@ class StepFigures(BlockFigures):
         redrawn: share of rows drawn again.
         acceptance: mean probability of a row to be kept, ᾱ.
         acceptance_se: its standard error.
+        bracket_upper_95: KL of data and the chain so far at most, one-sided 95 %, nats, at the resolution of
+            the stop rule, on validation rows; null where no rule asks for it.
     """
 
     step_size: Figure = None
@@ -132,6 +134,7 @@ class StepFigures(BlockFigures):
     redrawn: Figure = None
     acceptance: Figure = None
     acceptance_se: Figure = None
+    bracket_upper_95: Figure = None
 
     @property
     def best_epsilon(self) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -255,8 +256,18 @@ def smoothed(rows: Array, part: str, config: Config) -> Array:
     The noise is fixed by the seed, and each part has its own: the chain is trained, validated
     and tested on one law, ρ_δ.
     """
-    draw = np.random.default_rng(counter_seed(config.seed, "smoothing", part))
-    return ornstein_uhlenbeck(rows, config.data.smoothing, draw)
+    return ornstein_uhlenbeck(rows, config.data.smoothing, _noise_of(part, config))
+
+
+def without_noise(stored: Array, part: str, config: Config) -> Array:
+    """All rows of a part before :func:`smoothed`, up to the rounding of what was stored."""
+    time = config.data.smoothing
+    noise = _noise_of(part, config).standard_normal(stored.shape)
+    return math.exp(time) * (stored - math.sqrt(-math.expm1(-2 * time)) * noise)
+
+
+def _noise_of(part: str, config: Config) -> np.random.Generator:
+    return np.random.default_rng(counter_seed(config.seed, "smoothing", part))
 
 
 def smoothing_w2(train: Array, config: Config) -> float | None:

@@ -38,6 +38,7 @@ def render(comparison: Comparison, outcomes: Sequence[Outcome] = ()) -> str:
         samples, says = pictures.samples(comparison)
         images = {
             "curves": _uri(pictures.curves(comparison)),
+            "resolution": _uri(pictures.resolution(comparison)),
             "differences": _uri(pictures.differences(comparison)),
             "samples": _uri(samples),
         }

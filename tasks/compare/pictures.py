@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from jko.core.display import with_error
 from tasks.compare.comparison import CURVES, Comparison, Pair, Subject
+from tasks.headline import brackets_of
 from tasks.report.drawing import (
     ACCENT,
     DATA,
@@ -23,6 +24,7 @@ from tasks.report.drawing import (
     tiles,
     unit_of,
 )
+from tasks.report.resolution import by_resolution
 
 #: one colour a run, in order; the baseline is the first
 COLOURS = (DATA, MODEL, ACCENT, "#e09f3e", "#7a5195", "#1b998b", "#a44a3f", GREY)
@@ -63,6 +65,15 @@ def curves(comparison: Comparison) -> Figure | None:
     figure.legend(handles, labels, loc="lower center", ncols=min(4, len(labels)), fontsize=8)
     figure.tight_layout(rect=(0, 0.06, 1, 1))
     return figure
+
+
+def resolution(comparison: Comparison) -> Figure | None:
+    """KL of data and model at every resolution, all runs."""
+    found = {
+        label: brackets_of(dict(comparison.metrics[label].dropna().items())) for label in comparison.labels
+    }
+    shown = {label: brackets for label, brackets in found.items() if brackets}
+    return by_resolution(shown) if shown else None
 
 
 def differences(comparison: Comparison) -> Figure | None:

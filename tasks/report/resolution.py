@@ -22,9 +22,13 @@ COLOURS = (MODEL, DATA, ACCENT, "#e09f3e", GREY)
 
 
 def resolution(content: Content) -> Figure | None:
-    """KL of data and model against the resolution."""
+    """KL of data and model against the resolution, with the baselines beside."""
     whole = content.certificate.chain
-    return by_resolution({"model": whole.bracket}, whole.certified_resolution) if whole.bracket else None
+    if not whole.bracket:
+        return None
+    named = {"gaussian": "one Gaussian", "mixture": "Gaussian mixture"}
+    beside = {named[name]: one for name, one in content.figures.baseline_brackets.items()}
+    return by_resolution({"the flow": whole.bracket, **beside}, whole.certified_resolution)
 
 
 def pairs(content: Content) -> Figure | None:

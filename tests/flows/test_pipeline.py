@@ -222,7 +222,7 @@ def test_mlflow_has_one_run_with_steps_and_where_it_came_from(inside: Layout) ->
     names = {name for name in run.data.metrics if name.startswith("step/")}
     assert names == {f"step/{name}" for name in STEP}
     assert {name.split("/")[0] for name in set(run.data.metrics) - names} == {
-        "chain", "test", "time", "inversion_error_chain", "steps",
+        "bracket", "chain", "test", "time", "inversion_error_chain", "steps",
     }  # fmt: skip
 
 
@@ -249,7 +249,8 @@ def test_the_report_is_one_page_that_needs_nothing_else(inside: Layout) -> None:
     assert "data:image/png;base64," in page
     assert "http" not in page.replace("http-equiv", "")
     pictures = {path.name for path in inside.report.glob("*.png")}
-    assert pictures == {"samples.png", "path.png", "progress.png", "training.png", "guarantee.png"}
+    shown = ("samples", "path", "progress", "training", "guarantee", "resolution", "pairs")
+    assert pictures == {f"{name}.png" for name in shown}
 
 
 def test_another_holder_of_the_chain_is_named(

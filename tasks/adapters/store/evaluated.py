@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from jko.certify.resolution import Bracket
 from jko.core.records import Count, Figure, Number, Record
 from jko.disk.damage import is_whole
 from jko.disk.layout import Layout
@@ -172,6 +173,8 @@ class EvaluationFigures(Record):
         test: of the chain.
         cuts: of the chain cut after block 0..N.
         baselines: of other models.
+        baseline_brackets: KL of data and each of them at every resolution; none of conditional chains, nor
+            where smoothed rows have a start map.
         inversion_error_chain: round trip of the whole chain, standardised units.
         nearest_training_row: distance of samples to the nearest training row over that of test rows.
         copied_share: share of the samples that are as near to a training row as few test rows are.
@@ -188,6 +191,7 @@ class EvaluationFigures(Record):
     test: ChainNll
     cuts: tuple[MeanNll, ...] = ()
     baselines: Baselines
+    baseline_brackets: dict[str, tuple[Bracket, ...]] = {}
     inversion_error_chain: Figure
     nearest_training_row: Figure
     copied_share: Figure = None

@@ -69,9 +69,7 @@ def curves(comparison: Comparison) -> Figure | None:
 
 def resolution(comparison: Comparison) -> Figure | None:
     """KL of data and model at every resolution, all runs."""
-    found = {
-        label: brackets_of(dict(comparison.metrics[label].dropna().items())) for label in comparison.labels
-    }
+    found = {one.label: brackets_of(one.record.metrics) for one in comparison.subjects}
     shown = {label: brackets for label, brackets in found.items() if brackets}
     return by_resolution(shown) if shown else None
 

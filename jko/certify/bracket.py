@@ -118,6 +118,8 @@ def rows_needed(held_out: Tensor, resolution: float, *, width: float = WIDTH, se
     def found(count: float) -> float:
         return float(torch.log1p(torch.exp(own - others.log_mean) / (count - 1)).mean())
 
+    if found(len(rows)) <= width:
+        return len(rows)
     low, high = float(len(rows)), float(MOST_ROWS)
     if found(high) > width:
         return None

@@ -74,6 +74,35 @@ def test_a_gate_takes_the_level_itself_and_the_difference_with_a_sign(
     assert table.count("bracket/") == 2  # the levels at one resolution, not all figures
 
 
+def test_the_baselines_are_bracketed_by_their_own_densities(project: Path) -> None:
+    found = json.loads(Path("c.evaluation/figures.json").read_text())["baseline_brackets"]
+    assert sorted(found) == ["gaussian", "mixture"]
+    for brackets in found.values():
+        assert [one["resolution"] for one in brackets] == [0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9]
+        assert {(one["density"], one["samples"]) for one in brackets} == {("model", 0)}
+    # moons are no Gaussian, and what is known of that grows with the detail
+    at = {one["resolution"]: one["lower_95"] for one in found["gaussian"]}
+    assert at[0.2] > at[0.5] > at[0.9]
+    assert at[0.2] > 0.1
+
+
+def test_a_chain_stops_where_its_bracket_is_small_and_the_test_rows_are_asked(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("train", "--preset", "smoke", "--chain", "b", "--set", "steps.count=2")
+    rule = ("--set", "stop.bracket=3", "--set", "stop.resolution=0.45")
+    said(capsys, monkeypatch, *words, *rule)
+    whole = json.loads(said(capsys, monkeypatch, "certify", "b", "--json"))
+    assert whole["chain"]["steps"] == 1
+    level = whole["blocks"][0]["bracket_upper_95"]
+    assert 0 < level <= 3
+    at = next(one for one in whole["chain"]["bracket"] if one["resolution"] == 0.45)
+    assert whole["chain"]["stopped"] == (
+        f"data and model differ by at most {level:.3g} ≤ 3 nats at 0.45 standard deviations (95 %, "
+        f"validation rows); the test rows confirm it: at most {at['upper_95']:.3g} nats at 0.45"
+    )
+
+
 def test_a_chain_to_a_target_says_why_it_has_no_bracket(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], server: str
 ) -> None:

@@ -26,6 +26,7 @@ from jko.disk.layout import Layout
 from jko.disk.manifest import required_manifest, stored_config
 from jko.disk.sealed import SEAL, read_json, write_json
 from jko.disk.weights import chain_of as chain_before
+from jko.preparation.prepare import without_noise
 from tasks.adapters.store.arrays import read_samples
 from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.chains import load_chain
@@ -278,3 +279,26 @@ def test_the_law_is_fitted_in_the_units_in_which_it_is_used(
     cov = np.cov(x.numpy().T)
     gaussian = -0.5 * (2 * np.log(2 * np.pi * np.e) + np.linalg.slogdet(cov)[1])
     assert abs(float(broad.mean()) - gaussian) < 0.2
+
+
+def test_a_chain_of_smoothed_rows_is_judged_by_its_own_density_at_that_smoothing(inside: Layout) -> None:
+    whole = read_json(inside.certificate)["chain"]
+    own = math.sqrt(-math.expm1(-0.2))
+    assert [(one["resolution"], one["density"]) for one in whole["bracket"]] == [
+        (pytest.approx(own), "model"), (0.5, "samples"), (0.7, "samples"), (0.9, "samples"),
+    ]  # fmt: skip
+    assert all(one["lower_95"] <= one["upper_95"] for one in whole["bracket"])
+    beside = figures_of(inside)["baseline_brackets"]["gaussian"]
+    assert [one["resolution"] for one in beside] == [one["resolution"] for one in whole["bracket"]]
+
+
+def test_the_noise_of_smoothed_rows_can_be_taken_off_again(inside: Layout) -> None:
+    config, facts = (
+        stored_config(inside),
+        ChainStore(stored_config(inside), inside, required_manifest(inside).fingerprints).facts,
+    )
+    stored = read_samples(inside, 0, required_manifest(inside).fingerprints[0], "test")
+    numbers = read_samples(inside, 0, required_manifest(inside).fingerprints[0], "test_rows").astype(int)
+    clean = facts.in_data_units(without_noise(stored.astype(float), "test", config))
+    rows = pd.read_csv("table.csv")[["x"]].to_numpy(dtype=float)[numbers]
+    np.testing.assert_allclose(clean, rows, atol=1e-5 * facts.scale[0])

@@ -10,7 +10,7 @@ import torch
 from scipy.special import logsumexp
 from torch import Tensor
 
-from jko.certify.bracket import bracket
+from jko.certify.bracket import bracket, rows_needed
 from jko.certify.resolution import Bracket, certified
 from jko.config.sections import RESOLUTIONS
 from jko.core.errors import InputError
@@ -181,3 +181,47 @@ def test_nothing_is_certified_where_all_is_wide() -> None:
     wide = bracket(normal(60, (0.0,) * 12, 14), normal(500, (0.0,) * 12, 15), resolutions=(0.1, 0.3))
     assert certified(wide) is None
     assert isinstance(wide[0], Bracket)
+
+
+def test_the_rows_that_are_needed_are_enough_and_not_far_too_many() -> None:
+    rows, samples = normal(300, (0.0,) * 3, 0), normal(20_000, (0.0,) * 3, 1)
+    needed = rows_needed(rows, 0.3)
+    assert needed is not None
+    assert needed > 300
+    enough = bracket(normal(needed, (0.0,) * 3, 2), samples, resolutions=[0.3])[0]
+    fewer = bracket(normal(needed // 4, (0.0,) * 3, 3), samples, resolutions=[0.3])[0]
+    assert enough.width < 0.11
+    assert fewer.width > 0.1
+
+
+def test_rows_that_are_enough_already_need_no_more() -> None:
+    assert rows_needed(normal(2000, (0.0,), 0), 0.5) == 2000
+
+
+def test_nobody_has_the_rows_that_many_columns_need_at_a_fine_resolution() -> None:
+    assert rows_needed(normal(200, (0.0,) * 60, 0), 0.1) is None
+
+
+def test_samples_of_a_blurred_law_are_blurred_further() -> None:
+    drawn, rows = normal(20_000, (0.5, 0.0), 0), normal(2000, (0.0, 0.0), 1)
+    noise = normal(20_000, (0.0, 0.0), 2)
+    blurred = math.sqrt(1 - 0.3**2) * drawn + 0.3 * noise
+    for plain, own in zip(
+        bracket(rows, drawn, resolutions=[0.4, 0.7]),
+        bracket(rows, blurred, resolutions=[0.4, 0.7], blurred=0.3),
+        strict=True,
+    ):
+        assert own.upper == pytest.approx(plain.upper, abs=0.02)
+        assert own.lower_95 < truth((0.5, 0.0), own.resolution) < own.upper_95
+    with pytest.raises(InputError, match="the samples are blurred by"):
+        bracket(rows, blurred, resolutions=[0.2], blurred=0.3)
+
+
+def test_where_a_density_is_given_it_is_used_at_its_resolution_alone() -> None:
+    rows, samples = normal(500, (0.0,), 0), normal(5000, (0.0,), 1)
+    found = bracket(
+        rows, samples, resolutions=[0.3, 0.5], blurred=0.3,
+        densities={0.3: lambda y: -y.square().sum(-1) / 2 - math.log(2 * math.pi) / 2},
+    )  # fmt: skip
+    assert [(one.density, one.samples) for one in found] == [("model", 0), ("samples", 5000)]
+    assert all(one.lower_95 < 0 < one.upper_95 for one in found)

@@ -12,7 +12,7 @@ from jko.config.stop import stop_reason
 
 def figures(*movement: float, certificate: float | None = None) -> list[SimpleNamespace]:
     """Figures of as many blocks as movements, all with a large certificate but the last."""
-    blocks = [SimpleNamespace(movement=moved, certificate_c=5.0) for moved in movement]
+    blocks = [SimpleNamespace(movement=moved, certificate_c=5.0, bracket_upper_95=None) for moved in movement]
     blocks[-1].certificate_c = certificate
     return blocks
 
@@ -94,3 +94,13 @@ def test_a_plan_that_asks_loads_nothing_heavy() -> None:
     code = f"import sys, jko.config.stop; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("level", "stops"), [(0.049, True), (0.05, True), (0.051, False), (None, False)])
+def test_an_upper_level_of_at_most_the_tolerance_stops(level: float | None, stops: bool) -> None:
+    blocks = figures(1.0, 0.5)
+    blocks[-1].bracket_upper_95 = level
+    why = stop_reason(Stop(bracket=0.05, resolution=0.3), blocks)
+    assert bool(why) == stops
+    assert not stops or "0.3 standard deviations" in why
+    assert stop_reason(Stop(), blocks) == ""

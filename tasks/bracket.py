@@ -122,7 +122,11 @@ def _drawn(store: ChainStore, chain: Chain, train: Tensor) -> Tensor:
     config, count = store.config, store.config.measure.samples
     contexts = drawn_contexts(config, train[:, store.facts.dim :].numpy(), count)
     given = None if contexts is None else torch.from_numpy(contexts)
-    drawn = chain.sample(count, context=given, seed=counter_seed(config.seed, "bracket")).double().cpu()
+    drawn = (
+        chain.sample(count, context=given, seed=counter_seed(config.seed, "samples of the bracket"))
+        .double()
+        .cpu()
+    )
     return drawn if given is None else torch.cat([drawn, given], 1)
 
 

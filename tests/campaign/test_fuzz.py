@@ -18,7 +18,7 @@ from tests.campaign.fuzz import SHARES, cases, project, read_all
 from tests.campaign.fuzz_files import chunk
 
 #: inputs of ``make test`` and of ``make test-all``
-FAST, WHOLE = 1500, 20_000
+FAST, WHOLE = 500, 20_000
 
 
 @pytest.fixture(scope="module")

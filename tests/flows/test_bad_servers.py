@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.commands import Command, started
+from tests.commands import Command, command, started
 from tests.flows.schedules import TINY, jko
 from tests.servers import busy, hanging, trickling
 
@@ -50,6 +50,7 @@ def test_a_named_prefect_server_that_does_not_answer_is_one_sentence(
     """All commands wait at the same time, each in a project of its own."""
     with ExitStack() as stack:
         addresses = {kind: stack.enter_context(KINDS[kind][0]()) for kind in kinds}
+        command(tmp_path, "--version")  # what all are forked from is started before the clock
         begun = time.monotonic()
         asked = {
             (kind, name): begin(tmp_path / f"{kind}-{name}", words, addresses[kind])

@@ -42,7 +42,7 @@ def test_pictures_are_drawn_for_one_dimension_and_for_many(
 ) -> None:
     """One column, and more dimensions than rows, are allowed with a warning."""
     draw = np.random.default_rng(0)
-    for name, shape in (("one.npy", (300,)), ("many.npy", (10, 12))):
+    for name, shape in (("one.npy", (300,)), ("many.npy", (20, 18))):
         np.save(project / name, draw.standard_normal(shape))
         quick = (
             "training.flow_matching_iterations=20", "training.iterations=5", "training.batch_size=32",
@@ -57,4 +57,4 @@ def test_pictures_are_drawn_for_one_dimension_and_for_many(
         assert (project / f"{name[:3]}.report" / "report.html").is_file()
     said = capsys.readouterr().err
     assert "warning: one dimension only" in said
-    assert "warning: more dimensions (12) than training rows (8)" in said
+    assert "warning: more dimensions (18) than training rows (16)" in said

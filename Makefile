@@ -11,11 +11,12 @@ READY := .venv/.ready
 run: $(READY)
 	@$(BIN)/jko train
 
+# compiled modules are kept, whatever the environment says: the tests start many processes
 test: $(READY) lint
-	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder -m "not slow"
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --no-loadscope-reorder -m "not slow"
 
 test-all: $(READY) lint
-	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder --require-outside
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --no-loadscope-reorder --require-outside
 
 docs: $(READY)
 	@$(BIN)/python -m sphinx -q -W --keep-going docs docs/_build/html

@@ -22,3 +22,14 @@ for name in (
     "tests.campaign.small", "torch._dynamo",
 ):  # fmt: skip
     import_module(name)
+
+
+def draw() -> None:
+    """Draw a formula and powers of ten once, for which matplotlib reads fonts and makes parsers."""
+    figure = import_module("matplotlib.figure").Figure()
+    axes = figure.add_subplot(title=r"$\varepsilon_k$", xscale="log", yscale="log")
+    axes.plot([1e-3, 1e3], [1e-3, 1e3])
+    import_module("tasks.report.drawing").png(figure)
+
+
+draw()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from flows.cli.main import main
+from tests.commands import command
 
 ROOT = Path(__file__).resolve().parents[1]
 PARAMS = """
@@ -38,9 +39,12 @@ def run(folder: Path, *words: str) -> str:
     environment |= {"GIT_CONFIG_GLOBAL": os.devnull, "PYTHONPATH": str(ROOT)}
     for role in ("AUTHOR", "COMMITTER"):  # DVC commits its experiments
         environment |= {f"GIT_{role}_NAME": "t", f"GIT_{role}_EMAIL": "t@example.org"}
-    done = subprocess.run(
-        words, cwd=folder, capture_output=True, text=True, timeout=300, check=False, env=environment
-    )
+    if words[0] == "jko":
+        done = command(folder, *words[1:], **environment)
+    else:
+        done = subprocess.run(
+            words, cwd=folder, capture_output=True, text=True, timeout=300, check=False, env=environment
+        )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 

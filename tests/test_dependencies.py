@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -30,7 +31,12 @@ def key(name: str) -> str:
 
 CORE = {key(name) for name in names(pyproject()["dependencies"])}
 PIPELINE = {key(name) for name in names(pyproject()["optional-dependencies"]["pipeline"])}
-PACKAGES = {module: {key(name) for name in found} for module, found in packages_distributions().items()}
+
+
+@cache
+def packages() -> dict[str, set[str]]:
+    """The packages that bring each module, which takes a second to find."""
+    return {module: {key(name) for name in found} for module, found in packages_distributions().items()}
 
 
 def third_party(*folders: str) -> dict[str, set[str]]:
@@ -45,11 +51,8 @@ def third_party(*folders: str) -> dict[str, set[str]]:
 
 def packages_of(modules: set[str]) -> set[str]:
     """The packages that bring modules; one of several where they share a name, as ``ruamel`` is."""
-    return {
-        min(PACKAGES[module] & (CORE | PIPELINE) or PACKAGES[module])
-        for module in modules
-        if module in PACKAGES
-    }
+    found = packages()
+    return {min(found[module] & (CORE | PIPELINE) or found[module]) for module in modules if module in found}
 
 
 def test_the_core_is_what_the_library_imports() -> None:

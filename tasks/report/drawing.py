@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from matplotlib import rcParams
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -70,9 +72,14 @@ def principal_directions(rows: Array) -> Array:
 
 
 def png(figure: Figure) -> bytes:
-    """A figure as the bytes of a PNG; equal figures give equal bytes."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})
+    """A figure as the bytes of a PNG, cut to what is drawn; equal figures give equal bytes.
+
+    Its layout must be done: ``savefig`` would draw it once more to find the same box.
+    """
+    stream, renderer = io.BytesIO(), FigureCanvasAgg(figure).get_renderer()
+    figure.set_layout_engine(None)
+    box = figure.get_tightbbox(renderer).padded(rcParams["savefig.pad_inches"])
+    figure.savefig(stream, format="png", bbox_inches=box, metadata={"Software": None})
     return stream.getvalue()
 
 

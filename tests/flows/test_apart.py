@@ -124,7 +124,10 @@ def test_a_chain_to_a_target_says_why_it_has_no_bracket(
 ) -> None:
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")
     monkeypatch.chdir(tmp_path)
-    words = ("--set", "training.iterations=2", "--set", "training.flow_matching_iterations=2")
+    words = (
+        "--set", "training.iterations=2", "--set", "training.flow_matching_iterations=2",
+        "--set", "steps.sizes=[0.25]", "--set", "data.rows=1000", "--set", "evaluation.samples=500",
+    )  # fmt: skip
     assert call(monkeypatch, "train", "--preset", "targets", "--chain", "t", *words) == 0
     whole = json.loads(said(capsys, monkeypatch, "certify", "t", "--json"))["chain"]
     assert whole["bracket"] == []

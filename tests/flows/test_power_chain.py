@@ -73,13 +73,17 @@ def test_c_bounds_what_is_left_and_nothing_is_compared_with_the_gaussian(folder:
     assert "target/log_z" not in found
 
 
-def test_it_goes_on_and_is_verified(folder: Path) -> None:
+def test_it_is_verified(folder: Path) -> None:
+    jko(folder, "verify", "chain")
+
+
+@pytest.mark.slow
+def test_in_parts_it_is_the_chain_in_one_go(folder: Path) -> None:
     other = ("--chain", "parts")
     jko(folder, "train", *POWER[:-2], *other, "--stop-after", "1")
     jko(folder, "resume", "parts")
     digests = [answer(folder, "status", name)["digest"] for name in ("chain", "parts")]
     assert digests[0] == digests[1]
-    jko(folder, "verify", "chain")
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,8 @@ def test_a_server_lost_in_the_middle_costs_a_warning(tmp_path: Path, home: Path,
     own = {
         "PREFECT_API_URL": "", "PREFECT_PROFILES_PATH": str(tmp_path / "profiles.toml"),
         "PREFECT_HOME": str(tmp_path / "prefect"),
+        # a server that is gone is asked once more, after 2 s, and not three times in 14 s
+        "PREFECT_CLIENT_MAX_RETRIES": "1",
     }  # fmt: skip
     words = ("train", *SETTINGS, "--chain", "chain")
     run = Command(tmp_path, *words, log=tmp_path / "log.txt", environment=own)

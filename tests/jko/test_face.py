@@ -87,16 +87,18 @@ def test_conditional_flows_take_columns_numbers_and_classes(tmp_path: Path) -> N
         by_class.sample(3, context=7)
 
 
-def test_pictures_are_rows(tmp_path: Path) -> None:
-    pictures = rows(200).reshape(200, 1, 3)
-    flow = fitted(pictures)
-    assert flow.facts.image_shape == (1, 3)
-    assert flow.dim == 3
+@pytest.fixture(scope="module")
+def of_pictures() -> jko.Flow:
+    return fitted(rows(200).reshape(200, 1, 3))
 
 
-def test_pictures_come_back_as_pictures() -> None:
-    pictures = rows(200).reshape(200, 1, 3)
-    flow = fitted(pictures)
+def test_pictures_are_rows(of_pictures: jko.Flow) -> None:
+    assert of_pictures.facts.image_shape == (1, 3)
+    assert of_pictures.dim == 3
+
+
+def test_pictures_come_back_as_pictures(of_pictures: jko.Flow) -> None:
+    pictures, flow = rows(200).reshape(200, 1, 3), of_pictures
     assert flow.sample(4).shape == (4, 1, 3)
     assert torch.equal(flow.log_prob(pictures), flow.log_prob(pictures.reshape(200, 3)))
     z = flow.forward(pictures)

@@ -112,8 +112,7 @@ class Progress:
             case BlockDone():
                 self._block_done(event)
             case Certified(certificate):
-                for text in (*certificate.chain.apart, certificate.chain.mixed.says):
-                    self.say(text)
+                self.say(certificate.chain.mixed.says)
             case Said(text):
                 self.say(text)
 

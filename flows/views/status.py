@@ -201,6 +201,11 @@ def result_table(job: Job, finished: Finished) -> None:
         console.print(target_table(figures))
         _show_next(console, job, finished)
         return
+    chain = required_manifest(job.layout).fingerprints
+    store = ChainStore(job.config, job.layout, chain)
+    certificate = stored_certificate(store)
+    for said in () if certificate is None else certificate.chain.apart:
+        console.print(said, soft_wrap=True, markup=False, style="bold")
     table = Table(show_header=True, title=None)
     table.add_column("on held-out test rows")
     table.add_column("nats (± one SE)", justify="right")
@@ -213,8 +218,7 @@ def result_table(job: Job, finished: Finished) -> None:
     table.add_row("NLL of a Gaussian mixture", figure(figures.get("test/nll_mixture"), ".3f"))
     table.add_row("NLL of one Gaussian", figure(figures.get("test/nll_gaussian"), ".3f"))
     console.print(table)
-    chain = required_manifest(job.layout).fingerprints
-    if said := nll_warning(stored_evaluation(ChainStore(job.config, job.layout, chain))):
+    if said := nll_warning(stored_evaluation(store)):
         console.print(said, soft_wrap=True, markup=False)
     if words := fresh_words(figures):
         console.print(words, soft_wrap=True, markup=False)

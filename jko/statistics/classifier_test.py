@@ -78,9 +78,10 @@ def _auc(one: Array, other: Array, rng: np.random.Generator) -> float:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     pooled, labels = np.concatenate([one, other]), np.repeat([1, 0], [len(one), len(other)])
-    fold = np.concatenate([rng.permutation(np.arange(len(part)) % FOLDS) for part in (one, other)])
+    folds = min(FOLDS, len(one), len(other))
+    fold = np.concatenate([rng.permutation(np.arange(len(part)) % folds) for part in (one, other)])
     scores = np.empty(len(pooled))
-    for part in range(FOLDS):
+    for part in range(folds):
         own = fold == part
         # small trees and slow steps: what is to be seen is weak
         boosted = HistGradientBoostingClassifier(

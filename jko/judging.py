@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from jko.certify.bracket import bracket
 from jko.certify.projections import columns_of, pairs_of
 from jko.certify.records import TwoSample
-from jko.certify.resolution import certified
+from jko.certify.resolution import Projection, certified
 from jko.config.sections import RESOLUTIONS
 from jko.core.errors import InputError
 from jko.given import Rows
@@ -30,6 +30,8 @@ Array = NDArray[np.float64]
 FAR = 1e9
 #: rows and samples of a group at least
 FEWEST = 20
+#: nats below which a difference is rounding
+ROUNDING = 1e-9
 
 
 def judge(
@@ -131,15 +133,23 @@ def _compared(
         bracket=tuple(found),
         certified_resolution=None if fine is None else fine.resolution,
         columns=tuple(
-            OfColumn(column=of.columns[0], bracket=of.bracket, least=of.least) for of in singles
+            OfColumn(column=of.columns[0], bracket=of.bracket, least=_known(of.least)) for of in singles
         ),
-        pairs=tuple(pairs_of(own, drawn, names, seed=seed)),
+        pairs=tuple(
+            Projection(columns=of.columns, bracket=of.bracket, least=_known(of.least))
+            for of in pairs_of(own, drawn, names, seed=seed)
+        ),
         classifier=classifier_test(one, other, seed=seed),
         energy=TwoSample(**asdict(energy_between(one, other, seed=seed))),
         coverage=tuple(
             coverage(rows[:, i], samples[:, i], column, seed=seed) for i, column in enumerate(names)
         ),
     )  # fmt: skip
+
+
+def _known(least: float) -> float:
+    """A figure in nats, 0 where it is nothing but rounding."""
+    return least if least > ROUNDING else 0.0
 
 
 def _groups(  # noqa: PLR0917
@@ -178,11 +188,12 @@ def _groups(  # noqa: PLR0917
 
 
 def _conditional(tables: Tables, model: str, by: Sequence[str], seed: int) -> Calibration | None:
-    """Rows among the samples for their own contexts."""
+    """Rows among the samples for their own contexts; none where so few have some that it may be chance."""
     context = [tables.columns.index(name) for name in by]
     kept = [i for i in range(len(tables.columns)) if i not in context]
     rows, samples = tables.held_out, tables.samples[model]
-    return calibration(
+    found = calibration(
         rows[:, kept], samples[:, kept], (rows[:, context], samples[:, context]),
         [tables.columns[i] for i in kept], seed=seed,
     )  # fmt: skip
+    return None if found is None or found.rows < FEWEST else found

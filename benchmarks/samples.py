@@ -104,11 +104,12 @@ def drawn_from(
 @click.option("--samples", default=20_000, show_default=True, help="Of each model.")
 @click.option("--context", multiple=True, help="A column to condition on; may be given again.")
 @click.option("--seconds", default=60.0, show_default=True, help="For the spline flow.")
+@click.option("--preset", help="Of ours; moons for that set, else that of tables.")
 @click.option("--seed", default=0, show_default=True)
 @sentences
 def main(
     *, name: str, folder: Path, rows: int, held_out: float, samples: int, context: tuple[str, ...],
-    seconds: float, seed: int,
+    seconds: float, preset: str | None, seed: int,
 ) -> None:  # fmt: skip
     """Write held_out.csv, train.csv, nsf.csv and ours.csv into FOLDER, for the set NAME.
 
@@ -127,7 +128,7 @@ def main(
     begun = time.monotonic()
     flow = jko.fit(
         train.reset_index(drop=True), context=given or None, seed=seed, progress=False,
-        preset="moons" if name == "moons" else None,
+        preset=preset or ("moons" if name == "moons" else None),
     )  # fmt: skip
     click.echo(f"ours: {time.monotonic() - begun:.0f} s", err=True)
     own = flow.sample(len(beside) if given else samples, context=beside if given else None, seed=seed)

@@ -82,10 +82,25 @@ def _notes(tables: Tables) -> Iterator[str]:
             f"{', '.join(constant)}: one value in all held-out rows, so there are no standard deviations; "
             "samples are judged in the column's own unit"
         )
+    for name, samples in tables.samples.items():
+        smooth = [
+            column for column, own, drawn in zip(tables.columns, tables.held_out.T, samples.T, strict=True)
+            if _rounded(own) and not _rounded(drawn[: len(own)])
+        ]  # fmt: skip
+        if smooth:
+            yield (
+                f"{name}: {', '.join(smooth)}: most held-out rows share their value with another one, and "
+                "hardly any samples do; round samples as the data are, or the classifier sees nothing else"
+            )
     if tables.train is not None:
         shared, count = shared_rows(tables.held_out, tables.train), len(tables.held_out)
         if shared > count / 2:
             yield f"{shared} of {count} held-out rows equal a training row; are they held out?"
+
+
+def _rounded(column: Array) -> bool:
+    """Whether most values of a column that is not constant occur more than once."""
+    return 1 < len(np.unique(column)) <= len(column) / 2
 
 
 def _judged(  # noqa: PLR0917

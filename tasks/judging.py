@@ -8,6 +8,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from jko.config.data_section import Data
 from jko.core.display import figure, pair_of
@@ -116,12 +117,13 @@ def write_page(judgement: Judgement, place: Path, sources: Sequence[tuple[str, s
 
 
 def _pictures(judgement: Judgement, one: Judged) -> dict[str, str]:
-    """The pictures of a model by name; those that there are none of are left out."""
-    drawn = {"ranks": of_columns(one.coverage), "map": by_pairs(one.singles, one.pairs)}
+    """The pictures of a model by name; empty where there is none."""
+    drawn: dict[str, Figure | None] = {
+        "ranks": of_columns(one.coverage), "map": by_pairs(one.singles, one.pairs), "worst": None,
+        "conditional": None if one.conditional is None else of_columns(one.conditional.coverage),
+    }  # fmt: skip
     worst = worst_of(one.pairs)
     if worst is not None:
         places = [judgement.columns.index(name) for name in worst.columns]
         drawn["worst"] = beside(worst, judgement.held_out[:, places], judgement.samples[one.name][:, places])
-    if one.conditional is not None:
-        drawn["conditional"] = of_columns(one.conditional.coverage)
-    return {name: data_uri(png(made)) for name, made in drawn.items() if made is not None}
+    return {name: "" if made is None else data_uri(png(made)) for name, made in drawn.items()}

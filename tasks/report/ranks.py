@@ -13,8 +13,8 @@ from tasks.report.drawing import DATA, GREY, MODEL, short_name
 
 #: columns that are drawn at most, and side by side
 MOST_SHOWN, ACROSS = 30, 6
-#: numbers of rows in a part are drawn up to so many times the equal one
-HIGHEST = 3.0
+#: axes reach at least, and at most, so many times the equal number of rows
+LOWEST_TOP, HIGHEST_TOP = 2.0, 4.0
 
 
 def of_columns(columns: Sequence[Coverage]) -> Figure:
@@ -29,9 +29,11 @@ def of_columns(columns: Sequence[Coverage]) -> Figure:
     across = min(ACROSS, len(shown))
     down = -(-len(shown) // across)
     figure = Figure(figsize=(1.7 * max(across, 2) + 0.5, 1.45 * down + 0.9))
+    highest = max(max(one.ranks) * len(one.ranks) / sum(one.ranks) for one in shown)
+    top = min(max(highest, LOWEST_TOP), HIGHEST_TOP)
     for place, one in enumerate(shown):
         axes = figure.add_subplot(down, across, place + 1)
-        _histogram(axes, one)
+        _histogram(axes, one, top)
         if place % across:
             axes.set_yticklabels([])
         if place + across < len(shown):
@@ -44,18 +46,18 @@ def of_columns(columns: Sequence[Coverage]) -> Figure:
     return figure
 
 
-def _histogram(axes: Axes, one: Coverage) -> None:
+def _histogram(axes: Axes, one: Coverage, top: float) -> None:
     bins = len(one.ranks)
     equal = sum(one.ranks) / bins
     heights = np.array(one.ranks) / equal
     edges = np.linspace(0, 1, bins + 1)
-    axes.axhspan(one.fewest / equal, min(one.most / equal, HIGHEST), color=GREY, alpha=0.3, lw=0)
+    axes.axhspan(one.fewest / equal, min(one.most / equal, top), color=GREY, alpha=0.3, lw=0)
     axes.bar(
-        edges[:-1], np.minimum(heights, HIGHEST), width=1 / bins, align="edge", alpha=0.75,
+        edges[:-1], np.minimum(heights, top), width=1 / bins, align="edge", alpha=0.75,
         color=DATA if one.even else MODEL, edgecolor="white", linewidth=0.3,
     )  # fmt: skip
     axes.axhline(1, color="black", lw=0.6)
-    axes.set(xlim=(0, 1), ylim=(0, HIGHEST), xticks=[0, 0.5, 1], yticks=[0, 1, 2, 3])
+    axes.set(xlim=(0, 1), ylim=(0, top), xticks=[0, 0.5, 1], yticks=range(int(top) + 1))
     axes.set_xticklabels(["0", "½", "1"])
     axes.tick_params(labelsize=7)
     axes.grid(visible=False)

@@ -49,7 +49,7 @@ def test_models_of_files_are_judged(
     # the curves, and a map, the worst pair and ranks of each model
     assert page.count("data:image/png") == 1 + 2 * 3
     assert "http://" not in page
-    for said in ("energy test, p", "it sees a shift of", "copies of training rows", "500 held-out rows"):
+    for said in ("energy test, p", "it sees a shift of", "copies (usual)", "500 held-out rows"):
         assert said in page
     assert call(monkeypatch, *words, "--json") == 0
     found = json.loads(capsys.readouterr().out)["models"]
@@ -69,8 +69,22 @@ def test_python_writes_the_page_of_the_command(
     assert json.loads(capsys.readouterr().out) == found.plain()
     assert found.page("own.html") == Path("own.html")
     # but for the paragraph that names the files
-    own, theirs = (Path(name).read_text().partition('<p class="headline">') for name in ("own.html", "page.html"))
+    own, theirs = (
+        Path(name).read_text().partition('<p class="headline">') for name in ("own.html", "page.html")
+    )
     assert own[2] == theirs[2]
+
+
+def test_a_single_column_has_a_page_without_a_map(
+    files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(1)
+    np.save("one.npy", rng.normal(size=100))
+    np.save("other.npy", rng.normal(size=(400, 1)))
+    assert call(monkeypatch, "judge", "--data", "one.npy", "--samples", "other.npy", "-o", "p.html") == 0
+    page = Path("p.html").read_text()
+    assert page.count("data:image/png") == 2
+    assert "100 held-out rows, 1 column." in page
 
 
 def test_groups_of_files_may_be_text(
@@ -87,7 +101,11 @@ def test_groups_of_files_may_be_text(
     words = ("judge", "--data", "h.csv", "--samples", "g.parquet", "--group", "shop", "-o", "p.html")
     assert call(monkeypatch, *words) == 0
     told = capsys.readouterr()
-    assert [line.split(":")[0] for line in told.out.splitlines()] == ["g", "g, shop = north", "g, shop = south"]
+    assert [line.split(":")[0] for line in told.out.splitlines()] == [
+        "g",
+        "g, shop = north",
+        "g, shop = south",
+    ]
     assert "dropped 1 of 400 rows with empty cells" in told.err
     page = Path("p.html").read_text()
     assert "shop = north" in page
@@ -110,7 +128,10 @@ def test_groups_of_files_may_be_text(
         (("--data", "held.csv", "--samples", "empty.npy"), "empty"),
         (("--data", "held.csv", "--samples", "infinite.parquet"), "infinite.parquet: column 'price'"),
         (("--data", "held.csv", "--samples", "held.csv"), "samples held: these are the held-out rows"),
-        (("--data", "held.csv", "--samples", "wide.npy"), "wide.npy: 4 columns beside the 3 of held-out rows"),
+        (
+            ("--data", "held.csv", "--samples", "wide.npy"),
+            "wide.npy: 4 columns beside the 3 of held-out rows",
+        ),
         (("--data", "held.csv", "--samples", "one.csv"), "two rows or more are needed, and not 1"),
         (("--data", "held.csv", "--samples", "gaps.csv"), "two rows or more are needed, and not 0"),
         (("--data", "held.csv", "--samples", "head.csv"), "head.csv"),

@@ -134,6 +134,16 @@ def test_rows_of_few_values_may_well_be_equal() -> None:
     assert max(one.least for one in (*found["model"].columns, *found["model"].pairs)) == 0
 
 
+def test_samples_that_are_not_rounded_as_the_data_are_said() -> None:
+    held_out, samples = drawn(300, 1), drawn(900, 2)
+    held_out[:, 0] = held_out[:, 0].round(1)
+    found = jko.judge(held_out, {"a": samples, "b": samples.round(1)}, resolutions=(0.4,))
+    assert found.notes == (
+        "a: x0: most held-out rows share their value with another one, and hardly any samples do; round "
+        "samples as the data are, or the classifier sees nothing else",
+    )
+
+
 def test_constant_columns_are_said_and_judged_in_their_own_unit() -> None:
     held_out, samples = drawn(300, 1), drawn(900, 2)
     held_out[:, 1] = samples[:, 1] = 7
@@ -192,7 +202,9 @@ def test_groups_show_where_a_conditional_model_is_wrong() -> None:
     assert any("age: 4 groups, between the held-out rows' quantiles" in note for note in found.notes)
     # no sample has the age of a held-out row
     assert found["right"].conditional is None
-    assert any("right: 0% of the held-out rows have samples for their own context" in one for one in found.notes)
+    assert any(
+        "right: 0% of the held-out rows have samples for their own context" in one for one in found.notes
+    )
 
 
 def test_quantiles_given_the_context_are_judged_from_samples_of_the_same_contexts() -> None:

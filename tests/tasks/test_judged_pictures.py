@@ -20,7 +20,9 @@ def projection(names: tuple[str, ...], least: float, lower: float) -> Projection
     return Projection(columns=names, bracket=(at,), least=least)
 
 
-@pytest.mark.parametrize(("count", "across", "down"), [(1, 1, 1), (2, 2, 1), (8, 6, 2), (30, 6, 5), (64, 6, 5)])
+@pytest.mark.parametrize(
+    ("count", "across", "down"), [(1, 1, 1), (2, 2, 1), (8, 6, 2), (30, 6, 5), (64, 6, 5)]
+)
 def test_every_column_has_its_ranks(count: int, across: int, down: int) -> None:
     rng = np.random.default_rng(0)
     columns = [

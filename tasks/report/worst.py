@@ -79,7 +79,8 @@ def beside(pair: Projection, rows: Array, samples: Array, called: str = "data") 
     ):
         axes = figure.add_subplot(1, 2, place)
         some = drawn(given, count) / units
-        axes.scatter(*some.T, s=3.0 + 9.0 * (1 - count / SHOWN), alpha=0.5, color=colour, linewidths=0)
+        size = 3.0 + 9.0 * (1 - count / SHOWN)
+        axes.scatter(some[:, 0], some[:, 1], s=size, alpha=0.5, color=colour, linewidths=0)
         seen = ((some >= low - MARGIN * wide) & (some <= high + MARGIN * wide)).all(1).sum()
         beyond = f", {count - seen} outside" if seen < count else ""
         axes.set_title(f"{title} ({count} rows{beyond})")

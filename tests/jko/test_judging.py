@@ -86,7 +86,7 @@ def test_the_json_has_the_keys_that_are_documented() -> None:
     plain = json.loads(json.dumps(found.plain()))
     assert set(plain) == {"models", "notes"}
     (one,) = plain["models"]
-    assert list(one)[0] == "name"
+    assert next(iter(one)) == "name"
     assert set(one) == {
         "name", "bracket", "certified_resolution", "columns", "pairs", "classifier", "energy", "coverage",
         "copies", "groups", "conditional",

@@ -14,8 +14,8 @@ from tasks.report.worst import beside, worst_of
 
 def projection(names: tuple[str, ...], least: float, lower: float) -> Projection:
     at = Bracket(
-        resolution=0.2, upper=1.0, upper_se=0.1, upper_95=1.2, lower=lower, lower_se=0.1, lower_95=lower - 0.2,
-        rows=9, samples=9, density="samples",
+        resolution=0.2, upper=1.0, upper_se=0.1, upper_95=1.2, lower=lower, lower_se=0.1,
+        lower_95=lower - 0.2, rows=9, samples=9, density="samples",
     )  # fmt: skip
     return Projection(columns=names, bracket=(at,), least=least)
 

@@ -225,10 +225,10 @@ def test_a_fault_in_a_column_of_small_units_is_found() -> None:
     rng = np.random.default_rng(21)
     rows, samples = (rng.normal(size=(n, 3)) * [1e6, 1.0, 1e-6] for n in (500, 3000))
     assert energy_between(rows, samples).p > 0.01
-    assert energy_between(rows, samples + [0, 0, 5e-7]).p <= 0.001
+    assert energy_between(rows, samples + np.array([0, 0, 5e-7])).p <= 0.001
     # a single sample far out hides nothing
     samples[0] = 1e9
-    assert energy_between(rows, samples + [0, 0, 5e-7]).p <= 0.001
+    assert energy_between(rows, samples + np.array([0, 0, 5e-7])).p <= 0.001
 
 
 def test_tables_are_cut_to_equally_many_rows_drawn_by_the_seed() -> None:
@@ -243,5 +243,5 @@ def test_tables_are_cut_to_equally_many_rows_drawn_by_the_seed() -> None:
 
 def test_constant_columns_and_two_rows_are_no_error() -> None:
     rows = np.array([[1.0, 2.0], [1.0, 3.0]])
-    assert energy_between(rows, rows + [0, 0.5]).p > 0.3
+    assert energy_between(rows, rows + np.array([0, 0.5])).p > 0.3
     assert energy_between(np.ones((9, 2)), np.ones((9, 2))).p == 1

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from jko.certify.resolution import Bracket, Projection
 from jko.statistics.coverage import coverage
+from tasks.report.content import Content
 from tasks.report.drawing import MODEL, png
 from tasks.report.ranks import of_columns
-from tasks.report.worst import beside, worst_of
+from tasks.report.worst import beside, worst, worst_of
+from tests.tasks.test_report_certificate import certificate, content
 
 
 def projection(names: tuple[str, ...], least: float, lower: float) -> Projection:
@@ -72,3 +76,43 @@ def test_data_and_samples_share_a_window_and_units() -> None:
     constant = beside(projection(("a", "b"), 0.0, 0.0), np.ones((5, 2)), np.ones((5, 2)))
     assert "no pair is known to be wrong" in constant.get_suptitle()
     assert len(png(constant)) > 1000
+
+
+def with_pairs(made: Content, *pairs: Projection, **changes: object) -> Content:
+    chain = made.certificate.chain.model_copy(update={"pairs": pairs})
+    certificate = made.certificate.model_copy(update={"chain": chain})
+    return replace(made, certificate=certificate, **changes)
+
+
+def test_a_chain_shows_its_test_rows_alone_and_its_contexts() -> None:
+    rng = np.random.default_rng(2)
+    made = content(certificate())
+    facts = replace(made.facts, context_columns=("age",))
+    rows = np.concatenate([rng.normal(size=(10, 2)), 100 + rng.normal(size=(90, 2))])
+    contexts = np.arange(100.0)[:, None], rng.uniform(0, 9, (300, 1))
+    shown = with_pairs(
+        made, projection(("y", "age"), 0.1, 0.2), facts=facts, data=rows, generated=rng.normal(size=(300, 2)),
+        contexts=contexts,
+    )  # fmt: skip
+    left, right = worst(shown).get_axes()
+    assert (left.get_xlabel(), left.get_ylabel()) == ("y", "age")
+    points = left.collections[0].get_offsets()
+    assert sorted(points[:, 1]) == list(range(10))
+    assert len(right.collections[0].get_offsets()) == 10
+    assert worst(made) is None
+
+
+def test_pictures_are_shown_by_their_components() -> None:
+    rng = np.random.default_rng(3)
+    made = content(certificate())
+    facts = replace(made.facts, image_shape=(2, 3), columns=tuple("abcdef"))
+    rows, samples = rng.normal(size=(100, 6)) * 50 + 7, rng.normal(size=(400, 6)) * 50 + 7
+    shown = with_pairs(
+        made, projection(("component 1", "component 4"), 0.1, 0.2), facts=facts, data=rows, generated=samples
+    )
+    left, right = worst(shown).get_axes()
+    assert left.get_xlabel() == "component 1"
+    for axes in (left, right):
+        points = axes.collections[0].get_offsets()
+        assert len(points) == 10
+        assert 0.3 < points.std() < 2  # components have variance 1

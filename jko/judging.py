@@ -15,6 +15,7 @@ from jko.certify.records import TwoSample
 from jko.certify.resolution import Projection, certified
 from jko.config.sections import RESOLUTIONS
 from jko.core.errors import InputError
+from jko.core.rows import at_most
 from jko.given import Rows
 from jko.judged import Compared, CopyShare, Group, Judged, Judgement, OfColumn
 from jko.judged_rows import Tables, shared_rows, tables_of
@@ -85,7 +86,7 @@ def _notes(tables: Tables) -> Iterator[str]:
     for name, samples in tables.samples.items():
         smooth = [
             column for column, own, drawn in zip(tables.columns, tables.held_out.T, samples.T, strict=True)
-            if _rounded(own) and not _rounded(drawn[: len(own)])
+            if column not in constant and _different(own) <= 0.5 < _different(at_most(drawn, len(own)))
         ]  # fmt: skip
         if smooth:
             yield (
@@ -98,9 +99,9 @@ def _notes(tables: Tables) -> Iterator[str]:
             yield f"{shared} of {count} held-out rows equal a training row; are they held out?"
 
 
-def _rounded(column: Array) -> bool:
-    """Whether most values of a column that is not constant occur more than once."""
-    return 1 < len(np.unique(column)) <= len(column) / 2
+def _different(column: Array) -> float:
+    """Different values of a column, as a share of its rows."""
+    return len(np.unique(column)) / len(column)
 
 
 def _judged(  # noqa: PLR0917

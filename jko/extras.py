@@ -9,6 +9,8 @@ from typing import Any
 from jko.core.errors import InputError
 
 GROUP = "jko.extras"
+#: what users call that are no methods of a flow
+CALLED = {"judged": "judgement.page"}
 
 
 def extra(name: str) -> Callable[..., Any]:
@@ -17,7 +19,7 @@ def extra(name: str) -> Callable[..., Any]:
     Raises:
         InputError: none does, or what it needs is missing.
     """
-    missing = f"flow.{name} needs the pipeline: pip install 'jko-flow[pipeline]'"
+    missing = f"{CALLED.get(name, f'flow.{name}')} needs the pipeline: pip install 'jko-flow[pipeline]'"
     for point in entry_points(group=GROUP, name=name):
         try:
             found: Callable[..., Any] = point.load()

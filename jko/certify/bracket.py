@@ -179,7 +179,7 @@ def _at(  # noqa: PLR0917
     assert samples is not None  # checked at the beginning
     keep = math.sqrt((1 - s * s) / (1 - blurred * blurred))  # the Ornstein-Uhlenbeck time that is left
     model, noise_se = _model(y, keep * samples, math.sqrt(1 - keep * keep))
-    sides = (model.log_mean, log_above(model))
+    sides = (model.log_mean, log_above(model, noise))
     return put_together(s, others, noise, sides, noise_se=noise_se, samples=model.count, beside=beside)
 
 
@@ -223,12 +223,15 @@ def put_together(
 def _model(y: Tensor, centres: Tensor, s: float) -> tuple[KernelMean, float]:
     """q̂ at the points, from as many samples as its noise asks for, and what that noise does to log q̂.
 
+    Where even all samples leave fewer than :data:`EFFECTIVE` near most points, some say as little as all do.
+
     Returns:
         q̂, and the standard error that the mean of log q̂ over the points has by the choice of the samples.
     """
     pilot = kernel_mean(y[:: max(1, len(y) // PILOT)], centres, s)
     wanted = float(pilot.relative_variance.mean()) / (2 * SAMPLE_NOISE)
-    used = int(min(len(centres), max(FEWEST, math.ceil(wanted))))
+    in_vain = float((len(centres) / (1 + pilot.relative_variance)).median()) < EFFECTIVE
+    used = int(min(len(centres), FEWEST if in_vain else max(FEWEST, math.ceil(wanted))))
     parts = [kernel_mean(y, part, s) for part in centres[:used].tensor_split(min(PARTS, used))]
     whole = joined(parts)
     # to first order in q̂_b − q̂; the logarithms of the parts themselves would be far off where few are near
@@ -242,12 +245,18 @@ def _with_own(others: KernelMean, noise: Tensor) -> Tensor:
     return torch.logaddexp(others.log_mean + math.log(others.count), own) - math.log(m)
 
 
-def log_above(model: KernelMean) -> Tensor:
+def log_above(model: KernelMean, noise: Tensor) -> Tensor:
     """A figure that log q_s lies below, from M samples, nats.
 
     The mean of log q̂ lies below log q by about Var/(2M q̂²), which is added where at least
     :data:`EFFECTIVE` samples are near; elsewhere the empirical Bernstein inequality at the level
-    :data:`MISSED` (Maurer and Pontil, arXiv:0907.3740).
+    :data:`MISSED` (Maurer and Pontil, arXiv:0907.3740). Samples are not near, either, where a single one more
+    at the point's own row would more than double q̂: of a column with few values all samples may be equally
+    far away, and their terms then say nothing of a value that M samples have missed.
+
+    Args:
+        model: q̂ at the points.
+        noise: z of every point, shape (draws, m, d).
     """
     m = model.count
     relative = model.relative_variance
@@ -257,7 +266,8 @@ def log_above(model: KernelMean) -> Tensor:
         model.log_mean + spread,
         torch.full_like(model.log_mean, model.peak + math.log(7 * t / (3 * (m - 1)))),
     )
-    near = m / (1 + relative) >= EFFECTIVE
+    own = model.peak - noise.square().sum(-1).flatten() / 2
+    near = (m / (1 + relative) >= EFFECTIVE) & (model.log_mean + math.log(m) >= own)
     return torch.where(near, model.log_mean + relative / (2 * m), far)
 
 

@@ -37,6 +37,8 @@ ALL_COLUMNS, MOST_PAIRS = 30, 400
 POINTS, MOST_DRAWS = 8192, 16
 #: where the filter gives less than this part of a kernel's largest value, all centres are summed
 EXACT = 1e-6
+#: an exponent that is no overflow, with sums of such terms
+HUGE = 600.0
 
 
 def columns_of(
@@ -140,13 +142,15 @@ def _on_lattice(rows: Array, samples: Array, s: float, seed: int) -> Bracket:
     noise = np.random.default_rng(seed).choice(lattice.offsets, size=shape, p=chances)
     points = (own + noise).reshape(-1, lattice.dim)
     apart = np.exp(-((noise / CELLS) ** 2).sum(-1) / 2).reshape(-1)
+    of_noise = torch.from_numpy(noise / CELLS)
     others = _means(lattice, points, own, (np.tile(np.arange(len(own)), draws), apart))
     drawn = _means(lattice, points, model, None)
     # what one sample adds to the mean over the points, to first order: its spread is the samples' noise
-    shares = np.exp(lattice.peak - drawn.log_mean.numpy()) / len(points)
+    # the exponent is cut where no sample is within the filter's reach, so that a huge share meets zeros alone
+    shares = np.exp(np.minimum(lattice.peak - drawn.log_mean.numpy(), HUGE)) / len(points)
     effects = lattice.sums(points, shares)[lattice.at(model)]
     return put_together(
-        s, others, torch.from_numpy(noise / CELLS), (drawn.log_mean, log_above(drawn)),
+        s, others, of_noise, (drawn.log_mean, log_above(drawn, of_noise)),
         noise_se=float(effects.std() / math.sqrt(len(model))), samples=len(model),
     )  # fmt: skip
 

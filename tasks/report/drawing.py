@@ -51,6 +51,15 @@ def labelled(name: str, unit: float) -> str:
     return name if unit == 1 else f"{name} / {unit:g}"
 
 
+def short_name(name: str, letters: int = 14) -> str:
+    """A name with at most so many letters.
+
+    >>> short_name("worst concave points")
+    'worst concave…'
+    """
+    return name if len(name) <= letters else f"{name[: letters - 1].rstrip()}…"
+
+
 def tiles(rows: Array, shape: tuple[int, int], across: int = 10) -> Array:
     """Rows as pictures in a grid with a thin margin."""
     height, width = shape

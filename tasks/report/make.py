@@ -28,11 +28,13 @@ from tasks.report.guarantee import guarantee
 from tasks.report.identity import report_fingerprint, settings_of
 from tasks.report.labels import LEGEND, best_label, number
 from tasks.report.resolution import pairs, resolution
+from tasks.report.worst import worst
 
 PAGE = "report.html"
 #: the pictures, each in a file of its name
 DRAWN = (
-    pictures.samples, resolution, pairs, guarantee, pictures.path, pictures.progress, pictures.training,
+    pictures.samples, resolution, pairs, worst, guarantee, pictures.path, pictures.progress,
+    pictures.training,
 )  # fmt: skip
 SHOWN_VERSIONS = ("torch", "numpy", "prefect", "mlflow", "dvc", "zarr")
 

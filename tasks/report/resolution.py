@@ -11,12 +11,12 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from jko.certify.resolution import Bracket, Projection
 from tasks.report.content import Array, Content
-from tasks.report.drawing import ACCENT, DATA, GREY, MODEL
+from tasks.report.drawing import ACCENT, DATA, GREY, MODEL, short_name
 
 #: nats around 0 that are drawn linearly
 LINEAR = 0.01
-#: columns that a map of pairs shows at most, and letters of a name
-MOST_SHOWN, LETTERS = 30, 14
+#: columns that a map of pairs shows at most
+MOST_SHOWN = 30
 #: of several models
 COLOURS = (MODEL, DATA, ACCENT, "#e09f3e", GREY)
 
@@ -100,7 +100,7 @@ def by_pairs(columns: Sequence[Projection], pairs: Sequence[Projection]) -> Figu
         if value > 0 and len(names) <= MOST_SHOWN // 2:
             dark = value > 0.6 * largest
             axes.text(j, i, f"{value:.2g}", ha="center", va="center", fontsize=7, color="w" if dark else "k")
-    short = [name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…" for name in names]
+    short = [short_name(name) for name in names]
     axes.set_xticks(range(len(names)), short, rotation=90, fontsize=8)
     axes.set_yticks(range(len(names)), short, fontsize=8)
     axes.grid(visible=False)

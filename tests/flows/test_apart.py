@@ -55,7 +55,11 @@ def test_the_certificate_brackets_the_model_and_all_views_say_it(
     status = json.loads(said(capsys, monkeypatch, "status", "c", "--json"))
     assert status["says"][0].startswith(sentence)
     assert sentence in Path("c.report/report.html").read_text()
-    assert {path.name for path in Path("c.report").glob("*.png")} >= {"resolution.png", "pairs.png"}
+    assert {path.name for path in Path("c.report").glob("*.png")} >= {
+        "resolution.png",
+        "pairs.png",
+        "worst.png",
+    }
 
 
 def test_a_gate_takes_the_level_itself_and_the_difference_with_a_sign(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -19,6 +20,16 @@ def normal(rows: int, seed: int, related: float = 0.0) -> Tensor:
     drawn = torch.randn(rows, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     drawn[:, 1] = related * drawn[:, 0] + math.sqrt(1 - related**2) * drawn[:, 1]
     return drawn
+
+
+def test_samples_beyond_all_rows_give_finite_figures() -> None:
+    rng = np.random.default_rng(5)
+    rows, samples = rng.normal(size=(200, 2)), rng.normal(size=(800, 2)) * 0.1
+    rows[:5] = 6.0
+    for one in (*columns_of(*map(torch.from_numpy, (rows, samples)), ["a", "b"]),
+                *pairs_of(*map(torch.from_numpy, (rows, samples)), ["a", "b"])):  # fmt: skip
+        assert all(at.lower_se is not None and at.upper_se is not None for at in one.bracket)
+        assert one.least > 0
 
 
 def test_the_wrong_pair_comes_first_and_no_other_is_accused() -> None:

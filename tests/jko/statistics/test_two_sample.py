@@ -12,7 +12,7 @@ from torch import Tensor
 from jko.laws.gaussian import Gaussian, kl
 from jko.measure.residual import linear_critic
 from jko.statistics import two_sample
-from jko.statistics.two_sample import energy_test, kl_lower_bound
+from jko.statistics.two_sample import OF_TABLES, energy_between, energy_test, kl_lower_bound
 from tests.oracles import normal
 
 
@@ -210,3 +210,38 @@ def test_the_seed_decides_the_bound() -> None:
     y = normal(100, 2, seed=13) + 0.5
     assert kl_lower_bound(y, seed=1) == kl_lower_bound(y, seed=1)
     assert kl_lower_bound(y, seed=1) != kl_lower_bound(y, seed=2)
+
+
+def test_two_tables_of_one_law_are_told_apart_in_5_percent_of_repetitions() -> None:
+    rng = np.random.default_rng(20)
+    found = [
+        energy_between(rng.normal(size=(60, 2)), rng.normal(size=(300, 2)), seed=i, permutations=99).p
+        for i in range(200)
+    ]
+    assert 0.01 < np.mean(np.array(found) <= 0.05) < 0.1
+
+
+def test_a_fault_in_a_column_of_small_units_is_found() -> None:
+    rng = np.random.default_rng(21)
+    rows, samples = (rng.normal(size=(n, 3)) * [1e6, 1.0, 1e-6] for n in (500, 3000))
+    assert energy_between(rows, samples).p > 0.01
+    assert energy_between(rows, samples + np.array([0, 0, 5e-7])).p <= 0.001
+    # a single sample far out hides nothing
+    samples[0] = 1e9
+    assert energy_between(rows, samples + np.array([0, 0, 5e-7])).p <= 0.001
+
+
+def test_tables_are_cut_to_equally_many_rows_drawn_by_the_seed() -> None:
+    rng = np.random.default_rng(22)
+    rows, samples = rng.normal(size=(OF_TABLES + 50, 1)), rng.normal(size=(90, 1))
+    assert energy_between(rows, samples).rows == 90
+    found = energy_between(rows, rng.normal(size=(5000, 1)), permutations=9)
+    assert found.rows == OF_TABLES
+    assert energy_between(rows, samples, seed=1) == energy_between(rows, samples, seed=1)
+    assert energy_between(rows, samples, seed=1) != energy_between(rows, samples, seed=2)
+
+
+def test_constant_columns_and_two_rows_are_no_error() -> None:
+    rows = np.array([[1.0, 2.0], [1.0, 3.0]])
+    assert energy_between(rows, rows + np.array([0, 0.5])).p > 0.3
+    assert energy_between(np.ones((9, 2)), np.ones((9, 2))).p == 1

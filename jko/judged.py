@@ -49,6 +49,8 @@ class Compared(Record):
     Args:
         bracket: KL of data and model at every resolution.
         certified_resolution: the finest at which the bracket is narrow.
+        rows_needed: where no resolution is certified, how many held-out rows would do at the coarsest; null
+            where that is beyond ten million.
         columns: the same of every column.
         pairs: and of pairs of columns, the one that differs most first.
         classifier: whether gradient boosting tells held-out rows from samples.
@@ -58,6 +60,7 @@ class Compared(Record):
 
     bracket: tuple[Bracket, ...]
     certified_resolution: Figure
+    rows_needed: Count | None = None
     columns: tuple[OfColumn, ...]
     pairs: tuple[Projection, ...]
     classifier: ClassifierTest
@@ -74,7 +77,7 @@ class Compared(Record):
     @property
     def apart(self) -> tuple[str, ...]:
         """Sentences on how far data and model are apart."""
-        found = in_words(self.bracket), wrong_in_words((*self.singles, *self.pairs))
+        found = in_words(self.bracket, self.rows_needed), wrong_in_words((*self.singles, *self.pairs))
         return tuple(text for text in found if text)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from jko.certify.bracket import bracket
+from jko.certify.bracket import bracket, rows_needed
 from jko.certify.projections import columns_of, pairs_of
 from jko.certify.records import TwoSample
 from jko.certify.resolution import Projection, certified
@@ -148,6 +148,7 @@ def _compared(
     return Compared(
         bracket=tuple(found),
         certified_resolution=None if fine is None else fine.resolution,
+        rows_needed=None if fine is not None else rows_needed(own, max(resolutions), seed=seed),
         columns=tuple(
             OfColumn(column=of.columns[0], bracket=of.bracket, least=_known(of.least)) for of in singles
         ),

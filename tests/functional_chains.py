@@ -268,6 +268,8 @@ def random_chain(seed: int) -> tuple[System, Law, list[AffineStep]]:
             matrix = expm(turn - turn.T) @ matrix
         if np.linalg.eigvalsh(matrix + matrix.T)[0] <= 1e-3:
             continue
-        steps.append(AffineStep(gamma, matrix, law.mean - gamma * first / size + quality * draw.standard_normal(dim)))
+        steps.append(
+            AffineStep(gamma, matrix, law.mean - gamma * first / size + quality * draw.standard_normal(dim))
+        )
         law = steps[-1].after(law)
     return system, start, steps

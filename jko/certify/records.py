@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pydantic import JsonValue
 
+from jko.certify.above import Above
 from jko.certify.certificates import Bound, Guarantee
+from jko.certify.evidence_interval import EvidenceInterval
 from jko.certify.resolution import Bracket, Projection, in_words, wrong_in_words
 from jko.certify.status import Status
 from jko.core.display import DASH, figure
@@ -129,6 +131,8 @@ class ChainGuarantee(Guarantee):
         certified_resolution: the finest resolution at which the two are no further apart than .1 nats.
         columns: the bracket of every column; of pictures of every principal component.
         pairs: the bracket of pairs of them, the one that differs most first.
+        above: ε² and the Fisher information from above, of smoothed data; null of a chain to a target.
+        evidence: log Z of an unnormalised target between two ends; null of any other chain.
         mixed: the guarantee as a sentence.
     """
 
@@ -155,12 +159,15 @@ class ChainGuarantee(Guarantee):
     certified_resolution: Figure = None
     columns: tuple[Projection, ...] = ()
     pairs: tuple[Projection, ...] = ()
+    above: Above | None = None
+    evidence: EvidenceInterval | None = None
     mixed: Mixed
 
     @property
     def apart(self) -> tuple[str, ...]:
-        """Sentences on how far data and model are apart; none where that is not known."""
-        found = in_words(self.bracket), wrong_in_words((*self.columns, *self.pairs))
+        """Sentences on how far data and model are apart, and on a target's constant; none of what is unknown."""
+        interval = "" if self.evidence is None else self.evidence.says
+        found = in_words(self.bracket), wrong_in_words((*self.columns, *self.pairs)), interval
         return tuple(text for text in found if text)
 
 

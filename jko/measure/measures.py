@@ -254,7 +254,9 @@ def _before(
         first = x[:EXACT_ROWS]
         density = None if rows.log_density is None else rows.log_density.double() + rows.log_det.double()
         weight = energy.score_weight(at_first(density, first[:, 0]))
-        slope = mean_square(energy.drift(first) + weight[:, None] * score_after(blocks, first, score).to(first))
+        slope = mean_square(
+            energy.drift(first) + weight[:, None] * score_after(blocks, first, score).to(first)
+        )
         found |= {"fisher_before": slope.value, "fisher_before_se": slope.se}
     return found
 

@@ -70,7 +70,9 @@ def check(seeds: range) -> dict[tuple[str, str], list[float]]:
 def check_how_loose(ratios: dict[tuple[str, str], list[float]]) -> None:
     assert len({kind for kind, _ in ratios}) == 7
     for (kind, name), values in ratios.items():
-        most = {"start": 2, "certificate_a": 25, "certificate_b": 12, "certificate_c_triangle": 25}.get(name, 4)
+        most = {"start": 2, "certificate_a": 25, "certificate_b": 12, "certificate_c_triangle": 25}.get(
+            name, 4
+        )
         assert np.median(values) <= most, (kind, name, np.median(values))
 
 
@@ -171,13 +173,13 @@ def test_rows_drawn_again_carry_kl_on_and_not_w2() -> None:
     assert plain.certificate_b is not None
     assert corrected.certificate_b is not None
     assert corrected.certificate_b >= plain.certificate_b >= system.gap(end)
-    assert corrected.w2_bound == pytest.approx(
-        math.sqrt(2 * (corrected.kl_bound or 0.0) / system.convexity)
-    )
+    assert corrected.w2_bound == pytest.approx(math.sqrt(2 * (corrected.kl_bound or 0.0) / system.convexity))
 
 
 def test_a_known_constant_withdraws_what_it_contradicts() -> None:
     system = Quadratic(np.eye(1), 0.0, 1)
     _, found = followed(system, Law(np.array([3.0]), np.eye(1)), _shrink())
     whole = certified(system, [replace(found[0], kl_measured=exactly(1e6))])
-    assert {whole.causes[name] for name in ("certificate_a", "certificate_b", "certificate_c")} == {"withdrawn"}
+    assert {whole.causes[name] for name in ("certificate_a", "certificate_b", "certificate_c")} == {
+        "withdrawn"
+    }

@@ -180,7 +180,9 @@ def test_another_model_bounds_the_kl_from_below_row_by_row() -> None:
 def test_the_law_before_a_block_under_another_functional_is_measured_against_closed_forms() -> None:
     """V = λ|x|²/2, an interaction and entropy on N(m, s²): E|x − x*|² and E|∇δG/δρ|² before the block."""
     lam, attraction = 2.0, 0.5
-    functional = PotentialEnergy(lambda x: lam * half_square(x), lam) + QuadraticInteraction(attraction) + Entropy()
+    functional = (
+        PotentialEnergy(lambda x: lam * half_square(x), lam) + QuadraticInteraction(attraction) + Entropy()
+    )
     x = torch.tensor(MEAN) + torch.tensor(STD) * normal(4000, 2, seed=5)
     mean, square = torch.tensor(MEAN).double(), torch.tensor(STD).double().square()
     block = gaussian_affine_block((MEAN, STD), (AFTER_MEAN, AFTER_STD), 0.5)

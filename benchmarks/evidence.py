@@ -1,0 +1,105 @@
+"""The evidence of a Bayesian regression by a long reference run: annealed importance sampling by Langevin moves.
+
+From the prior N(0, I/τ) to the posterior along :math:`V_t = V_0 + t (V - V_0)`, with a leapfrog step of Langevin
+dynamics accepted by Metropolis' rule at every temperature, and weights as in Neal, *Annealed importance sampling*
+(2001). Their mean is Z, whatever the moves are; the moves decide only how far it scatters.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+
+import click
+import torch
+from torch import Tensor
+
+from benchmarks.command import sentences
+from jko.chain.importance import importance_report
+from jko.energies.functional import half_square
+from jko.energies.terms import row_gradient
+from jko.laws.regression import LogisticRegression
+from jko.laws.targets import breast_cancer_regression
+
+
+@dataclass(frozen=True)
+class Reference:
+    """log Z by annealed importance sampling.
+
+    Args:
+        log_z: nats.
+        log_z_se: its standard error.
+        share: effective size over walkers.
+        accepted: mean share of accepted moves.
+        walkers: independent runs.
+        temperatures: bridging laws.
+    """
+
+    log_z: float
+    log_z_se: float
+    share: float
+    accepted: float
+    walkers: int
+    temperatures: int
+
+
+def annealed(
+    target: LogisticRegression, *, walkers: int, temperatures: int, leaps: int = 5, seed: int = 0
+) -> Reference:
+    """log Z of a regression's posterior.
+
+    Args:
+        target: the posterior, whose prior is the start.
+        walkers: independent runs, which share nothing.
+        temperatures: bridging laws, denser near the prior.
+        leaps: leapfrog steps of a move.
+        seed: of everything.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    tau, dim = target.precision, target.dim
+    constant = 0.5 * dim * math.log(2 * math.pi / tau)
+
+    def rest(x: Tensor) -> Tensor:
+        return target.potential(x) - tau * half_square(x) - constant
+
+    x = torch.randn(walkers, dim, generator=draw, dtype=torch.float64) / math.sqrt(tau)
+    log_w, accepted = torch.zeros(walkers, dtype=torch.float64), 0.0
+    times = torch.linspace(0, 1, temperatures + 1, dtype=torch.float64) ** 3
+    step = torch.tensor(0.1, dtype=torch.float64)
+    for before, now in zip(times[:-1].tolist(), times[1:].tolist(), strict=True):
+        log_w -= (now - before) * rest(x)
+
+        def energy(at: Tensor, t: float = now) -> Tensor:
+            return tau * half_square(at) + t * rest(at)
+
+        speed = torch.randn(x.shape, generator=draw, dtype=torch.float64)
+        there, moved = x, speed - 0.5 * step * row_gradient(energy, x)
+        for leap in range(leaps):
+            there = there + step * moved
+            moved = moved - (1.0 if leap < leaps - 1 else 0.5) * step * row_gradient(energy, there)
+        change = energy(x) - energy(there) + half_square(speed) - half_square(moved)
+        kept = change.exp() > torch.rand(walkers, generator=draw, dtype=torch.float64)
+        x = torch.where(kept[:, None], there, x)
+        rate = float(kept.double().mean())
+        accepted += rate / temperatures
+        step *= 1.05 if rate > 0.75 else 0.95
+    report = importance_report(log_w)
+    found = report.log_normaliser
+    return Reference(found.value, found.se, report.share, accepted, walkers, temperatures)
+
+
+@click.command()
+@click.option("--walkers", default=1000, show_default=True)
+@click.option("--temperatures", default=1000, show_default=True)
+@click.option("--precision", default=1.0, show_default=True, help="Precision τ of the prior.")
+@click.option("--seed", default=0, show_default=True)
+@sentences
+def main(walkers: int, temperatures: int, precision: float, seed: int) -> None:
+    """The evidence of the logistic regression on breast cancer, by a long run, as JSON."""
+    target = breast_cancer_regression(precision=precision)
+    click.echo(json.dumps(asdict(annealed(target, walkers=walkers, temperatures=temperatures, seed=seed))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,8 +1,8 @@
-"""The evidence of a Bayesian regression by a long reference run: annealed importance sampling by Langevin moves.
+"""The evidence of a Bayesian regression by a long reference run: annealed importance sampling.
 
-From the prior N(0, I/τ) to the posterior along :math:`V_t = V_0 + t (V - V_0)`, with a leapfrog step of Langevin
-dynamics accepted by Metropolis' rule at every temperature, and weights as in Neal, *Annealed importance sampling*
-(2001). Their mean is Z, whatever the moves are; the moves decide only how far it scatters.
+From the prior N(0, I/τ) to the posterior along :math:`V_t = V_0 + t (V - V_0)`, with a few leapfrog steps of
+Hamiltonian dynamics at every temperature, accepted by Metropolis' rule, and weights as in Neal, *Annealed
+importance sampling* (2001). Their mean is Z, whatever the moves are; these decide only how far it scatters.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Reference:
 def annealed(
     target: LogisticRegression, *, walkers: int, temperatures: int, leaps: int = 5, seed: int = 0
 ) -> Reference:
-    """log Z of a regression's posterior.
+    """Log Z of a regression's posterior.
 
     Args:
         target: the posterior, whose prior is the start.

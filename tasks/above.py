@@ -36,8 +36,8 @@ def above_of(store: ChainStore) -> Above | None:
         return Above(
             reason=f"it needs {FEWEST} test rows or more and at most {MOST} dimensions, not {stored.shape}"
         )
-    noise = smoothing_noise(stored.shape, "test", config)
-    rows, noise = (torch.from_numpy(at_most(own, config.measure.rows)) for own in (stored, noise))
+    drawn = smoothing_noise(stored.shape, "test", config)
+    rows, noise = (torch.from_numpy(at_most(own, config.measure.rows)) for own in (stored, drawn))
     width = math.sqrt(-math.expm1(-2 * facts.smoothing))
     blocks = [store.block(k).cpu() for k in range(1, len(store.fingerprints))]
     found = from_above(blocks, rows, noise, width)

@@ -16,9 +16,9 @@ from tasks.adapters.store.chains import load_chain
 
 
 def evidence_of(store: ChainStore, whole: Guarantee) -> EvidenceInterval | None:
-    """log Z of the target that a chain leads to; ``None`` where it leads to none, or descends more than KL.
+    """Log Z of the target that a chain leads to; ``None`` where it leads to none, or descends more than KL.
 
-    Draws are fresh ones of p_N, ``measure.samples`` of them: no row that was trained on or that chose weights.
+    By ``measure.samples`` fresh draws of p_N: no row that was trained on or that chose weights.
 
     Args:
         store: the chain.

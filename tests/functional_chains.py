@@ -1,4 +1,4 @@
-"""Chains of affine maps under functionals with closed forms: laws, gaps G − min G, W2 and evidence, all exact."""
+"""Chains of affine maps under functionals with closed forms: G − min G, W2 and evidence, all exact."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Above(Record):
         least = figure(max(below, 0.0)) if below is not None else "0"
         most = with_error(self.epsilon_squared[-1], self.epsilon_squared_se[-1], ".3g", ".2g")
         return (
-            f"Of the smoothed law, ε² of the last block is between {least} (a critic) and {most} ({self.rows} "
-            f"test rows, whatever the law), and by its Fisher information from above KL ≤ "
+            f"Of the smoothed law, ε² of the last block is between {least} (a critic) and {most} "
+            f"({self.rows} test rows, whatever the law), and by its Fisher information from above KL ≤ "
             f"{figure(self.kl_bound)} nats."
         )

@@ -165,8 +165,8 @@ def steps_asked(
     epsilon, gamma = max(known), min(block.step_size for block in blocks)
     if epsilon == 0:
         return NO_ERROR
-    rules = (rule(start, gamma, epsilon, convexity=convexity) for rule in (theorem_steps, sharp_steps))
-    return *rules, epsilon
+    theorem = theorem_steps(start, gamma, epsilon, convexity=convexity)
+    return theorem, sharp_steps(start, gamma, epsilon, convexity=convexity), epsilon
 
 
 def entropy_bracket(

@@ -5,7 +5,7 @@ For draws of p with a known density, and a target :math:`q = e^{-V}/Z` with λ-c
 .. math:: \mathrm{ELBO} = E_p[-V - \log p] \le \log Z = \mathrm{ELBO} + KL(p\|q)
           \le \mathrm{ELBO} + \frac{1}{2\lambda} E_p|\nabla V + \nabla\log p|^2,
 
-since log Z drops out of the gradient: neither end needs it. Z is the evidence where q is a Bayesian posterior.
+since log Z drops out of the gradient: neither end needs it. Z is the evidence where q is a posterior.
 
 Source: the lower end is the variational bound; the upper one is the log-Sobolev inequality of a λ-convex
 potential (Bakry and Émery); derived, see theory.md, section 3 (C).

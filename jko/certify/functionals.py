@@ -1,16 +1,17 @@
 r"""(A), (B) and what needs them, for chains that descend any λ-convex functional.
 
-The step's inequality is that of one functional only in its first line: with S and R optimal from p_{k−1} to p_k
+Only the first line of the step's inequality knows the functional: with S and R optimal from p_{k−1} to p_k
 and to the law q where G is least, convexity along generalized geodesics says
 
 .. math:: G(q) \ge G(p_k) + E\langle\nabla\tfrac{\delta G}{\delta\rho}(S), R - S\rangle
           + \tfrac\lambda2 E|R - S|^2,
 
-and all else is :math:`2\langle S - Id, R - S\rangle = |R - Id|^2 - |S - Id|^2 - |R - S|^2`. So (A) and (B) bound
-G(p_k) − min G as they bound KL. With a block's own map in the place of S, V and a convex W need nothing more, and
-an internal energy whose P(r)/r does not fall (entropy, and powers above 1) pays
+and all else is :math:`2\langle S - Id, R - S\rangle = |R - Id|^2 - |S - Id|^2 - |R - S|^2`. So (A) and
+(B) bound G(p_k) − min G as they bound KL. With a block's own map in the place of S, V and a convex W need
+nothing more, and an internal energy whose P(r)/r does not fall (entropy, and powers above 1) pays
 
-.. math:: \kappa = E\Big[\frac{P(p_k)}{p_k}(Tx)\,\big(\log|\det\nabla T| - \log\det \mathrm{sym}\nabla T\big)\Big].
+.. math:: \kappa = E\Big[\frac{P(p_k)}{p_k}(Tx)\,
+          \big(\log|\det\nabla T| - \log\det \mathrm{sym}\nabla T\big)\Big].
 
 Source: the theorem is that of arXiv:2310.17582, stated for a general G; the rest derived, see theory.md.
 """
@@ -63,8 +64,8 @@ def descent(
         ground: where the functional is least.
         slope: (C) after the last block, nats.
         ot: whether ε of OT pairing is taken.
-        corrected: whether rows are drawn again between blocks. That never raises KL, but it may raise W2, which
-            is then at most √(2 KL/λ).
+        corrected: whether rows are drawn again between blocks. That never raises KL, but it may raise W2,
+            which is then at most √(2 KL/λ).
     """
     lam, last = ground.convexity, blocks[-1]
     steps = {name: recursion(blocks, ground, name, ot=ot, corrected=corrected) for name in RECURSIONS}
@@ -85,7 +86,7 @@ def descent(
 def recursion(
     blocks: Sequence[Evidence], ground: Ground, name: str, *, ot: bool, corrected: bool
 ) -> StepBounds | Withheld:
-    """(A) or (B) over all blocks; before each the smaller of what the steps say and what is measured there."""
+    """(A) or (B) over all blocks; before each the smaller of what the steps and what measures say."""
     lam = ground.convexity
     w2, result = math.inf, StepBounds(math.inf, math.inf)
     found: StepBounds | Withheld = NO_START  # there is a block at least

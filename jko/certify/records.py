@@ -165,7 +165,7 @@ class ChainGuarantee(Guarantee):
 
     @property
     def apart(self) -> tuple[str, ...]:
-        """Sentences on how far data and model are apart, and on a target's constant; none of what is unknown."""
+        """Sentences on how far data and model are apart, and on a target's constant, where that is known."""
         interval = "" if self.evidence is None else self.evidence.says
         found = in_words(self.bracket), wrong_in_words((*self.columns, *self.pairs)), interval
         return tuple(text for text in found if text)

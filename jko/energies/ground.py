@@ -1,6 +1,6 @@
 r"""Where a λ-convex functional is least: what bounds on the distance to that law need of it.
 
-With :math:`V(x) \ge V(x^*) + \frac\lambda2|x - x^*|^2`, the law q where G is least obeys, for a convex even W,
+With :math:`V(x) \ge V(x^*) + \frac\lambda2|x - x^*|^2`, the law q where G is least has, for convex even W,
 
 .. math:: \lambda E_q|y - x^*|^2 \le E_q\langle\nabla V(y) + \nabla W*q(y), y - x^*\rangle
           = d\,E_q\Big[\frac{P(q)}{q}\Big]

@@ -61,11 +61,11 @@ class BlockFigures(Record):
         loss_transport: E|y − x|²/(2γ_k), nats.
         potential_before: E V(x), nats.
         potential_before_se: its standard error.
-        from_lowest: E|x − x*|² with x* the lowest point of the potential, squared standardised units; null for
-            KL to N(0, I), and for a functional without λ > 0.
+        from_lowest: E|x − x*|² with x* the lowest point of the potential, squared standardised units; null
+            for KL to N(0, I), and for a functional without λ > 0.
         from_lowest_se: its standard error.
-        fisher_before: E|∇δG/δρ|² under p_{k−1}, from the known density of p_0; null where the one above is, or
-            that density is unknown.
+        fisher_before: E|∇δG/δρ|² under p_{k−1}, from the known density of p_0; null where the one above is,
+            or that density is unknown.
         fisher_before_se: its standard error.
     """
 

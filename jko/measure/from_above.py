@@ -1,20 +1,21 @@
 r"""ε² and the Fisher information from above, for data that were smoothed: no critic, no known law.
 
-Rows are :math:`w_i = a x_i + s z_i` with :math:`z_i \sim N(0, I)` known, and S is the set of all x_j. Given w_i and
-S, row i is any of S, with the weights of the mixture :math:`\hat p = \frac1m\sum_j N(a x_j, s^2 I)`, so
+Rows are :math:`w_i = a x_i + s z_i` with known :math:`z_i \sim N(0, I)`, and S is the set of all x_j. Given
+w_i and S, row i is any of S, with the weights of the mixture :math:`\hat p = \frac1m\sum_j N(a x_j, s^2 I)`, so
 
 .. math:: \nabla\log p_0(w_i) = E[-z_i/s \mid w_i] = E\big[\nabla\log\hat p(w_i) \mid w_i\big],
 
-p̂ *with* row i. Behind the blocks F the score is affine in it, with a map that depends on w_i only. So by Jensen
+p̂ *with* row i. Behind the blocks F the score is affine in it, by a map of w_i only. So by Jensen
 
-.. math:: \epsilon^2 = E|\xi|^2 \le E\Big|u + \nabla F^{-T}\big(\nabla\log\hat p(w) - \nabla\log\det\nabla F\big)\Big|^2
+.. math:: \epsilon^2 = E|\xi|^2 \le
+          E\Big|u + \nabla F^{-T}\big(\nabla\log\hat p(w) - \nabla\log\det\nabla F\big)\Big|^2
 
 and the same for E|∇V + ∇log p_k|² with u = ∇V. It needs rows that chose nothing. The excess is
-E|∇F^{-T}(∇log p̂ − ∇log p_0)|², which falls with the number of rows and rises fast with d and 1/s. With one row
-alone it is about d/s², and says nothing.
+E|∇F^{-T}(∇log p̂ − ∇log p_0)|², which falls with the number of rows and rises fast with d and 1/s. With one
+row alone it is about d/s², and says nothing.
 
-All rows share p̂, so their spread is not the error of the mean: groups of rows are left out in turn, from p̂ and
-from the mean (a jackknife). Over sixty draws of seven laws it was .97 to 1.5 times the true deviation.
+All rows share p̂, so their spread is not the error of the mean: groups of rows are left out in turn, from p̂
+and from the mean (a jackknife). Over sixty draws of seven laws it was .97 to 1.5 times the true deviation.
 
 Source: derived, see theory.md; p̂ with its own row is the upper side of the bracket on KL, too.
 """
@@ -113,7 +114,7 @@ def _mean_square(fields: Tensor) -> Estimate:
 
 
 def kernel_scores(x: Tensor, centres: Tensor, width: float, groups: int = GROUPS) -> Tensor:
-    r"""∇log p̂ at rows, :math:`\hat p = \frac1m \sum_j N(c_j, s^2 I)`, and the same without each group of centres.
+    r"""∇log p̂ at rows, :math:`\hat p = \frac1m \sum_j N(c_j, s^2 I)`, and that without each group of centres.
 
     Args:
         x: shape (n, d).

@@ -132,8 +132,8 @@ def _constant(whole: ChainGuarantee) -> str:
     if z.gap is None:
         return f"log Z is at least {ends}; nothing bounds it from above: {z.reason}.{known}"
     return (
-        f"log Z is between {ends} and {plus_minus(z.upper, z.upper_se)} nats (ELBO + I/(2λ), as it exceeds the "
-        f"ELBO by KL, which (C) bounds by {plus_minus(z.gap, z.gap_se)}).{known}"
+        f"log Z is between {ends} and {plus_minus(z.upper, z.upper_se)} nats (ELBO + I/(2λ), as it exceeds "
+        f"the ELBO by KL, which (C) bounds by {plus_minus(z.gap, z.gap_se)}).{known}"
     )
 
 

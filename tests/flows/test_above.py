@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import zarr
 
-from jko.preparation.prepare import smoothing_noise
 from jko.disk.layout import Layout
 from jko.disk.manifest import stored_config
+from jko.preparation.prepare import smoothing_noise
 from tests.flows.test_partial import answer, jko
 
 CURVE = (
@@ -52,7 +52,7 @@ def test_it_is_above_the_exact_error_and_near(folder: Path) -> None:
 
 
 def test_the_noise_of_the_rows_is_drawn_again(folder: Path) -> None:
-    """Without it the rows are back on the curve's law before smoothing: their spread is 1, not more or less."""
+    """Rows less their noise have nothing to do with it any more; with it they have."""
     layout = Layout(folder / "chain")
     (samples,) = (path for path in folder.rglob("samples.zarr") if path.parent.name.startswith("0"))
     rows = zarr.open_array(samples / "test", mode="r")[:].astype(float)

@@ -35,7 +35,7 @@ def interval(weights: torch.Tensor, slope: Estimate, lam: float) -> EvidenceInte
 
 @pytest.mark.parametrize("seed", range(10))
 def test_of_gaussians_it_holds_log_z_and_its_width_is_that_of_the_log_sobolev_inequality(seed: int) -> None:
-    """q = exp(−x'Ax/2), log Z = ½ log det(2π A⁻¹); p Gaussian: KL and I are closed, and both ends with them."""
+    """q = exp(−x'Ax/2), log Z = ½ log det(2π A⁻¹), p Gaussian: KL and I are closed, and so both ends."""
     rng = np.random.default_rng(seed)
     dim = int(rng.integers(1, 6))
     axes = np.linalg.qr(rng.standard_normal((dim, dim)))[0]

@@ -99,7 +99,7 @@ def test_every_bound_of_thousands_of_random_chains_holds() -> None:
     ids=lambda value: kind_of(value) if isinstance(value, Quadratic) else "",
 )
 @pytest.mark.parametrize("ot", [False, True])
-def test_six_exact_steps_bring_a_and_b_near_the_truth(system: System, factor: float, ot: bool) -> None:  # noqa: FBT001
+def test_six_exact_steps_bring_a_and_b_near_the_truth(system: System, factor: float, ot: bool) -> None:
     """From a gap 100 times as large at least; ε is 0, so only W2 of the start and the recursion lose."""
     least = getattr(system, "least", None)
     spread = max(system.entropies, 0.05) * np.linalg.inv(system.whole) if least is None else least.cov
@@ -126,7 +126,7 @@ def test_a_power_energys_asymmetry_is_paid_for_by_its_pressure() -> None:
 
 
 def test_the_numbers_of_steps_count_the_convexity() -> None:
-    """W2 ≤ 2 ε/λ after N steps of (B): with λ = 1/2 and equal ε, γ and start that is later than with λ = 1."""
+    """W2 ≤ 2 ε/λ after N steps of (B): with equal ε, γ and start that is later for λ = 1/2 than for 1."""
     counts = []
     for lam in (1.0, 0.5):
         system = Quadratic(lam * np.eye(1), 0.0, 0)
@@ -164,7 +164,7 @@ def test_without_a_measured_start_a_and_b_say_so() -> None:
 
 
 def test_rows_drawn_again_carry_kl_on_and_not_w2() -> None:
-    """Behind a correction W2 is known through KL only, so that bounds are as large or larger; they still hold."""
+    """Behind a correction W2 is known through KL only: bounds are as large or larger, and still hold."""
     system = Quadratic(PRECISION, 0.0, 1)
     start, steps = exact_chain(system, Law(np.array([0.3, 0.1]), np.linalg.inv(PRECISION)), 4)
     end, found = followed(system, start, steps)

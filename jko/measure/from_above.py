@@ -1,7 +1,7 @@
 r"""ε² and the Fisher information from above, for data that were smoothed: no critic, no known law.
 
 Rows are :math:`w_i = a x_i + s z_i` with known :math:`z_i \sim N(0, I)`, and S is the set of all x_j. Given
-w_i and S, row i is any of S, with the weights of the mixture :math:`\hat p = \frac1m\sum_j N(a x_j, s^2 I)`, so
+w_i and S, row i is any of S, by the weights of :math:`\hat p = \frac1m\sum_j N(a x_j, s^2 I)`, so
 
 .. math:: \nabla\log p_0(w_i) = E[-z_i/s \mid w_i] = E\big[\nabla\log\hat p(w_i) \mid w_i\big],
 

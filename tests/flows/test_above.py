@@ -68,5 +68,5 @@ def test_rows_that_are_not_smoothed_give_the_reason(folder: Path) -> None:
     jko(folder, "train", *CURVE[:-2], "--set", "data={source: moons, rows: 1500, smoothing: 0}",
         "--chain", "plain")  # fmt: skip
     above = answer(folder, "certify", "plain")["chain"]["above"]
-    assert above["kl_bound"] is None
+    assert "kl_bound" not in above
     assert "not smoothed" in above["reason"]

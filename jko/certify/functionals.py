@@ -11,7 +11,7 @@ and all else is :math:`2\langle S - Id, R - S\rangle = |R - Id|^2 - |S - Id|^2 -
 nothing more, and an internal energy whose P(r)/r does not fall (entropy, and powers above 1) pays
 
 .. math:: \kappa = E\Big[\frac{P(p_k)}{p_k}(Tx)\,
-          \big(\log|\det\nabla T| - \log\det \mathrm{sym}\nabla T\big)\Big].
+          \Big(\log|\det\nabla T| - \log\det \mathrm{sym}\nabla T\Big)\Big].
 
 Source: the theorem is that of arXiv:2310.17582, stated for a general G; the rest derived, see theory.md.
 """
@@ -107,7 +107,7 @@ def start_bound(block: Evidence, ground: Ground) -> float | None:
 
     .. math:: W_2(p, q) \le \min\Big\{\frac{\sqrt{I(p)}}\lambda,\ \sqrt{E|x - x^*|^2} + \sqrt{c d/\lambda},\
               \sqrt{\tfrac2\lambda (G(p) - \underline G)}\Big\}, \qquad
-              I(p) = E_p\big|\nabla\tfrac{\delta G}{\delta\rho}\big|^2
+              I(p) = E_p\Big|\nabla\tfrac{\delta G}{\delta\rho}\Big|^2
 
     The first needs the score of p, the second no internal energy besides entropies, the third G itself, which
     is measured where the density is known because an internal energy needs it.

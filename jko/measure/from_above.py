@@ -3,12 +3,12 @@ r"""ε² and the Fisher information from above, for data that were smoothed: no 
 Rows are :math:`w_i = a x_i + s z_i` with known :math:`z_i \sim N(0, I)`, and S is the set of all x_j. Given
 w_i and S, row i is any of S, by the weights of :math:`\hat p = \frac1m\sum_j N(a x_j, s^2 I)`, so
 
-.. math:: \nabla\log p_0(w_i) = E[-z_i/s \mid w_i] = E\big[\nabla\log\hat p(w_i) \mid w_i\big],
+.. math:: \nabla\log p_0(w_i) = E[-z_i/s \mid w_i] = E\Big[\nabla\log\hat p(w_i) \mid w_i\Big],
 
 p̂ *with* row i. Behind the blocks F the score is affine in it, by a map of w_i only. So by Jensen
 
 .. math:: \epsilon^2 = E|\xi|^2 \le
-          E\Big|u + \nabla F^{-T}\big(\nabla\log\hat p(w) - \nabla\log\det\nabla F\big)\Big|^2
+          E\Big|u + \nabla F^{-T}\Big(\nabla\log\hat p(w) - \nabla\log\det\nabla F\Big)\Big|^2
 
 and the same for E|∇V + ∇log p_k|² with u = ∇V. It needs rows that chose nothing. The excess is
 E|∇F^{-T}(∇log p̂ − ∇log p_0)|², which falls with the number of rows and rises fast with d and 1/s. With one

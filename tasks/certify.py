@@ -40,8 +40,10 @@ from jko.measure.inversion import product_bound, reverse_error
 from jko.preparation.context import asked_columns
 from jko.preparation.facts import DataFacts
 from jko.statistics.two_sample import energy_test
+from tasks.above import above_of
 from tasks.adapters.store.chain_store import ChainStore
 from tasks.bracket import confirmed, how_far_apart
+from tasks.evidence import evidence_of
 from tasks.headline import stored_certificate
 from tasks.measure import measured, unfit
 from tasks.options import DURABLE, skipped
@@ -112,6 +114,8 @@ def _certificate(store: ChainStore) -> Certificate:
         "rows_needed": apart.rows_needed,
         "columns": apart.columns,
         "pairs": apart.pairs,
+        "above": above_of(store),
+        "evidence": evidence_of(store, last),
         **defended(last, store.config.defence_share),
     }
     whole = ChainGuarantee.model_validate({**values, "mixed": Mixed(says="")})

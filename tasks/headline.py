@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from jko.certify.evidence_interval import EvidenceInterval
 from jko.certify.records import Certificate
 from jko.certify.resolution import Bracket
 from jko.disk.identity import certificate_fingerprint, evaluation_fingerprint
@@ -57,7 +58,15 @@ def chain_headline(certificate: Certificate) -> dict[str, float | None]:
         "chain/two_sample_p": None if whole.two_sample is None else whole.two_sample.p,
         "chain/certified_resolution": whole.certified_resolution,
         **bracket_headline(whole.bracket),
+        **evidence_headline(whole.evidence),
+        **({} if whole.above is None else {"chain/kl_bound_from_above": whole.above.kl_bound}),
     }
+
+
+def evidence_headline(found: EvidenceInterval | None) -> dict[str, float | None]:
+    """Both ends of log Z as ``evidence/<name>``; nothing of a chain without an unnormalised target."""
+    names = ("elbo", "elbo_se", "upper", "upper_se", "lower_end", "upper_end")
+    return {} if found is None else {f"evidence/{name}": found.figure(name) for name in names}
 
 
 def bracket_headline(brackets: Sequence[Bracket]) -> dict[str, float | None]:

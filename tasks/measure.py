@@ -28,6 +28,7 @@ from jko.core.threads import all_threads
 from jko.disk.identity import MEASURES, measured_with
 from jko.disk.layout import name_of
 from jko.disk.sealed import read_sealed, write_sealed
+from jko.energies.ground import ground_of
 from jko.laws.densities import Estimate
 from jko.laws.score import score_after
 from jko.measure.figures import BlockFigures, StepFigures
@@ -108,6 +109,8 @@ def measure(store: ChainStore, k: int) -> StepFigures:
     if functional is not None:
         reference = reference_of(store.config, facts.dim)
         particles = replace(particles, log_reference=reference(particles.y.double()))
+        if (functional.convexity or 0) > 0:
+            particles = replace(particles, lowest=ground_of(functional, facts.dim).lowest)
         law = start_law(store.config)
         if functional.needs_density and law is not None:
             first = particles_of(0, "validation")
@@ -181,7 +184,8 @@ def certificates(config: Config, facts: DataFacts, figures: Sequence[StepFigures
         return certify(evidence, facts.dim, unfit=unfit(config, facts))
     known = target is not None and target.log_normaliser is not None and config.target.alone
     evidence = [Evidence.of(own, entropy=entropy if known else None) for own in figures]
-    return certify_functional(evidence, functional)
+    ground = ground_of(functional, facts.dim) if (functional.convexity or 0) > 0 else None
+    return certify_functional(evidence, functional, ground, corrected=bool(config.target.correction))
 
 
 def unfit(config: Config, facts: DataFacts) -> str:

@@ -92,6 +92,12 @@ def show(layout: Layout, found: Certificate) -> None:
     chain.add_row("entropy of the data, nats", f"{figure(interval[0])} … {figure(interval[1])}",
                   whole.statuses.get("entropy_interval", ""),
                   whole.reasons.get("entropy_interval", ""))  # fmt: skip
+    if (above := whole.above) and above.width:
+        chain.add_row("KL ≤, Fisher information from above (no critic)", figure(above.kl_bound),
+                      Status.MEASURED, above.says(found.blocks[-1].epsilon_squared))  # fmt: skip
+    if z := whole.evidence:
+        chain.add_row("log Z of the target, nats (± 2 SE)", f"{figure(z.lower_end, '.3f')} … "
+                      f"{figure(z.upper_end, '.3f')}", z.status, z.reason)  # fmt: skip
     console.print(chain)
     if whole.bracket:
         console.print(bracket_table(whole.bracket))

@@ -38,34 +38,38 @@ NO_ERROR = Withheld("ε is zero, and the number of steps is finite for a positiv
 
 def recursion(blocks: Sequence[Evidence], dim: int, name: str, *, ot: bool) -> StepBounds | Withheld:
     """(A) or (B) over all blocks; a block whose conditions fail restarts it from the coupling bound."""
-    w2 = _independent(blocks[0].potential_before, dim)
+    w2 = independent(blocks[0].potential_before, dim)
     result: StepBounds | Withheld = FREE  # there is a block at least
     for block in blocks:
-        result = _step(block, w2, name, ot=ot)
-        free = _independent(block.potential, dim)
+        result = after_step(block, w2, name, ot=ot)
+        free = independent(block.potential, dim)
         w2 = free if isinstance(result, Withheld) else min(free, result.w2)
         if isinstance(result, StepBounds):
             result = StepBounds(w2, result.kl)
     return result
 
 
-def _independent(potential: Estimate, dim: int) -> float:
+def independent(potential: Estimate, dim: int) -> float:
     """W2(P, N(0, I)) ≤ √(E|x|² + d), by independent draws."""
     return math.sqrt(2 * upper(potential) + dim)
 
 
-def _step(block: Evidence, w2: float, name: str, *, ot: bool) -> StepBounds | Withheld:
+def after_step(
+    block: Evidence, w2: float, name: str, *, ot: bool, convexity: float = 1.0
+) -> StepBounds | Withheld:
+    """(A) or (B) after one block, from a bound on the W2 before it."""
     if math.isinf(block.step_size):
         return FREE
     if ot:
         assert block.epsilon_squared_ot is not None  # asked for in every block
         epsilon = math.sqrt(upper(block.epsilon_squared_ot))
         if name == "certificate_a":
-            bound = theorem_bound(w2, block.step_size, epsilon)
+            bound = theorem_bound(w2, block.step_size, epsilon, convexity=convexity)
         else:
             bound = sharp_bound(
-                w2, block.step_size, epsilon, moved=block.moved_lower, distance=block.distance_lower
-            )
+                w2, block.step_size, epsilon, moved=block.moved_lower, distance=block.distance_lower,
+                convexity=convexity,
+            )  # fmt: skip
     elif block.epsilon_squared is None:
         return _unknown("ε", block)
     elif block.kappa is None:
@@ -75,6 +79,7 @@ def _step(block: Evidence, w2: float, name: str, *, ot: bool) -> StepBounds | Wi
         bound = rule(
             w2, block.step_size, math.sqrt(upper(block.epsilon_squared)),
             movement=max(block.movement.value - MARGIN * block.movement.se, 0.0), kappa=upper(block.kappa),
+            convexity=convexity,
         )  # fmt: skip
     if bound.kl < 0:
         return NEGATIVE
@@ -120,14 +125,15 @@ def contradiction(bound: float, block: Evidence) -> Withheld | None:
     return None
 
 
-def triangle_bound(block: Evidence) -> float | Withheld:
+def triangle_bound(block: Evidence, *, convexity: float = 1.0) -> float | Withheld:
     """(C) with (ε + M/γ)² in place of the Fisher information."""
     if math.isinf(block.step_size):
         return FREE
     if block.epsilon_squared is None:
         return _unknown("ε", block)
     moved = block.movement.value + MARGIN * block.movement.se
-    return 0.5 * (math.sqrt(upper(block.epsilon_squared)) + moved / block.step_size) ** 2
+    root = math.sqrt(upper(block.epsilon_squared)) + moved / block.step_size
+    return log_sobolev_bound(root**2, convexity=convexity)
 
 
 def propagated(blocks: Sequence[Evidence], fishers: Sequence[float | Withheld]) -> float | Withheld:
@@ -139,8 +145,17 @@ def propagated(blocks: Sequence[Evidence], fishers: Sequence[float | Withheld]) 
     return EXCEEDED if bound < 0 else bound
 
 
-def steps_asked(blocks: Sequence[Evidence], dim: int, *, ot: bool) -> tuple[int, int, float] | Withheld:
-    """Numbers of steps that (A) and (B) ask for at the largest ε and the smallest γ, and that ε."""
+def steps_asked(
+    blocks: Sequence[Evidence], start: float, *, ot: bool, convexity: float = 1.0
+) -> tuple[int, int, float] | Withheld:
+    """Numbers of steps that (A) and (B) ask for at the largest ε and the smallest γ, and that ε.
+
+    Args:
+        blocks: evidence of all blocks.
+        start: W2(p_0, q) at most.
+        ot: whether ε is of OT pairing.
+        convexity: λ.
+    """
     if any(math.isinf(block.step_size) for block in blocks):
         return FREE
     squares = [block.epsilon_squared_ot if ot else block.epsilon_squared for block in blocks]
@@ -150,8 +165,8 @@ def steps_asked(blocks: Sequence[Evidence], dim: int, *, ot: bool) -> tuple[int,
     epsilon, gamma = max(known), min(block.step_size for block in blocks)
     if epsilon == 0:
         return NO_ERROR
-    start = _independent(blocks[0].potential_before, dim)
-    return theorem_steps(start, gamma, epsilon), sharp_steps(start, gamma, epsilon), epsilon
+    theorem = theorem_steps(start, gamma, epsilon, convexity=convexity)
+    return theorem, sharp_steps(start, gamma, epsilon, convexity=convexity), epsilon
 
 
 def entropy_bracket(

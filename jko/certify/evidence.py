@@ -34,6 +34,9 @@ class Evidence:
         distance_lower: lower bound of W2(p_k, q), for OT pairing.
         exact_epsilon: whether ε² is an average of the exact score, not a critic's estimate.
         exact_fisher: whether the Fisher information is.
+        from_lowest: E|x − x*|² with x* the lowest point of the potential, under another functional than KL to
+            N(0, I).
+        fisher_before: E|∇δG/δρ|² under p_{k−1} by the exact score, under such a functional.
         missing: why ε and the Fisher information could not be estimated; empty where they could.
     """
 
@@ -54,6 +57,8 @@ class Evidence:
     distance_lower: float = 0.0
     exact_epsilon: bool = False
     exact_fisher: bool = False
+    from_lowest: Estimate | None = None
+    fisher_before: Estimate | None = None
     missing: str = ""
 
     @classmethod
@@ -94,6 +99,8 @@ class Evidence:
             distance_lower=figures.distance_lower or 0.0,
             exact_epsilon=estimate("epsilon_exact_squared") is not None,
             exact_fisher=estimate("fisher_exact") is not None,
+            from_lowest=estimate("from_lowest"),
+            fisher_before=estimate("fisher_before"),
             missing=figures.epsilon_reason,
         )
 

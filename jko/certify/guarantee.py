@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from jko.certify.bound_rules import (
     contradiction,
     entropy_bracket,
+    independent,
     log_sobolev,
     propagated,
     recursion,
@@ -23,21 +24,20 @@ from jko.certify.bound_rules import (
 from jko.certify.bounds import StepBounds, hwi_bound, total_variation_bound
 from jko.certify.certificates import CERTIFICATES, Bound, Guarantee, Withheld
 from jko.certify.evidence import MARGIN, Evidence
+from jko.certify.functionals import Descent, descent
 from jko.certify.status import Cause, Status, weakest
 from jko.energies.functional import Functional
+from jko.energies.ground import Ground
 
 #: what follows from the certificates
 DERIVED = ("kl_bound", "tv", "w2_bound")
 #: what is said of the number of steps
 COUNTS = ("theorem_steps", "sharp_steps", "epsilon_largest")
 NOTHING = Withheld("no certificate holds", Cause.CONDITION)
-OTHER = Withheld("it starts from a distance to N(0, I), and the target is another", Cause.ELSEWHERE)
+OTHER = Withheld("it compares with N(0, I), and the target is another", Cause.ELSEWHERE)
 NO_DIVERGENCE = Withheld("the functional is no KL divergence", Cause.ELSEWHERE)
 #: what a chain with another target cannot have
-OF_THE_REFERENCE = (
-    "certificate_a", "certificate_b", "certificate_c_hwi", "certificate_c_triangle", *COUNTS,
-    "kl_lower_bound", "kl_lower_bound_se",
-)  # fmt: skip
+OF_THE_REFERENCE = ("kl_lower_bound", "kl_lower_bound_se")
 
 
 def certify(blocks: Sequence[Evidence], dim: int, *, unfit: str = "") -> Guarantee:
@@ -76,7 +76,7 @@ def certify(blocks: Sequence[Evidence], dim: int, *, unfit: str = "") -> Guarant
     keep("certificate_c_propagated", propagated(blocks, fishers))
     # the same critic at the same particles: it falls with (C)
     keep("certificate_c_triangle", fishers[-1] if isinstance(fishers[-1], Withheld) else triangle_bound(last))
-    counts = never or steps_asked(blocks, dim, ot=ot)
+    counts = never or steps_asked(blocks, independent(blocks[0].potential_before, dim), ot=ot)
     interval, open_end = entropy_bracket(blocks, fishers)
     lowers = [found for found in (last.kl_lower, last.kl_lower_mixture) if found is not None]
     lower = max(lowers, key=lambda bound: bound.value - MARGIN * bound.se, default=None)
@@ -101,36 +101,48 @@ def certify(blocks: Sequence[Evidence], dim: int, *, unfit: str = "") -> Guarant
     )  # fmt: skip
 
 
-def certify_functional(blocks: Sequence[Evidence], functional: Functional) -> Guarantee:
+def certify_functional(
+    blocks: Sequence[Evidence], functional: Functional, ground: Ground | None, *, corrected: bool = False
+) -> Guarantee:
     r"""The certificates of a chain that descends another functional than KL to N(0, I).
 
     .. math:: G(p_N) - \min G \le \frac{1}{2\lambda} E\Big|\nabla\frac{\delta G}{\delta\rho}\Big|^2
 
-    after each block, carried on by the drops of G. The others start from a distance to N(0, I).
+    after each block, carried on by the drops of G; and (A), (B) from a bound on W2 of the start to the law
+    where G is least, see :mod:`jko.certify.functionals`.
 
     Args:
         blocks: evidence of blocks 1..k; ``fisher`` is the mean square of ∇δG/δρ.
         functional: G.
+        ground: where it is least; ``None`` where no λ > 0 is known.
+        corrected: whether rows are drawn again between blocks.
 
-    Source: derived, see theory.md, sections 3 and 4.
+    Source: (A) arXiv:2310.17582, the others derived, see theory.md, sections 3 and 4.
     """
-    last, lam, unfit = blocks[-1], functional.convexity or 0.0, functional.unfit
-    if not unfit and lam <= 0:
-        unfit = "no functional with λ > 0: (C) needs one"
+    last, unfit = blocks[-1], functional.unfit
+    if not unfit and ground is None:
+        unfit = "no functional with λ > 0: every bound needs one"
     never = Withheld(unfit, Cause.CONDITION) if unfit else None
-    bounds = [never or log_sobolev(blocks[k:], convexity=lam) for k in range(len(blocks))]
-    known = _known(blocks, ot=False)
-    given: dict[str, Bound | Withheld] = dict.fromkeys(CERTIFICATES, OTHER)
-    for name, value in (
-        ("certificate_c", bounds[-1]), ("certificate_c_propagated", propagated(blocks, bounds))
-    ):  # fmt: skip
-        given[name] = _bound(value, known[name])
-    best = _least(given)
+    lam = 1.0 if ground is None else ground.convexity
+    ot = all(block.epsilon_squared_ot is not None for block in blocks)
+    slopes = [never or log_sobolev(blocks[k:], convexity=lam) for k in range(len(blocks))]
+    more = Descent({}) if ground is None else descent(blocks, ground, slopes[-1], ot=ot, corrected=corrected)
+    known = _known(blocks, ot=ot)
+    values = {**more.bounds, "certificate_c": slopes[-1],
+              "certificate_c_propagated": propagated(blocks, slopes)}  # fmt: skip
+    given: dict[str, Bound | Withheld] = {}
+    for name in CERTIFICATES:
+        given[name] = never or _bound(values[name], known[name])
+        if isinstance(bound := given[name], Bound):
+            given[name] = contradiction(bound.value, last) or bound
+    best, counts = _least(given), never or more.counts
     why = dict.fromkeys(OF_THE_REFERENCE, OTHER)
+    why |= dict.fromkeys(COUNTS, counts) if isinstance(counts, Withheld) else {}
     tv = NO_DIVERGENCE if isinstance(best, Bound) and not functional.is_divergence else best
     if isinstance(tv, Withheld):
         why["tv"] = tv
     slope = None if unfit else last.fisher
+    theorem, sharp, largest = (None, None, None) if isinstance(counts, Withheld) else counts
     words = _words(given, best, why, known)
     return Guarantee(
         **_values(given),
@@ -138,11 +150,11 @@ def certify_functional(blocks: Sequence[Evidence], functional: Functional) -> Gu
         certificate_c_se=None if slope is None else slope.se / (2 * lam),
         kl_lower_bound=None, kl_lower_bound_se=None,
         kl_bound=_value(best),
-        w2_bound=math.sqrt(2 * best.value / lam) if isinstance(best, Bound) else None,
+        w2_bound=min([math.sqrt(2 * best.value / lam), *more.w2]) if isinstance(best, Bound) else None,
         tv=total_variation_bound(tv.value) if isinstance(tv, Bound) else None,
-        theorem_steps=None, sharp_steps=None, epsilon_largest=None,
+        theorem_steps=theorem, sharp_steps=sharp, epsilon_largest=largest,
         entropy_interval=(None, min(block.nll.value + MARGIN * block.nll.se for block in blocks)),
-        pairing="block",
+        pairing="ot" if ot else "block",
         reasons=words[0], causes=words[1], statuses=words[2],
     )  # fmt: skip
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pydantic import JsonValue
 
+from jko.certify.above import Above
 from jko.certify.certificates import Bound, Guarantee
+from jko.certify.evidence_interval import EvidenceInterval
 from jko.certify.resolution import Bracket, Projection, in_words, wrong_in_words
 from jko.certify.status import Status
 from jko.core.display import DASH, figure
@@ -131,6 +133,8 @@ class ChainGuarantee(Guarantee):
             where that is unknown or beyond ten million.
         columns: the bracket of every column; of pictures of every principal component.
         pairs: the bracket of pairs of them, the one that differs most first.
+        above: ε² and the Fisher information from above, of smoothed data; null of a chain to a target.
+        evidence: log Z of an unnormalised target between two ends; null of any other chain.
         mixed: the guarantee as a sentence.
     """
 
@@ -158,12 +162,16 @@ class ChainGuarantee(Guarantee):
     rows_needed: Count | None = None
     columns: tuple[Projection, ...] = ()
     pairs: tuple[Projection, ...] = ()
+    above: Above | None = None
+    evidence: EvidenceInterval | None = None
     mixed: Mixed
 
     @property
     def apart(self) -> tuple[str, ...]:
-        """Sentences on how far data and model are apart; none where that is not known."""
-        found = in_words(self.bracket, self.rows_needed), wrong_in_words((*self.columns, *self.pairs))
+        """Sentences on how far data and model are apart, and on a target's constant, where that is known."""
+        interval = "" if self.evidence is None else self.evidence.says
+        worst = wrong_in_words((*self.columns, *self.pairs))
+        found = in_words(self.bracket, self.rows_needed), worst, interval
         return tuple(text for text in found if text)
 
 

@@ -19,9 +19,9 @@ from jko.disk.commit import file_digest
 #: raised when a change alters what the evaluation computes
 EVALUATION = 7
 #: raised when a change alters what is measured of a block
-MEASURES = 7
+MEASURES = 8
 #: raised when a change alters what a certificate says
-CERTIFICATE = 3
+CERTIFICATE = 4
 #: raised when a change alters the bracket
 BRACKET = 4
 #: raised when a change alters the broad law that is fitted

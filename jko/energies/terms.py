@@ -161,6 +161,15 @@ class Functional:
         """λ along generalized geodesics: the sum of those of the potentials. Convex W and U add none."""
         return None if self.unfit else float(sum(term.convexity or 0.0 for term in self._potentials))
 
+    @property
+    def entropies(self) -> int:
+        """How many entropies are among the terms."""
+        return sum(not term.needs_density for term in self._internals)
+
+    def potential(self, y: Tensor) -> Tensor:
+        """The sum of the potentials, V(y), shape (rows, d) to (rows,)."""
+        return _total((term.per_row(y) for term in self._potentials), y.new_zeros(len(y)))
+
     def energies(self, y: Tensor, log_density: Tensor | None = None) -> Energies:
         """The three parts, differentiable in both arguments.
 
@@ -254,7 +263,7 @@ class Functional:
             raise InputError(f"{self.name} needs a log-density at the rows")
         none = y.new_zeros(len(y))
         return (
-            _total((term.per_row(y) for term in self._potentials), none),
+            self.potential(y),
             _total((term.per_row(y) for term in self._interactions), none),
             none if log_density is None else _total((t.per_row(log_density) for t in self._internals), none),
         )

@@ -38,12 +38,14 @@ class Asymmetry:
     rows: int
 
 
-def asymmetry(block: InvertibleBlock, x: Tensor) -> Asymmetry:
+def asymmetry(block: InvertibleBlock, x: Tensor, weight: Tensor | None = None) -> Asymmetry:
     """Look at the Jacobian of the block, as solved, at particles.
 
     Args:
         block: the block T.
         x: held-out samples of the law that enters it, shape (rows, d).
+        weight: P(ρ)/ρ at T(x), by which κ is weighted under another internal energy than the entropy, shape
+            (rows,); where it is 0, sym ∇T need not be positive.
     """
     jacobians = jacobian(block, x).double().cpu()
     if not jacobians.isfinite().all():
@@ -54,6 +56,9 @@ def asymmetry(block: InvertibleBlock, x: Tensor) -> Asymmetry:
     kappa = torch.full((len(x),), math.nan, dtype=torch.float64)
     if smallest > 0:
         kappa = torch.linalg.slogdet(jacobians)[1] - eigenvalues.log().sum(-1)
+    if weight is not None:
+        counted = weight.double().cpu()
+        kappa = torch.where(counted == 0, 0.0, counted * kappa)
     return Asymmetry(
         kappa=float(kappa.mean()),
         kappa_se=float(kappa.std() / math.sqrt(len(x))),

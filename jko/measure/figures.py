@@ -41,7 +41,8 @@ class BlockFigures(Record):
         fisher_exact_se: its standard error.
         identity_mean: |(1+γ)E y − E x|, 0 for every exact step.
         identity_covariance: ‖(1+γ)Cov y − Cov(x, y) − γI‖ (Frobenius), 0 for every exact step.
-        kappa: κ = E[log|det ∇T| − log det sym ∇T], nats; null where sym ∇T is not positive.
+        kappa: κ = E[log|det ∇T| − log det sym ∇T], nats; null where sym ∇T is not positive. Under another
+            functional each row counts by P(ρ)/ρ at its image, which is 0 without internal energy.
         kappa_se: its standard error.
         symmetric_part_positive: whether sym ∇T is positive definite at every sampled particle.
         symmetric_part_smallest: its smallest eigenvalue over sampled particles.
@@ -60,6 +61,12 @@ class BlockFigures(Record):
         loss_transport: E|y − x|²/(2γ_k), nats.
         potential_before: E V(x), nats.
         potential_before_se: its standard error.
+        from_lowest: E|x − x*|² with x* the lowest point of the potential, squared standardised units; null
+            for KL to N(0, I), and for a functional without λ > 0.
+        from_lowest_se: its standard error.
+        fisher_before: E|∇δG/δρ|² under p_{k−1}, from the known density of p_0; null where the one above is,
+            or that density is unknown.
+        fisher_before_se: its standard error.
     """
 
     kl_drop: Number
@@ -106,6 +113,10 @@ class BlockFigures(Record):
     loss_transport: Figure = None
     potential_before: Number
     potential_before_se: Figure = None
+    from_lowest: Figure = None
+    from_lowest_se: Figure = None
+    fisher_before: Figure = None
+    fisher_before_se: Figure = None
 
 
 class StepFigures(BlockFigures):

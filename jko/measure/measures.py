@@ -63,6 +63,8 @@ class HeldOut:
             (rows,); its own NLL is never below the entropy.
         log_reference: log q(y) where q is not N(0, I), nats, up to a constant, shape (rows,).
         log_density: log p_k(y), nats, shape (rows,); for an internal energy that needs it.
+        lowest: x*, where the potential of a λ-convex functional is least, shape (d,); with it the distance of
+            x to it is measured, and the Fisher information of p_{k−1}.
     """
 
     x: Tensor
@@ -73,6 +75,7 @@ class HeldOut:
     rival: Tensor | None = None
     log_reference: Tensor | None = None
     log_density: Tensor | None = None
+    lowest: Tensor | None = None
 
 
 @torch.no_grad()
@@ -98,8 +101,8 @@ def measure_block(
         blocks: T_j … T_k; those before the last are needed only with ``score``.
         rows: held-out particles before and after block k.
         settings: how many rows, which critic and pairing.
-        score: ∇log p_{j−1} in standardised units, where it is known; called once, at the first
-            rows in order.
+        score: ∇log p_{j−1} in standardised units, where it is known; called at the first rows
+            in order.
         seed: of the draws of the reference.
         functional: G; ``None`` for KL to N(0, I).
         index: k, for errors; the number of blocks by default.
@@ -130,7 +133,8 @@ def measure_block(
         **_residuals(block, x, y, settings, energy, log_density=rows.log_density, unfit=unfit),
         **_exact(blocks, x, y, None if unfit else score, energy, log_density=rows.log_density),
         **_identities(start.double(), end.double(), block.step_size if functional is None else math.nan),
-        **_shape(block, x),
+        **_shape(block, x, None if functional is None else _weight(energy, rows)),
+        **_before(blocks[:-1], rows, start.double(), None if unfit else score, energy),
         **_classified(y if functional is None else y[:0], start.shape[1], seed),
         **_against(rows.rival if functional is None else None, nll),
         **_moments(start, end, settings, standard=functional is None),
@@ -231,8 +235,35 @@ def _identities(x: Tensor, y: Tensor, step_size: float) -> Named:
     return {"identity_mean": float(mean.norm()), "identity_covariance": float(cov.norm())}
 
 
-def _shape(block: InvertibleBlock, x: Tensor) -> Named:
-    found = asymmetry(block, x[: max(2, JACOBIAN_BUDGET // block.state_of(x).shape[1])])
+def _weight(energy: Functional, rows: HeldOut) -> Tensor:
+    """P(ρ)/ρ at the images, by which asymmetry counts."""
+    return energy.pressure_ratio(at_first(rows.log_density, rows.y.new_zeros(len(rows.y)).double()))
+
+
+def _before(
+    blocks: Sequence[InvertibleBlock], rows: HeldOut, x: Tensor, score: Score | None, energy: Functional
+) -> Named:
+    """How far the law that enters the block, behind those given, is from where the functional is least."""
+    names = ("from_lowest", "from_lowest_se", "fisher_before", "fisher_before_se")
+    found: Named = dict.fromkeys(names, math.nan)
+    if rows.lowest is None:
+        return found
+    away = mean_square(x - rows.lowest.to(x))
+    found |= {"from_lowest": away.value, "from_lowest_se": away.se}
+    if score is not None:
+        first = x[:EXACT_ROWS]
+        density = None if rows.log_density is None else rows.log_density.double() + rows.log_det.double()
+        weight = energy.score_weight(at_first(density, first[:, 0]))
+        slope = mean_square(
+            energy.drift(first) + weight[:, None] * score_after(blocks, first, score).to(first)
+        )
+        found |= {"fisher_before": slope.value, "fisher_before_se": slope.se}
+    return found
+
+
+def _shape(block: InvertibleBlock, x: Tensor, weight: Tensor | None) -> Named:
+    few = x[: max(2, JACOBIAN_BUDGET // block.state_of(x).shape[1])]
+    found = asymmetry(block, few, None if weight is None else weight[: len(few)])
     return {
         "kappa": found.kappa,
         "kappa_se": found.kappa_se,

@@ -270,6 +270,11 @@ def _noise_of(part: str, config: Config) -> np.random.Generator:
     return np.random.default_rng(counter_seed(config.seed, "smoothing", part))
 
 
+def smoothing_noise(shape: tuple[int, ...], part: str, config: Config) -> Array:
+    """The standard normal noise z that :func:`smoothed` gave the rows of a part, drawn again."""
+    return np.random.default_rng(counter_seed(config.seed, "smoothing", part)).standard_normal(shape)
+
+
 def smoothing_w2(train: Array, config: Config) -> float | None:
     """Bound of W2 between the data and the smoothed law; ``None`` if nothing is smoothed.
 

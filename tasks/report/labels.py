@@ -59,7 +59,7 @@ def ratio(bound: float | None, whole: ChainGuarantee) -> str:
 
 def reference_of(whole: ChainGuarantee) -> str:
     """The law that the chain leads to."""
-    return "the target" if whole.causes.get("certificate_a") is Cause.ELSEWHERE else "N(0, I)"
+    return "the target" if whole.causes.get("kl_lower_bound") is Cause.ELSEWHERE else "N(0, I)"
 
 
 def law_of(whole: ChainGuarantee) -> str:

@@ -111,9 +111,30 @@ def remarks(
         ("Two-sample test", _two_sample(whole), MEASURED),
         ("Number of steps", _steps(whole, given), label_of(whole, "theorem_steps")),
         ("Entropy of the data", _entropy(whole, entropy), label_of(whole, "entropy_interval")),
+        ("ε from above", _above(certificate), MEASURED),
+        ("Constant of the target", _constant(whole), "" if whole.evidence is None else whole.evidence.status),
         ("End of the chain", f"By its stop rule: {whole.stopped}." if whole.stopped else "", ""),
     ]
     return [remark for remark in found if remark[1]]
+
+
+def _above(certificate: Certificate) -> str:
+    above = certificate.chain.above
+    return "" if above is None else above.says(certificate.blocks[-1].epsilon_squared)
+
+
+def _constant(whole: ChainGuarantee) -> str:
+    z = whole.evidence
+    if z is None:
+        return ""
+    ends = f"{plus_minus(z.elbo, z.elbo_se)} (ELBO, of {z.draws} fresh draws)"
+    known = f" Its known value is {figure(z.known, '.3f')}." if z.known is not None else ""
+    if z.gap is None:
+        return f"log Z is at least {ends}; nothing bounds it from above: {z.reason}.{known}"
+    return (
+        f"log Z is between {ends} and {plus_minus(z.upper, z.upper_se)} nats (ELBO + I/(2λ), as it exceeds "
+        f"the ELBO by KL, which (C) bounds by {plus_minus(z.gap, z.gap_se)}).{known}"
+    )
 
 
 def _two_sample(whole: ChainGuarantee) -> str:

@@ -66,6 +66,9 @@ def test_c_bounds_what_is_left_and_nothing_is_compared_with_the_gaussian(folder:
     drops, error = sum(b["kl_drop"] for b in blocks), sum(b["kl_drop_se"] for b in blocks)
     assert whole["certificate_c"] > START - drops - least() - 3 * error
     assert whole["certificate_c"] < 0.05
+    for name in ("certificate_a", "certificate_b"):
+        assert START - drops - least() - 3 * error < whole[name] < 1
+    assert whole["evidence"] is None
     assert "the functional is no KL divergence" in whole["reasons"]["tv"]
     assert "G of the law of the samples less the least that any law has ≤" in whole["mixed"]["says"]
     assert whole["two_sample"] is None

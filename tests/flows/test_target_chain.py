@@ -47,14 +47,40 @@ def test_the_kl_drops_add_up_to_that_of_the_laws(folder: Path) -> None:
     assert blocks[0]["kl_lower_classifier"] is None
 
 
-def test_c_holds_with_the_targets_convexity_and_the_others_say_why_not(folder: Path) -> None:
+def test_every_bound_holds_with_the_targets_convexity(folder: Path) -> None:
     whole = answer(folder, "certify", "chain")["chain"]
-    assert whole["certificate_c"] > max(whole["kl_measured"] - 2 * whole["kl_measured_se"], 0)
+    least = max(whole["kl_measured"] - 2 * whole["kl_measured_se"], 0)
+    for name in ("certificate_a", "certificate_b", "certificate_c", "certificate_c_hwi"):
+        assert least < whole[name], name
+        assert whole["statuses"][name] == "measured"
     assert whole["certificate_c"] < 0.3
-    assert whole["certificate_a"] is None
-    assert "the target is another" in whole["reasons"]["certificate_a"]
+    assert whole["certificate_b"] < 1
+    assert whole["theorem_steps"] >= whole["sharp_steps"]
+    assert whole["kl_lower_bound"] is None
+    assert "the target is another" in whole["reasons"]["kl_lower_bound"]
     assert whole["two_sample"]["p"] > 1e-3
-    assert "λ = 1" in jko(folder, "certify", "chain")
+    said = jko(folder, "certify", "chain")
+    assert "λ = 1" in said
+    assert "log Z of the target is between" in said
+
+
+def test_log_z_is_between_its_ends(folder: Path) -> None:
+    whole = answer(folder, "certify", "chain")["chain"]
+    found = whole["evidence"]
+    assert found["lower_end"] < 0 < found["upper_end"]
+    assert found["upper_end"] - found["lower_end"] < 0.4
+    assert found["gap"] == whole["certificate_c_estimate"]
+    assert abs(found["log_z"]) < 4 * found["log_z_se"] + 0.01
+    assert found["known"] == pytest.approx(0, abs=1e-9)
+    assert any("log Z of the target" in words for words in answer(folder, "status", "chain")["says"])
+    assert "Constant of the target" in next(folder.rglob("report.html")).read_text()
+
+
+def test_the_start_is_measured_by_closed_forms(folder: Path) -> None:
+    """p_0 = N(0, I), variances v = 1, 1/4: E|x|² = 2 and E|∇V − x|² = (1/v − 1)² = 9."""
+    first = answer(folder, "status", "chain")["blocks"][0]["metrics"]
+    assert first["from_lowest"] == pytest.approx(2, abs=5 * first["from_lowest_se"])
+    assert first["fisher_before"] == pytest.approx(9, abs=5 * first["fisher_before_se"])
 
 
 def test_samples_are_of_the_target_and_scores_are_their_log_density(folder: Path) -> None:

@@ -8,6 +8,13 @@ from torch import Tensor
 
 from jko.chain.chain import Chain
 from jko.config.sections import Measure
+from jko.energies.functional import (
+    Entropy,
+    PotentialEnergy,
+    PowerEnergy,
+    QuadraticInteraction,
+    half_square,
+)
 from jko.energies.objective import jko_objective
 from jko.laws import gaussian
 from jko.maps.ode_block import Block
@@ -167,3 +174,47 @@ def test_another_model_bounds_the_kl_from_below_row_by_row() -> None:
     assert abs(found.kl_lower_mixture - exact) < 4 * found.kl_lower_mixture_se
     assert found.kl_lower_mixture_se < 0.2 * exact
     assert figures(block).kl_lower_mixture is None
+
+
+@torch.no_grad()
+def test_the_law_before_a_block_under_another_functional_is_measured_against_closed_forms() -> None:
+    """V = λ|x|²/2, an interaction and entropy on N(m, s²): E|x − x*|² and E|∇δG/δρ|² before the block."""
+    lam, attraction = 2.0, 0.5
+    functional = (
+        PotentialEnergy(lambda x: lam * half_square(x), lam) + QuadraticInteraction(attraction) + Entropy()
+    )
+    x = torch.tensor(MEAN) + torch.tensor(STD) * normal(4000, 2, seed=5)
+    mean, square = torch.tensor(MEAN).double(), torch.tensor(STD).double().square()
+    block = gaussian_affine_block((MEAN, STD), (AFTER_MEAN, AFTER_STD), 0.5)
+    pushed, lowest = block(x), torch.tensor([1.0, 0.0]).double()
+    rows = HeldOut(x, pushed.x, pushed.log_det, pushed.log_det_se, pushed.log_det, lowest=lowest)
+    found = measure_block(
+        [block], rows, MEASURE, functional=functional, score=lambda at: (mean - at.double()) / square
+    )
+    slope = lam + attraction - 1 / square
+    exact = (lam * mean).square().sum() + (slope.square() * square).sum()
+    away = (mean - lowest).square().sum() + square.sum()
+    for value, se, true in (
+        (found.fisher_before, found.fisher_before_se, exact),
+        (found.from_lowest, found.from_lowest_se, away),
+    ):
+        assert 0 < se < 0.05 * true
+        assert abs(value - true) < 4 * se
+    plain = figures(block)
+    assert (plain.from_lowest, plain.fisher_before) == (None, None)
+
+
+@torch.no_grad()
+def test_asymmetry_counts_by_the_pressure() -> None:
+    """A turning block: κ of the entropy times E ρ under a square power, 0 without internal energy."""
+    block = random_block("two_layers", 2, steps=4)
+    pushed, zero = block(X), torch.zeros(len(X)).double()
+    rows = HeldOut(X, pushed.x, pushed.log_det, zero, pushed.log_det, log_density=zero + 3.0)
+    well = PotentialEnergy(half_square, 1.0)
+    plain, none, power = (
+        measure_block([block], rows, MEASURE, functional=functional).kappa
+        for functional in (well + Entropy(), well + QuadraticInteraction(1.0), well + PowerEnergy(2.0))
+    )
+    assert plain > 0
+    assert none == 0
+    assert power == pytest.approx(math.exp(3) * plain)

@@ -262,17 +262,17 @@ def smoothed(rows: Array, part: str, config: Config) -> Array:
 def without_noise(stored: Array, part: str, config: Config) -> Array:
     """All rows of a part before :func:`smoothed`, up to the rounding of what was stored."""
     time = config.data.smoothing
-    noise = _noise_of(part, config).standard_normal(stored.shape)
+    noise = smoothing_noise(stored.shape, part, config)
     return math.exp(time) * (stored - math.sqrt(-math.expm1(-2 * time)) * noise)
-
-
-def _noise_of(part: str, config: Config) -> np.random.Generator:
-    return np.random.default_rng(counter_seed(config.seed, "smoothing", part))
 
 
 def smoothing_noise(shape: tuple[int, ...], part: str, config: Config) -> Array:
     """The standard normal noise z that :func:`smoothed` gave the rows of a part, drawn again."""
-    return np.random.default_rng(counter_seed(config.seed, "smoothing", part)).standard_normal(shape)
+    return _noise_of(part, config).standard_normal(shape)
+
+
+def _noise_of(part: str, config: Config) -> np.random.Generator:
+    return np.random.default_rng(counter_seed(config.seed, "smoothing", part))
 
 
 def smoothing_w2(train: Array, config: Config) -> float | None:

@@ -11,7 +11,7 @@ import torch
 from prefect import State, task
 
 from jko.build import functional_of, residual_probes, target_of
-from jko.certify.certificates import Guarantee
+from jko.certify.certificates import Guarantee, Withheld
 from jko.certify.evidence import MARGIN
 from jko.certify.records import (
     Certificate,
@@ -115,7 +115,8 @@ def _certificate(store: ChainStore) -> Certificate:
     }
     whole = ChainGuarantee.model_validate({**values, "mixed": Mixed(says="")})
     mixed = Mixed(
-        kl=whole.kl_bound,
+        kl=whole.best_named["kl_bound"],
+        kl_estimate=whole.best_named["kl_estimate"],
         w2_smoothing=whole.smoothing_w2,
         w2_inversion=whole.inversion_w2_coupled,
         says=says(
@@ -147,10 +148,10 @@ def defended(last: Guarantee, share: float) -> Fields:
     """
     if not share:
         return {}
-    kl, tv = last.kl_bound, last.tv
+    tv, named = last.tv, ("kl_bound", "kl_estimate")
     return {
         "defence": DefencePrice(share=share, price=price(share)),
-        "kl_bound": None if kl is None else kl + price(share),
+        **{name: kl + price(share) for name in named if (kl := last.figure(name)) is not None},
         "tv": None if tv is None else total_variation(tv, share),
     }
 
@@ -367,18 +368,19 @@ def says(whole: ChainGuarantee, *, towards: str = "", divergence: bool = True) -
     law = "the smoothed law of the data" if whole.smoothing_w2 else "the law of the data"
     law, model = ("the law of the samples", towards) if towards else (law, "the model")
     least = "G of the law of the samples less the least that any law has"
-    if whole.kl_bound is None:
+    best = whole.best
+    if isinstance(best, Withheld):
         gap = f"the KL divergence between {law} and {model}" if divergence else least
         first = f"No bound on {gap} holds"
     else:
         how = (
             "by the exact score of the known law"
-            if whole.statuses.get("kl_bound") == Status.MEASURED
-            else f"as far as a critic of the class {whole.epsilon_class} can see, "
-            "which is an estimate, not a proof"
+            if best.status.sure
+            else f"as far as a critic of the class {whole.epsilon_class} can see: an estimate from below, "
+            "and no bound"
         )
         gap = f"KL({law} ‖ {model.removeprefix('the ')})" if divergence else least
-        first = f"{gap} ≤ {whole.kl_bound:.3g} nats ({how})"
+        first = f"{gap} {'≤' if best.status.sure else '≲'} {best.value:.3g} nats ({how})"
     parts = [first]
     if whole.smoothing_w2:
         parts.append(f"the smoothed law is within W2 {whole.smoothing_w2:.3g} of the data")

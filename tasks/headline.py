@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from jko.certify.records import Certificate
+from jko.certify.records import Certificate, GuaranteedStep
 from jko.certify.resolution import Bracket
 from jko.disk.identity import certificate_fingerprint, evaluation_fingerprint
 from jko.disk.sealed import read_sealed
@@ -16,7 +16,8 @@ from tasks.adapters.store.evaluated import EvaluationFigures, evaluation_figures
 #: figures of a block that are tracked at its step; all others are in the record's measures.json
 STEP = (
     "kl_drop", "nll", "nll_se", "movement", "inversion_error", "inversion_error_reference", "epsilon",
-    "certificate_c", "kl_bound", "kl_measured", "loss_potential", "loss_log_det", "loss_transport",
+    "certificate_c", "kl_bound", "kl_estimate", "kl_measured", "loss_potential", "loss_log_det",
+    "loss_transport",
 )  # fmt: skip
 #: and those that blocks with a correction have beside them
 CORRECTED = ("kl", "kl_drop_correction", "redrawn")
@@ -26,7 +27,7 @@ BESIDE = (
     "nll_worst", "nll_worst_row",
 )  # fmt: skip
 #: figures of a certificate that are tracked for the chain
-CHAIN = ("kl_bound", "kl_lower_bound", "kl_measured", "inversion_w2_coupled")
+CHAIN = ("kl_bound", "kl_estimate", "kl_lower_bound", "kl_measured", "inversion_w2_coupled")
 
 
 def step_headline(
@@ -42,6 +43,7 @@ def step_headline(
     own = {
         "epsilon": figures.best_epsilon,
         "kl_measured": figures.nll - entropy["value"] if entropy else None,
+        **(figures.best_named if isinstance(figures, GuaranteedStep) else {}),
     }
     corrected = {name: figures.figure(name) for name in CORRECTED if name in figures.model_fields_set}
     return {name: own[name] if name in own else figures.figure(name) for name in STEP} | corrected
@@ -50,8 +52,9 @@ def step_headline(
 def chain_headline(certificate: Certificate) -> dict[str, float | None]:
     """A certificate's figures as ``chain/<name>``."""
     whole = certificate.chain
+    named = whole.best_named
     return {
-        **{f"chain/{name}": whole.figure(name) for name in CHAIN},
+        **{f"chain/{name}": named[name] if name in named else whole.figure(name) for name in CHAIN},
         "chain/two_sample_p": None if whole.two_sample is None else whole.two_sample.p,
         "chain/certified_resolution": whole.certified_resolution,
         **bracket_headline(whole.bracket),

@@ -140,6 +140,8 @@ ROWS = (
     ("  ≤, (C) by the triangle inequality", "certificate_c_triangle"),
     ("  ≥, classifier or mixture (estimate)", "kl_lower_bound"),
     ("  measured: NLL − known entropy", "kl_measured"),
+    ("  ≤, the smallest of these that is known for sure", "kl_bound"),
+    ("  ≲, else the smallest estimate", "kl_estimate"),
     ("W2(p_N, reference) ≤, standardised units", "w2_bound"),
     ("total variation ≤", "tv"),
     ("steps that (A) asks for at this ε and γ", "theorem_steps"),

@@ -9,7 +9,8 @@ information are plain averages and only their Monte-Carlo error remains.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypedDict
 
 from jko.certify.bound_rules import (
     contradiction,
@@ -27,17 +28,34 @@ from jko.certify.status import Cause, Status, weakest
 from jko.energies.functional import Functional
 
 #: what follows from the certificates
-DERIVED = ("kl_bound", "tv", "w2_bound")
+DERIVED = ("kl_bound", "kl_estimate", "tv", "w2_bound")
 #: what is said of the number of steps
 COUNTS = ("theorem_steps", "sharp_steps", "epsilon_largest")
 NOTHING = Withheld("no certificate holds", Cause.CONDITION)
 OTHER = Withheld("it starts from a distance to N(0, I), and the target is another", Cause.ELSEWHERE)
+ONLY_ESTIMATES = Withheld(
+    "every certificate that holds is an estimate from below, given as kl_estimate", Cause.UNSEEN
+)
+SURE = Withheld("a certificate is known for sure, given as kl_bound", Cause.ELSEWHERE)
+#: what is said of the old name of an estimate
+OLD_NAME = (
+    "here kl_bound repeats kl_estimate, an estimate from below and no bound; from the next version on it is "
+    "null where every certificate is estimated: read kl_estimate"
+)
 NO_DIVERGENCE = Withheld("the functional is no KL divergence", Cause.ELSEWHERE)
 #: what a chain with another target cannot have
 OF_THE_REFERENCE = (
     "certificate_a", "certificate_b", "certificate_c_hwi", "certificate_c_triangle", *COUNTS,
     "kl_lower_bound", "kl_lower_bound_se",
 )  # fmt: skip
+
+
+class _Named(TypedDict):
+    """The smallest certificate as a guarantee keeps it."""
+
+    kl_bound: float | None
+    kl_estimate: float | None
+    deprecated: dict[str, str]
 
 
 def certify(blocks: Sequence[Evidence], dim: int, *, unfit: str = "") -> Guarantee:
@@ -66,13 +84,17 @@ def certify(blocks: Sequence[Evidence], dim: int, *, unfit: str = "") -> Guarant
     for name, bound in steps.items():
         keep(name, bound if isinstance(bound, Withheld) else bound.kl)
     keep("certificate_c", fishers[-1])
-    w2s = [b.w2 for name, b in steps.items() if isinstance(b, StepBounds) and isinstance(given[name], Bound)]
+    w2s = [
+        Bound(own.w2, known[name])
+        for name, own in steps.items()
+        if isinstance(own, StepBounds) and isinstance(given[name], Bound)
+    ]
     slope = given["certificate_c"]
     if isinstance(slope, Withheld):
         given["certificate_c_hwi"] = slope
     else:
-        w2s.append(math.sqrt(2 * slope.value))
-        keep("certificate_c_hwi", hwi_bound(2 * slope.value, min(w2s)))
+        w2s.append(Bound(math.sqrt(2 * slope.value), slope.status))
+        keep("certificate_c_hwi", hwi_bound(2 * slope.value, min(own.value for own in w2s)))
     keep("certificate_c_propagated", propagated(blocks, fishers))
     # the same critic at the same particles: it falls with (C)
     keep("certificate_c_triangle", fishers[-1] if isinstance(fishers[-1], Withheld) else triangle_bound(last))
@@ -80,19 +102,20 @@ def certify(blocks: Sequence[Evidence], dim: int, *, unfit: str = "") -> Guarant
     interval, open_end = entropy_bracket(blocks, fishers)
     lowers = [found for found in (last.kl_lower, last.kl_lower_mixture) if found is not None]
     lower = max(lowers, key=lambda bound: bound.value - MARGIN * bound.se, default=None)
-    best = _least(given)
+    best = _least(given.values())
+    w2 = _least(w2s) if isinstance(best, Bound) else best
     why = dict.fromkeys(COUNTS, counts) if isinstance(counts, Withheld) else {}
     why |= {} if open_end is None else {"entropy_interval": open_end}
     theorem, sharp, largest = (None, None, None) if isinstance(counts, Withheld) else counts
-    words = _words(given, best, why, known)
+    words = _words(given, {"kl": best, "w2": w2}, why, known)
     return Guarantee(
         **_values(given),
         certificate_c_estimate=None if last.fisher is None else last.fisher.value / 2,
         certificate_c_se=None if last.fisher is None else last.fisher.se / 2,
         kl_lower_bound=None if lower is None else lower.value,
         kl_lower_bound_se=None if lower is None else lower.se,
-        kl_bound=_value(best),
-        w2_bound=min(w2s) if w2s and isinstance(best, Bound) else None,
+        **_named(best),
+        w2_bound=_value(w2),
         tv=total_variation_bound(best.value) if isinstance(best, Bound) else None,
         theorem_steps=theorem, sharp_steps=sharp, epsilon_largest=largest,
         entropy_interval=interval,
@@ -125,20 +148,21 @@ def certify_functional(blocks: Sequence[Evidence], functional: Functional) -> Gu
         ("certificate_c", bounds[-1]), ("certificate_c_propagated", propagated(blocks, bounds))
     ):  # fmt: skip
         given[name] = _bound(value, known[name])
-    best = _least(given)
+    best = _least(given.values())
+    w2 = Bound(math.sqrt(2 * best.value / lam), best.status) if isinstance(best, Bound) else best
     why = dict.fromkeys(OF_THE_REFERENCE, OTHER)
     tv = NO_DIVERGENCE if isinstance(best, Bound) and not functional.is_divergence else best
     if isinstance(tv, Withheld):
         why["tv"] = tv
     slope = None if unfit else last.fisher
-    words = _words(given, best, why, known)
+    words = _words(given, {"kl": best, "w2": w2}, why, known)
     return Guarantee(
         **_values(given),
         certificate_c_estimate=None if slope is None else slope.value / (2 * lam),
         certificate_c_se=None if slope is None else slope.se / (2 * lam),
         kl_lower_bound=None, kl_lower_bound_se=None,
-        kl_bound=_value(best),
-        w2_bound=math.sqrt(2 * best.value / lam) if isinstance(best, Bound) else None,
+        **_named(best),
+        w2_bound=_value(w2),
         tv=total_variation_bound(tv.value) if isinstance(tv, Bound) else None,
         theorem_steps=None, sharp_steps=None, epsilon_largest=None,
         entropy_interval=(None, min(block.nll.value + MARGIN * block.nll.se for block in blocks)),
@@ -159,10 +183,20 @@ def _values(given: Mapping[str, Bound | Withheld]) -> dict[str, float | None]:
     return {name: _value(given[name]) for name in CERTIFICATES}
 
 
-def _least(given: Mapping[str, Bound | Withheld]) -> Bound | Withheld:
-    """The smallest certificate; withheld where none holds."""
-    held = [bound for bound in given.values() if isinstance(bound, Bound)]
-    return min(held, key=lambda bound: bound.value, default=NOTHING)
+def _least(given: Iterable[Bound | Withheld]) -> Bound | Withheld:
+    """The smallest of those known for sure, else the smallest estimate; withheld where none holds."""
+    held = [bound for bound in given if isinstance(bound, Bound)]
+    sure = [bound for bound in held if bound.status.sure]
+    return min(sure or held, key=lambda bound: bound.value, default=NOTHING)
+
+
+def _named(best: Bound | Withheld) -> _Named:
+    """The smallest certificate by its name; an estimate has its old name, too, with a warning."""
+    if not isinstance(best, Bound):
+        return _Named(kl_bound=None, kl_estimate=None, deprecated={})
+    if best.status.sure:
+        return _Named(kl_bound=best.value, kl_estimate=None, deprecated={})
+    return _Named(kl_bound=best.value, kl_estimate=best.value, deprecated={"kl_bound": OLD_NAME})
 
 
 def _known(blocks: Sequence[Evidence], *, ot: bool) -> dict[str, Status]:
@@ -185,7 +219,7 @@ def _known(blocks: Sequence[Evidence], *, ot: bool) -> dict[str, Status]:
 
 def _words(
     given: Mapping[str, Bound | Withheld],
-    best: Bound | Withheld,
+    derived: Mapping[str, Bound | Withheld],
     why: Mapping[str, Withheld],
     known: Mapping[str, Status],
 ) -> tuple[dict[str, str], dict[str, Cause], dict[str, Status]]:
@@ -193,13 +227,16 @@ def _words(
     statuses = {**known, **dict.fromkeys(COUNTS, known["certificate_a"]), "kl_lower_bound": Status.MEASURED}
     statuses["entropy_interval"] = known["certificate_c_propagated"]
     withheld = {name: bound for name, bound in given.items() if isinstance(bound, Withheld)}
-    if isinstance(best, Bound):
-        statuses |= {"kl_bound": best.status, "tv": best.status}
-        statuses["w2_bound"] = weakest(known["certificate_a"], known["certificate_c"])
-    else:
+    best, w2 = derived["kl"], derived["w2"]
+    if isinstance(best, Bound) and isinstance(w2, Bound):
+        statuses |= {"kl_bound": best.status, "tv": best.status, "w2_bound": w2.status}
+        statuses |= {} if best.status.sure else {"kl_estimate": best.status}
+    elif isinstance(best, Withheld):
         withheld |= dict.fromkeys(DERIVED, best)
     withheld |= why
     statuses |= {name: bound.status for name, bound in withheld.items()}
+    if isinstance(best, Bound):  # the other name has a reason, though nothing fails
+        withheld |= {"kl_estimate": SURE} if best.status.sure else {"kl_bound": ONLY_ESTIMATES}
     if "entropy_interval" in why:  # its upper end is there, a plain average
         statuses["entropy_interval"] = Status.MEASURED
     return (

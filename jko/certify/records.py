@@ -17,11 +17,11 @@ class GuaranteedStep(StepFigures, Guarantee):
 
     @property
     def bound_text(self) -> str:
-        """The KL bound after the block; ≲ marks one whose inputs a critic estimated from below."""
-        bound = self.bound("kl_bound")
+        """The KL bound after the block; ≲ marks an estimate of one, from below, by a critic."""
+        bound = self.best
         if not isinstance(bound, Bound):
             return DASH
-        return f"{'≲ ' if bound.status is Status.ESTIMATED else ''}{figure(bound.value)}"
+        return f"{'' if bound.status.sure else '≲ '}{figure(bound.value)}"
 
 
 class Measured(GuaranteedStep):
@@ -90,13 +90,15 @@ class Mixed(Record):
     """The KL–W2 guarantee.
 
     Args:
-        kl: KL ≤, nats.
+        kl: KL ≤, nats; null where that is an estimate only.
+        kl_estimate: the estimate of it by a critic, from below; null where there is a bound.
         w2_smoothing: W2 of data and smoothed data.
         w2_inversion: W2 of model and computed samples.
         says: all of it in one sentence.
     """
 
     kl: Figure = None
+    kl_estimate: Figure = None
     w2_smoothing: Figure = None
     w2_inversion: Figure = None
     says: str

@@ -21,7 +21,7 @@ EVALUATION = 6
 #: raised when a change alters what is measured of a block
 MEASURES = 7
 #: raised when a change alters what a certificate says
-CERTIFICATE = 3
+CERTIFICATE = 4
 #: raised when a change alters the bracket
 BRACKET = 1
 #: raised when a change alters the broad law that is fitted

@@ -27,6 +27,7 @@ CURVES = {
     "inversion_error": ("round trip √E|T⁻¹Tx − x|²", "standardised units"),
     "certificate_c": ("certificate (C)", "nats"),
     "kl_bound": ("best KL bound", "nats"),
+    "kl_estimate": ("best KL bound, as a critic estimates it", "nats"),
 }
 #: densities of rows, comparable on the same rows only -> of which rows
 SAME_ROWS = {
@@ -45,6 +46,7 @@ FIRST = (
     "test/nll_worst_share",
     "test/gap_to_entropy",
     "chain/kl_bound",
+    "chain/kl_estimate",
     "chain/kl_measured",
     "step/nll",
     "steps",

@@ -23,6 +23,7 @@ from tasks.report.labels import (
     plus_minus,
     ratio,
     reference_of,
+    sign_of,
 )
 from tasks.report.sentences import reading, remarks
 
@@ -186,7 +187,15 @@ def _certificates(certificate: Certificate) -> list[Claim]:
         bound = whole.bound(name)
         if isinstance(bound, Bound):
             label = bound.status if bound.status.holds else ""
-            claims.append(Claim(short, f"≤ {number(bound.value)}", label, says, ratio(bound.value, whole)))
+            claims.append(
+                Claim(
+                    short,
+                    f"{sign_of(bound.status)} {number(bound.value)}",
+                    label,
+                    says,
+                    ratio(bound.value, whole),
+                )
+            )
             continue
         reason = bound.reason
         shown = f"for the same reason as {first[reason]}" if reason in first else reason
@@ -217,7 +226,7 @@ def _comparisons(whole: ChainGuarantee) -> list[Claim]:
 
 def heading_of(whole: ChainGuarantee) -> str:
     """What the certificates bound."""
-    if whole.kl_bound is not None and whole.tv is None:  # what the steps descend is no divergence
+    if best_label(whole) and whole.tv is None:  # what the steps descend is no divergence
         return "G after the last block less its minimum"
     model = f"which is KL({law_of(whole)} ‖ model)"
     if defence := whole.defence:
@@ -241,7 +250,9 @@ def _distances(certificate: Certificate) -> list[Claim]:
          "Inverse errors of the blocks times Lipschitz constants, whose sampled values may be too small."),
     ]  # fmt: skip
     return [
-        Claim(name, f"≤ {number(value)}", how, says) for name, value, how, says in rows if value is not None
+        Claim(name, f"{sign_of(how)} {number(value)}", how, says)
+        for name, value, how, says in rows
+        if value is not None
     ]
 
 

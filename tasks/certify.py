@@ -12,7 +12,7 @@ from prefect import State, task
 
 from jko.build import functional_of, residual_probes, target_of
 from jko.certify.certificates import Guarantee, Withheld
-from jko.certify.evidence import MARGIN
+from jko.certify.evidence import root_limit
 from jko.certify.records import (
     Certificate,
     CertifiedBlock,
@@ -190,7 +190,7 @@ def reverse_pass(store: ChainStore, figures: Sequence[Measured]) -> Fields:
     return {
         "inversion_errors": found.per_block,
         "inversion_w2_product": product_bound(found.per_block, lipschitz),
-        "inversion_w2_coupled": found.coupled.value + MARGIN * found.coupled.se,
+        "inversion_w2_coupled": root_limit(found.coupled),
         "inversion_worst": found.worst,
         "inversion_rows": found.rows,
     }

@@ -59,8 +59,12 @@ class Guarantee(Record):
         kl_lower_bound: KL ≥, by a classifier or another model's NLL, whichever shows more; nats, an
             estimate that may be negative.
         kl_lower_bound_se: its standard error.
-        kl_bound: the smallest of the certificates that only chance error stands behind, nats. Where there is
-            none, this version repeats ``kl_estimate`` here, and ``deprecated`` says so; the next says null.
+        kl_lower_bound_sure: what KL exceeds at the level of two standard errors, corrected for the better of
+            two.
+        kl_bound: the smallest of the certificates that only chance error stands behind, nats; all of them
+            are kept at a margin at which they hold at once, so it is a little above the smallest given here.
+            Where there is none, this version repeats ``kl_estimate``, and ``deprecated`` says so; the next
+            says null.
         kl_estimate: the smallest of the certificates, where all of them rest on a critic or another search of
             limited reach, nats: the estimate of a bound, from below; null where there is ``kl_bound``.
         w2_bound: W2(p_N, q) ≤, standardised units; ``statuses`` says whether it is an estimate.
@@ -88,6 +92,7 @@ class Guarantee(Record):
     certificate_c_triangle: Figure = None
     kl_lower_bound: Figure = None
     kl_lower_bound_se: Figure = None
+    kl_lower_bound_sure: Figure = None
     kl_bound: Figure = None
     kl_estimate: Figure = None
     w2_bound: Figure = None

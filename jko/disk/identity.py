@@ -19,7 +19,7 @@ from jko.disk.commit import file_digest
 #: raised when a change alters what the evaluation computes
 EVALUATION = 6
 #: raised when a change alters what is measured of a block
-MEASURES = 7
+MEASURES = 8
 #: raised when a change alters what a certificate says
 CERTIFICATE = 4
 #: raised when a change alters the bracket

@@ -209,7 +209,7 @@ def _comparisons(whole: ChainGuarantee) -> list[Claim]:
     claims = []
     low, se = whole.kl_lower_bound, whole.kl_lower_bound_se
     if low is not None:
-        sure = clear(low, se)
+        sure = clear(low, se) if whole.kl_lower_bound_sure is None else whole.kl_lower_bound_sure > 0
         says = (
             "What a classifier between held-out rows and draws of N(0, I), or a Gaussian mixture fitted to "
         )

@@ -13,7 +13,7 @@ PROVED, MEASURED, ESTIMATED, ASSUMED = Status.PROVED, Status.MEASURED, Status.ES
 LEGEND = {
     PROVED: "a theorem or a known law; no data enter.",
     MEASURED: "an average over held-out rows or draws; only chance error remains, and in a bound two "
-    "standard errors of it are added on the unfavourable side.",
+    "standard errors of it are added on the unfavourable side, and more where few rows carry the average.",
     ESTIMATED: "found by a search of limited reach, such as a critic's class or sampled particles: the truth "
     "can be worse than the figure, whatever its error bar.",
     ASSUMED: "taken for granted; nothing here checks it.",

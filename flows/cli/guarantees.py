@@ -149,4 +149,5 @@ ROWS = (
     ("W2 of data and smoothed law ≤", "smoothing_w2"),
     ("W2 of model and computed samples ≤, coupled", "inversion_w2_coupled"),
     ("  ≤ about, product of Lipschitz constants", "inversion_w2_product"),
+    ("W2 of particles by the chain's solver and a finer one ≤", "solver_w2"),
 )

@@ -94,6 +94,7 @@ class Mixed(Record):
         kl_estimate: the estimate of it by a critic, from below; null where there is a bound.
         w2_smoothing: W2 of data and smoothed data.
         w2_inversion: W2 of model and computed samples.
+        w2_solver: W2 of the particles after the last block by the chain's solver and by a finer one.
         says: all of it in one sentence.
     """
 
@@ -101,6 +102,7 @@ class Mixed(Record):
     kl_estimate: Figure = None
     w2_smoothing: Figure = None
     w2_inversion: Figure = None
+    w2_solver: Figure = None
     says: str
 
 
@@ -123,6 +125,10 @@ class ChainGuarantee(Guarantee):
         inversion_w2_coupled: the same, coupled, two standard errors up.
         inversion_worst: largest distance at a draw.
         inversion_rows: number of draws.
+        solver_w2: W2 of the particles after the last block by the chain's solver of fixed steps and by one of
+            eight times as many ≤, coupled, two standard errors up; null where no block is solved in steps.
+        solver_log_det: mean of the sum of log-determinants by the first less that by the other, nats.
+        solver_log_det_se: its standard error.
         two_sample: null where the chain's end cannot be drawn from.
         assumptions: what all of it rests on.
         basis: what ε and the Fisher information were found by.
@@ -149,6 +155,9 @@ class ChainGuarantee(Guarantee):
     inversion_w2_coupled: Figure = None
     inversion_worst: Figure = None
     inversion_rows: Count | None = None
+    solver_w2: Figure = None
+    solver_log_det: Figure = None
+    solver_log_det_se: Figure = None
     two_sample: TwoSample | None = None
     assumptions: tuple[Condition, ...] = ()
     basis: str = ""

@@ -48,7 +48,9 @@ class BlockFigures(Record):
         fisher_exact_se: its standard error.
         fisher_exact_tail: of the squares.
         identity_mean: |(1+γ)E y − E x|, 0 for every exact step.
+        identity_mean_se: root mean square error of the vector: about what an exact step shows.
         identity_covariance: ‖(1+γ)Cov y − Cov(x, y) − γI‖ (Frobenius), 0 for every exact step.
+        identity_covariance_se: root mean square error of the matrix: about what an exact step shows.
         kappa: κ = E[log|det ∇T| − log det sym ∇T], nats; null where sym ∇T is not positive.
         kappa_se: its standard error.
         kappa_tail: of the particles.
@@ -104,7 +106,9 @@ class BlockFigures(Record):
     fisher_exact_se: Figure = None
     fisher_exact_tail: Figure = None
     identity_mean: Figure = None
+    identity_mean_se: Figure = None
     identity_covariance: Figure = None
+    identity_covariance_se: Figure = None
     kappa: Figure = None
     kappa_se: Figure = None
     kappa_tail: Figure = None

@@ -44,6 +44,7 @@ from jko.statistics.two_sample import energy_test
 from tasks.adapters.store.chain_store import ChainStore
 from tasks.bracket import how_far_apart
 from tasks.headline import stored_certificate
+from tasks.held_out import part_of, particles, why_validation
 from tasks.measure import measured, unfit
 from tasks.options import DURABLE, skipped
 from tasks.push import restore_samples
@@ -102,6 +103,7 @@ def _certificate(store: ChainStore) -> Certificate:
         "epsilon_class": last.epsilon_class,
         "stopped": stop_reason(store.config.stop, figures),
         "nll": last.nll,
+        "held_out": part_of(store.config, facts),
         "nll_se": last.nll_se,
         "kl_drop": sum(own.kl_drop for own in figures),
         **measured_gap(facts, last),
@@ -211,8 +213,7 @@ def solver_figures(store: ChainStore) -> tuple[Fields, str]:
     """How far the solver of fixed steps is from a finer one, and why that is not known."""
     if store.config.target.correction:
         return {}, REDRAWN
-    restore_samples(store, 0)
-    rows = at_most(store.particles(0, "validation"), store.config.measure.reference_rows)
+    rows = particles(store, 0, store.config.measure.reference_rows)
     if len(rows) < 2:
         return {}, "there are fewer than two held-out rows"
     blocks = [store.block(k) for k in range(1, len(store.fingerprints))]
@@ -227,8 +228,8 @@ def solver_figures(store: ChainStore) -> tuple[Fields, str]:
 
 
 def end_test(store: ChainStore) -> TwoSample | None:
-    """The two-sample test of p_N against the chain's end, on validation rows; null without draws of that."""
-    rows, exact = end_particles(store), None
+    """The two-sample test of p_N against the chain's end, on held-out rows; null without draws of that."""
+    rows, exact = particles(store, len(store.fingerprints) - 1), None
     if not store.config.target.standard:
         target = target_of(store.config, rows.shape[1]) if store.config.target.alone else None
         draw = np.random.default_rng(counter_seed(store.config.seed, "two-sample target"))
@@ -261,8 +262,7 @@ def assumptions(config: Config, facts: DataFacts, figures: Sequence[Measured]) -
         density_of(facts, figures, why),
         symmetry_of(config, figures),
         error_of(config, figures, why),
-        condition("held-out particles", Status.ESTIMATED,
-                  "validation rows; they also chose which weights of a block were kept"),
+        held_out_rows(config, facts),
         condition("log-determinants", *log_det_words(config, facts.dim)),
         *corrections_of(config, figures),
         condition("Lipschitz constants of the inverses (product bound)", Status.ESTIMATED,
@@ -270,6 +270,15 @@ def assumptions(config: Config, facts: DataFacts, figures: Sequence[Measured]) -
         *averaged(facts),
         *defence_of(config.defence_share),
     ]  # fmt: skip
+
+
+def held_out_rows(config: Config, facts: DataFacts) -> Condition:
+    """Which rows all of it is measured on, and whether they chose anything."""
+    why = why_validation(config, facts)
+    if not why:
+        return condition("held-out particles", Status.PROVED, "test rows: they chose nothing")
+    how = f"validation rows; they also chose which weights of a block were kept ({why})"
+    return condition("held-out particles", Status.ESTIMATED, how)
 
 
 def density_of(facts: DataFacts, figures: Sequence[Measured], why: str) -> Condition:

@@ -113,7 +113,8 @@ class ChainGuarantee(Guarantee):
         steps: number of blocks.
         epsilon_class: class of the critics of the last block.
         stopped: why the chain ended before its last planned block; empty if it did not.
-        nll: validation NLL, nats, data units.
+        nll: NLL of the held-out rows, nats, data units.
+        held_out: the rows that all of it is measured on, ``test`` or ``validation``.
         nll_se: its standard error.
         kl_drop: sum over the blocks, nats.
         kl_drop_correction: sum over the corrections, where there are some.
@@ -144,6 +145,7 @@ class ChainGuarantee(Guarantee):
     epsilon_class: str
     stopped: str
     nll: Number
+    held_out: str = "validation"
     nll_se: Figure = None
     kl_drop: Figure = None
     kl_drop_correction: Figure = None

@@ -6,7 +6,7 @@ from jko.core.records import Figure, Number, Record
 
 
 class BlockFigures(Record):
-    r"""Figures of block k on validation rows (x = x_{k−1}, y = x_k = T_k(x)).
+    r"""Figures of block k on held-out rows (x = x_{k−1}, y = x_k = T_k(x)).
 
     What is not a number is null; so is what measures of an older version do not have. A figure
     ``<name>_tail`` says how much of a mean few rows carry: 0 for light tails, and 1 where a single row is all
@@ -139,6 +139,7 @@ class StepFigures(BlockFigures):
 
     Args:
         step_size: γ_k; null for a free block.
+        movement_validation: √E|y − x|² on validation rows, by which steps may be planned anew; standardised.
         kl: E[log p_k − log q] over the corrected rows: KL(p_k ‖ q) where log Z is known, else up to log Z.
         kl_se: its standard error, those of all acceptances in it.
         kl_drop_correction: KL before the correction less KL behind it, nats, beside ``kl_drop``.
@@ -149,6 +150,7 @@ class StepFigures(BlockFigures):
     """
 
     step_size: Figure = None
+    movement_validation: Figure = None
     kl: Figure = None
     kl_se: Figure = None
     kl_drop_correction: Figure = None

@@ -21,7 +21,7 @@ RULE = (
 #: figures with a curve over JKO steps -> title and unit
 CURVES = {
     "kl_drop": ("KL drop of each block", "nats"),
-    "nll": ("validation NLL after block k", "nats"),
+    "nll": ("held-out NLL after block k", "nats"),
     "epsilon": ("ε, error of the step", ""),
     "movement": ("movement √E|Tx − x|²", "standardised units"),
     "inversion_error": ("round trip √E|T⁻¹Tx − x|²", "standardised units"),

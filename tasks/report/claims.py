@@ -219,7 +219,7 @@ def _comparisons(whole: ChainGuarantee) -> list[Claim]:
         claims.append(Claim("lower bound", value, MEASURED, says, ratio(low, whole) if sure else ""))
     if whole.kl_measured is not None:
         value = plus_minus(whole.kl_measured, whole.kl_measured_se)
-        says = "KL itself: the NLL on validation rows less the known entropy of the law."
+        says = "KL itself: the NLL on held-out rows less the known entropy of the law."
         claims.append(Claim("measured gap", value, MEASURED, says, truth=True))
     return claims
 

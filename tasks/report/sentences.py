@@ -45,8 +45,8 @@ def _gap(whole: ChainGuarantee) -> str:
         )
     return (
         f"KL is the gap between the model's NLL, {pair_of(whole, 'nll', '.3f', '.2g')} nats on "
-        f"validation rows, and the best possible one for the {law_of(whole)}: if {_word(whole)} holds, no "
-        f"model whatever can have an NLL lower by more than {number(best_value(whole))} nats."
+        f"{whole.held_out} rows, and the best possible one for the {law_of(whole)}: if {_word(whole)} holds, "
+        f"no model whatever can have an NLL lower by more than {number(best_value(whole))} nats."
     )
 
 

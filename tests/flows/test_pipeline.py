@@ -223,7 +223,7 @@ def test_mlflow_has_one_run_with_steps_and_where_it_came_from(inside: Layout) ->
     }  # fmt: skip
     # few well-named metrics; all figures are in the record
     names = {name for name in run.data.metrics if name.startswith("step/")}
-    assert names == {f"step/{name}" for name in STEP}
+    assert names == {f"step/{name}" for name in STEP} - {"step/kl_estimate"}, "the law is known"
     assert {name.split("/")[0] for name in set(run.data.metrics) - names} == {
         "chain", "test", "time", "inversion_error_chain", "steps",
     }  # fmt: skip

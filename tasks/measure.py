@@ -99,9 +99,13 @@ def measure(store: ChainStore, k: int) -> StepFigures:
     moved = (particles_of(k - 1, "validation"), particles_of(k, images))
     if on_test:
         own = images_of_test_rows(store, k)
-        errors = (own.log_det, own.log_det_se, own.total)
         held = HeldOut(
-            images_of_test_rows(store, k - 1).rows, own.rows, *(part.to(device) for part in errors), rival
+            images_of_test_rows(store, k - 1).rows,
+            own.rows,
+            own.log_det.to(device),
+            own.log_det_se.to(device),
+            own.total.to(device),
+            rival,
         )
     else:
         held = HeldOut(

@@ -103,7 +103,7 @@ def certify(flow: Flow, held_out: Rows | None = None, context: Context | None = 
 
     Args:
         flow: the flow.
-        held_out: rows in data units that no part of training saw; the validation rows by default.
+        held_out: rows in data units that no part of training saw; the test rows by default.
         context: of these rows, where the flow is conditional and they do not hold it themselves.
 
     Returns:

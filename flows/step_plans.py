@@ -209,7 +209,9 @@ def _evened(
             raise InputError(
                 f"{parent.chain}: block {k} is not measured under its settings; run jko resume {parent.chain}"
             )
-        movements.append(figures.movement)
+        # test rows choose no step size
+        own = figures.movement_validation
+        movements.append(figures.movement if own is None else own)
     try:
         return reparametrised(old, movements)
     except ValueError:

@@ -287,7 +287,7 @@ class Flow(FlowRows):
         """What the flow guarantees, measured on held-out rows: the figures of ``jko certify``.
 
         Args:
-            held_out: rows in data units that no part of training saw; the validation rows by default.
+            held_out: rows in data units that no part of training saw; the test rows by default.
             context: of these rows, as of :meth:`forward`.
         """
         from jko.extras import extra

@@ -26,6 +26,7 @@ from jko.disk.sealed import read_sealed, write_sealed
 from tasks.adapters.store.chain_store import ChainStore
 from tasks.bracket_rows import bracket_rows
 from tasks.conditional_mixture import ConditionalMixture
+from tasks.held_out import part_of
 
 Array = NDArray[np.float64]
 #: rows that a mixture is fitted to, and that its settings are chosen by
@@ -141,13 +142,15 @@ class LogDensities(Record):
 
 
 def mixture_log_density(store: ChainStore) -> Array:
-    """Log-densities of the validation rows under a Gaussian mixture of the data, nats, data units.
+    """Log-densities of the rows that the chain is measured on under a Gaussian mixture, nats, data units.
 
-    Its settings are chosen within the training rows, so that the validation rows stay held out.
+    Its settings are chosen within the training rows, so that these rows stay held out.
     They are kept in the run folder, sealed: the same for every block.
     """
     facts = store.facts
+    part = part_of(store.config, facts)
     settings: dict[str, Json] = {
+        "part": part,
         "data": store.fingerprints[0], "components": store.config.evaluation.mixture_components,
         "seed": store.config.seed, "version": MEASURES,
     }  # fmt: skip
@@ -162,8 +165,8 @@ def mixture_log_density(store: ChainStore) -> Array:
     rows = {"train": train[first:], "validation": train[:first] if first >= 2 else train}
     usable = _usable(store.config.evaluation.mixture_components, len(rows["train"]))
     best = _best(rows, usable, store.config.seed, dim=facts.dim)
-    validation = store.samples(0, "validation").astype(float)
-    values = _scores(best, validation) + facts.log_det(validation)
+    held_out = store.samples(0, part).astype(float)
+    values = _scores(best, held_out) + facts.log_det(held_out)
     write_sealed(path, LogDensities(log_density=values.tolist()), identity)
     return values
 

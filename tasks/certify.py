@@ -11,8 +11,8 @@ import torch
 from prefect import State, task
 
 from jko.build import functional_of, residual_probes, target_of
-from jko.certify.certificates import Guarantee
-from jko.certify.evidence import MARGIN
+from jko.certify.certificates import Guarantee, Withheld
+from jko.certify.evidence import root_limit
 from jko.certify.records import (
     Certificate,
     CertifiedBlock,
@@ -29,12 +29,13 @@ from jko.chain.defence import price, total_variation
 from jko.config import Config
 from jko.config.stop import stop_reason
 from jko.core.context import reference_rows
-from jko.core.display import DASH
+from jko.core.display import DASH, figure
 from jko.core.rows import at_most
 from jko.core.seeds import counter_seed, generator
 from jko.core.threads import all_threads
 from jko.disk.identity import certificate_fingerprint
 from jko.disk.sealed import write_sealed
+from jko.measure.discretisation import solver_error
 from jko.measure.figures import StepFigures
 from jko.measure.inversion import product_bound, reverse_error
 from jko.preparation.context import asked_columns
@@ -45,6 +46,7 @@ from tasks.adapters.store.chain_store import ChainStore
 from tasks.bracket import confirmed, how_far_apart
 from tasks.evidence import evidence_of
 from tasks.headline import stored_certificate
+from tasks.held_out import part_of, particles, why_validation
 from tasks.measure import measured, unfit
 from tasks.options import DURABLE, skipped
 from tasks.push import restore_samples
@@ -86,20 +88,24 @@ def _certificate(store: ChainStore) -> Certificate:
         reasons["kl_measured"] = "the entropy of the data is not known"
     if store.config.target.correction:
         reasons |= dict.fromkeys(("inversion_w2_product", "inversion_w2_coupled"), FORWARD)
-    statuses |= dict.fromkeys(("kl_measured", "smoothing_w2", "inversion_w2_coupled"), Status.MEASURED)
+    statuses |= dict.fromkeys(MEASURED, Status.MEASURED)
     statuses["inversion_w2_product"] = Status.ESTIMATED
     exact = by_exact_score(store.config, figures)
     apart, stopped = how_far_apart(store), stop_reason(store.config.stop, figures)
     if apart.resolution is None:
         reasons["certified_resolution"] = apart.why or TOO_WIDE
+    discretised, reason = solver_figures(store)
+    reasons |= {"solver_w2": reason} if reason else {}
     values: Fields = {
         **{name: value for name, value in last if name in Guarantee.model_fields},
         **reverse_pass(store, figures),
+        **discretised,
         "two_sample": end_test(store),
         "steps": len(figures),
         "epsilon_class": last.epsilon_class,
         "stopped": "; ".join(filter(None, (stopped, confirmed(store.config.stop, apart) if stopped else ""))),
         "nll": last.nll,
+        "held_out": part_of(store.config, facts),
         "nll_se": last.nll_se,
         "kl_drop": sum(own.kl_drop for own in figures),
         **measured_gap(facts, last),
@@ -120,9 +126,11 @@ def _certificate(store: ChainStore) -> Certificate:
     }
     whole = ChainGuarantee.model_validate({**values, "mixed": Mixed(says="")})
     mixed = Mixed(
-        kl=whole.kl_bound,
+        kl=whole.best_named["kl_bound"],
+        kl_estimate=whole.best_named["kl_estimate"],
         w2_smoothing=whole.smoothing_w2,
         w2_inversion=whole.inversion_w2_coupled,
+        w2_solver=whole.solver_w2,
         says=says(
             whole,
             towards="its target" if not store.config.target.standard else "",
@@ -152,20 +160,26 @@ def defended(last: Guarantee, share: float) -> Fields:
     """
     if not share:
         return {}
-    kl, tv = last.kl_bound, last.tv
+    tv, named = last.tv, ("kl_bound", "kl_estimate")
     return {
         "defence": DefencePrice(share=share, price=price(share)),
-        "kl_bound": None if kl is None else kl + price(share),
+        **{name: kl + price(share) for name in named if (kl := last.figure(name)) is not None},
         "tv": None if tv is None else total_variation(tv, share),
     }
 
 
+#: figures of the chain that are averages
+MEASURED = ("kl_measured", "smoothing_w2", "inversion_w2_coupled", "solver_w2")
 #: why no resolution is certified
 TOO_WIDE = f"at every resolution U and L are more than {WIDTH:g} nats apart: the test rows are too few"
 #: values of fields of a record, by name
 Fields = dict[str, object]
 #: why a corrected chain has no distance between its model and computed samples
 FORWARD = "its samples are drawn forward, through the corrections, and need no inverse"
+
+
+#: why nothing is said of their solver
+REDRAWN = "between its blocks rows are drawn again, so that none is the image of a row of the first law"
 
 
 def of_corrections(figures: Sequence[Measured]) -> dict[str, float | None]:
@@ -194,15 +208,33 @@ def reverse_pass(store: ChainStore, figures: Sequence[Measured]) -> Fields:
     return {
         "inversion_errors": found.per_block,
         "inversion_w2_product": product_bound(found.per_block, lipschitz),
-        "inversion_w2_coupled": found.coupled.value + MARGIN * found.coupled.se,
+        "inversion_w2_coupled": root_limit(found.coupled),
         "inversion_worst": found.worst,
         "inversion_rows": found.rows,
     }
 
 
+def solver_figures(store: ChainStore) -> tuple[Fields, str]:
+    """How far the solver of fixed steps is from a finer one, and why that is not known."""
+    if store.config.target.correction:
+        return {}, REDRAWN
+    rows = particles(store, 0, store.config.measure.reference_rows)
+    if len(rows) < 2:
+        return {}, "there are fewer than two held-out rows"
+    blocks = [store.block(k) for k in range(1, len(store.fingerprints))]
+    found = solver_error(blocks, rows)
+    if found is None:
+        return {}, "no block is solved in steps: its map is the one that is computed"
+    return {
+        "solver_w2": root_limit(found.w2),
+        "solver_log_det": found.log_det.value,
+        "solver_log_det_se": found.log_det.se,
+    }, ""
+
+
 def end_test(store: ChainStore) -> TwoSample | None:
-    """The two-sample test of p_N against the chain's end, on validation rows; null without draws of that."""
-    rows, exact = end_particles(store), None
+    """The two-sample test of p_N against the chain's end, on held-out rows; null without draws of that."""
+    rows, exact = particles(store, len(store.fingerprints) - 1), None
     if not store.config.target.standard:
         target = target_of(store.config, rows.shape[1]) if store.config.target.alone else None
         draw = np.random.default_rng(counter_seed(store.config.seed, "two-sample target"))
@@ -235,8 +267,7 @@ def assumptions(config: Config, facts: DataFacts, figures: Sequence[Measured]) -
         density_of(facts, figures, why),
         symmetry_of(config, figures),
         error_of(config, figures, why),
-        condition("held-out particles", Status.ESTIMATED,
-                  "validation rows; they also chose which weights of a block were kept"),
+        held_out_rows(config, facts),
         condition("log-determinants", *log_det_words(config, facts.dim)),
         *corrections_of(config, figures),
         condition("Lipschitz constants of the inverses (product bound)", Status.ESTIMATED,
@@ -244,6 +275,15 @@ def assumptions(config: Config, facts: DataFacts, figures: Sequence[Measured]) -
         *averaged(facts),
         *defence_of(config.defence_share),
     ]  # fmt: skip
+
+
+def held_out_rows(config: Config, facts: DataFacts) -> Condition:
+    """Which rows all of it is measured on, and whether they chose anything."""
+    why = why_validation(config, facts)
+    if not why:
+        return condition("held-out particles", Status.PROVED, "test rows: they chose nothing")
+    how = f"validation rows; they also chose which weights of a block were kept ({why})"
+    return condition("held-out particles", Status.ESTIMATED, how)
 
 
 def density_of(facts: DataFacts, figures: Sequence[Measured], why: str) -> Condition:
@@ -372,22 +412,28 @@ def says(whole: ChainGuarantee, *, towards: str = "", divergence: bool = True) -
     law = "the smoothed law of the data" if whole.smoothing_w2 else "the law of the data"
     law, model = ("the law of the samples", towards) if towards else (law, "the model")
     least = "G of the law of the samples less the least that any law has"
-    if whole.kl_bound is None:
+    best = whole.best
+    if isinstance(best, Withheld):
         gap = f"the KL divergence between {law} and {model}" if divergence else least
         first = f"No bound on {gap} holds"
     else:
         how = (
             "by the exact score of the known law"
-            if whole.statuses.get("kl_bound") == Status.MEASURED
-            else f"as far as a critic of the class {whole.epsilon_class} can see, "
-            "which is an estimate, not a proof"
+            if best.status.sure
+            else f"as far as a critic of the class {whole.epsilon_class} can see: an estimate from below, "
+            "and no bound"
         )
         gap = f"KL({law} ‖ {model.removeprefix('the ')})" if divergence else least
-        first = f"{gap} ≤ {whole.kl_bound:.3g} nats ({how})"
+        first = f"{gap} {'≤' if best.status.sure else '≲'} {best.value:.3g} nats ({how})"
     parts = [first]
     if whole.smoothing_w2:
         parts.append(f"the smoothed law is within W2 {whole.smoothing_w2:.3g} of the data")
-    if whole.inversion_w2_coupled is None:
-        return "; ".join(parts) + "."
-    parts.append(f"computed samples are within W2 {whole.inversion_w2_coupled:.2g} of the model")
-    return "; ".join(parts) + " (W2 in standardised units)."
+    if whole.inversion_w2_coupled is not None:
+        parts.append(f"computed samples are within W2 {whole.inversion_w2_coupled:.2g} of the model")
+    if whole.solver_w2 is not None:
+        parts.append(
+            f"the blocks' solver takes rows to within W2 {whole.solver_w2:.2g} of where a finer one does, "
+            f"with log-determinants off by {figure(whole.solver_log_det, '.2g')} nats in the mean"
+        )
+    told = whole.inversion_w2_coupled is not None or whole.solver_w2 is not None
+    return "; ".join(parts) + (" (W2 in standardised units)." if told else ".")

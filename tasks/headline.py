@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from jko.certify.evidence_interval import EvidenceInterval
-from jko.certify.records import Certificate
+from jko.certify.records import Certificate, GuaranteedStep
 from jko.certify.resolution import Bracket
 from jko.disk.identity import certificate_fingerprint, evaluation_fingerprint
 from jko.disk.sealed import read_sealed
@@ -17,7 +17,8 @@ from tasks.adapters.store.evaluated import EvaluationFigures, evaluation_figures
 #: figures of a block that are tracked at its step; all others are in the record's measures.json
 STEP = (
     "kl_drop", "nll", "nll_se", "movement", "inversion_error", "inversion_error_reference", "epsilon",
-    "certificate_c", "kl_bound", "kl_measured", "loss_potential", "loss_log_det", "loss_transport",
+    "certificate_c", "kl_bound", "kl_estimate", "kl_measured", "loss_potential", "loss_log_det",
+    "loss_transport",
 )  # fmt: skip
 #: and those that blocks with a correction have beside them
 CORRECTED = ("kl", "kl_drop_correction", "redrawn")
@@ -29,7 +30,7 @@ BESIDE = (
 #: what is told of a bracket
 SIDES = ("upper", "upper_95", "lower", "lower_95")
 #: figures of a certificate that are tracked for the chain
-CHAIN = ("kl_bound", "kl_lower_bound", "kl_measured", "inversion_w2_coupled")
+CHAIN = ("kl_bound", "kl_estimate", "kl_lower_bound", "kl_measured", "inversion_w2_coupled")
 
 
 def step_headline(
@@ -45,6 +46,7 @@ def step_headline(
     own = {
         "epsilon": figures.best_epsilon,
         "kl_measured": figures.nll - entropy["value"] if entropy else None,
+        **(figures.best_named if isinstance(figures, GuaranteedStep) else {}),
     }
     corrected = {name: figures.figure(name) for name in CORRECTED if name in figures.model_fields_set}
     return {name: own[name] if name in own else figures.figure(name) for name in STEP} | corrected
@@ -53,8 +55,9 @@ def step_headline(
 def chain_headline(certificate: Certificate) -> dict[str, float | None]:
     """A certificate's figures as ``chain/<name>``."""
     whole = certificate.chain
+    named = whole.best_named
     return {
-        **{f"chain/{name}": whole.figure(name) for name in CHAIN},
+        **{f"chain/{name}": named[name] if name in named else whole.figure(name) for name in CHAIN},
         "chain/two_sample_p": None if whole.two_sample is None else whole.two_sample.p,
         "chain/certified_resolution": whole.certified_resolution,
         **bracket_headline(whole.bracket),

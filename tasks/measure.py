@@ -1,4 +1,4 @@
-"""Measure a committed block on validation rows, and say what the chain guarantees after it."""
+"""Measure a committed block on held-out rows, and say what the chain guarantees after it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from jko.energies.ground import ground_of
 from jko.laws.densities import Estimate
 from jko.laws.score import score_after
 from jko.measure.figures import BlockFigures, StepFigures
-from jko.measure.measures import EXACT_ROWS, HeldOut
+from jko.measure.measures import EXACT_ROWS, HeldOut, root_mean_square
 from jko.measure.measures import measure_block as block_figures
 from jko.preparation.facts import DataFacts
 from tasks.adapters.store.chain_store import ChainStore
@@ -41,6 +41,7 @@ from tasks.baselines import mixture_log_density
 from tasks.bracket import upper_level
 from tasks.correct import correction_figures
 from tasks.datasets.laws import score_of
+from tasks.held_out import TEST, images_of_test_rows, part_of, particles
 from tasks.options import DURABLE, skipped
 from tasks.push import restore_samples
 
@@ -88,43 +89,56 @@ def measure(store: ChainStore, k: int) -> StepFigures:
         return drawn(store.particles(j, name), rows)
 
     facts = store.facts
+    on_test = part_of(store.config, facts) == TEST
     restore_samples(store, k - 1)
     restore_samples(store, k)
     block = store.block(k)
     before = exact_scores(store, k - 1)
+    rival = placed(drawn(mixture_log_density(store), rows))
     # what is measured of a block is of its images; of the law behind a correction are correction_figures,
     # the NLL among them, and up to the entropy of p_0 log p_k takes the place of minus the log-determinants
     images = "validation_pushed" if store.config.target.correction else "validation"
-    particles = HeldOut(
-        particles_of(k - 1, "validation"),
-        particles_of(k, images),
-        held_out("validation_log_det"),
-        held_out("validation_log_det_se"),
-        -held_out("validation_pushed_log_density")
-        if store.config.target.correction
-        else held_out("validation_log_det_total"),
-        placed(drawn(mixture_log_density(store), rows)),
-    )
+    moved = (particles_of(k - 1, "validation"), particles_of(k, images))
+    if on_test:
+        own = images_of_test_rows(store, k)
+        held = HeldOut(
+            images_of_test_rows(store, k - 1).rows,
+            own.rows,
+            own.log_det.to(device),
+            own.log_det_se.to(device),
+            own.total.to(device),
+            rival,
+        )
+    else:
+        held = HeldOut(
+            *moved,
+            held_out("validation_log_det"),
+            held_out("validation_log_det_se"),
+            -held_out("validation_pushed_log_density")
+            if store.config.target.correction
+            else held_out("validation_log_det_total"),
+            rival,
+        )
     functional = functional_of(store.config, facts.dim)
     if functional is not None:
         reference = reference_of(store.config, facts.dim)
-        particles = replace(particles, log_reference=reference(particles.y.double()))
+        held = replace(held, log_reference=reference(held.y.double()))
         if (functional.convexity or 0) > 0:
-            particles = replace(particles, lowest=ground_of(functional, facts.dim).lowest)
+            held = replace(held, lowest=ground_of(functional, facts.dim).lowest)
         law = start_law(store.config)
         if functional.needs_density and law is not None:
-            first = particles_of(0, "validation")
+            first = images_of_test_rows(store, 0).rows if on_test else particles_of(0, "validation")
             log_p = placed(law.log_prob(first.double().cpu().numpy()))
-            particles = replace(particles, log_density=log_p - particles.total_log_det)
+            held = replace(held, log_density=log_p - held.total_log_det)
     # the law that enters this block takes the place of p_0: its score is known at its particles
     score = None if before is None else before.to
     with factorised(k):
         figures = block_figures(
-            [block], particles, store.config.measure, score=score, seed=store.config.seed,
+            [block], held, store.config.measure, score=score, seed=store.config.seed,
             functional=functional, index=k, unfit=unfit(store.config, facts),
         )  # fmt: skip
     check_finite(figures, k)
-    more: dict[str, float | None] = {}
+    more: dict[str, float | None] = {"movement_validation": root_mean_square(moved[1] - moved[0])}
     if store.config.target.correction:
         more |= correction_figures(store, k)
     if store.config.stop.bracket is not None:
@@ -152,8 +166,11 @@ def exact_scores(store: ChainStore, k: int) -> torch.Tensor | None:
     if score is None or store.config.target.correction:
         return None
     rows = min(store.config.measure.rows, EXACT_ROWS)
-    path = store.layout.run / "scores" / f"{name_of(k, store.fingerprints[k])}-{rows}-{MEASURES}.json"
+    part = part_of(store.config, facts)
+    name = f"{name_of(k, store.fingerprints[k])}-{rows}-{part}-{MEASURES}.json"
+    path = store.layout.run / "scores" / name
     of = {
+        "part": part,
         "content": measured_content(store.layout, k, store.fingerprints[k]),
         "rows": rows,
         "version": MEASURES,
@@ -162,8 +179,7 @@ def exact_scores(store: ChainStore, k: int) -> torch.Tensor | None:
     known = read_sealed(path, Scores, identity)
     if known is not None:
         return torch.tensor(known.scores, dtype=torch.float64)
-    restore_samples(store, k)
-    y = drawn(store.particles(k, "validation"), rows)
+    y = particles(store, k, rows)
     if k == 0:
         found = score(y.double())
     else:

@@ -10,7 +10,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
 from jko.certify.certificates import Bound
-from jko.certify.status import Status
 from jko.config import Config
 from jko.core.display import figure, pair_of
 from jko.core.step_sizes import shown
@@ -194,8 +193,8 @@ class Progress:
         corrected = "" if again is None else f"correction {figure(again, '.3f')} nats  "
         found = figures.best_epsilon
         error = "" if found is None else f"  ε {figure(found, '.2f')}"
-        if isinstance(bound := figures.bound("kl_bound"), Bound):
-            sign = "≲" if bound.status is Status.ESTIMATED else "≤"  # a critic estimates from below
+        if isinstance(bound := figures.best, Bound):
+            sign = "≤" if bound.status.sure else "≲"  # a critic estimates from below
             error += f"  KL {sign} {figure(bound.value)} nats"
         self.say(
             f"block {done.block}/{done.store.count}  γ {shown(figures.step_size)}  "

@@ -146,6 +146,8 @@ ROWS = (
     ("  ≤, (C) by the triangle inequality", "certificate_c_triangle"),
     ("  ≥, classifier or mixture (estimate)", "kl_lower_bound"),
     ("  measured: NLL − known entropy", "kl_measured"),
+    ("  ≤, the smallest of these that is known for sure", "kl_bound"),
+    ("  ≲, else the smallest estimate", "kl_estimate"),
     ("W2(p_N, reference) ≤, standardised units", "w2_bound"),
     ("total variation ≤", "tv"),
     ("steps that (A) asks for at this ε and γ", "theorem_steps"),
@@ -153,4 +155,5 @@ ROWS = (
     ("W2 of data and smoothed law ≤", "smoothing_w2"),
     ("W2 of model and computed samples ≤, coupled", "inversion_w2_coupled"),
     ("  ≤ about, product of Lipschitz constants", "inversion_w2_product"),
+    ("W2 of particles by the chain's solver and a finer one ≤", "solver_w2"),
 )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import JsonValue
 
 from flows.sweeps.sweep_plan import survey
-from jko.core.display import figure, finite, with_error
+from jko.core.display import bound_text, figure, finite, with_error
 from tasks.adapters.system.terminal import say
 from tasks.sweep.cells import Sweep
 from tasks.sweep.results import Results, results, several_seeds, write_tables
@@ -70,7 +70,7 @@ def print_cells(sweep: Sweep, found: Results) -> None:
             row["cell"], *(word(row[key]) for key in sweep.keys), str(row["seed"]),
             with_error(row["test/nll"], row["test/nll_se"]),
             *[figure(row["test/gap_to_entropy"])] * gap,
-            difference(row, found), figure(row["epsilon"]), figure(row["kl_bound"]),
+            difference(row, found), figure(row["epsilon"]), bound_text(row["kl_bound"], row["kl_estimate"]),
             f"{row['trained']}+{row['taken']}", f"{row['cpu_s']:.0f}", *[row["state"]] * state,
         )  # fmt: skip
     console().print(table)

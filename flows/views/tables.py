@@ -8,7 +8,7 @@ import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from jko.core.display import figure, with_error
+from jko.core.display import bound_text, figure, with_error
 from tasks.adapters.system.screen import Screen, screen
 from tasks.compare.comparison import CURVES, RULE, Comparison
 from tasks.compare.page import metric_rows
@@ -70,7 +70,7 @@ def _runs_table(frame: pd.DataFrame, headings: Sequence[str], ranked: bool) -> T
             "data": f"{row['data']} {row['data_version'][:6]}".strip(), "status": row["status"],
             "blocks": row["blocks"], "test NLL": _with_error(row, "test/nll") + star,
             "gap": _with_error(row, "test/gap_to_entropy"), "ε": _short(row["step/epsilon"]),
-            "KL ≤": _short(row["chain/kl_bound"]), "seed": row["seed"],
+            "KL ≤": bound_text(row["chain/kl_bound"], row["chain/kl_estimate"]), "seed": row["seed"],
             "time": _duration(row["time/wall_s"]), "started": f"{row['started']:%Y-%m-%d %H:%M}",
         }  # fmt: skip
         table.add_row(*(cells[name] for name in headings))

@@ -18,7 +18,7 @@ from jko.certify.bounds import (
     theorem_steps,
 )
 from jko.certify.certificates import Withheld
-from jko.certify.evidence import MARGIN, Evidence, upper
+from jko.certify.evidence import MARGIN, Evidence
 from jko.certify.status import Cause
 from jko.laws.densities import Estimate
 
@@ -33,25 +33,29 @@ EXCEEDED = Withheld(
     "the KL drops exceed an earlier bound: the critic's class is too small there", Cause.WITHDRAWN
 )
 LATER = Withheld("withdrawn: a later block contradicts it", Cause.WITHDRAWN)
+ENDLESS = Withheld(
+    "so few rows carry the mean of its inputs that these have no upper limit: more held-out rows are needed",
+    Cause.UNSEEN,
+)
 NO_ERROR = Withheld("ε is zero, and the number of steps is finite for a positive one only", Cause.CONDITION)
 
 
 def recursion(blocks: Sequence[Evidence], dim: int, name: str, *, ot: bool) -> StepBounds | Withheld:
     """(A) or (B) over all blocks; a block whose conditions fail restarts it from the coupling bound."""
-    w2 = independent(blocks[0].potential_before, dim)
+    w2 = independent(blocks[0], blocks[0].potential_before, dim)
     result: StepBounds | Withheld = FREE  # there is a block at least
     for block in blocks:
         result = after_step(block, w2, name, ot=ot)
-        free = independent(block.potential, dim)
+        free = independent(block, block.potential, dim)
         w2 = free if isinstance(result, Withheld) else min(free, result.w2)
         if isinstance(result, StepBounds):
             result = StepBounds(w2, result.kl)
     return result
 
 
-def independent(potential: Estimate, dim: int) -> float:
+def independent(block: Evidence, potential: Estimate, dim: int) -> float:
     """W2(P, N(0, I)) ≤ √(E|x|² + d), by independent draws."""
-    return math.sqrt(2 * upper(potential) + dim)
+    return math.sqrt(2 * block.high(potential) + dim)
 
 
 def after_step(
@@ -62,7 +66,7 @@ def after_step(
         return FREE
     if ot:
         assert block.epsilon_squared_ot is not None  # asked for in every block
-        epsilon = math.sqrt(upper(block.epsilon_squared_ot))
+        epsilon = math.sqrt(block.high(block.epsilon_squared_ot))
         if name == "certificate_a":
             bound = theorem_bound(w2, block.step_size, epsilon, convexity=convexity)
         else:
@@ -77,13 +81,13 @@ def after_step(
     else:
         rule = theorem_bound_block if name == "certificate_a" else sharp_bound_block
         bound = rule(
-            w2, block.step_size, math.sqrt(upper(block.epsilon_squared)),
-            movement=max(block.movement.value - MARGIN * block.movement.se, 0.0), kappa=upper(block.kappa),
+            w2, block.step_size, math.sqrt(block.high(block.epsilon_squared)),
+            movement=max(block.low(block.movement), 0.0), kappa=block.high(block.kappa),
             convexity=convexity,
         )  # fmt: skip
     if bound.kl < 0:
         return NEGATIVE
-    return bound
+    return bound if math.isfinite(bound.kl) else ENDLESS
 
 
 def _unknown(what: str, block: Evidence) -> Withheld:
@@ -96,17 +100,15 @@ def log_sobolev(blocks: Sequence[Evidence], *, convexity: float = 1.0) -> float 
     block = blocks[0]
     if block.fisher is None:
         return _unknown("the Fisher information", block)
-    bound = log_sobolev_bound(upper(block.fisher), convexity=convexity)
+    bound = log_sobolev_bound(block.high(block.fisher), convexity=convexity)
+    if not math.isfinite(bound):
+        return ENDLESS
     rest = bound
     for later in blocks[1:]:
-        rest -= _sure_drop(later)
+        rest -= later.low(later.kl_drop)
         if contradiction(rest, later):
             return LATER
     return contradiction(bound, block) or bound
-
-
-def _sure_drop(block: Evidence) -> float:
-    return block.kl_drop.value - MARGIN * block.kl_drop.se
 
 
 def contradiction(bound: float, block: Evidence) -> Withheld | None:
@@ -131,9 +133,9 @@ def triangle_bound(block: Evidence, *, convexity: float = 1.0) -> float | Withhe
         return FREE
     if block.epsilon_squared is None:
         return _unknown("ε", block)
-    moved = block.movement.value + MARGIN * block.movement.se
-    root = math.sqrt(upper(block.epsilon_squared)) + moved / block.step_size
-    return log_sobolev_bound(root**2, convexity=convexity)
+    root = math.sqrt(block.high(block.epsilon_squared)) + block.moved / block.step_size
+    bound = log_sobolev_bound(root**2, convexity=convexity)
+    return bound if math.isfinite(bound) else ENDLESS
 
 
 def propagated(blocks: Sequence[Evidence], fishers: Sequence[float | Withheld]) -> float | Withheld:
@@ -141,7 +143,7 @@ def propagated(blocks: Sequence[Evidence], fishers: Sequence[float | Withheld]) 
     bounds = [math.inf if isinstance(bound, Withheld) else bound for bound in fishers]
     if all(bound == math.inf for bound in bounds):
         return fishers[-1]
-    bound = propagated_bound(bounds, [_sure_drop(block) for block in blocks])
+    bound = propagated_bound(bounds, [block.low(block.kl_drop) for block in blocks])
     return EXCEEDED if bound < 0 else bound
 
 
@@ -159,12 +161,15 @@ def steps_asked(
     if any(math.isinf(block.step_size) for block in blocks):
         return FREE
     squares = [block.epsilon_squared_ot if ot else block.epsilon_squared for block in blocks]
-    known = [math.sqrt(upper(square)) for square in squares if square is not None]
+    pairs = zip(blocks, squares, strict=True)
+    known = [math.sqrt(block.high(square)) for block, square in pairs if square is not None]
     if len(known) < len(blocks):
         return _unknown("ε", next(block for block, square in zip(blocks, squares, strict=True) if not square))
     epsilon, gamma = max(known), min(block.step_size for block in blocks)
     if epsilon == 0:
         return NO_ERROR
+    if not math.isfinite(epsilon):
+        return ENDLESS
     theorem = theorem_steps(start, gamma, epsilon, convexity=convexity)
     return theorem, sharp_steps(start, gamma, epsilon, convexity=convexity), epsilon
 
@@ -174,8 +179,8 @@ def entropy_bracket(
 ) -> tuple[tuple[float | None, float], Withheld | None]:
     """Bracket of the data's entropy; without a lower end, with the reason."""
     bounds = [math.inf if isinstance(bound, Withheld) else bound for bound in fishers]
-    low = entropy_interval(bounds, [block.nll.value - MARGIN * block.nll.se for block in blocks])[0]
-    high = min(block.nll.value + MARGIN * block.nll.se for block in blocks)
+    low = entropy_interval(bounds, [block.low(block.nll) for block in blocks])[0]
+    high = min(block.nll.value + block.margin * block.nll.se for block in blocks)
     last = fishers[-1]
     if low == -math.inf and isinstance(last, Withheld):
         return (None, high), Withheld(f"no lower end: {last.reason}", last.cause)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from jko.laws.densities import Estimate
 from jko.measure.figures import StepFigures
+from jko.statistics.upper_limit import upper_limit
 
 #: standard errors by which every estimate is moved to its unfavourable side
 MARGIN = 2.0
@@ -38,6 +39,7 @@ class Evidence:
             N(0, I).
         fisher_before: E|∇δG/δρ|² under p_{k−1} by the exact score, under such a functional.
         missing: why ε and the Fisher information could not be estimated; empty where they could.
+        margin: standard errors by which every estimate is moved to its unfavourable side.
     """
 
     step_size: float
@@ -60,6 +62,20 @@ class Evidence:
     from_lowest: Estimate | None = None
     fisher_before: Estimate | None = None
     missing: str = ""
+    margin: float = MARGIN
+
+    def high(self, estimate: Estimate) -> float:
+        """An upper limit of something that is not negative; more than the margin where few rows carry it."""
+        return upper_limit(max(estimate.value, 0.0), estimate.se, estimate.tail, self.margin)
+
+    def low(self, estimate: Estimate) -> float:
+        """An estimate less the margin: of rows with a long upper tail the mean is seldom too high."""
+        return estimate.value - self.margin * estimate.se
+
+    @property
+    def moved(self) -> float:
+        """An upper limit of M; its tail is that of the squares."""
+        return root_limit(self.movement, self.margin)
 
     @classmethod
     def of(cls, figures: StepFigures, *, entropy: Estimate | None = None) -> Evidence:
@@ -74,19 +90,24 @@ class Evidence:
 
         def estimate(name: str) -> Estimate | None:
             value, se = figures.figure(name), figures.figure(f"{name}_se")
-            return None if value is None or se is None else Estimate(value, se)
+            return None if value is None or se is None else Estimate(value, se, tail(name))
 
-        def present(value: float, se: float | None) -> Estimate:
-            return Estimate(value, math.inf if se is None else se)
+        def present(name: str) -> Estimate:
+            value, se = figures.figure(name), figures.figure(f"{name}_se")
+            assert value is not None  # every block has it
+            return Estimate(value, math.inf if se is None else se, tail(name))
 
-        nll = present(figures.nll, figures.nll_se)
+        def tail(name: str) -> float:
+            return figures.figure(f"{name}_tail") or 0.0
+
+        nll = present("nll")
         gap = entropy and Estimate(nll.value - entropy.value, math.hypot(nll.se, entropy.se))
         return cls(
             step_size=math.inf if figures.step_size is None else figures.step_size,
-            potential_before=present(figures.potential_before, figures.potential_before_se),
-            potential=present(figures.loss_potential, figures.loss_potential_se),
-            movement=present(figures.movement, figures.movement_se),
-            kl_drop=present(figures.kl_drop, figures.kl_drop_se),
+            potential_before=present("potential_before"),
+            potential=present("loss_potential"),
+            movement=present("movement"),
+            kl_drop=present("kl_drop"),
             nll=nll,
             epsilon_squared=estimate("epsilon_exact_squared") or estimate("epsilon_squared"),
             fisher=estimate("fisher_exact") or estimate("fisher"),
@@ -105,6 +126,7 @@ class Evidence:
         )
 
 
-def upper(estimate: Estimate) -> float:
-    """An estimate of something non-negative, two standard errors up."""
-    return max(estimate.value, 0.0) + MARGIN * estimate.se
+def root_limit(root: Estimate, margin: float = MARGIN) -> float:
+    """An upper limit of √E|·|², with the tail of the squares."""
+    plain = root.value + margin * root.se
+    return max(plain, math.sqrt(upper_limit(root.value**2, 0.0, root.tail, margin)))

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from jko.certify.bound_rules import after_step, steps_asked, triangle_bound
 from jko.certify.bounds import StepBounds, hwi_bound
 from jko.certify.certificates import Withheld
-from jko.certify.evidence import MARGIN, Evidence, upper
+from jko.certify.evidence import Evidence
 from jko.certify.status import Cause
 from jko.energies.ground import Ground
 
@@ -117,22 +117,22 @@ def start_bound(block: Evidence, ground: Ground) -> float | None:
         ground: where the functional is least.
 
     Returns:
-        The smallest, every estimate two standard errors up; ``None`` where there is none.
+        The smallest, every estimate moved up; ``None`` where there is none.
 
     Source: λ-convexity at the least law; derived, see theory.md.
     """
     lam, found = ground.convexity, []
     if block.fisher_before is not None:
-        found.append(math.sqrt(upper(block.fisher_before)) / lam)
+        found.append(math.sqrt(block.high(block.fisher_before)) / lam)
     if ground.spread is None and math.isfinite(ground.floor):
         above = upper_signed(block) - ground.floor
         found.append(math.sqrt(2 * max(above, 0.0) / lam))
     if ground.spread is not None and block.from_lowest is not None:
-        found.append(math.sqrt(upper(block.from_lowest)) + ground.slack + ground.spread)
+        found.append(math.sqrt(block.high(block.from_lowest)) + ground.slack + ground.spread)
     known = [value for value in found if math.isfinite(value)]
     return min(known, default=None)
 
 
 def upper_signed(block: Evidence) -> float:
-    """G before the block, two standard errors up; of any sign."""
-    return block.potential_before.value + MARGIN * block.potential_before.se
+    """G before the block, moved up by the margin; of any sign."""
+    return block.potential_before.value + block.margin * block.potential_before.se

@@ -19,11 +19,11 @@ class GuaranteedStep(StepFigures, Guarantee):
 
     @property
     def bound_text(self) -> str:
-        """The KL bound after the block; ≲ marks one whose inputs a critic estimated from below."""
-        bound = self.bound("kl_bound")
+        """The KL bound after the block; ≲ marks an estimate of one, from below, by a critic."""
+        bound = self.best
         if not isinstance(bound, Bound):
             return DASH
-        return f"{'≲ ' if bound.status is Status.ESTIMATED else ''}{figure(bound.value)}"
+        return f"{'' if bound.status.sure else '≲ '}{figure(bound.value)}"
 
 
 class Measured(GuaranteedStep):
@@ -92,15 +92,19 @@ class Mixed(Record):
     """The KL–W2 guarantee.
 
     Args:
-        kl: KL ≤, nats.
+        kl: KL ≤, nats; null where that is an estimate only.
+        kl_estimate: the estimate of it by a critic, from below; null where there is a bound.
         w2_smoothing: W2 of data and smoothed data.
         w2_inversion: W2 of model and computed samples.
+        w2_solver: W2 of the particles after the last block by the chain's solver and by a finer one.
         says: all of it in one sentence.
     """
 
     kl: Figure = None
+    kl_estimate: Figure = None
     w2_smoothing: Figure = None
     w2_inversion: Figure = None
+    w2_solver: Figure = None
     says: str
 
 
@@ -111,7 +115,8 @@ class ChainGuarantee(Guarantee):
         steps: number of blocks.
         epsilon_class: class of the critics of the last block.
         stopped: why the chain ended before its last planned block; empty if it did not.
-        nll: validation NLL, nats, data units.
+        nll: NLL of the held-out rows, nats, data units.
+        held_out: the rows that all of it is measured on, ``test`` or ``validation``.
         nll_se: its standard error.
         kl_drop: sum over the blocks, nats.
         kl_drop_correction: sum over the corrections, where there are some.
@@ -123,6 +128,10 @@ class ChainGuarantee(Guarantee):
         inversion_w2_coupled: the same, coupled, two standard errors up.
         inversion_worst: largest distance at a draw.
         inversion_rows: number of draws.
+        solver_w2: W2 of the particles after the last block by the chain's solver of fixed steps and by one of
+            eight times as many ≤, coupled, two standard errors up; null where no block is solved in steps.
+        solver_log_det: mean of the sum of log-determinants by the first less that by the other, nats.
+        solver_log_det_se: its standard error.
         two_sample: null where the chain's end cannot be drawn from.
         assumptions: what all of it rests on.
         basis: what ε and the Fisher information were found by.
@@ -142,6 +151,7 @@ class ChainGuarantee(Guarantee):
     epsilon_class: str
     stopped: str
     nll: Number
+    held_out: str = "validation"
     nll_se: Figure = None
     kl_drop: Figure = None
     kl_drop_correction: Figure = None
@@ -153,6 +163,9 @@ class ChainGuarantee(Guarantee):
     inversion_w2_coupled: Figure = None
     inversion_worst: Figure = None
     inversion_rows: Count | None = None
+    solver_w2: Figure = None
+    solver_log_det: Figure = None
+    solver_log_det_se: Figure = None
     two_sample: TwoSample | None = None
     assumptions: tuple[Condition, ...] = ()
     basis: str = ""

@@ -22,6 +22,11 @@ class Status(StrEnum):
     FAILS = "fails"
 
     @property
+    def sure(self) -> bool:
+        """Whether at most chance error stands between a figure and the truth: it may be called a bound."""
+        return self in (Status.PROVED, Status.MEASURED)
+
+    @property
     def holds(self) -> bool:
         """Whether nothing known speaks against it."""
         return self not in (Status.UNKNOWN, Status.FAILS)

@@ -25,6 +25,15 @@ def figure(value: float | None, form: str = ".3g") -> str:
     return format(value, form) if finite(value) else DASH
 
 
+def bound_text(bound: float | None, estimate: float | None) -> str:
+    """A bound, or with ≲ before it the estimate of one where there is no bound.
+
+    >>> bound_text(1.5, None), bound_text(None, 1.5), bound_text(None, None)
+    ('1.5', '≲ 1.5', '–')
+    """
+    return figure(bound) if finite(bound) or not finite(estimate) else f"≲ {figure(estimate)}"
+
+
 def with_error(value: float | None, se: float | None, form: str = ".3f", error: str = "") -> str:
     """An estimate with one standard error, where there are both.
 

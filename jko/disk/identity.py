@@ -114,6 +114,11 @@ def fingerprints(config: Config, data_digest: str, numerics: int | None = None) 
     return tuple(chain)
 
 
+def chosen_by_figures(config: Config) -> bool:
+    """Whether what is measured of a block says if another follows; it is not of test rows then."""
+    return config.stop.certificate is not None or config.stop.movement is not None
+
+
 def measured_with(config: Config) -> dict[str, JsonValue]:
     """The settings that change what is measured."""
     return {
@@ -122,6 +127,7 @@ def measured_with(config: Config) -> dict[str, JsonValue]:
         **({} if config.stop.bracket is None else {"bracket_at": config.stop.resolution}),
         "version": MEASURES,
         "certificate": CERTIFICATE,
+        "chosen_by_figures": chosen_by_figures(config),
     }
 
 

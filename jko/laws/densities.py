@@ -38,10 +38,13 @@ class Estimate:
     Args:
         value: the mean.
         se: its standard error.
+        tail: of rows that are at least 0, how much of the mean few of them carry, see
+            :func:`jko.statistics.tails.tail_of`; 0 where that is not known.
     """
 
     value: float
     se: float
+    tail: float = 0.0
 
 
 def entropy(density: Density, *, rows: int = 20_000, seed: int = 0) -> Estimate:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from jko.laws.densities import Estimate
 from jko.maps.invertible import InvertibleBlock
+from jko.statistics.tails import tail_of
 
 #: ∇log p_0, shape (rows, d) to (rows, d)
 Score = Callable[[Tensor], Tensor]
@@ -41,6 +42,7 @@ def score_after(blocks: Sequence[InvertibleBlock], y: Tensor, score: Score) -> T
 
 
 def mean_square(field: Tensor) -> Estimate:
-    """E|field|² over rows with its standard error."""
+    """E|field|² over rows with its standard error, and how few rows carry it."""
     squared = (field.double() ** 2).sum(-1)
-    return Estimate(float(squared.mean()), float(squared.std()) / math.sqrt(len(squared)))
+    error = float(squared.std()) / math.sqrt(len(squared))
+    return Estimate(float(squared.mean()), error, tail_of(squared))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from jko.core.context import with_context
 from jko.maps.invertible import InvertibleBlock
+from jko.statistics.tails import tail_of
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Asymmetry:
         kappa: :math:`\kappa = E[\log|\det \nabla T| - \log\det \mathrm{sym} \nabla T] \ge 0`, nats, 0
             for a gradient map; nan where sym ∇T is not positive at every sampled particle.
         kappa_se: its standard error over particles.
+        kappa_tail: how much of it few particles carry, see :func:`jko.statistics.tails.tail_of`.
         smallest: the smallest eigenvalue of sym ∇T = (∇T + ∇Tᵀ)/2 over particles.
         lipschitz_inverse: largest 1/σ_min(∇T) over particles: an estimate, from below, of the
             Lipschitz constant of T⁻¹.
@@ -36,6 +38,7 @@ class Asymmetry:
     lipschitz_inverse: float
     lipschitz_inverse_q99: float
     rows: int
+    kappa_tail: float = 0.0
 
 
 def asymmetry(block: InvertibleBlock, x: Tensor, weight: Tensor | None = None) -> Asymmetry:
@@ -66,6 +69,7 @@ def asymmetry(block: InvertibleBlock, x: Tensor, weight: Tensor | None = None) -
         lipschitz_inverse=float(stretch.max()),
         lipschitz_inverse_q99=float(stretch.quantile(0.99)),
         rows=len(x),
+        kappa_tail=tail_of(kappa),
     )
 
 

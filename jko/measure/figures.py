@@ -6,9 +6,11 @@ from jko.core.records import Figure, Number, Record
 
 
 class BlockFigures(Record):
-    r"""Figures of block k on validation rows (x = x_{k−1}, y = x_k = T_k(x)).
+    r"""Figures of block k on held-out rows (x = x_{k−1}, y = x_k = T_k(x)).
 
-    What is not a number is null; so is what measures of an older version do not have.
+    What is not a number is null; so is what measures of an older version do not have. A figure
+    ``<name>_tail`` says how much of a mean few rows carry: 0 for light tails, and 1 where a single row is all
+    of it (:func:`jko.statistics.tails.tail_of`). Upper limits take it beside the standard error.
 
     Args:
         kl_drop: ΔKL_k = E V(x) − E V(y) + E log|det ∇T_k(x)|, nats; an unbiased average.
@@ -17,6 +19,7 @@ class BlockFigures(Record):
         nll_se: its standard error over rows, nats.
         movement: √E|y − x|², standardised units.
         movement_se: its standard error.
+        movement_tail: of the squares.
         inversion_error: √E|T_k⁻¹(y) − x|² with the block's own solver, standardised units.
         inversion_error_reference: ε_inv,k at y: the block's own inverse against a float64
             adaptive solve, standardised units.
@@ -27,23 +30,31 @@ class BlockFigures(Record):
             can be fitted.
         epsilon_squared: ε̂² unclipped.
         epsilon_squared_se: its standard error.
+        epsilon_squared_tail: of what the rows add to it.
         epsilon_class: the class of critics it was maximised over; ``none`` without an estimate.
         epsilon_reason: why there is no estimate of ε and of the Fisher information; empty where there is.
         epsilon_exact: ε from the known density of p_0, block pairing; null where that is unknown.
         epsilon_exact_squared: its square, an average over rows.
         epsilon_exact_squared_se: standard error of the square.
+        epsilon_exact_squared_tail: of the squares.
         epsilon_ot: √max(ε̂², 0), OT pairing; null unless it was asked for.
         epsilon_ot_squared: its square, unclipped.
         epsilon_ot_squared_se: standard error of the square.
+        epsilon_ot_squared_tail: of what the rows add to it.
         fisher: relative Fisher information E|y + ∇log p_k|², by the same critic.
         fisher_se: its standard error.
+        fisher_tail: of what the rows add to it.
         fisher_exact: the same from the known density of p_0; null where that is unknown.
         fisher_exact_se: its standard error.
+        fisher_exact_tail: of the squares.
         identity_mean: |(1+γ)E y − E x|, 0 for every exact step.
+        identity_mean_se: root mean square error of the vector: about what an exact step shows.
         identity_covariance: ‖(1+γ)Cov y − Cov(x, y) − γI‖ (Frobenius), 0 for every exact step.
+        identity_covariance_se: root mean square error of the matrix: about what an exact step shows.
         kappa: κ = E[log|det ∇T| − log det sym ∇T], nats; null where sym ∇T is not positive. Under another
             functional each row counts by P(ρ)/ρ at its image, which is 0 without internal energy.
         kappa_se: its standard error.
+        kappa_tail: of the particles.
         symmetric_part_positive: whether sym ∇T is positive definite at every sampled particle.
         symmetric_part_smallest: its smallest eigenvalue over sampled particles.
         lipschitz_inverse: largest 1/σ_min(∇T_k) over sampled particles: an estimate from below.
@@ -57,10 +68,12 @@ class BlockFigures(Record):
         distance_lower: lower bound of W2(p_k, N(0, I)) from moments; null without OT pairing.
         loss_potential: E V(y), nats.
         loss_potential_se: its standard error.
+        loss_potential_tail: of the rows.
         loss_log_det: E log|det ∇T_k(x)|, nats.
         loss_transport: E|y − x|²/(2γ_k), nats.
         potential_before: E V(x), nats.
         potential_before_se: its standard error.
+        potential_before_tail: of the rows.
         from_lowest: E|x − x*|² with x* the lowest point of the potential, squared standardised units; null
             for KL to N(0, I), and for a functional without λ > 0.
         from_lowest_se: its standard error.
@@ -75,28 +88,37 @@ class BlockFigures(Record):
     nll_se: Figure = None
     movement: Number
     movement_se: Figure = None
+    movement_tail: Figure = None
     inversion_error: Figure = None
     inversion_error_reference: Figure = None
     log_det_se: Figure = None
     epsilon: Figure = None
     epsilon_squared: Figure = None
     epsilon_squared_se: Figure = None
+    epsilon_squared_tail: Figure = None
     epsilon_class: str = ""
     epsilon_reason: str = ""
     epsilon_exact: Figure = None
     epsilon_exact_squared: Figure = None
     epsilon_exact_squared_se: Figure = None
+    epsilon_exact_squared_tail: Figure = None
     epsilon_ot: Figure = None
     epsilon_ot_squared: Figure = None
     epsilon_ot_squared_se: Figure = None
+    epsilon_ot_squared_tail: Figure = None
     fisher: Figure = None
     fisher_se: Figure = None
+    fisher_tail: Figure = None
     fisher_exact: Figure = None
     fisher_exact_se: Figure = None
+    fisher_exact_tail: Figure = None
     identity_mean: Figure = None
+    identity_mean_se: Figure = None
     identity_covariance: Figure = None
+    identity_covariance_se: Figure = None
     kappa: Figure = None
     kappa_se: Figure = None
+    kappa_tail: Figure = None
     symmetric_part_positive: bool | None = None
     symmetric_part_smallest: Figure = None
     lipschitz_inverse: Figure = None
@@ -109,10 +131,12 @@ class BlockFigures(Record):
     distance_lower: Figure = None
     loss_potential: Number
     loss_potential_se: Figure = None
+    loss_potential_tail: Figure = None
     loss_log_det: Number
     loss_transport: Figure = None
     potential_before: Number
     potential_before_se: Figure = None
+    potential_before_tail: Figure = None
     from_lowest: Figure = None
     from_lowest_se: Figure = None
     fisher_before: Figure = None
@@ -126,6 +150,7 @@ class StepFigures(BlockFigures):
 
     Args:
         step_size: γ_k; null for a free block.
+        movement_validation: √E|y − x|² on validation rows, by which steps may be planned anew; standardised.
         kl: E[log p_k − log q] over the corrected rows: KL(p_k ‖ q) where log Z is known, else up to log Z.
         kl_se: its standard error, those of all acceptances in it.
         kl_drop_correction: KL before the correction less KL behind it, nats, beside ``kl_drop``.
@@ -138,6 +163,7 @@ class StepFigures(BlockFigures):
     """
 
     step_size: Figure = None
+    movement_validation: Figure = None
     kl: Figure = None
     kl_se: Figure = None
     kl_drop_correction: Figure = None

@@ -17,6 +17,7 @@ from jko.core.errors import NumericalError
 from jko.core.seeds import generator
 from jko.laws.densities import Estimate
 from jko.maps.invertible import InvertibleBlock
+from jko.statistics.tails import tail_of
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class ReverseError:
         per_block: :math:`\epsilon_{inv,k} = \|S_k - T_k^{-1}\|_{L^2(\tilde q_k)}`, k = 1..N, where
             q̃_k is the computed law that reaches block k from the reference.
         coupled: :math:`\sqrt{E_z|S(z) - T^{-1}(z)|^2} \ge W_2(q_0, \tilde q_0)`, with its
-            standard error over the draws.
+            standard error over the draws, and the tail of the squares.
         worst: the largest |S(z) − T⁻¹(z)| among the draws.
         rows: number of draws.
     """
@@ -75,7 +76,8 @@ def reverse_error(
     squared = ((computed.double() - exact) ** 2).sum(-1)
     root = math.sqrt(float(squared.mean()))
     error = float(squared.std()) / math.sqrt(rows) / (2 * root) if root else 0.0
-    return ReverseError(tuple(reversed(errors)), Estimate(root, error), float(squared.max().sqrt()), rows)
+    coupled = Estimate(root, error, tail_of(squared))
+    return ReverseError(tuple(reversed(errors)), coupled, float(squared.max().sqrt()), rows)
 
 
 @torch.no_grad()

@@ -21,6 +21,7 @@ from jko.measure.epsilon import at_first, measure_epsilon
 from jko.measure.figures import BlockFigures
 from jko.measure.inversion import block_inversion_error
 from jko.measure.residual import EpsilonSquared, residual_data
+from jko.statistics.tails import tail_of
 from jko.statistics.transport import gelbrich_lower, optimal_back
 from jko.statistics.two_sample import kl_lower_bound
 
@@ -127,6 +128,7 @@ def measure_block(
         "nll_se": standard_error(nll),
         "movement": movement,
         "movement_se": standard_error(moved) / (2 * movement) if movement else 0.0,
+        "movement_tail": tail_of(moved),
         "inversion_error": root_mean_square(back - x),
         "inversion_error_reference": block_inversion_error(block, few, index=index or len(blocks)),
         "log_det_se": float(rows.log_det_se.mean()),
@@ -140,10 +142,12 @@ def measure_block(
         **_moments(start, end, settings, standard=functional is None),
         "loss_potential": float(after.mean()),
         "loss_potential_se": standard_error(after),
+        "loss_potential_tail": tail_of(after),
         "loss_log_det": float(rows.log_det.double().mean()),
         "loss_transport": float(moved.mean() / (2 * block.step_size)),
         "potential_before": float(before.mean()),
         "potential_before_se": standard_error(before),
+        "potential_before_tail": tail_of(before),
     }
     return BlockFigures.model_validate(found)
 
@@ -188,13 +192,16 @@ def _residuals(
         "epsilon": error.epsilon,
         "epsilon_squared": error.value,
         "epsilon_squared_se": error.se,
+        "epsilon_squared_tail": error.tail,
         "epsilon_class": error.critic,
         "epsilon_reason": error.reason,
         "epsilon_ot": ot.epsilon,
         "epsilon_ot_squared": ot.value,
         "epsilon_ot_squared_se": ot.se,
+        "epsilon_ot_squared_tail": ot.tail,
         "fisher": fisher.value,
         "fisher_se": fisher.se,
+        "fisher_tail": fisher.tail,
     }
 
 
@@ -208,10 +215,9 @@ def _exact(
     log_density: Tensor | None,
 ) -> Named:
     if score is None:
-        names = ("", "_squared", "_squared_se")
-        return dict.fromkeys(
-            [*(f"epsilon_exact{end}" for end in names), "fisher_exact", "fisher_exact_se"], math.nan
-        )
+        names = ("epsilon_exact", "epsilon_exact_squared", "fisher_exact")
+        ends = ("_se", "_tail")
+        return dict.fromkeys([*names, *(name + end for name in names[1:] for end in ends)], math.nan)
     x, y = x[:EXACT_ROWS].double(), y[:EXACT_ROWS].double()
     slope = score_after(blocks, y, score) * energy.score_weight(at_first(log_density, y))[:, None]
     drift = energy.drift(y)
@@ -221,18 +227,34 @@ def _exact(
         "epsilon_exact": math.sqrt(error.value),
         "epsilon_exact_squared": error.value,
         "epsilon_exact_squared_se": error.se,
+        "epsilon_exact_squared_tail": error.tail,
         "fisher_exact": fisher.value,
         "fisher_exact_se": fisher.se,
+        "fisher_exact_tail": fisher.tail,
     }
 
 
 def _identities(x: Tensor, y: Tensor, step_size: float) -> Named:
-    """Both identities of every exact JKO step from any law; derived, see theory.md."""
+    r"""Both identities of every exact JKO step from any law, with the errors of these norms.
+
+    Of a mean of rows g_i, a vector or a matrix, the norm is off by at most the norm of the mean's error,
+    whose root mean square is :math:`\sqrt{E|g - Eg|^2/(n-1)}`. At an exact step the norm itself shows that.
+
+    Source: derived, see theory.md.
+    """
+    count = len(y)
     mean = (1 + step_size) * y.mean(0) - x.mean(0)
-    inner = y - y.mean(0)
-    cross = (x - x.mean(0)).T @ inner / len(y)
-    cov = (1 + step_size) * inner.T @ inner / len(y) - cross - step_size * torch.eye(y.shape[1]).to(y)
-    return {"identity_mean": float(mean.norm()), "identity_covariance": float(cov.norm())}
+    inner, slope = y - y.mean(0), (1 + step_size) * (y - y.mean(0)) - (x - x.mean(0))
+    product = slope.T @ inner / count
+    cov = product - step_size * torch.eye(y.shape[1]).to(y)
+    spread = (slope**2).sum(1).mean(), ((slope**2).sum(1) * (inner**2).sum(1)).mean() - (product**2).sum()
+    errors = [math.sqrt(max(float(own), 0.0) / (count - 1)) if count > 1 else math.nan for own in spread]
+    return {
+        "identity_mean": float(mean.norm()),
+        "identity_mean_se": errors[0],
+        "identity_covariance": float(cov.norm()),
+        "identity_covariance_se": errors[1],
+    }
 
 
 def _weight(energy: Functional, rows: HeldOut) -> Tensor:
@@ -267,6 +289,7 @@ def _shape(block: InvertibleBlock, x: Tensor, weight: Tensor | None) -> Named:
     return {
         "kappa": found.kappa,
         "kappa_se": found.kappa_se,
+        "kappa_tail": found.kappa_tail,
         "symmetric_part_positive": found.smallest > 0,
         "symmetric_part_smallest": found.smallest,
         "lipschitz_inverse": found.lipschitz_inverse,

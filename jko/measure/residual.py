@@ -19,6 +19,7 @@ from torch import Tensor
 
 from jko.core.errors import InputError
 from jko.measure.critic_features import features_of, varying
+from jko.statistics.tails import tail_of
 
 #: groups of rows: the normaliser of a pair of rows is fitted on the rows of the other groups
 FOLDS = 10
@@ -33,12 +34,14 @@ class EpsilonSquared:
         se: its standard error.
         critic: the class of fields it was maximised over; a richer class lies above.
         reason: why there is no estimate (both figures are nan then); empty where there is one.
+        tail: how much of it few rows carry, see :func:`jko.statistics.tails.tail_of`.
     """
 
     value: float
     se: float
     critic: str
     reason: str = ""
+    tail: float = 0.0
 
     @classmethod
     def missing(cls, reason: str) -> EpsilonSquared:
@@ -159,7 +162,7 @@ class LinearCritic:
         variance = torch.maximum(influence.var() / count - floor, floor)
         if not (value.isfinite() and variance.isfinite()):
             return EpsilonSquared.missing("the values of the particles leave the range of numbers")
-        return EpsilonSquared(float(value), float(variance.sqrt()), self.name)
+        return EpsilonSquared(float(value), float(variance.sqrt()), self.name, tail=tail_of(influence.abs()))
 
     def _across(self, terms: Tensor) -> Tensor:
         """The sum of ⟨c_i, G⁻¹ c_j⟩ over the pairs of rows of two groups: their sums are enough."""

@@ -21,12 +21,13 @@ RULE = (
 #: figures with a curve over JKO steps -> title and unit
 CURVES = {
     "kl_drop": ("KL drop of each block", "nats"),
-    "nll": ("validation NLL after block k", "nats"),
+    "nll": ("held-out NLL after block k", "nats"),
     "epsilon": ("ε, error of the step", ""),
     "movement": ("movement √E|Tx − x|²", "standardised units"),
     "inversion_error": ("round trip √E|T⁻¹Tx − x|²", "standardised units"),
     "certificate_c": ("certificate (C)", "nats"),
     "kl_bound": ("best KL bound", "nats"),
+    "kl_estimate": ("best KL bound, as a critic estimates it", "nats"),
 }
 #: densities of rows, comparable on the same rows only -> of which rows
 SAME_ROWS = {
@@ -45,6 +46,7 @@ FIRST = (
     "test/nll_worst_share",
     "test/gap_to_entropy",
     "chain/kl_bound",
+    "chain/kl_estimate",
     "chain/kl_measured",
     "step/nll",
     "steps",

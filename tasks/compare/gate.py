@@ -32,8 +32,8 @@ NOT_KEPT = ("step/nll", "step/kl_measured", "chain/kl_measured")
 POSITIVE = (
     "time/train_cpu_s", "time/wall_s", "steps", "test/nearest_training_row", "inversion_error_chain",
     "step/movement", "step/inversion_error", "step/inversion_error_reference", "step/epsilon",
-    "step/certificate_c", "step/kl_bound", "step/loss_potential", "step/loss_transport", "chain/kl_bound",
-    "chain/inversion_w2_coupled",
+    "step/certificate_c", "step/kl_bound", "step/kl_estimate", "step/loss_potential", "step/loss_transport",
+    "chain/kl_bound", "chain/kl_estimate", "chain/inversion_w2_coupled",
 )  # fmt: skip
 
 

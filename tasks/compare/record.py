@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from pydantic import JsonValue
 
+from jko.certify.certificates import Bound
 from jko.certify.records import Certificate, Measured
 from jko.certify.status import Status
 from jko.config import flattened
@@ -271,14 +272,16 @@ def _save_chain(tracker: Tracker, layout: Layout, folder: Path) -> None:
     tracker.final(times_of(record.events, len(record.measures)))
     tracker.tag("jko.blocks", f"{record.about.blocks}/{record.about.planned}")
     if record.certificate:
-        tracker.tag("jko.kl_bound", _bound_status(record))
+        tracker.tag("jko.kl_status", kl_status(record.certificate))
     tracker.tag("mlflow.note.content", _description(record))
 
 
-def _bound_status(record: Record) -> str:
-    """How the chain's KL bound is known, a word of :class:`jko.certify.status.Status`."""
-    known = {} if record.certificate is None else record.certificate.chain.statuses
-    return known.get("kl_bound", Status.UNKNOWN).value
+def kl_status(certificate: Certificate) -> str:
+    """How the chain's smallest certificate is known, a word of :class:`jko.certify.status.Status`."""
+    whole = certificate.chain
+    return str(
+        whole.best.status if isinstance(whole.best, Bound) else whole.statuses.get("kl_bound", Status.UNKNOWN)
+    )
 
 
 def _description(record: Record) -> str:
@@ -290,7 +293,9 @@ def _description(record: Record) -> str:
         beside = f" (median {median})" if "test/nll_median" in metrics else ""
         parts.append(f"test NLL {pair_of(metrics, 'test/nll', '.4f', '.2g')} nats{beside}")
     if "chain/kl_bound" in metrics:
-        parts.append(f"KL bound {figure(metrics['chain/kl_bound'])} nats ({_bound_status(record)})")
+        parts.append(f"KL ≤ {figure(metrics['chain/kl_bound'])} nats")
+    if "chain/kl_estimate" in metrics:
+        parts.append(f"KL ≲ {figure(metrics['chain/kl_estimate'])} nats (a critic's estimate, no bound)")
     if said := nll_warning(record.figures):
         parts.append(said)
     files = f"`{RECORD}/` among the artifacts holds all figures by block and of every test row"

@@ -13,9 +13,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from jko.certify.evidence import MARGIN
 from jko.certify.records import CertifiedBlock
+from jko.certify.status import Status
 from tasks.report.content import Array, Content
 from tasks.report.drawing import ACCENT, DATA, GREY, MODEL
-from tasks.report.labels import epsilon_of
+from tasks.report.labels import epsilon_of, sign_of
 
 #: certificate -> name, colour and line
 LINES: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -50,7 +51,9 @@ def _bounds(axes: Axes, content: Content) -> None:
     for name, (label, colour, style) in LINES.items():
         values = _column(blocks, name)
         if not np.isnan(values).all():
-            axes.plot(steps, values, label=f"≤ {label}", color=colour, ms=5, **style)
+            sure = all(block.statuses.get(name) is not Status.ESTIMATED for block in blocks)
+            sign = sign_of("" if sure else Status.ESTIMATED)
+            axes.plot(steps, values, label=f"{sign} {label}", color=colour, ms=5, **style)
     lower, lower_se = _column(blocks, "kl_lower_bound"), _column(blocks, "kl_lower_bound_se")
     _points(axes, steps, lower, lower_se, label="≥ classifier or mixture", marker="^", color=GREY)
     entropy = content.facts.entropy

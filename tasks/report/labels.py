@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jko.certify.certificates import Bound
 from jko.certify.evidence import MARGIN
 from jko.certify.records import ChainGuarantee, GuaranteedStep
 from jko.certify.status import Cause, Status
@@ -12,7 +13,7 @@ PROVED, MEASURED, ESTIMATED, ASSUMED = Status.PROVED, Status.MEASURED, Status.ES
 LEGEND = {
     PROVED: "a theorem or a known law; no data enter.",
     MEASURED: "an average over held-out rows or draws; only chance error remains, and in a bound two "
-    "standard errors of it are added on the unfavourable side.",
+    "standard errors of it are added on the unfavourable side, and more where few rows carry the average.",
     ESTIMATED: "found by a search of limited reach, such as a critic's class or sampled particles: the truth "
     "can be worse than the figure, whatever its error bar.",
     ASSUMED: "taken for granted; nothing here checks it.",
@@ -48,7 +49,17 @@ def label_of(whole: ChainGuarantee, name: str) -> str:
 
 def best_label(whole: ChainGuarantee) -> str:
     """How the smallest certificate is known; empty where none holds."""
-    return label_of(whole, "kl_bound")
+    return whole.best.status if isinstance(whole.best, Bound) and whole.best.status.holds else ""
+
+
+def best_value(whole: ChainGuarantee) -> float | None:
+    """The smallest certificate, a bound or the estimate of one; ``None`` where none holds."""
+    return whole.best.value if isinstance(whole.best, Bound) else None
+
+
+def sign_of(status: str) -> str:
+    """What stands before a bound of a status: ≲ where it is an estimate, from below, of one."""
+    return "≲" if status == ESTIMATED else "≤"
 
 
 def ratio(bound: float | None, whole: ChainGuarantee) -> str:

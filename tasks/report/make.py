@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib
 from prefect import State, task
 
+from jko.certify.certificates import Withheld
 from jko.certify.records import Measured
 from jko.core.display import figure, finite, pair_of
 from jko.core.step_sizes import shown
@@ -26,7 +27,7 @@ from tasks.report.drawing import STYLE, data_uri, page, png
 from tasks.report.fresh import fresh_panel
 from tasks.report.guarantee import guarantee
 from tasks.report.identity import report_fingerprint, settings_of
-from tasks.report.labels import LEGEND, best_label, number
+from tasks.report.labels import LEGEND, number
 from tasks.report.resolution import pairs, resolution
 from tasks.report.worst import worst
 
@@ -172,14 +173,13 @@ def percent(share: float | None) -> float | None:
 
 
 def bound_card(content: Content) -> dict[str, str]:
-    """The chain's KL bound and how it is known."""
-    bound = content.certificate.chain.kl_bound
-    if bound is None:
+    """The chain's KL bound, or a critic's estimate of it, and how it is known."""
+    bound = content.certificate.chain.best
+    if isinstance(bound, Withheld):
         return {"value": "no bound", "label": "on the KL divergence holds; the reason is below"}
-    return {
-        "value": f"≤ {number(bound)}",
-        "label": f"bound on KL, nats ({best_label(content.certificate.chain)})",
-    }
+    if bound.status.sure:
+        return {"value": f"≤ {number(bound.value)}", "label": f"bound on KL, nats ({bound.status})"}
+    return {"value": f"≲ {number(bound.value)}", "label": "estimate of a bound on KL, nats (from below)"}
 
 
 def versions() -> str:

@@ -9,6 +9,9 @@ from jko.certify.records import Certificate, ChainGuarantee
 from jko.core.display import figure, pair_of, with_error
 from tasks.report.labels import (
     MEASURED,
+    PROVED,
+    best_label,
+    best_value,
     clear,
     label_of,
     law_of,
@@ -37,14 +40,19 @@ def reading(certificate: Certificate, label: str) -> list[str]:
 def _gap(whole: ChainGuarantee) -> str:
     if whole.tv is None:  # what the steps descend is no divergence
         return (
-            "G is the functional that the steps descend: if the bound holds, no law whatever has a G lower "
-            f"by more than {number(whole.kl_bound)} nats."
+            f"G is the functional that the steps descend: if {_word(whole)} holds, no law whatever has a "
+            f"G lower by more than {number(best_value(whole))} nats."
         )
     return (
         f"KL is the gap between the model's NLL, {pair_of(whole, 'nll', '.3f', '.2g')} nats on "
-        f"validation rows, and the best possible one for the {law_of(whole)}: if the bound holds, no model "
-        f"whatever can have an NLL lower by more than {number(whole.kl_bound)} nats."
+        f"{whole.held_out} rows, and the best possible one for the {law_of(whole)}: if {_word(whole)} holds, "
+        f"no model whatever can have an NLL lower by more than {number(best_value(whole))} nats."
     )
+
+
+def _word(whole: ChainGuarantee) -> str:
+    """What the smallest certificate is."""
+    return "the bound" if best_label(whole) in (PROVED, MEASURED) else "the estimate"
 
 
 def _trust(certificate: Certificate, label: str) -> str:
@@ -56,9 +64,9 @@ def _trust(certificate: Certificate, label: str) -> str:
     whole = certificate.chain
     low = (whole.kl_lower_bound, whole.kl_lower_bound_se)
     return (
-        "The bound is not proved: its inputs were estimated from below, by a critic of limited class "
-        f"({certificate.blocks[-1].epsilon_class}). A richer critic could find larger ones, and then "
-        "the bound would be larger, too. "
+        "This is an estimate, not a bound: its inputs were estimated from below, by a critic of limited "
+        f"class ({certificate.blocks[-1].epsilon_class}). A richer critic could find larger ones, and then "
+        "the estimate would be larger, too. "
     ) + (
         f"It agrees with what a classifier or a Gaussian mixture shows, KL ≥ {plus_minus(*low)}."
         if clear(*low)
@@ -79,10 +87,10 @@ def _measured(whole: ChainGuarantee) -> str:
     if whole.kl_measured is None:
         return ""
     gap = plus_minus(whole.kl_measured, whole.kl_measured_se)
-    times = ratio(whole.kl_bound, whole)
+    times = ratio(best_value(whole), whole)
     return (
         f"Here the entropy of the law is known, so that the gap itself can be measured: {gap} nats"
-        + (f"; the bound is {times} times the measured gap." if times else ".")
+        + (f"; {_word(whole)} is {times} times the measured gap." if times else ".")
     )  # fmt: skip
 
 

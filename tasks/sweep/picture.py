@@ -30,6 +30,7 @@ UNITS = {
     "test/gap_to_entropy": "test NLL − entropy, nats",
     "epsilon": "ε of the last block",
     "kl_bound": "KL bound, nats",
+    "kl_estimate": "KL bound as a critic estimates it, nats",
     "inversion_error_chain": "round trip, standardised units",
     "cpu_s": "CPU seconds",
 }

@@ -84,7 +84,7 @@ def row_of(sweep: Sweep, cell: Cell, state: str, why: str) -> dict[str, Any]:
         "cell": cell.name,
         **sweep.varied(cell),
         "seed": cell.config.seed,
-        **{name: figures.get(name) for name in (*HEADLINE, "epsilon", "kl_bound")},
+        **{name: figures.get(name) for name in (*HEADLINE, "epsilon", "kl_bound", "kl_estimate")},
         "blocks": len(blocks),
         "trained": sum(name not in taken for name in blocks),
         "taken": sum(name in taken for name in blocks),
@@ -109,7 +109,7 @@ def figures_of(cell: Cell, layout: Layout) -> dict[str, float | None]:
     return {
         **(stored_headline(ChainStore(cell.config, layout, chain)) or {}),
         "epsilon": None if last is None else last.best_epsilon,
-        "kl_bound": None if certificate is None else certificate.chain.kl_bound,
+        **({} if certificate is None else certificate.chain.best_named),
         "cpu_s": cpu_seconds(layout),
     }
 

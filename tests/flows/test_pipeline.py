@@ -113,7 +113,7 @@ def test_row_i_of_every_store_is_particle_i(inside: Layout) -> None:
 def test_figures_agree_with_the_chain(
     inside: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The NLL of the last block's measures is that of the whole chain on validation rows."""
+    """The NLL of the last block's measures is that of the whole chain on test rows."""
     found = status(monkeypatch, capsys)
     fingerprints = required_manifest(inside).fingerprints
     facts = read_facts(inside, fingerprints[0])
@@ -123,7 +123,8 @@ def test_figures_agree_with_the_chain(
         rows = read_samples(inside, 0, fingerprints[0], part) * np.array(facts.scale) + np.array(facts.shift)
         return -float(chain.log_prob(torch.from_numpy(rows))[0].mean())
 
-    assert found["blocks"][-1]["metrics"]["nll"] == pytest.approx(nll("validation"), abs=1e-4)
+    assert found["blocks"][-1]["metrics"]["nll"] == pytest.approx(nll("test"), abs=1e-4)
+    assert nll("validation") != pytest.approx(nll("test"), abs=1e-3)
     assert found["metrics"]["test/nll"] == pytest.approx(nll("test"), abs=1e-4)
     drops = sum(block["metrics"]["kl_drop"] for block in found["blocks"])
     first = found["blocks"][0]["metrics"]
@@ -131,11 +132,13 @@ def test_figures_agree_with_the_chain(
     assert before - drops == pytest.approx(found["blocks"][-1]["metrics"]["nll"], abs=1e-4)
 
 
-def test_validation_nll_never_rises(
-    inside: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    values = [block["metrics"]["kl_drop"] for block in status(monkeypatch, capsys)["blocks"]]
-    assert min(values) > -1e-4
+def test_validation_nll_never_rises(inside: Layout) -> None:
+    """The drop on the rows that chose the weights; what is measured of a block is on test rows."""
+    chain = required_manifest(inside).fingerprints
+    for k in range(1, len(chain)):
+        before, after = (read_samples(inside, j, chain[j], "validation").astype(float) for j in (k - 1, k))
+        log_det = read_samples(inside, k, chain[k], "validation_log_det")
+        assert float((before**2).sum(1).mean() - (after**2).sum(1).mean()) / 2 + log_det.mean() > -1e-4
 
 
 def test_the_same_command_again_has_nothing_to_do(
@@ -220,7 +223,7 @@ def test_mlflow_has_one_run_with_steps_and_where_it_came_from(inside: Layout) ->
     }  # fmt: skip
     # few well-named metrics; all figures are in the record
     names = {name for name in run.data.metrics if name.startswith("step/")}
-    assert names == {f"step/{name}" for name in STEP}
+    assert names == {f"step/{name}" for name in STEP} - {"step/kl_estimate"}, "the law is known"
     assert {name.split("/")[0] for name in set(run.data.metrics) - names} == {
         "bracket", "chain", "test", "time", "inversion_error_chain", "steps",
     }  # fmt: skip

@@ -59,7 +59,10 @@ def blocks_of(name: str) -> tuple[Any, Layout, tuple[str, ...]]:
 
 def movements(name: str) -> list[float]:
     _, layout, chain = blocks_of(name)
-    return [json.loads(layout.measures(k, chain[k]).read_text())["movement"] for k in range(1, len(chain))]
+    return [
+        json.loads(layout.measures(k, chain[k]).read_text())["movement_validation"]
+        for k in range(1, len(chain))
+    ]
 
 
 def answer(capsys: pytest.CaptureFixture[str]) -> Any:
@@ -229,7 +232,7 @@ def test_movements_that_are_not_there_are_asked_for(
     place = layout.measures(2, chain[2])
     kept, figures = place.read_bytes(), block_figures(layout, 2, chain[2])
     assert figures is not None
-    still = figures.model_copy(update={"movement": 0.0})
+    still = figures.model_copy(update={"movement_validation": 0.0})
     for change, said in (
         (lambda: place.write_bytes(b"{}"), "block 2 is not measured under its settings; run jko resume old"),
         (lambda: keep_figures(layout, 2, chain[2], still), "block 2 moves nothing"),

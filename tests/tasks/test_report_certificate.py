@@ -63,14 +63,20 @@ def certificate(*, known: bool = True, reason: str = "") -> dict[str, Any]:
         {**dict.fromkeys(names, reason), "entropy_interval": f"no lower end: {reason}"} if reason else {}
     )
     none = reason and {
-        **dict.fromkeys(("kl_bound", "w2_bound", "tv", "theorem_steps", "sharp_steps", "epsilon_largest"))
+        **dict.fromkeys(
+            ("kl_bound", "kl_estimate", "w2_bound", "tv", "theorem_steps", "sharp_steps", "epsilon_largest")
+        )
     }
     status = "fails" if reason else "measured" if known else "estimated"
     statuses = dict.fromkeys((*names, "kl_bound", "w2_bound", "tv", "entropy_interval"), status)
-    first = "No bound on the KL divergence holds" if reason else "KL(the law of the data ‖ model) ≤ 1 nats"
+    sign = "≤" if known else "≲"
+    first = (
+        "No bound on the KL divergence holds" if reason else f"KL(the law of the data ‖ model) {sign} 1 nats"
+    )
     whole = {
         **{name: blocks[-1][name] for name in CERTIFICATES},
-        "kl_bound": 1.0, "w2_bound": 1.5, "tv": 0.707, "theorem_steps": 33, "sharp_steps": 11,
+        "kl_bound": 1.0, "kl_estimate": None if known else 1.0, "w2_bound": 1.5, "tv": 0.707,
+        "theorem_steps": 33, "sharp_steps": 11,
         "epsilon_largest": 0.6, "kl_lower_bound": 0.4, "kl_lower_bound_se": 0.1, "pairing": "block",
         "entropy_interval": (None if reason else 2.4, 3.5), "steps": 2, "stopped": "", "nll": 3.4,
         "nll_se": 0.04, "kl_measured": None, "kl_measured_se": None, "smoothing_w2": None,
@@ -80,6 +86,7 @@ def certificate(*, known: bool = True, reason: str = "") -> dict[str, Any]:
         "assumptions": assumptions(known=known, unfit=reason),
         "two_sample": {"statistic": 0.02, "null_quantile": 0.04, "p": 0.31, "rows": 1000},
         "mixed": {"says": f"{first}; computed samples are within W2 2e-05 of the model."},
+        "deprecated": {} if known or reason else {"kl_bound": "read kl_estimate"},
         **(none or {}),
     }  # fmt: skip
     return {"blocks": blocks, "chain": {**whole, "epsilon_class": "affine + 30 RBF"}}
@@ -142,7 +149,10 @@ def test_of_a_known_law_everything_is_measured_and_compared() -> None:
 def test_an_unknown_law_makes_it_an_estimate_that_says_so() -> None:
     text = section(words(certificate(known=False)))
     assert "of the model. [estimated]" in text
-    assert "The bound is not proved" in text
+    assert "This is an estimate, not a bound" in text
+    assert "if the estimate holds" in text
+    assert "≤ 1 nats" not in text
+    assert "(A) ≲ 9" in text
     assert "affine + 30 RBF" in text
     assert "It agrees with what a classifier or a Gaussian mixture shows, KL ≥ 0.4 ± 0.1." in text
     assert "affine + 30 RBF [estimated]" in text
@@ -153,7 +163,8 @@ def test_an_unknown_law_makes_it_an_estimate_that_says_so() -> None:
 
 def test_no_estimated_figure_goes_without_its_label() -> None:
     panel = panel_of(Certificate.model_validate(certificate(known=False)), None)
-    assert all(claim.label == "estimated" for claim in panel.bounds if claim.value.startswith("≤"))
+    assert all(claim.label == "estimated" for claim in panel.bounds if claim.value.startswith("≲"))
+    assert not any(claim.value.startswith("≤") for claim in panel.bounds)
     assert {claim.name: claim.label for claim in panel.distances} == {
         "W2 of particles and N(0, I)": "estimated",
         "total variation": "estimated",
@@ -162,7 +173,7 @@ def test_no_estimated_figure_goes_without_its_label() -> None:
     }
     text = words(certificate(known=False))
     assert text.count("guaranteed") == 1, "the heading only"
-    assert "bound on KL, nats (estimated)" in text
+    assert "≲ 1 estimate of a bound on KL, nats" in text
     assert "Lip T⁻¹ [estimated]" in text
 
 
@@ -197,7 +208,7 @@ def test_optimal_transport_pairing_is_named() -> None:
         own |= {"pairing": "ot", "epsilon_ot_squared": 0.04, "epsilon_ot_squared_se": 0.01}
     text = section(words(found))
     assert "affine + 30 RBF, OT pairing [estimated]" in text
-    assert "(A) ≤ 9 [estimated]" in text
+    assert "(A) ≲ 9 [estimated]" in text
     assert "(C) ≤ 1.2 [measured]" in text
     assert "for the block's own ε" not in text
 
@@ -232,7 +243,7 @@ def test_a_single_certificate_that_fails_gives_its_reason_and_the_others_refer_t
     text = section(words(found))
     assert text.count(why) == 1
     assert "for the same reason as (C)" in text
-    assert "(A) ≤ 9 [estimated]" in text
+    assert "(A) ≲ 9 [estimated]" in text
     assert "Why no bound holds" not in text
 
 

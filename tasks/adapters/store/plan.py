@@ -33,6 +33,9 @@ from tasks.adapters.store.chain_store import ChainStore
 
 BlockState = Literal["done", "missing"]
 
+#: what is kept with figures beside the settings of their measurement
+VERSIONED = ("version", "certificate", "chosen_by_figures")
+
 
 @dataclass(frozen=True)
 class BlockPlan:
@@ -121,6 +124,19 @@ def stored_figures(store: ChainStore, k: int) -> Measured | None:
     return figures if figures is not None and figures.settings == measured_with(store.config) else None
 
 
+def figures_of_any_version(store: ChainStore, k: int) -> Measured | None:
+    """The figures of block k under these settings, also by an earlier version: a chain that ended stays so.
+
+    It is measured anew all the same, and goes on if the new figures ask for that.
+    """
+    figures = block_figures(store.layout, k, store.fingerprints[k])
+    if figures is None:
+        return None
+    wanted = measured_with(store.config)
+    known = {name: value for name, value in figures.settings.items() if name not in VERSIONED}
+    return figures if known == {name: wanted[name] for name in wanted if name not in VERSIONED} else None
+
+
 def block_figures(layout: Layout, k: int, fingerprint: str) -> Measured | None:
     """The figures of block k under any settings, if they were measured of the bytes that are there."""
     identity = measured_content(layout, k, fingerprint)
@@ -152,7 +168,7 @@ def planned(config: Config, layout: Layout, data_digest: str) -> tuple[tuple[str
     chain = fingerprints(config, data_digest)
     figures: list[Measured] = []
     for k in range(1, len(chain)):
-        own = stored_figures(ChainStore(config, layout, chain), k)
+        own = figures_of_any_version(ChainStore(config, layout, chain), k)
         if own is None or read_commit(layout.block(k, chain[k])) is None:
             break
         figures.append(own)

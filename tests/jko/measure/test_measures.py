@@ -17,10 +17,12 @@ from jko.energies.functional import (
 )
 from jko.energies.objective import jko_objective
 from jko.laws import gaussian
+from jko.laws.manufactured import GaussianMixture, manufactured_step
 from jko.maps.ode_block import Block
 from jko.measure.figures import BlockFigures
 from jko.measure.measures import (
     HeldOut,
+    _identities,
     chain_inversion_error,
     measure_block,
     root_mean_square,
@@ -37,6 +39,7 @@ from tests.oracles import (
 
 MEAN, STD = [2.0, -1.0], [0.5, 1.5]
 AFTER_MEAN, AFTER_STD = [1.0, -0.3], [0.8, 1.2]
+IDENTITIES = ("identity_mean", "identity_mean_se", "identity_covariance", "identity_covariance_se")
 MEASURE = Measure(critic_centres=0, reference_rows=50)
 X = torch.tensor(MEAN) + torch.tensor(STD) * normal(256, 2, seed=0)
 
@@ -151,6 +154,24 @@ def test_inversion_error_of_a_chain_is_in_standardised_units() -> None:
     assert chain_inversion_error(chain, X) == pytest.approx(exact, rel=1e-6)
     larger = Chain(list(chain), 100 * chain.shift, 100 * chain.scale)
     assert chain_inversion_error(larger, 100 * X) == pytest.approx(exact, rel=1e-6)
+
+
+def test_the_identities_are_about_their_errors_at_an_exact_step() -> None:
+    """Of an exact step from a mixture; a wrong step size shows clearly."""
+    law = GaussianMixture.of([0.5, 0.5], [[-1.5, 0.0], [1.5, 0.5]], torch.eye(2).double().expand(2, 2, 2))
+    sizes = []
+    for seed in range(200):
+        step = manufactured_step(law, 0.5, 400, torch.Generator().manual_seed(seed))
+        found = _identities(step.x, step.y, 0.5)
+        sizes.append([float(found[name]) for name in IDENTITIES])
+    mean, mean_se, covariance, covariance_se = torch.tensor(sizes).double().unbind(1)
+    for own, error in ((mean, mean_se), (covariance, covariance_se)):
+        assert float((own**2).mean().sqrt()) == pytest.approx(float(error.mean()), rel=0.1)
+        assert float((own > 2 * error).double().mean()) < 0.06
+    step = manufactured_step(law, 0.5, 4000, torch.Generator().manual_seed(0))
+    wrong = _identities(step.x, step.y, 0.6)
+    assert wrong["identity_covariance"] > 4 * wrong["identity_covariance_se"]
+    assert math.isnan(float(_identities(step.x[:1], step.y[:1], 0.5)["identity_mean_se"]))
 
 
 def test_root_mean_square_sums_over_dimensions_and_averages_over_rows() -> None:

@@ -22,7 +22,10 @@ from tasks.experiments import study
 from tasks.experiments.study_scaling import EPSILONS, STEP_SIZES, inexact_step, scaling, scaling_table
 from tasks.experiments.study_tables import WAYS, guards, summary, table
 
-NAMES = ["study.csv", "scaling.csv", "scaling.png", "looseness.png", "certificates.png"]
+NAMES = [
+    "study.csv", "scaling.csv", "brackets.csv",
+    "scaling.png", "looseness.png", "certificates.png", "brackets.png",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("step_size", STEP_SIZES)

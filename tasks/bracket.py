@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from jko.build import start_law
@@ -58,15 +60,10 @@ def how_far_apart(store: ChainStore) -> Apart:
     if start_law(config) is not None:
         return Apart(why=TO_A_TARGET)
 
-    def part(name: str, most: int | None = None) -> Tensor:
-        stored = read_samples(store.layout, 0, store.fingerprints[0], name, most)
-        return torch.from_numpy(facts.in_data_units(stored))
-
-    train, test = part("train", facts.rows["source"]), at_most(part("test"), config.measure.rows)
+    train, test = _part(store, "train"), at_most(_part(store, "test"), config.measure.rows)
     if len(test) < 2:
         return Apart(why=FEW)
-    centre, spread = train.mean(0), train.std(0)
-    spread = torch.where(spread > 0, spread, 1)
+    centre, spread = _unit(train)
     rows, samples = ((own - centre) / spread for own in (test, _drawn(store, train)))
     found = bracket(rows, samples, resolutions=config.measure.resolutions, seed=config.seed)
     names = (*facts.columns, *facts.context_columns)
@@ -79,6 +76,24 @@ def how_far_apart(store: ChainStore) -> Apart:
         tuple(columns_of(rows, samples, names, seed=config.seed)),
         tuple(pairs_of(rows, samples, names, seed=config.seed)),
     )
+
+
+def unit_of_rows(store: ChainStore) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where a bracket's rows have their zero and their one: means and standard deviations, shape (d,)."""
+    centre, spread = _unit(_part(store, "train"))
+    return centre.numpy(), spread.numpy()
+
+
+def _part(store: ChainStore, name: str) -> Tensor:
+    """Rows of a part in data units; of the training rows those that are no copies."""
+    most = store.facts.rows["source"] if name == "train" else None
+    stored = read_samples(store.layout, 0, store.fingerprints[0], name, most)
+    return torch.from_numpy(store.facts.in_data_units(stored))
+
+
+def _unit(train: Tensor) -> tuple[Tensor, Tensor]:
+    spread = train.std(0)
+    return train.mean(0), torch.where(spread > 0, spread, 1)
 
 
 def _drawn(store: ChainStore, train: Tensor) -> Tensor:

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 import click
 
 from flows.cli.commands import Group
-from flows.cli.kinds import FOLDER, PLACE, SEED
-from flows.places import project_root, shown
+from flows.cli.kinds import CHAIN, FOLDER, PLACE, SEED
+from flows.places import chain_at, project_root, shown
+from jko.core.display import figure, pair_of
+from jko.core.errors import InputError
 from tasks.adapters.system.terminal import printable, say
 
 if TYPE_CHECKING:
+    from tasks.experiments.apart import Apart
     from tasks.experiments.cltx_records import Estimates, Level
 
 #: what ξ is made of, in the order of its figures
@@ -98,6 +101,46 @@ def study(*, quick: bool, output: Path | None) -> None:
     say(f"{bracket_summary(apart).to_string(float_format='%.3g')}\n")
     say(f"the critic's certificates by guard\n{guards(stored).to_string()}\n")
     say("\n".join(str(path) for path in paths))
+
+
+@experiment.command(example="jko experiment apart data/chain")
+@click.argument("chains", type=CHAIN, metavar="[DIR]...", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def apart(*, chains: tuple[Path, ...], as_json: bool) -> None:
+    """Set certificate, bracket and truth side by side.
+
+    One line for every chain in DIR, and one for a law that hides from critics: eight columns with ripples,
+    judged by samples of N(0, I).
+    """
+    from flows.views.certify import certificate_of
+    from jko.disk.manifest import required_manifest, stored_config
+    from tasks.adapters.store.chain_store import ChainStore
+    from tasks.experiments.apart import hidden, of_chain
+
+    found = []
+    for place in chains:
+        layout = chain_at(place, project_root())
+        store = ChainStore(stored_config(layout), layout, required_manifest(layout).fingerprints)
+        one = of_chain(store, certificate_of(layout))
+        if one is None:
+            raise InputError(f"{place}: the chain has no bracket, so nothing is set beside it")
+        found.append(one)
+    found.append(hidden())
+    if as_json:
+        say(json.dumps([one.plain() for one in found], indent=1))
+        return
+    names = ("certificate", "how", "KL", "s", "≥, 95 %", "≤, 95 %", "KL at s", "wrong most in", "by at least")
+    table_of("KL of data and model, nats", names, [line_of(one) for one in found])
+
+
+def line_of(one: Apart) -> list[str]:
+    """A line of the table; a resolution in brackets is not certified."""
+    s = f"{one.bracket.resolution:g}" if one.narrow else f"({one.bracket.resolution:g})"
+    levels = figure(one.bracket.lower_95), figure(one.bracket.upper_95)
+    kl = figure(one.kl) if not one.kl_se else pair_of(one, "kl", ".3g")
+    truth, least = figure(one.truth), figure(one.least or None)
+    return [printable(one.name), figure(one.old), one.how, kl, s, *levels, truth,
+            printable(" and ".join(one.worst)), least]  # fmt: skip
 
 
 def default_folder(root: Path, name: str = "cltx", *, plain: bool) -> Path:

@@ -13,7 +13,8 @@ import click
 from flows.cli.commands import Group
 from flows.cli.kinds import CHAIN, FOLDER, PLACE, SEED
 from flows.places import chain_at, project_root, shown
-from jko.core.display import figure, pair_of
+from jko.certify.status import Status
+from jko.core.display import figure
 from jko.core.errors import InputError
 from tasks.adapters.system.terminal import printable, say
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from tasks.experiments.apart import Apart
     from tasks.experiments.cltx_records import Estimates, Level
 
-#: what ξ is made of, in the order of its figures
-PARTS = ("∇V+score", "transport", "score")
+#: what ξ is made of, in the order of its figures: by the paper's statistic, and exact mean squares
+PARTS = ("∇V+s", "move", "s")
 
 
 @click.group(cls=Group, example="jko experiment cltx")
@@ -129,18 +130,21 @@ def apart(*, chains: tuple[Path, ...], as_json: bool) -> None:
     if as_json:
         say(json.dumps([one.plain() for one in found], indent=1))
         return
-    names = ("certificate", "how", "KL", "s", "≥, 95 %", "≤, 95 %", "KL at s", "wrong most in", "by at least")
-    table_of("KL of data and model, nats", names, [line_of(one) for one in found])
+    names = ("bound", "KL", "s", "bracket, 95 %", "KL at s", "wrong in", "by ≥")
+    table_of(
+        "KL of data and model, nats; ≲: a bound as far as a critic sees",
+        names,
+        [line_of(one) for one in found],
+    )
 
 
 def line_of(one: Apart) -> list[str]:
     """A line of the table; a resolution in brackets is not certified."""
+    old = f"{'' if one.how == Status.MEASURED or one.old is None else '≲ '}{figure(one.old)}"
     s = f"{one.bracket.resolution:g}" if one.narrow else f"({one.bracket.resolution:g})"
-    levels = figure(one.bracket.lower_95), figure(one.bracket.upper_95)
-    kl = figure(one.kl) if not one.kl_se else pair_of(one, "kl", ".3g")
-    truth, least = figure(one.truth), figure(one.least or None)
-    return [printable(one.name), figure(one.old), one.how, kl, s, *levels, truth,
-            printable(" and ".join(one.worst)), least]  # fmt: skip
+    levels = f"{figure(one.bracket.lower_95)} … {figure(one.bracket.upper_95)}"
+    columns = printable(" and ".join(one.worst)), figure(one.least or None)
+    return [printable(one.name), old, figure(one.kl), s, levels, figure(one.truth), *columns]
 
 
 def default_folder(root: Path, name: str = "cltx", *, plain: bool) -> Path:
@@ -198,9 +202,9 @@ def tables(parts: Mapping[str, Sequence[Estimates]]) -> None:
         exact = ["exact"] if "exact" in type(entries[0]).model_fields else []
         names = (*exact, "Gaussian", "OT map", "affine critic", "with RBF", "paper's")
         table_of(f"ε² of {title} (± one SE)", names, [(label(one), *cells(one)) for one in entries])
-        names = tuple(f"{name}, {how}" for how in ("paper's", *exact) for name in PARTS)
+        names = tuple(f"{name} {how}" for how in ("paper", *exact) for name in PARTS)
         rows = [(label(one), *sizes(one)) for one in entries]
-        table_of(f"what ξ of {title} is made of: statistic, and mean square", names, rows)
+        table_of(f"ξ of {title} is ∇V + score s − move (back − Id)/γ", names, rows)
 
 
 def table_of(title: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -68,9 +68,11 @@ def curve(moments: Sequence[Moment], snapshots: Sequence[Snapshot]) -> Figure:
     panels = 2 if snapshots else 1
     figure = Figure(figsize=(5.6 * panels + 0.6, 4.3))
     axes = figure.add_subplot(1, panels, 1)
-    _lines(axes, _by_iteration(axes, moments), moments)
+    iterations = [moment.iteration for moment in moments]
+    _lines(axes, iterations, moments)
+    _roots(axes, iterations[-1])
     title = "our training" if snapshots else "ε² of one JKO block while it trains"
-    axes.set(title=title, xlabel="iteration", ylabel="ε² (± 2 SE)")
+    axes.set(title=title, ylabel="ε² (± 2 SE)")
     axes.legend(fontsize=8, loc="upper right")
     if snapshots:
         beside = figure.add_subplot(1, panels, 2, sharey=axes)
@@ -81,13 +83,12 @@ def curve(moments: Sequence[Moment], snapshots: Sequence[Snapshot]) -> Figure:
     return figure
 
 
-def _by_iteration(axes: Axes, moments: Sequence[Moment]) -> list[int]:
-    """The iterations, on an axis of their roots: the first ones do most of the work."""
-    iterations = [moment.iteration for moment in moments]
+def _roots(axes: Axes, last: int) -> None:
+    """An axis of the roots of iterations, after all is drawn: the first ones do most of the work."""
     axes.set_xscale("function", functions=(lambda t: np.sqrt(np.maximum(t, 0)), np.square))
-    axes.set_xticks([t for t in (0, 4, 16, 32, 64, 128, 256) if t <= iterations[-1]])
+    axes.set_xticks([t for t in (0, 4, 16, 32, 64, 128, 256) if t <= last])
     axes.minorticks_off()
-    return iterations
+    axes.set_xlabel("iteration")
 
 
 def _places(names: Sequence[str]) -> tuple[list[int], str]:
@@ -127,7 +128,7 @@ def norms(moments: Sequence[Moment], level: Level) -> Figure:
     """The parts of ξ against training, as the paper measures them and exactly; ξ beside an exact step's."""
     figure = Figure(figsize=(11.8, 4.3))
     parts = figure.add_subplot(1, 2, 1)
-    places = _by_iteration(parts, moments)
+    places = [moment.iteration for moment in moments]
     for name, colour, label in (
         ("gradient", DATA, "∇V + score"), ("transport", ACCENT, "(back − Id)/γ"), ("score", GREY, "score"),
     ):  # fmt: skip
@@ -135,17 +136,18 @@ def norms(moments: Sequence[Moment], level: Level) -> Figure:
         exact = [getattr(moment, f"exact_{name}") for moment in moments]
         parts.plot(places, kernel, "s--", ms=3, lw=1, color=colour, label=f"{label}, the paper's statistic")
         parts.plot(places, exact, "-", lw=1.5, color=colour, label=f"{label}, exact mean square")
-    parts.set(title="what ξ is made of", xlabel="iteration", ylim=(0, None))
+    parts.set(title="what ξ is made of", ylim=(0, None))
+    _roots(parts, places[-1])
     parts.legend(fontsize=8)
     whole = figure.add_subplot(1, 2, 2)
-    _by_iteration(whole, moments)
     whole.plot(places, [moment.paper_kde for moment in moments], "s-", ms=4, color=MODEL,
                label="ξ, the paper's statistic")  # fmt: skip
     low, high = (level.paper_kde + side * level.paper_kde_std for side in (-1, 1))
     whole.axhspan(low, high, color=GREY, alpha=0.3, lw=0)
     whole.axhline(level.paper_kde, color="black", ls="--", lw=1,
                   label=f"an exact step, {level.draws} draws (± 1 standard deviation)")  # fmt: skip
-    whole.set(title="ξ beside an exact step's", xlabel="iteration", yscale="log")
+    whole.set(title="ξ beside an exact step's", yscale="log")
+    _roots(whole, places[-1])
     whole.legend(fontsize=8)
     figure.tight_layout()
     return figure

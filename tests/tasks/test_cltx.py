@@ -171,7 +171,7 @@ def test_the_command_prints_json_only_and_writes_the_same(
         "our training": [Moment.model_validate(one) for one in printed["training"]],
     })  # fmt: skip
     shown = capsys.readouterr().out
-    assert all(part in shown for part in ("p1_060_percent", "step 20", "affine critic", "transport"))
+    assert all(part in shown for part in ("p1_060_percent", "step 20", "affine critic", "move exact"))
     assert "…" not in shown  # it fits
 
 

@@ -102,7 +102,9 @@ def _drawn(store: ChainStore, train: Tensor) -> Tensor:
     chain = load_chain(store.layout, config, store.fingerprints)
     contexts = drawn_contexts(config, train[:, store.facts.dim :].numpy(), count)
     given = None if contexts is None else torch.from_numpy(contexts)
-    drawn = chain.sample(count, context=given, seed=counter_seed(config.seed, "bracket")).double().cpu()
+    # other draws than the bracket's noise: what is judged must not know it
+    seed = counter_seed(config.seed, "bracket", "samples")
+    drawn = chain.sample(count, context=given, seed=seed).double().cpu()
     return drawn if given is None else torch.cat([drawn, given], 1)
 
 

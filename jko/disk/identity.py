@@ -23,7 +23,7 @@ MEASURES = 7
 #: raised when a change alters what a certificate says
 CERTIFICATE = 3
 #: raised when a change alters the bracket
-BRACKET = 1
+BRACKET = 2
 #: raised when a change alters the broad law that is fitted
 DEFENCE = 1
 #: what is measured once, of the whole chain

@@ -8,9 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 from flows.cli.main import cli
+from jko.chain.chain import Chain
+from jko.core.seeds import generator
+from jko.disk.layout import Layout
+from jko.disk.manifest import required_manifest, stored_config
+from tasks.adapters.store.chain_store import ChainStore
+from tasks.bracket import how_far_apart
 from tasks.experiments import apart
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
@@ -47,6 +54,26 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with zipfile.ZipFile(FIXTURES / "moons.zip") as kept:
         kept.extractall(folder)
     return folder
+
+
+def test_the_samples_of_a_chain_are_not_made_of_the_noise_of_its_bracket(
+    chain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else q̂ knows where the noisy points are, and in many dimensions U falls below 0."""
+    layout = Layout(chain / "chain")
+    store = ChainStore(stored_config(layout), layout, required_manifest(layout).fingerprints)
+    asked: list[int] = []
+    sample = Chain.sample
+
+    def kept(self: Chain, rows: int, *, context: torch.Tensor | None = None, seed: int = 0) -> torch.Tensor:
+        asked.append(seed)
+        return sample(self, rows, context=context, seed=seed)
+
+    monkeypatch.setattr(Chain, "sample", kept)
+    how_far_apart(store)
+    latent = torch.randn(8, 2, generator=torch.Generator().manual_seed(asked[0]), dtype=torch.float64)
+    noise = torch.randn(8, 2, generator=generator(store.config.seed, "bracket"), dtype=torch.float64)
+    assert not torch.equal(latent, noise)
 
 
 def test_the_command_sets_a_chain_beside_its_truth(chain: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,7 +105,7 @@ def study(*, quick: bool, output: Path | None) -> None:
 
 
 @experiment.command(example="jko experiment apart data/chain")
-@click.argument("chains", type=CHAIN, metavar="[DIR]...", nargs=-1)
+@click.argument("chains", type=CHAIN, metavar="[DIR ...]", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def apart(*, chains: tuple[Path, ...], as_json: bool) -> None:
     """Set certificate, bracket and truth side by side.

@@ -105,7 +105,7 @@ def cells(*, quick: bool = False) -> list[Cell]:
     """The grid; the quick one is two blocks of two tiny chains."""
     if quick:
         small = Sizes(blocks=2, hidden=16, rows=2000, measured=2000, mixture=500, truth=4000,
-                      held_out=1000, samples=2000, spacing=0.1)  # fmt: skip
+                      held_out=1000, samples=2000)  # fmt: skip
         return [
             Cell("gaussian", 1.0, "short", (0, 40), small),
             Cell("moons", 0.3, "short", (60, 15), small),

@@ -169,13 +169,13 @@ def test_the_quick_study_has_a_bracket_of_every_block_and_resolution(starts: lis
 def test_the_truth_on_the_grid_is_the_closed_form_without_blocks() -> None:
     """KL of N((2, -1), diag(.5, 1.5)²) and N(0, I), both blurred."""
     law = study.law_of("gaussian")
-    there = OnGrid(law, BOXES["gaussian"], 0.1)
+    there = OnGrid(law, BOXES["gaussian"], 0.05)
     found = judged(law, [], there, (200, 400), "closed")
     for each in found:
         s = each.bracket.resolution
         a2, variance = 1 - s * s, (1 - s * s) * np.array([0.25, 2.25]) + s * s
         exact = (a2 * 5 + (variance - 1 - np.log(variance)).sum()) / 2
-        assert each.kl == pytest.approx(exact, abs=0.01 if s < 0.1 else 1e-4)
+        assert each.kl == pytest.approx(exact, abs=1e-4)
     other = judged(law, [], there, (200, 400), "another")[0]
     assert other.bracket != found[0].bracket
     assert other.kl == found[0].kl

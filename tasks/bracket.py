@@ -122,11 +122,9 @@ def _drawn(store: ChainStore, chain: Chain, train: Tensor) -> Tensor:
     config, count = store.config, store.config.measure.samples
     contexts = drawn_contexts(config, train[:, store.facts.dim :].numpy(), count)
     given = None if contexts is None else torch.from_numpy(contexts)
-    drawn = (
-        chain.sample(count, context=given, seed=counter_seed(config.seed, "samples of the bracket"))
-        .double()
-        .cpu()
-    )
+    # other draws than the bracket's noise: what is judged must not know it
+    seed = counter_seed(config.seed, "bracket", "samples")
+    drawn = chain.sample(count, context=given, seed=seed).double().cpu()
     return drawn if given is None else torch.cat([drawn, given], 1)
 
 

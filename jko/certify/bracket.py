@@ -148,9 +148,7 @@ def _check(
 def _noise(rows: Tensor, seed: int) -> Tensor:
     """The noise z of some draws a row, shape (draws, m, d)."""
     draws = max(1, min(DRAWS, POINTS // len(rows)))
-    return torch.randn(
-        (draws, *rows.shape), generator=generator(seed, "noise of the bracket"), dtype=torch.float64
-    )
+    return torch.randn((draws, *rows.shape), generator=generator(seed, "bracket"), dtype=torch.float64)
 
 
 def _others(rows: Tensor, noise: Tensor, s: float) -> tuple[Tensor, KernelMean, Tensor]:

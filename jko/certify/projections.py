@@ -88,7 +88,7 @@ def _projections(  # noqa: PLR0917
 ) -> list[Projection]:
     rows, drawn = held_out.double().numpy(), samples.double().numpy()
     level = float(norm.isf(0.05 / max(1, len(places) * len(resolutions))))
-    of_noise, made = counter_seed(seed, "noise of the lattice"), []
+    of_noise, made = counter_seed(seed, "lattice"), []
     for place in places:
         own, model = rows[:, place], drawn[:, place]
         found = tuple(_on_lattice(own, model, s, of_noise) for s in resolutions)

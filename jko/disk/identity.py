@@ -23,7 +23,7 @@ MEASURES = 8
 #: raised when a change alters what a certificate says
 CERTIFICATE = 4
 #: raised when a change alters the bracket
-BRACKET = 4
+BRACKET = 5
 #: raised when a change alters the broad law that is fitted
 DEFENCE = 1
 #: what is measured once, of the whole chain

@@ -25,13 +25,32 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from jko.measure.residual import residual_data
 from jko.statistics.transport import MOST_PAIRED_ROWS, optimal_back
 
 #: h of the paper, squared data units
 BANDWIDTH = 0.1
 #: n of the paper
 ROWS = MOST_PAIRED_ROWS
+
+
+@dataclass(frozen=True)
+class KernelTerms:
+    r"""What the paper's ξ is made of, at samples; shapes (rows, d), inverse data units.
+
+    Args:
+        gradient: :math:`\nabla V + s_h`, the gradient of KL.
+        transport: :math:`(back(y) - y)/\gamma`.
+        score: :math:`s_h`.
+    """
+
+    gradient: Tensor
+    transport: Tensor
+    score: Tensor
+
+    @property
+    def xi(self) -> Tensor:
+        """The estimate of ξ."""
+        return self.gradient - self.transport
 
 
 @dataclass(frozen=True)
@@ -66,8 +85,8 @@ def kernel_score(y: Tensor, bandwidth: float = BANDWIDTH) -> Tensor:
     return (weights @ y / weights.sum(1, keepdim=True) - y) / bandwidth
 
 
-def kernel_residual(x: Tensor, y: Tensor, step_size: float, *, bandwidth: float = BANDWIDTH) -> Tensor:
-    """The paper's ξ at the first :data:`ROWS` samples.
+def kernel_terms(x: Tensor, y: Tensor, step_size: float, *, bandwidth: float = BANDWIDTH) -> KernelTerms:
+    """The paper's ξ at the first :data:`ROWS` samples, in its parts.
 
     Args:
         x: samples of p, shape (rows, d); in the paper drawn independently of y.
@@ -76,21 +95,22 @@ def kernel_residual(x: Tensor, y: Tensor, step_size: float, *, bandwidth: float 
         bandwidth: h, squared data units.
 
     Returns:
-        float64, shape (rows used, d).
+        float64, shapes (rows used, d).
     """
     y, back = optimal_back(x, y, "emd")
-    return residual_data(back, y, step_size) + kernel_score(y, bandwidth)
+    score = kernel_score(y, bandwidth)
+    return KernelTerms(y + score, (back - y) / step_size, score)
 
 
 def kernel_statistic(
     x: Tensor, y: Tensor, step_size: float, *, bandwidth: float = BANDWIDTH
 ) -> KernelStatistic:
-    """:class:`KernelStatistic` of :func:`kernel_residual`; same arguments."""
-    return statistic_of(kernel_residual(x, y, step_size, bandwidth=bandwidth))
+    """:class:`KernelStatistic` of ξ, see :func:`kernel_terms`; same arguments."""
+    return statistic_of(kernel_terms(x, y, step_size, bandwidth=bandwidth).xi)
 
 
 def statistic_of(xi: Tensor) -> KernelStatistic:
-    """:class:`KernelStatistic` of residuals, shape (rows, d)."""
+    """:class:`KernelStatistic` of residuals, or of one of their parts, shape (rows, d)."""
     squares = xi.double() ** 2
     return KernelStatistic(float((squares**2).sum(1).sqrt().mean()), float(squares.sum(1).mean()))
 

@@ -2,53 +2,50 @@ r"""The experiment of arXiv:2310.17582: ε² of one JKO block while it trains, b
 
 :math:`p_0 = N((3,3), I)` in the plane, target N(0, I), γ = .5; the exact step ends at N((2,2), I). The
 authors plot a kernel statistic whose floor hides the end of training; here it stands beside the
-closed form and the critics. Their stored samples can be measured the same way.
+closed form and the critics, and so do the norms of what ξ is made of and the level of an exact step,
+which the authors show, too. Their stored samples can be measured the same way.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from jko.config.sections import Training
-from jko.core.errors import InputError
 from jko.core.seeds import generator
 from jko.laws.gaussian import epsilon_squared_of_moments
 from jko.laws.score import mean_square, score_after
 from jko.maps.ode_block import Block, Solver
 from jko.maps.velocity import VelocityField
 from jko.measure.residual import LinearCritic, residual_data
-from jko.statistics.kernel_statistic import ROWS, independent_rows, kernel_residual, statistic_of
+from jko.statistics.kernel_statistic import ROWS, KernelTerms, independent_rows, kernel_terms, statistic_of
 from jko.statistics.transport import optimal_back
 from jko.training.block_trainer import FitRecord, fit_block
+from tasks.experiments.cltx_records import Estimates, Level, Moment, Snapshot
 
 MEAN = (3.0, 3.0)
 STEP_SIZE = 0.5
 CENTRES = 40
 HELD_OUT = 5000
 TRAINING_ROWS = 20_000
-#: fewer rows than this are too few for the critic with bumps
-FEWEST_ROWS = 100
 #: iterations at which the block is measured: half of the way is covered in the first few
 MOMENTS = (0, 2, 4, 6, 8, 12, 16, 20, 24, 32, 48, 64, 96, 128, 192, 256, 320)
 #: rows of the pictures of ξ
 ARROWS = 250
 
-Figures = dict[str, Any]
-Listener = Callable[[Figures], None]
+#: where the exact step ends, and draws of it that its level is the mean of
+EXACT_MEAN, DRAWS = (2.0, 2.0), 20
+
+Listener = Callable[[Estimates], None]
 
 
-def _silent(figures: Figures) -> None:
+def _silent(found: Estimates) -> None:
     """Nobody listens."""
 
 
@@ -82,102 +79,76 @@ class Trained:
         fields: ξ at the start, on the way and at the end.
     """
 
-    moments: list[Figures]
+    moments: list[Moment]
     fields: tuple[Field, ...]
 
 
-def measured(x: Tensor, y: Tensor, xi_kernel: Tensor) -> Figures:
+def measured(x: Tensor, y: Tensor, terms: KernelTerms) -> Estimates:
     """Every estimate of ε² for a step of size γ = .5.
 
     Args:
         x: samples of p_0, shape (rows, 2).
         y: their images, row by row.
-        xi_kernel: :func:`jko.statistics.kernel_statistic.kernel_residual` at some of the images.
-
-    Returns:
-        ``gaussian``: closed form from the fitted moments; ``critic_affine_ot``: affine critic, the optimal
-        map between the fitted Gaussians as map back; ``critic`` and ``critic_rbf`` with standard errors:
-        affine critic and affine + 40 bumps, block pairing; ``paper_kde`` and ``paper_kde_l2``: see
-        :class:`jko.statistics.kernel_statistic.KernelStatistic`.
+        terms: :func:`jko.statistics.kernel_statistic.kernel_terms` at some of the images.
     """
     affine, rich = LinearCritic(y), LinearCritic(y, centres=CENTRES)
     own = residual_data(x, y, STEP_SIZE)
     optimal = residual_data(optimal_back(x, y, "affine")[1], y, STEP_SIZE)
     critic, critic_rbf = affine.estimate(own), rich.estimate(own)
-    paper = statistic_of(xi_kernel)
     m0, s0, m1, s1 = (part.numpy() for rows in (x, y) for part in (rows.mean(0), torch.cov(rows.T)))
+    return Estimates(
+        gaussian=epsilon_squared_of_moments(m0, s0, m1, s1, STEP_SIZE),
+        critic_affine_ot=affine.estimate(optimal).value,
+        critic=critic.value, critic_se=critic.se, critic_rbf=critic_rbf.value, critic_rbf_se=critic_rbf.se,
+        **sizes_of(terms),
+    )  # fmt: skip
+
+
+def sizes_of(terms: KernelTerms) -> dict[str, float]:
+    """The paper's statistic of ξ and of its parts, by the names of :class:`Estimates`."""
     return {
-        "gaussian": epsilon_squared_of_moments(m0, s0, m1, s1, STEP_SIZE),
-        "critic_affine_ot": affine.estimate(optimal).value,
-        "critic": critic.value,
-        "critic_se": critic.se,
-        "critic_rbf": critic_rbf.value,
-        "critic_rbf_se": critic_rbf.se,
-        "paper_kde": paper.paper_kde,
-        "paper_kde_l2": paper.paper_kde_l2,
+        **asdict(statistic_of(terms.xi)),
+        "paper_gradient": statistic_of(terms.gradient).paper_kde,
+        "paper_transport": statistic_of(terms.transport).paper_kde,
+        "paper_score": statistic_of(terms.score).paper_kde,
     }
 
 
-def snapshots(arrays: dict[str, Tensor], *, tell: Listener = _silent) -> list[Figures]:
+def exact_step(seed: int, *, rows: int = ROWS, draws: int = DRAWS) -> Level:
+    """The paper's statistic between independent samples of p_0 and of its exact step N((2,2), I).
+
+    Args:
+        seed: of every draw.
+        rows: of each sample.
+        draws: pairs of samples.
+    """
+    found = []
+    for i in range(draws):
+        x, y = draw(seed, f"level {i}", rows), draw(seed, f"exact {i}", rows, EXACT_MEAN)
+        found.append(sizes_of(kernel_terms(x.double(), y.double(), STEP_SIZE)))
+    columns = {name: np.array([one[name] for one in found]) for name in found[0]}
+    parts = ("paper_kde", "paper_gradient", "paper_transport", "paper_score")
+    means = {name: float(columns[name].mean()) for name in parts}
+    return Level(draws=draws, paper_kde_std=float(columns["paper_kde"].std(ddof=1)), **means)
+
+
+def snapshots(arrays: dict[str, Tensor], *, tell: Listener = _silent) -> list[Snapshot]:
     """Figures of every snapshot of somebody's training.
 
     Args:
-        arrays: as :func:`read_snapshots` gives them.
+        arrays: as :func:`tasks.experiments.cltx_files.read_snapshots` gives them.
         tell: called with the figures of each, when they are there.
 
     Returns:
-        ``name`` and the figures of :func:`measured`, in the file's order.
+        In the file's order.
     """
     results = []
     x = arrays["p0"]
     for name, y in arrays.items():
-        figures = {"name": name, **measured(x, y, kernel_residual(*independent_rows(x, y), STEP_SIZE))}
-        tell(figures)
-        results.append(figures)
+        found = measured(x, y, kernel_terms(*independent_rows(x, y), STEP_SIZE))
+        results.append(Snapshot(name=name, **found.model_dump()))
+        tell(results[-1])
     return results
-
-
-def read_snapshots(file: Path) -> dict[str, Tensor]:
-    """All arrays of an NPZ file: ``p0`` and its images, row i of each being the same particle.
-
-    Returns:
-        Arrays by name in the file's order, float64, shape (rows, 2).
-
-    Raises:
-        InputError: the file, or one of its arrays, cannot be used.
-    """
-    if not file.is_file():
-        raise InputError(f"{file}: no such file")
-    try:
-        with np.load(file, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error):
-        # a single NPY file gives an array, which has no names and cannot be entered
-        raise InputError(f"{file}: not a readable NPZ file of arrays of numbers") from None
-    if "p0" not in arrays:
-        raise InputError(f"{file}: there is no array p0 in it, only {', '.join(arrays) or 'nothing'}")
-    for name, values in arrays.items():
-        _check(f"{file}: {name}", values, arrays["p0"])
-    return {name: torch.from_numpy(values.astype(np.float64)) for name, values in arrays.items()}
-
-
-def _check(where: str, values: Any, first: Any) -> None:
-    """Refuse an array that is no sample in the plane, or not paired with the first."""
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in "iuf":
-        raise InputError(f"{where} is not an array of real numbers")
-    if values.ndim != 2 or values.shape[1] != 2:
-        raise InputError(f"{where} has shape {values.shape}; (rows, 2) is needed")
-    if values.shape != first.shape:
-        raise InputError(f"{where} has shape {values.shape} and p0 {first.shape}; rows must be paired")
-    if len(values) < FEWEST_ROWS:
-        raise InputError(f"{where} has {len(values)} rows; at least {FEWEST_ROWS} are needed")
-    bad = ~np.isfinite(values).all(axis=1)
-    if bad.any():
-        raise InputError(f"{where} holds a value that is not finite, in row {int(bad.argmax()) + 1}")
-    with np.errstate(over="ignore", invalid="ignore"):
-        spread = np.cov(values.T.astype(np.float64))
-    if not (np.isfinite(spread).all() and np.linalg.cond(spread) < 1e12):
-        raise InputError(f"{where} has rows on a line, or too large to square; their law has no finite ε")
 
 
 def training(
@@ -192,32 +163,29 @@ def training(
         tell: called with the figures of each moment, when they are there.
 
     Returns:
-        Moments with ``iteration``, ``percent``, the figures of :func:`measured` on held-out rows, and
-        ``exact`` ± ``exact_se``: E|ξ|² in block pairing, the score by differentiating through the block.
+        Moments, on held-out rows, and the fields of some of them.
     """
     held_out, drawn = draw(seed, "held-out", rows), draw(seed, "kernel", min(ROWS, rows)).double()
     results, fields = [], []
     for iteration, block in _states(seed, moments).items():
-        x, y, xi = _residual(block, held_out)
-        exact, xi_kernel = mean_square(xi), kernel_residual(drawn, y[: len(drawn)], STEP_SIZE)
-        figures = {
-            "iteration": iteration,
-            "percent": 100 * iteration / moments[-1],
-            **measured(x, y, xi_kernel),
-            "exact": exact.value,
-            "exact_se": exact.se,
-        }
-        tell(figures)
-        results.append(figures)
+        x, y, score = _scored(block, held_out)
+        terms = kernel_terms(drawn, y[: len(drawn)], STEP_SIZE)
+        found = Moment(
+            iteration=iteration, percent=100 * iteration / moments[-1],
+            **measured(x, y, terms).model_dump(), **_exact(x, y, score),
+        )  # fmt: skip
+        tell(found)
+        results.append(found)
         if iteration in (moments[0], moments[len(moments) // 4], moments[-1]):
-            rows_shown = (part[:ARROWS] for part in (y, xi, xi_kernel))
-            fields.append(Field(iteration, exact.value, figures["paper_kde_l2"], *rows_shown))
+            xi = residual_data(x, y, STEP_SIZE) + score
+            rows_shown = (part[:ARROWS] for part in (y, xi, terms.xi))
+            fields.append(Field(iteration, found.exact, found.paper_kde_l2, *rows_shown))
     return Trained(results, tuple(fields))
 
 
-def draw(seed: int, purpose: str, rows: int) -> Tensor:
-    """Samples of p_0 = N((3,3), I), shape (rows, 2)."""
-    return torch.tensor(MEAN) + torch.randn(rows, 2, generator=generator(seed, "cltx", purpose))
+def draw(seed: int, purpose: str, rows: int, mean: tuple[float, float] = MEAN) -> Tensor:
+    """Samples of N(mean, I), p_0 = N((3,3), I) by default, shape (rows, 2)."""
+    return torch.tensor(mean) + torch.randn(rows, 2, generator=generator(seed, "cltx", purpose))
 
 
 def _states(seed: int, moments: Sequence[int]) -> dict[int, Block]:
@@ -240,10 +208,20 @@ def _states(seed: int, moments: Sequence[int]) -> dict[int, Block]:
     return states
 
 
-def _residual(block: Block, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """x, its image y and ξ(y) in block pairing, float64, shapes (rows, 2)."""
+def _scored(block: Block, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """x, its image y and the score of the image's law there, float64, shapes (rows, 2)."""
     with torch.no_grad():
         y = block.push_forward(x).double()
-    x = x.double()
     score = score_after([block], y, lambda rows: torch.tensor(MEAN).to(rows) - rows)
-    return x, y, residual_data(x, y, STEP_SIZE) + score
+    return x.double(), y, score
+
+
+def _exact(x: Tensor, y: Tensor, score: Tensor) -> dict[str, float]:
+    """Mean squares of ξ and its parts by the exact score, by the names of :class:`Moment`."""
+    fields = {
+        "exact": residual_data(x, y, STEP_SIZE) + score, "exact_gradient": y + score,
+        "exact_transport": (x - y) / STEP_SIZE, "exact_score": score,
+    }  # fmt: skip
+    found = {name: mean_square(field) for name, field in fields.items()}
+    errors = {f"{name}_se": one.se for name, one in found.items()}
+    return {name: one.value for name, one in found.items()} | errors

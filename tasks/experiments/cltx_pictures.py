@@ -5,19 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from jko.core.errors import InputError
 from jko.disk.sealed import write_json
 from tasks.adapters.system.output import write_whole
-from tasks.experiments.cltx import CENTRES, Field, Figures, Trained
+from tasks.experiments.cltx import CENTRES, Field, Trained
+from tasks.experiments.cltx_records import Estimates, Level, Moment, Snapshot
 from tasks.report.drawing import ACCENT, DATA, GREY, MODEL, STYLE
 
+Array = NDArray[np.float64]
 #: estimates below are drawn at the lower edge: debiased ones may be negative
 FLOOR = 1e-3
 #: data units a unit of ξ is drawn as
@@ -36,13 +38,23 @@ def prepare_folder(folder: Path) -> None:
         raise InputError(f"{folder}: no folder can be made there ({error.strerror})") from None
 
 
-def write_results(folder: Path, snapshots: list[Figures], trained: Trained) -> list[Path]:
-    """Write ``cltx.json``, ``curve.png`` and ``quiver.png``, each in one step; returns their paths."""
-    paths = [folder / name for name in ("cltx.json", "curve.png", "quiver.png")]
-    write_json(paths[0], {"snapshots": snapshots, "training": trained.moments})
+def results(snapshots: Sequence[Snapshot], trained: Trained, level: Level) -> dict[str, object]:
+    """All figures as JSON."""
+    return {
+        "snapshots": [one.plain() for one in snapshots],
+        "training": [one.plain() for one in trained.moments],
+        "exact_step": level.plain(),
+    }
+
+
+def write_results(folder: Path, snapshots: Sequence[Snapshot], trained: Trained, level: Level) -> list[Path]:
+    """Write ``cltx.json`` and the pictures, each in one step; returns their paths."""
+    paths = [folder / name for name in ("cltx.json", "curve.png", "norms.png", "quiver.png")]
+    write_json(paths[0], results(snapshots, trained, level))
     with matplotlib.rc_context(STYLE):
         _save(curve(trained.moments, snapshots), paths[1])
-        _save(quiver(trained.fields), paths[2])
+        _save(norms(trained.moments, level), paths[2])
+        _save(quiver(trained.fields), paths[3])
     return paths
 
 
@@ -51,27 +63,32 @@ def _save(figure: Figure, path: Path) -> None:
     write_whole(path, lambda stream: figure.savefig(stream, format="png", metadata={"Software": None}))
 
 
-def curve(moments: Sequence[Figures], snapshots: Sequence[Figures]) -> Figure:
+def curve(moments: Sequence[Moment], snapshots: Sequence[Snapshot]) -> Figure:
     """ε² against training, by every estimator; the authors' snapshots beside it where there are any."""
     panels = 2 if snapshots else 1
     figure = Figure(figsize=(5.6 * panels + 0.6, 4.3))
     axes = figure.add_subplot(1, panels, 1)
-    iterations = [moment["iteration"] for moment in moments]
+    iterations = [moment.iteration for moment in moments]
     _lines(axes, iterations, moments)
-    # roots: the first iterations do most of the work
-    axes.set_xscale("function", functions=(lambda t: np.sqrt(np.maximum(t, 0)), np.square))
-    axes.set_xticks([t for t in (0, 4, 16, 32, 64, 128, 256) if t <= iterations[-1]])
-    axes.minorticks_off()
+    _roots(axes, iterations[-1])
     title = "our training" if snapshots else "ε² of one JKO block while it trains"
-    axes.set(title=title, xlabel="iteration", ylabel="ε² (± 2 SE)")
+    axes.set(title=title, ylabel="ε² (± 2 SE)")
     axes.legend(fontsize=8, loc="upper right")
     if snapshots:
         beside = figure.add_subplot(1, panels, 2, sharey=axes)
-        places, unit = _places([snapshot["name"] for snapshot in snapshots])
+        places, unit = _places([snapshot.name for snapshot in snapshots])
         _lines(beside, places, snapshots)
         beside.set(title="the snapshots", xlabel=unit)
     figure.tight_layout()
     return figure
+
+
+def _roots(axes: Axes, last: int) -> None:
+    """An axis of the roots of iterations, after all is drawn: the first ones do most of the work."""
+    axes.set_xscale("function", functions=(lambda t: np.sqrt(np.maximum(t, 0)), np.square))
+    axes.set_xticks([t for t in (0, 4, 16, 32, 64, 128, 256) if t <= last])
+    axes.minorticks_off()
+    axes.set_xlabel("iteration")
 
 
 def _places(names: Sequence[str]) -> tuple[list[int], str]:
@@ -82,29 +99,58 @@ def _places(names: Sequence[str]) -> tuple[list[int], str]:
     return list(range(len(names))), "snapshot"
 
 
-def _lines(axes: Axes, places: Sequence[float], entries: Sequence[Figures]) -> None:
-    def column(name: str) -> Any:
-        return np.maximum([entry[name] for entry in entries], FLOOR)
+def _lines(axes: Axes, places: Sequence[float], entries: Sequence[Estimates]) -> None:
+    def column(name: str) -> Array:
+        return np.maximum([getattr(entry, name) for entry in entries], FLOOR)
 
     axes.plot(places, column("paper_kde"), "s-", ms=4, color=MODEL, label="the paper's statistic")
     axes.plot(places, column("paper_kde_l2"), "s--", ms=3, lw=1, color=MODEL, alpha=0.6,
               label="its estimate of E|ξ|²")  # fmt: skip
-    if "exact" in entries[0]:
+    if isinstance(entries[0], Moment):
         axes.plot(places, column("exact"), color="black", lw=1.2, label="exact, by the block's density")
     axes.plot(places, column("gaussian"), color=GREY, lw=5, alpha=0.5, label="closed form, fitted Gaussian")
     for name, colour, label in (
         ("critic", DATA, "affine critic"),
         ("critic_rbf", ACCENT, f"affine + {CENTRES} RBF critic"),
     ):
-        middle, error = column(name), [2 * entry[f"{name}_se"] for entry in entries]
-        upper = np.maximum([entry[name] for entry in entries] + np.array(error), FLOOR)
-        lower = np.maximum([entry[name] for entry in entries] - np.array(error), FLOOR)
+        values = np.array([getattr(entry, name) for entry in entries])
+        error = np.array([2 * getattr(entry, f"{name}_se") for entry in entries])
+        middle, lower, upper = (np.maximum(own, FLOOR) for own in (values, values - error, values + error))
         axes.errorbar(
             places, middle, yerr=[middle - lower, upper - middle], fmt="o", ms=4, capsize=2, lw=1,
             color=colour, label=label,
         )  # fmt: skip
     axes.set_yscale("log")
     axes.set_ylim(FLOOR, 40)
+
+
+def norms(moments: Sequence[Moment], level: Level) -> Figure:
+    """The parts of ξ against training, as the paper measures them and exactly; ξ beside an exact step's."""
+    figure = Figure(figsize=(11.8, 4.3))
+    parts = figure.add_subplot(1, 2, 1)
+    places = [moment.iteration for moment in moments]
+    for name, colour, label in (
+        ("gradient", DATA, "∇V + score"), ("transport", ACCENT, "(back − Id)/γ"), ("score", GREY, "score"),
+    ):  # fmt: skip
+        kernel = [getattr(moment, f"paper_{name}") for moment in moments]
+        exact = [getattr(moment, f"exact_{name}") for moment in moments]
+        parts.plot(places, kernel, "s--", ms=3, lw=1, color=colour, label=f"{label}, the paper's statistic")
+        parts.plot(places, exact, "-", lw=1.5, color=colour, label=f"{label}, exact mean square")
+    parts.set(title="what ξ is made of", ylim=(0, None))
+    _roots(parts, places[-1])
+    parts.legend(fontsize=8)
+    whole = figure.add_subplot(1, 2, 2)
+    whole.plot(places, [moment.paper_kde for moment in moments], "s-", ms=4, color=MODEL,
+               label="ξ, the paper's statistic")  # fmt: skip
+    low, high = (level.paper_kde + side * level.paper_kde_std for side in (-1, 1))
+    whole.axhspan(low, high, color=GREY, alpha=0.3, lw=0)
+    whole.axhline(level.paper_kde, color="black", ls="--", lw=1,
+                  label=f"an exact step, {level.draws} draws (± 1 standard deviation)")  # fmt: skip
+    whole.set(title="ξ beside an exact step's", yscale="log")
+    _roots(whole, places[-1])
+    whole.legend(fontsize=8)
+    figure.tight_layout()
+    return figure
 
 
 def quiver(fields: Sequence[Field]) -> Figure:
@@ -124,7 +170,7 @@ def quiver(fields: Sequence[Field]) -> Figure:
     return figure
 
 
-def _arrows(axes: Axes, field: Field, xi: Any, colour: str) -> None:
+def _arrows(axes: Axes, field: Field, xi: Array, colour: str) -> None:
     y = field.y.numpy()
     axes.scatter(y[:, 0], y[:, 1], s=7, color=GREY, alpha=0.6, linewidths=0)
     axes.quiver(

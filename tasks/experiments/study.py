@@ -1,9 +1,8 @@
-"""How loose the certificates are: ε, γ and N on a grid of targets, measured KL against every bound."""
+"""How loose the certificates and the bracket are: chains on a grid of targets, KL against every bound."""
 
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,61 +18,20 @@ from jko.config.sections import Evaluation, Measure, Training
 from jko.core.digest import digest_of
 from jko.core.records import Record
 from jko.core.seeds import generator
-from jko.disk.identity import MEASURES
+from jko.disk.identity import BRACKET, MEASURES
 from jko.disk.sealed import read_sealed, write_sealed
-from jko.laws import densities
 from jko.laws.densities import Array, Density
 from jko.maps.ode_block import Block, Solver
 from jko.maps.velocity import VelocityField
 from jko.measure.measures import HeldOut, measure_block, standard_error
 from jko.training.block_trainer import fit_block
 from tasks.baselines import baseline_log_densities
+from tasks.experiments.study_brackets import RESOLUTIONS, Judged, OnGrid, judged
+from tasks.experiments.study_laws import BOXES, law_of
 
 #: raised when a change alters what a cell computes
-VERSION = 1
+VERSION = 2
 MEASURE = Measure(reference_rows=200)
-
-
-@dataclass(frozen=True)
-class Standardised:
-    """The law of (x − shift)/scale.
-
-    Args:
-        law: of x.
-        shift: shape (d,).
-        scale: shape (d,), positive.
-    """
-
-    law: Density
-    shift: Array
-    scale: Array
-
-    @property
-    def dim(self) -> int:
-        """Dimension d."""
-        return self.law.dim
-
-    def sample(self, rows: int, rng: np.random.Generator) -> Array:
-        """Independent draws, shape (rows, d)."""
-        return (self.law.sample(rows, rng) - self.shift) / self.scale
-
-    def log_prob(self, x: Array) -> Array:
-        """Log-density in nats, shape (rows,)."""
-        return self.law.log_prob(self.shift + self.scale * x) + float(np.log(self.scale).sum())
-
-    def score(self, x: Array) -> Array:
-        """Gradient of the log-density, shape (rows, d)."""
-        return self.scale * self.law.score(self.shift + self.scale * x)
-
-
-def law_of(target: str) -> Density:
-    """The laws p_0 of the study, in the units of the blocks."""
-    if target == "gaussian":
-        return densities.DiagonalGaussian(np.array([2.0, -1.0]), np.array([0.5, 1.5]))
-    if target == "mixture":
-        angle = math.pi / 2 + 2 * math.pi * np.arange(3) / 3
-        return densities.IsotropicMixture(1.35 * np.stack([np.cos(angle), np.sin(angle)], axis=1), 0.3)
-    return Standardised(densities.moons(), np.array([0.5, 0.25]), np.array([0.87, 0.50]))
 
 
 @dataclass(frozen=True)
@@ -87,6 +45,9 @@ class Sizes:
         measured: fresh particles that are measured.
         mixture: rows that a Gaussian mixture is fitted to, for the second guard.
         truth: fresh particles that the KL is averaged over; the measured ones are among them.
+        held_out: fresh rows of a bracket.
+        samples: of the model, for a bracket.
+        spacing: of the grid that KL at a resolution is summed over.
     """
 
     blocks: int = 6
@@ -95,6 +56,9 @@ class Sizes:
     measured: int = 5000
     mixture: int = 10_000
     truth: int = 40_000
+    held_out: int = 5000
+    samples: int = 20_000
+    spacing: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -133,14 +97,15 @@ class Cell:
     def key(self) -> str:
         """Digest of all that decides the cell's figures."""
         settings = {"training": self.settings.model_dump(), "measure": MEASURE.model_dump()}
-        versions = {"study": VERSION, "numerics": NUMERICS, "measures": MEASURES}
-        return digest_of({"cell": asdict(self), **settings, **versions})
+        versions = {"study": VERSION, "numerics": NUMERICS, "measures": MEASURES, "bracket": BRACKET}
+        return digest_of({"cell": asdict(self), "resolutions": list(RESOLUTIONS), **settings, **versions})
 
 
 def cells(*, quick: bool = False) -> list[Cell]:
     """The grid; the quick one is two blocks of two tiny chains."""
     if quick:
-        small = Sizes(blocks=2, hidden=16, rows=2000, measured=2000, mixture=500, truth=4000)
+        small = Sizes(blocks=2, hidden=16, rows=2000, measured=2000, mixture=500, truth=4000,
+                      held_out=1000, samples=2000)  # fmt: skip
         return [
             Cell("gaussian", 1.0, "short", (0, 40), small),
             Cell("moons", 0.3, "short", (60, 15), small),
@@ -188,10 +153,11 @@ Figures = dict[str, JsonValue]
 
 
 class StudyCell(Record):
-    """A measured cell as it is stored: what it is, and the figures of its blocks."""
+    """A measured cell as it is stored: what it is, the figures of its blocks, and the brackets after each."""
 
     cell: Figures
     blocks: list[Figures]
+    brackets: list[list[Judged]] = []
 
 
 def known(figures: Figures, name: str) -> float:
@@ -214,7 +180,7 @@ def measure(cell: Cell) -> StudyCell:
 
     mixture = rival(cell, law, start[: sizes.measured])
     blocks: list[Block] = []
-    found = []
+    found, brackets, there = [], [], OnGrid(law, BOXES[cell.target], sizes.spacing)
     for block in train(cell, law):
         blocks.append(block)
         pushed = block(x)
@@ -227,7 +193,10 @@ def measure(cell: Cell) -> StudyCell:
         gap = log_prob - reference_log_prob(x.double()) - total
         own = {"step_size": cell.step_size, "kl": float(gap.mean()), "kl_se": standard_error(gap)}
         found.append(own | figures)
-    return StudyCell(cell={**asdict(cell), "training": list(cell.training)}, blocks=found)
+        there.push(block)
+        brackets.append(judged(law, blocks, there, (sizes.held_out, sizes.samples), cell.name))
+    about = {**asdict(cell), "training": list(cell.training)}
+    return StudyCell(cell=about, blocks=found, brackets=brackets)
 
 
 def study(folder: Path, wanted: list[Cell], say: Callable[[str], None]) -> list[StudyCell]:

@@ -18,6 +18,7 @@ from jko.certify.evidence import MARGIN
 from jko.certify.guarantee import CERTIFICATES
 from jko.disk.durable import write_text
 from tasks.adapters.system.output import csv_text, write_whole
+from tasks.experiments.study_bracket_picture import brackets_figure
 from tasks.experiments.study_tables import SMALLEST_KL, WAYS
 from tasks.report.drawing import ACCENT, DATA, GREY, MODEL, STYLE
 
@@ -26,18 +27,19 @@ LABELS = dict(zip(CERTIFICATES, ("(A′)", "(B′)", "(C)", "HWI", "propagated",
 TARGETS = {"gaussian": DATA, "mixture": ACCENT, "moons": AMBER}
 
 
-def write_results(folder: Path, scaling: pd.DataFrame, rows: pd.DataFrame) -> list[Path]:
-    """Write ``study.csv``, ``scaling.csv`` and the pictures; equal tables make equal bytes.
+def write_results(folder: Path, scaling: pd.DataFrame, rows: pd.DataFrame, apart: pd.DataFrame) -> list[Path]:
+    """Write ``study.csv``, ``scaling.csv``, ``brackets.csv`` and the pictures; equal tables make equal bytes.
 
     Args:
         folder: an existing folder.
         scaling: of :func:`tasks.experiments.study_scaling.scaling_table`.
         rows: of :func:`tasks.experiments.study_tables.table`.
+        apart: of :func:`tasks.experiments.study_tables.brackets`.
 
     Returns:
         Their paths.
     """
-    tables = {"study.csv": rows, "scaling.csv": scaling}
+    tables = {"study.csv": rows, "scaling.csv": scaling, "brackets.csv": apart}
     for name, values in tables.items():
         write_text(folder / name, csv_text(values, float_format="%.6g"))
     with matplotlib.rc_context(STYLE):
@@ -45,6 +47,7 @@ def write_results(folder: Path, scaling: pd.DataFrame, rows: pd.DataFrame) -> li
             "scaling.png": scaling_figure(scaling),
             "looseness.png": looseness_figure(rows),
             "certificates.png": certificates_figure(rows),
+            "brackets.png": brackets_figure(apart, rows),
         }
         for name, figure in figures.items():
             write_whole(folder / name, partial(figure.savefig, format="png", metadata={"Software": None}))

@@ -1,4 +1,4 @@
-"""What the cells of the study say: every certificate beside the measured KL."""
+"""What the cells of the study say: every certificate and every bracket beside the measured KL."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pandas as pd
 
 from jko.certify.evidence import MARGIN, Evidence
 from jko.certify.guarantee import CERTIFICATES, Guarantee, certify
+from jko.certify.resolution import certified
 from jko.certify.status import Cause
 from jko.measure.figures import StepFigures
 from tasks.experiments.study import Figures, StudyCell, known
@@ -88,3 +89,51 @@ def guards(stored: Sequence[StudyCell]) -> pd.DataFrame:
         rows = table(stored, unused)
         counts[name] = rows[rows.score == "critic"].status.value_counts()
     return pd.DataFrame(counts).T.reindex(columns=STATUSES).fillna(0).astype(int).rename_axis("guard")
+
+
+def brackets(stored: Sequence[StudyCell]) -> pd.DataFrame:
+    """One row a block and a resolution: KL there, the bracket, and whether its levels hold.
+
+    Returns:
+        A level holds where it is on its side of the KL. ``above`` is U less the KL, ``below`` the KL less L;
+        ``certified`` tells the finest resolution at which the bracket is narrow.
+    """
+    rows = []
+    for whole in stored:
+        about = {key: whole.cell[key] for key in ("target", "step_size", "effort")}
+        for k, judged in enumerate(whole.brackets, start=1):
+            fine = certified([each.bracket for each in judged])
+            for each in judged:
+                one, kl = each.bracket, each.kl
+                rows.append({
+                    **about, "block": k, "resolution": one.resolution, "kl": kl, "kl_error": each.kl_error,
+                    "lower_95": one.lower_95, "lower": one.lower, "upper": one.upper,
+                    "upper_95": one.upper_95, "width": one.width,
+                    "above": (one.upper or 0.0) - kl, "below": kl - (one.lower or 0.0),
+                    "upper_holds": (one.upper_95 or 0.0) >= kl, "lower_holds": (one.lower_95 or 0.0) <= kl,
+                    "certified": one is fine,
+                })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def bracket_summary(rows: pd.DataFrame) -> pd.DataFrame:
+    """The brackets by resolution, and those at the certified ones: how often they hold, how loose they are.
+
+    Args:
+        rows: of :func:`brackets`.
+
+    Returns:
+        ``blocks``; how many upper and lower 95 % levels hold; medians of U less the KL, of the KL less L and
+        of the upper level over the KL, nats, where the KL is large enough for a ratio.
+    """
+    known = rows.assign(ratio=(rows.upper_95 / rows.kl).where(rows.kl > SMALLEST_KL))
+    groups = {f"{s:g}": own for s, own in known.groupby("resolution")}
+    groups |= {"certified": known[known.certified], "all": known}
+    return pd.DataFrame({
+        name: {
+            "blocks": len(own), "upper holds": own.upper_holds.sum(), "lower holds": own.lower_holds.sum(),
+            "U - KL": own.above.median(), "KL - L": own.below.median(), "width": own.width.median(),
+            "upper level / KL": own.ratio.median(),
+        }
+        for name, own in groups.items()
+    }).T.rename_axis("resolution")  # fmt: skip

@@ -18,13 +18,15 @@ from flows.cli.experiments import default_folder, tables
 from flows.cli.main import main
 from jko.laws.gaussian import epsilon_squared_of_moments
 from tasks.experiments import cltx
+from tasks.experiments.cltx_files import read_snapshots
 from tasks.experiments.cltx_pictures import write_results
+from tasks.experiments.cltx_records import Moment, Snapshot
 
 ROOT = Path(__file__).resolve().parents[2]
 MEAN, GAMMA = np.array([3.0, 3.0]), cltx.STEP_SIZE
 KEYS = [
-    "name", "gaussian", "critic_affine_ot", "critic", "critic_se", "critic_rbf", "critic_rbf_se",
-    "paper_kde", "paper_kde_l2",
+    "gaussian", "critic_affine_ot", "critic", "critic_se", "critic_rbf", "critic_rbf_se",
+    "paper_kde", "paper_kde_l2", "paper_gradient", "paper_transport", "paper_score", "name",
 ]  # fmt: skip
 #: name -> (matrix, mean): y = mean + matrix (x − (3, 3)), symmetric and so optimal
 MAPS: dict[str, tuple[Any, Any]] = {
@@ -36,6 +38,7 @@ MAPS: dict[str, tuple[Any, Any]] = {
 }
 TURN = [[math.cos(0.5), -math.sin(0.5)], [math.sin(0.5), math.cos(0.5)]]
 SHORT = (0, 4, 8, 20)
+PICTURES = {"curve.png", "norms.png", "quiver.png"}
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +48,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cltx, "ROWS", 300)
     monkeypatch.setattr(cltx, "MOMENTS", SHORT)
     monkeypatch.setattr(cltx, "HELD_OUT", 1000)
+    monkeypatch.setattr(cltx, "DRAWS", 3)
     torch.set_num_threads(1)
 
 
@@ -70,7 +74,7 @@ def stored(folder: Path, rows: int) -> Path:
 
 
 def test_every_estimate_agrees_with_the_true_law(tmp_path: Path) -> None:
-    measured = cltx.snapshots(cltx.read_snapshots(stored(tmp_path, 10_000)))
+    measured = [one.model_dump() for one in cltx.snapshots(read_snapshots(stored(tmp_path, 10_000)))]
     assert [list(entry) for entry in measured] == [KEYS] * len(MAPS)
     assert [entry["name"] for entry in measured] == list(MAPS)
     for entry in measured:
@@ -91,16 +95,16 @@ def test_block_pairing_sees_a_rotation_and_optimal_transport_does_not() -> None:
     x = torch.from_numpy(arrays()["p0"]).double()
     y = (x - 3) @ torch.tensor(TURN, dtype=torch.float64).T + 2
     entry = cltx.snapshots({"p0": x, "turned": y})[1]
-    assert entry["critic"] == pytest.approx(4 * (1 - math.cos(0.5)) / GAMMA**2, rel=0.05)
-    assert entry["critic_affine_ot"] == pytest.approx(0, abs=0.01)
-    assert entry["gaussian"] == pytest.approx(0, abs=0.01)
+    assert entry.critic == pytest.approx(4 * (1 - math.cos(0.5)) / GAMMA**2, rel=0.05)
+    assert entry.critic_affine_ot == pytest.approx(0, abs=0.01)
+    assert entry.gaussian == pytest.approx(0, abs=0.01)
 
 
 def test_training_ends_near_the_exact_step_and_is_a_function_of_the_seed() -> None:
     told: list[Any] = []
     trained = cltx.training(0, moments=SHORT, rows=1000, tell=told.append)
-    moments = trained.moments
-    assert told == moments
+    assert told == trained.moments
+    moments = [one.model_dump() for one in trained.moments]
     assert [moment["iteration"] for moment in moments] == list(SHORT)
     assert [moment["percent"] for moment in moments] == [0, 20, 40, 100]
     assert moments[0]["exact"] == pytest.approx(18, abs=1e-4)
@@ -119,10 +123,30 @@ def test_training_ends_near_the_exact_step_and_is_a_function_of_the_seed() -> No
 
 
 def test_equal_results_are_written_as_equal_bytes(tmp_path: Path) -> None:
-    trained = cltx.training(0, moments=(0, 4), rows=500)
-    bytes_of = [[path.read_bytes() for path in write_results(tmp_path, [], trained)] for _ in range(2)]
+    trained, level = cltx.training(0, moments=(0, 4), rows=500), cltx.exact_step(0, rows=200, draws=3)
+    bytes_of = [[path.read_bytes() for path in write_results(tmp_path, [], trained, level)] for _ in range(2)]
     assert bytes_of[0] == bytes_of[1]
-    assert {path.name for path in tmp_path.iterdir()} == {"cltx.json", "curve.png", "quiver.png"}
+    assert {path.name for path in tmp_path.iterdir()} == {"cltx.json", *PICTURES}
+
+
+def test_the_parts_of_xi_have_their_closed_forms_at_the_start() -> None:
+    """Under the identity ∇V + score is (3, 3) everywhere, nothing is moved, and E|score|² = 2."""
+    (start,) = cltx.training(0, moments=(0, 1), rows=1000).moments[:1]
+    assert start.exact_gradient == pytest.approx(18, abs=1e-4)
+    assert start.exact_transport == pytest.approx(0, abs=1e-8)
+    assert start.exact_score == pytest.approx(2, abs=4 * start.exact_score_se)
+    assert start.paper_gradient == pytest.approx(math.sqrt(162), rel=0.1)
+
+
+def test_the_level_of_an_exact_step_is_noise_around_its_parts() -> None:
+    """N((3,3), I) to N((2,2), I): both parts of ξ are (2, 2), their difference is 0, and noise is left."""
+    level = cltx.exact_step(1, rows=600, draws=4)
+    assert level == cltx.exact_step(1, rows=600, draws=4)
+    assert level != cltx.exact_step(2, rows=600, draws=4)
+    assert level.paper_gradient == pytest.approx(math.sqrt(32), rel=0.15)
+    assert level.paper_transport == pytest.approx(math.sqrt(32), rel=0.15)
+    assert 0.2 < level.paper_kde < 2
+    assert 0 < level.paper_kde_std < level.paper_kde
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
@@ -136,15 +160,18 @@ def test_the_command_prints_json_only_and_writes_the_same(
     run(monkeypatch, "--snapshots", str(stored(project, 800)), "--json", "-o", "here")
     said = capsys.readouterr()
     printed = json.loads(said.out)
-    assert list(printed) == ["snapshots", "training"]
+    assert list(printed) == ["snapshots", "training", "exact_step"]
     assert [list(entry) for entry in printed["snapshots"]] == [KEYS] * len(MAPS)
+    assert printed["exact_step"]["draws"] == 3
     assert "step 20" in said.err
     assert json.loads((project / "here" / "cltx.json").read_text()) == printed
-    assert (project / "here" / "curve.png").is_file()
-    assert (project / "here" / "quiver.png").is_file()
-    tables({"the snapshots": printed["snapshots"], "our training": printed["training"]})
+    assert all((project / "here" / name).is_file() for name in PICTURES)
+    tables({
+        "the snapshots": [Snapshot.model_validate(one) for one in printed["snapshots"]],
+        "our training": [Moment.model_validate(one) for one in printed["training"]],
+    })  # fmt: skip
     shown = capsys.readouterr().out
-    assert all(part in shown for part in ("p1_060_percent", "step 20", "affine critic"))
+    assert all(part in shown for part in ("p1_060_percent", "step 20", "affine critic", "move exact"))
     assert "…" not in shown  # it fits
 
 

@@ -14,15 +14,21 @@ from click.testing import CliRunner
 
 from flows.cli.main import cli
 from jko.certify.guarantee import CERTIFICATES
+from jko.certify.resolution import Bracket
 from jko.laws import gaussian
 from jko.laws.densities import Density
 from jko.laws.gaussian import Gaussian
 from jko.measure.figures import BlockFigures
 from tasks.experiments import study
+from tasks.experiments.study_brackets import RESOLUTIONS, Judged, OnGrid, judged
+from tasks.experiments.study_laws import BOXES
 from tasks.experiments.study_scaling import EPSILONS, STEP_SIZES, inexact_step, scaling, scaling_table
-from tasks.experiments.study_tables import WAYS, guards, summary, table
+from tasks.experiments.study_tables import WAYS, bracket_summary, brackets, guards, summary, table
 
-NAMES = ["study.csv", "scaling.csv", "scaling.png", "looseness.png", "certificates.png"]
+NAMES = [
+    "study.csv", "scaling.csv", "brackets.csv",
+    "scaling.png", "looseness.png", "certificates.png", "brackets.png",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("step_size", STEP_SIZES)
@@ -145,6 +151,57 @@ def test_no_exact_certificate_of_the_quick_study_is_violated(starts: list[Starte
     exact = rows[rows.score == "exact score"]
     assert "violated" not in set(exact.status)
     assert (exact.looseness.dropna() > 1).all()
+
+
+def test_the_quick_study_has_a_bracket_of_every_block_and_resolution(starts: list[Started]) -> None:
+    rows = pd.read_csv(io.BytesIO(starts[0].files["brackets.csv"]))
+    assert len(rows) == 2 * 2 * len(RESOLUTIONS)
+    assert (rows.lower <= rows.upper).all()
+    chains = rows.groupby(["target", "block"])
+    # a blur only lowers KL, and the finest certified resolution is one
+    assert chains.kl.apply(lambda own: own.is_monotonic_decreasing).all()
+    assert (chains.certified.sum() <= 1).all()
+    exact = pd.read_csv(io.BytesIO(starts[0].files["study.csv"])).groupby(["target", "block"]).first()
+    assert (chains.kl.max() <= exact.kl + 4 * exact.kl_se).all()
+    assert "brackets by resolution" in starts[0].output
+
+
+def test_the_truth_on_the_grid_is_the_closed_form_without_blocks() -> None:
+    """KL of N((2, -1), diag(.5, 1.5)²) and N(0, I), both blurred."""
+    law = study.law_of("gaussian")
+    there = OnGrid(law, BOXES["gaussian"], 0.05)
+    found = judged(law, [], there, (200, 400), "closed")
+    for each in found:
+        s = each.bracket.resolution
+        a2, variance = 1 - s * s, (1 - s * s) * np.array([0.25, 2.25]) + s * s
+        exact = (a2 * 5 + (variance - 1 - np.log(variance)).sum()) / 2
+        assert each.kl == pytest.approx(exact, abs=1e-4)
+    other = judged(law, [], there, (200, 400), "another")[0]
+    assert other.bracket != found[0].bracket
+    assert other.kl == found[0].kl
+
+
+def test_the_brackets_are_counted_on_the_side_where_they_hold() -> None:
+    def one(s: float, lower: float, upper: float) -> Bracket:
+        return Bracket(
+            resolution=s, lower=lower, lower_se=0.01, lower_95=lower - 0.01, upper=upper, upper_se=0.01,
+            upper_95=upper + 0.01, rows=9, samples=9, density="samples",
+        )  # fmt: skip
+
+    made = [
+        Judged(bracket=one(0.1, 0.0, 0.3), kl=0.2, kl_error=0.0),
+        Judged(bracket=one(0.2, 0.05, 0.13), kl=0.1, kl_error=0.0),
+        Judged(bracket=one(0.4, 0.05, 0.06), kl=0.08, kl_error=0.0),
+    ]
+    about = {"target": "gaussian", "step_size": 1.0, "effort": "short"}
+    rows = brackets([study.StudyCell(cell=about, blocks=[figures()], brackets=[made])])
+    assert list(rows.certified) == [False, True, False]
+    assert list(rows.upper_holds) == [True, True, False]
+    found = bracket_summary(rows)
+    assert list(found.index) == ["0.1", "0.2", "0.4", "certified", "all"]
+    assert found.loc["certified", "U - KL"] == pytest.approx(0.03)
+    assert found.loc["all", "upper holds"] == 2
+    assert found.loc["all", "lower holds"] == 3
 
 
 def test_the_key_of_a_cell_covers_its_settings() -> None:

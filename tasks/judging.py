@@ -14,10 +14,9 @@ from jko.core.errors import InputError
 from jko.judging import Judged
 from tasks.adapters.system.output import write_whole
 from tasks.datasets.files import finite_rows, read_cells
+from tasks.datasets.parquet import PARQUET, read_parquet
 from tasks.report.drawing import STYLE, data_uri, page, png
 from tasks.report.resolution import by_pairs, by_resolution
-
-PARQUET = ".parquet"
 
 
 def read_rows(path: Path, columns: Sequence[str] | None = None) -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -53,17 +52,7 @@ def read_rows(path: Path, columns: Sequence[str] | None = None) -> tuple[pd.Data
 
 
 def _parquet(path: Path) -> pd.DataFrame:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        frame = pd.read_parquet(path)
-    except Exception as error:  # whatever pyarrow raises
-        raise InputError(
-            f"{path}: this is no table in Parquet's format: {str(error).splitlines()[0]}"
-        ) from None
-    numbers = frame.select_dtypes("number").astype(float)
-    numbers.columns = pd.Index([str(name) for name in numbers.columns])
-    return numbers
+    return read_parquet(path).select_dtypes("number").astype(float)
 
 
 def write_page(judged: Sequence[Judged], sources: Mapping[str, str], place: Path) -> None:

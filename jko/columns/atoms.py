@@ -17,9 +17,7 @@ from jko.columns.real import Bounded, Continuous, Positive
 from jko.preparation.table import Array
 
 #: what the cells beside the atoms can be
-Value = Annotated[
-    Continuous | Positive | Bounded | Integer | Gridded | Circular, Field(discriminator="kind")
-]
+Value = Annotated[Continuous | Positive | Bounded | Integer | Gridded | Circular, Field(discriminator="kind")]
 
 
 class Atoms(Column):
@@ -45,6 +43,14 @@ class Atoms(Column):
     value: Value
     centre: tuple[Finite, ...] = (0.0, 0.0)
     spread: tuple[Above0, ...] = (1.0, 1.0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, given: object) -> object:
+        """The value has the column's name, which need not be written twice."""
+        if isinstance(given, dict) and isinstance(value := given.get("value"), dict) and "name" not in value:
+            return {**given, "value": {"name": given.get("name"), **value}}
+        return given
 
     @model_validator(mode="after")
     def _consistent(self) -> Atoms:

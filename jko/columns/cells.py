@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -68,17 +69,21 @@ def cells_of(frame: Frame, names: Sequence[str] | None = None) -> dict[str, Cell
     known = {str(key): key for key in keys}
     missing = [name for name in names or () if name not in known]
     if missing:
-        raise InputError(f"no column {shown(missing[0])}; there are {listed([shown(name) for name in known])}")
+        raise InputError(
+            f"no column {shown(missing[0])}; there are {listed([shown(name) for name in known])}"
+        )
     found = {name: read_cells(frame[known[name]]) for name in (known if names is None else names)}
     lengths = {len(own.values) for own in found.values()}
     if len(lengths) > 1:
-        raise InputError(f"columns of {' and '.join(map(str, sorted(lengths)))} rows; all need the same number")
+        raise InputError(
+            f"columns of {' and '.join(map(str, sorted(lengths)))} rows; all need the same number"
+        )
     return found
 
 
 def read_cells(column: Any) -> Cells:
     """The cells of one column: an array, a list, or a series of a data frame."""
-    kind = getattr(column, "dtype", None)
+    kind: Any = getattr(column, "dtype", None)
     order = tuple(kind.categories.tolist()) if getattr(kind, "ordered", False) else ()
     if getattr(kind, "tz", None) is not None:
         values = column.to_numpy(dtype="datetime64[ns]")  # in UTC
@@ -98,7 +103,7 @@ def read_cells(column: Any) -> Cells:
 
 
 def _is_nothing(cell: object) -> bool:
-    return type(cell).__name__ in NOTHING or (isinstance(cell, float) and cell != cell)
+    return type(cell).__name__ in NOTHING or (isinstance(cell, float) and math.isnan(cell))
 
 
 def _of_one_type(cells: Cells) -> Cells:
@@ -106,7 +111,7 @@ def _of_one_type(cells: Cells) -> Cells:
     kinds = {type(cell) for cell in cells.there}
     if kinds and all(issubclass(kind, int | np.integer) and kind is not bool for kind in kinds):
         fits = all(abs(int(cell)) < 2**63 for cell in cells.there)
-        dtype, empty = ("int64", 0) if fits else ("object", 0)
+        dtype, empty = "int64" if fits else "object", 0.0
     elif kinds and all(issubclass(kind, int | float | np.number) and kind is not bool for kind in kinds):
         dtype, empty = "float64", np.nan
     elif kinds and kinds <= {bool, np.bool_}:

@@ -44,7 +44,9 @@ class Circular(Column):
         if self.step is not None:
             steps = self.period / self.step
             if round(steps) < 2 or abs(steps - round(steps)) > WHOLE * steps:
-                raise ValueError(f"period = {self.period:g} is to be two steps of {self.step:g} or more, whole ones")
+                raise ValueError(
+                    f"period = {self.period:g} is to be two steps of {self.step:g} or more, whole ones"
+                )
         return self
 
     @property

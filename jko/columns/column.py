@@ -59,12 +59,14 @@ class Column(Record):
 
     since −log_det is then the log-density q(z | x) of the encoded noise, and P(x) = E_q [p(z) / q(z | x)]
     over the z of x (Theis, van den Oord & Bethge 2016; Ho et al. 2019). The mean of exp(log p + log_det)
-    over draws is P(x) where q reaches all z of x, and less where it does not. With ``sheets`` many u to one z,
+    over draws is P(x) where q reaches all z of x, and less where it does not. With ``sheets`` many u to one
+    z,
 
         log_det = log |det ∂z / ∂(x, u)| − log sheets.
 
     Args:
         name: of the column.
+        kind: its word, by which a schema is read.
         why: one sentence on why it is of this kind.
         seen: what its cells are like; it takes no part in the encoding.
     """
@@ -77,12 +79,13 @@ class Column(Record):
     kept: ClassVar[bool] = True
 
     name: str
+    kind: str
     why: str = ""
     seen: Seen | None = None
 
     @property
     def meaning(self) -> Meaning:
-        """What the probability of a cell is: a mass, a density in the column's unit, or either by the cell."""
+        """What the probability of a cell is: a mass, a density in the column's unit, or both by turns."""
         return "density"
 
     @property
@@ -139,7 +142,7 @@ class Column(Record):
             first = int(np.argmin(right))
             raise InputError(
                 f"column {shown(self.name)}: {shown(cells[first])} ({int((~right).sum())} of {len(cells)} "
-                f"cells) does not fit its kind {getattr(self, 'kind', '')}; {allowed}"
+                f"cells) does not fit its kind {self.kind}; {allowed}"
             )
 
 
@@ -162,7 +165,8 @@ def typed(numbers: Array, dtype: str) -> Values:
     """Numbers as the type of the table's column has them; whole ones for a type of integers."""
     if np.dtype(dtype).kind in "iu":
         ends = np.iinfo(dtype)
-        return np.clip(np.rint(numbers), float(ends.min), np.nextafter(float(ends.max), 0)).astype(dtype)
+        high = float(ends.max) if int(float(ends.max)) == ends.max else np.nextafter(float(ends.max), 0)
+        return np.clip(np.rint(numbers), float(ends.min), high).astype(dtype)
     return numbers.astype(dtype)
 
 

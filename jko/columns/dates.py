@@ -37,7 +37,7 @@ NANO_ENDS = (np.datetime64("1678-01-01"), np.datetime64("2262-01-01"))
 
 
 class Dates(Discrete):
-    """Dates and times in steps of their resolution: z = k + u − ½ for the k-th step from the origin, log_det = 0.
+    """Dates and times in steps of their resolution: z = k + u − ½ for the k-th from the origin, log_det = 0.
 
     A probability is the mass of one step: of a day for days.
 
@@ -100,7 +100,7 @@ class Dates(Discrete):
             return found
         if cells.dtype.kind != "M":
             raise InputError(f"column {shown(self.name)} holds {shown(cells[0])}, which is no date")
-        return cells
+        return cells.astype(cells.dtype.str)
 
     def _zero(self) -> np.datetime64:
         return np.datetime64(self.origin).astype(f"M8[{self.unit}]")

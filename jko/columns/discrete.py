@@ -55,7 +55,7 @@ class Discrete(Column):
 class OnGrid(Discrete):
     """Cells on a grid: z = x + step (u − ½), log_det = log step.
 
-    Numbers beyond an end decode to it. The bound reaches half a step beyond an end only, so there is a loss of
+    Numbers beyond an end decode to it. The noise reaches half a step beyond an end only, so the bound loses
     what mass the law has farther out.
     """
 
@@ -245,7 +245,7 @@ class Categorical(Levels):
 
 
 class Boolean(Levels):
-    """Two levels, such as no and yes: the halves of the line, with half-normal noise; log_det is that of a simplex."""
+    """Two levels, such as no and yes: the halves of the line, with half-normal noise (:func:`on_simplex`)."""
 
     kind: Literal["boolean"] = "boolean"
     levels: Annotated[tuple[Cell, ...], Field(min_length=2, max_length=2)] = (False, True)
@@ -268,6 +268,10 @@ class Boolean(Levels):
 def _between(low: float, high: float) -> str:
     if math.isinf(low) and math.isinf(high):
         return "of any size"
-    return f"from {low:g} on" if math.isinf(high) else f"up to {high:g}" if math.isinf(low) else (
-        f"from {low:g} to {high:g}"
+    return (
+        f"from {low:g} on"
+        if math.isinf(high)
+        else f"up to {high:g}"
+        if math.isinf(low)
+        else (f"from {low:g} to {high:g}")
     )

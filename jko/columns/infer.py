@@ -16,7 +16,7 @@ from jko.columns.dates import Dates
 from jko.columns.found import Found, plain_cell
 from jko.columns.infer_numbers import number_kind
 from jko.columns.infer_words import date_kind, word_kind
-from jko.columns.schema import Schema
+from jko.columns.schema import Schema, schema_of
 from jko.core.errors import InputError
 from jko.preparation.grid import atoms
 from jko.preparation.names import shown
@@ -30,13 +30,13 @@ LISTED = 4
 def infer(frame: Frame, given: Schema | None = None) -> Schema:
     """The schema of a table.
 
-    Kinds are told from at most :data:`LOOKED_AT` rows, drawn at random with a fixed seed; ends, levels and the
-    share of missing cells are of all rows.
+    Kinds are told from at most :data:`LOOKED_AT` rows, drawn at random with a fixed seed. Ends, levels and
+    the share of missing cells are of all rows.
 
     Args:
         frame: a data frame, or a mapping of names to cells.
-        given: kinds that are known, such as those of a file that was edited: they stay, and what the cells are
-            like is of this table. A cell that does not fit is told in a warning.
+        given: kinds that are known, such as those of a file that was edited: they stay, and what the cells
+            are like is of this table. A cell that does not fit is told in a warning.
 
     Raises:
         InputError: the table has no rows or no columns, or the given schema has other columns.
@@ -50,7 +50,7 @@ def infer(frame: Frame, given: Schema | None = None) -> Schema:
     found = [_inferred(name, own, first=not i) for i, (name, own) in enumerate(cells.items())]
     alike = _equal_to(cells)
     columns = [_with_warning(column, alike.get(column.name, "")) for column in found]
-    return Schema(rows=rows, columns=tuple(columns))
+    return schema_of(columns, rows)
 
 
 def _inferred(name: str, cells: Cells, *, first: bool) -> Column:
@@ -108,7 +108,7 @@ def _ends(column: Column, unique: Values) -> tuple[Cell | None, Cell | None]:
 
 
 def _atoms_in(column: Column, there: Values) -> tuple[tuple[Cell, float], ...]:
-    """Values with a mass of their own, with their shares: the column's, or those that a density does not have."""
+    """Values with a mass of their own, with their shares: the column's, or those that its density misses."""
     if not len(there) or there.dtype.kind not in "iuf":
         return ()
     if isinstance(column, Atoms):
@@ -134,7 +134,7 @@ def _refreshed(cells: Mapping[str, Cells], given: Schema, rows: int) -> Schema:
         problem = _problem(column, own)
         seen = seen_in(column, own, (*warnings, problem) if problem and problem not in warnings else warnings)
         columns.append(column.model_copy(update={"seen": seen}))
-    return Schema(rows=rows, columns=tuple(columns))
+    return schema_of(columns, rows)
 
 
 def _problem(column: Column, cells: Cells) -> str:
@@ -166,7 +166,9 @@ def _equal_to(cells: Mapping[str, Cells]) -> dict[str, str]:
         key = hash(np.nan_to_num(values.astype(float), nan=-0.5).tobytes())
         equal = [other for other in known.get(key, []) if _same(cells[other], own)]
         if equal:
-            found[name] = f"equal to column {shown(equal[0])} in every row: their law has no density; leave one out"
+            found[name] = (
+                f"equal to column {shown(equal[0])} in every row: their law has no density; leave one out"
+            )
         known.setdefault(key, []).append(name)
     return found
 
@@ -199,4 +201,3 @@ def _counted(values: Values) -> tuple[Values, NDArray[np.int64]]:
     found = np.empty(len(pairs), dtype=object)
     found[:] = [cell for cell, _ in pairs]
     return found, np.array([count for _, count in pairs], dtype=np.int64)
-

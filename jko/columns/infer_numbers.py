@@ -10,12 +10,12 @@ import numpy as np
 
 from jko.columns.aside import Index, Text
 from jko.columns.circular import Circular
-from jko.columns.column import Values, typed
+from jko.columns.column import Column, Values, typed
 from jko.columns.discrete import Boolean, Categorical, Gridded, Integer, Ordinal
 from jko.columns.found import ANGLES, CYCLES, IDS, PERCENT, Found, plain_cell, words_of
 from jko.columns.infer_reals import mark_warning, real_kind, with_atoms
 from jko.preparation.checks import far_out, is_marker
-from jko.preparation.grid import FEW, STANDS_OUT, grid_origin, grid_step, on_grid
+from jko.preparation.grid import EXACT, FEW, MOST_PLACES, STANDS_OUT, grid_origin, grid_step, on_grid
 from jko.preparation.table import Array
 
 #: whole numbers below it keep their noise as float64
@@ -49,9 +49,9 @@ class Numbers:
         """All cells as float64."""
         return np.asarray(self.cells, dtype=float)
 
-    def found(self, column: object, why: str, *more: str) -> Found:
+    def found(self, column: Column, why: str, *more: str) -> Found:
         """A kind for it."""
-        return Found(column, why, (*self.warnings, *more))  # type: ignore[arg-type]
+        return Found(column, why, (*self.warnings, *more))
 
 
 def number_kind(name: str, some: Values, cells: Values, *, holes: bool, first: bool) -> Found:
@@ -103,7 +103,7 @@ def _index_why(name: str, numbers: Array, *, first: bool) -> str:
 
 
 def _in_turn(numbers: Array) -> bool:
-    """Whether whole numbers number the rows of several tables in turn, or of one from which rows were drawn."""
+    """Whether whole numbers number the rows of several tables in turn, or of one that was drawn from."""
     lowest, count = numbers.min(), len(numbers)
     if lowest not in (0, 1) or numbers.max() > count:
         return False
@@ -116,7 +116,9 @@ def _far_integers(column: Numbers) -> Found:
     unique, counts = np.unique(column.cells, return_counts=True)
     if len(unique) <= FEW and 2 * len(unique) <= len(column.cells):
         levels = tuple(plain_cell(cell) for cell in unique[np.argsort(-counts, kind="stable")])
-        return column.found(Categorical(name=column.name, levels=levels), f"{len(unique)} codes of many digits")
+        return column.found(
+            Categorical(name=column.name, levels=levels), f"{len(unique)} codes of many digits"
+        )
     return column.found(Text(name=column.name), "whole numbers of too many digits to be measured: left out")
 
 
@@ -153,19 +155,21 @@ def _turning(column: Numbers, period: float, start: float) -> Found:
         on = np.array_equal(typed(on_grid(numbers, start, step), column.dtype), column.cells)
         whole = abs(period / step - round(period / step)) < 1e-9 and round(period / step) >= 2
         step = step if on and whole else None
-    why = f"its name, and numbers from {numbers.min():g} to {numbers.max():g}, say that it turns with period {period:g}"
-    end = numbers >= start + period
-    own = {"name": column.name, "period": period, "dtype": column.dtype}
-    if not end.any():
-        return column.found(Circular(**own, low=start, step=step), why)
-    if step is not None and not (numbers == start).any():
-        return column.found(Circular(**own, low=start + step, step=step), why)
+    ends = f"{numbers.min():g} to {numbers.max():g}"
+    why = f"its name, and numbers from {ends}, say that it turns with period {period:g}"
+    turn = Circular(name=column.name, period=period, low=start, step=step, dtype=column.dtype)
+    last = numbers >= start + period
+    if not last.any():
+        return column.found(turn, why)
     both = f"{start:g} and {start + period:g} are both there"
-    if step is not None:
-        made = with_atoms(column.cells, (start,), Circular(**own, low=start + step, step=step))
-        return column.found(made, f"{why}; {both}", f"{both}: {start:g} is taken for a value of its own")
-    made = with_atoms(column.cells, tuple(np.unique(numbers[end]).tolist()), Circular(**own, low=start))
-    return column.found(made, why, f"{start + period:g} is taken for a value of its own")
+    if step is None:
+        made = with_atoms(column.cells, tuple(np.unique(numbers[last]).tolist()), turn)
+        return column.found(made, why, f"{start + period:g} is taken for a value of its own")
+    turn = turn.model_copy(update={"low": start + step})
+    if not (numbers == start).any():
+        return column.found(turn, why)
+    made = with_atoms(column.cells, (start,), turn)
+    return column.found(made, f"{why}; {both}", f"{both}: {start:g} is taken for a value of its own")
 
 
 def _whole(column: Numbers) -> Found:
@@ -177,19 +181,26 @@ def _whole(column: Numbers) -> Found:
     if origin is not None and step == round(step) and _exact(column, origin, step):
         first = 0.0 if low == 0 and origin % step == 0 else None
         kind: Integer | Gridded = Gridded(
-            name=column.name, origin=origin, step=step, low=first, high=_hundred(column, step), dtype=column.dtype
+            name=column.name,
+            origin=origin,
+            step=step,
+            low=first,
+            high=_hundred(column, step),
+            dtype=column.dtype,
         )
         why = f"whole numbers in steps of {step:g}{ends}"
     else:
         high = _hundred(column, 1.0)
-        kind = Integer(name=column.name, low=low, high=None if high is None else int(high), dtype=column.dtype)
+        kind = Integer(
+            name=column.name, low=low, high=None if high is None else int(high), dtype=column.dtype
+        )
         why = f"whole numbers, {distinct} different ones{ends}"
     return _spiked(column, kind, why)
 
 
 def _fine(column: Numbers) -> Found:
     """Numbers with parts: on a grid, of few values, or real."""
-    numbers, step = column.numbers, grid_step(column.some)
+    numbers, step = column.numbers, _neat(grid_step(column.some))
     if not step:
         return real_kind(column.name, column.some, column.cells, column.dtype, column.warnings)
     origin = grid_origin(numbers, step)
@@ -199,15 +210,24 @@ def _fine(column: Numbers) -> Found:
             name=column.name, origin=origin, step=step, low=0.0 if on_zero else None,
             high=_hundred(column, step), dtype=column.dtype,
         )  # fmt: skip
-        return _spiked(column, kind, f"values repeat on a grid of step {step:g}" + "; never below 0" * on_zero)
+        return _spiked(
+            column, kind, f"values repeat on a grid of step {step:g}" + "; never below 0" * on_zero
+        )
     unique = np.unique(column.cells)
     if len(unique) <= FEW:
         levels = tuple(plain_cell(cell) for cell in unique)
         return column.found(
-            Ordinal(name=column.name, levels=levels), f"{len(unique)} numbers that are on no grid, in their order"
+            Ordinal(name=column.name, levels=levels),
+            f"{len(unique)} numbers that are on no grid, in their order",
         )
     off = f"most cells are on a grid of step {step:g}, and some are not: taken as real numbers"
     return real_kind(column.name, column.some, column.cells, column.dtype, (*column.warnings, off))
+
+
+def _neat(step: float) -> float:
+    """A step of decimals as it is written: 0.1, and not 0.09999999999999999."""
+    near = (round(step, places) for places in range(1, MOST_PLACES + 1))
+    return next((found for found in near if abs(found - step) <= EXACT * step), step)
 
 
 def _exact(column: Numbers, origin: float, step: float) -> bool:

@@ -61,25 +61,20 @@ def _value_kind(
     natural = _natural(words, low, high, [*lows, *highs])
     if natural is not None:
         first, last = natural
-        why = f"between {first:g} and {last:g}, as its name says" if words & (PERCENT | SHARE | {"%"}) else (
-            f"between {first:g} and {last:g}, and near to both"
-        )
-        return Bounded(**own, low=first, high=last), why, natural
+        why = "as its name says" if words & (PERCENT | SHARE | {"%"}) else "and near to both"
+        return Bounded(**own, low=first, high=last), f"between {first:g} and {last:g}, {why}", natural
     if lows and highs:
         first, last = max(lows), min(highs)
         return Bounded(**own, low=first, high=last), f"between {first:g} and {last:g}", (first, last)
-    if lows:
-        return Positive(**own, edge=max(lows)), f"all above {max(lows):g}", (max(lows),)
-    if highs:
-        return Positive(**own, edge=min(highs), side="below"), f"all below {min(highs):g}", (min(highs),)
-    if low >= 0 and body.mean() - REACH * body.std() < 0:
-        why = "never below 0, where a normal law of its mean and deviation would reach"
-        return Positive(**own), why, (0.0,)
-    if high <= 0 and body.mean() + REACH * body.std() > 0:
-        why = "never above 0, where a normal law of its mean and deviation would reach"
-        return Positive(**own, side="below"), why, (0.0,)
-    sign = "; both signs" if low < 0 < high else ""
-    return Continuous(**own), f"real numbers, few alike{sign}", ()
+    if lows or highs:
+        edge, side = (max(lows), "above") if lows else (min(highs), "below")
+        return Positive(**own, edge=edge, side=side), f"all {side} {edge:g}", (edge,)
+    reach = "where a normal law of its mean and deviation would reach"
+    if low >= 0 and body.mean() < REACH * body.std():
+        return Positive(**own), f"never below 0, {reach}", (0.0,)
+    if high <= 0 and -body.mean() < REACH * body.std():
+        return Positive(**own, side="below"), f"never above 0, {reach}", (0.0,)
+    return Continuous(**own), "real numbers, few alike" + "; both signs" * (low < 0 < high), ()
 
 
 def _natural(
@@ -91,7 +86,7 @@ def _natural(
     highest = max([high, *spikes])
     if words & (PERCENT | {"%"}) and 1 < highest <= 100:
         return 0.0, 100.0
-    near = low < NEAR and 1 - NEAR < high
+    near = low < NEAR and high > 1 - NEAR
     return (0.0, 1.0) if highest <= 1 and (words & (SHARE | PERCENT) or near) else None
 
 
@@ -125,6 +120,6 @@ def mark_warning(some: Array, value: float) -> str:
     """A sentence on a value far outside."""
     count = int((some == value).sum())
     return (
-        f"{count} of {len(some)} rows hold {value:.10g}, far from all others: if it stands for a missing value, "
-        f"mark it with data.missing_values=[{value:.10g}]"
+        f"{count} of {len(some)} rows hold {value:.10g}, far from all others: if it stands for a missing "
+        f"value, mark it with data.missing_values=[{value:.10g}]"
     )

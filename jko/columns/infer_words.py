@@ -44,7 +44,9 @@ def word_kind(name: str, some: Values, levels: Values, order: tuple[Any, ...]) -
         order: the levels of an ordered categorical.
     """
     if order:
-        return Found(Ordinal(name=name, levels=tuple(map(plain_cell, order))), "an ordered categorical of the table")
+        return Found(
+            Ordinal(name=name, levels=tuple(map(plain_cell, order))), "an ordered categorical of the table"
+        )
     if not all(isinstance(cell, str | bool | int | float) for cell in levels):
         kinds = listed(sorted({type(cell).__name__ for cell in levels}))
         return Found(Text(name=name), f"cells of other kinds than text and numbers ({kinds}): left out")
@@ -54,7 +56,9 @@ def word_kind(name: str, some: Values, levels: Values, order: tuple[Any, ...]) -
         return Found(Boolean(name=name, levels=found), f"{found[0]} and {found[1]}")
     if all(isinstance(cell, str) for cell in levels) and (dates := _written_dates(name, levels)):
         return dates
-    if len(written) == len(levels) > 2 and (scale := next((s for s in SCALES if set(written) <= set(s)), None)):
+    if len(written) == len(levels) > 2 and (
+        scale := next((s for s in SCALES if set(written) <= set(s)), None)
+    ):
         ordered = tuple(written[word] for word in scale if word in written)
         return Found(Ordinal(name=name, levels=ordered), f"words in an order, {ordered[0]} to {ordered[-1]}")
     return _category(name, some, levels)
@@ -91,10 +95,12 @@ def _written_dates(name: str, levels: Values) -> Found | None:
     if not forms:
         return None
     form, moments = next(iter(forms.items()))
-    warnings = ()
+    warnings: tuple[str, ...] = ()
     if len(forms) > 1:
         other = list(forms)[1]
-        warnings = (f"dates can be read as {form} or as {other}; they are read as {form}: edit form to change it",)
+        warnings = (
+            f"dates can be read as {form} or as {other}; they are read as {form}: edit form to change it",
+        )
     return _dates(name, moments, form, warnings)
 
 
@@ -104,7 +110,11 @@ def date_kind(name: str, moments: NDArray[Any]) -> Found:
 
 
 def _dates(
-    name: str, moments: NDArray[Any], form: str | None, warnings: tuple[str, ...], dtype: str = "datetime64[us]"
+    name: str,
+    moments: NDArray[Any],
+    form: str | None,
+    warnings: tuple[str, ...],
+    dtype: str = "datetime64[us]",
 ) -> Found:
     unit, step = resolution(moments)
     origin = str(moments.min().astype(f"M8[{unit}]"))

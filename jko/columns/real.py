@@ -11,7 +11,6 @@ from jko.columns.column import Column, Finite, Values, as_numbers, typed
 from jko.preparation.table import Array
 
 
-
 class Real(Column):
     """A column of real numbers.
 
@@ -73,7 +72,7 @@ class Positive(Real):
         return self._sign * log[:, None], -log
 
     def decode(self, encoded: Array) -> Values:
-        """See :meth:`Column.decode`; a number so near to the edge that it would be rounded to it is next to it."""
+        """See :meth:`Column.decode`; a number that would be rounded to the edge is next to it."""
         number = np.dtype(self.dtype).type
         ends = np.finfo(number)
         with np.errstate(over="ignore"):
@@ -81,7 +80,8 @@ class Positive(Real):
         apart = np.maximum(apart, self.finest())
         found = typed(self.rounded(self.edge + self._sign * apart), self.dtype)
         beside = np.nextafter(number(self.edge), number(self._sign * np.inf))
-        return np.where(self._sign * (found - self.edge) > 0, found, beside)
+        right = found > self.edge if self.side == "above" else found < self.edge
+        return np.where(right, found, beside)
 
 
 class Bounded(Real):
@@ -109,7 +109,9 @@ class Bounded(Real):
         numbers = as_numbers(cells, self.name)
         below, above = numbers - self.low, self.high - numbers
         right = (below > 0) & (above > 0)
-        self.outside(cells, right, f"numbers between {self.low:g} and {self.high:g} are allowed, without these")
+        self.outside(
+            cells, right, f"numbers between {self.low:g} and {self.high:g} are allowed, without these"
+        )
         log_below, log_above = np.log(below), np.log(above)
         z = log_below - log_above
         return z[:, None], np.log(self.high - self.low) - log_below - log_above

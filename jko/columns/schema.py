@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -159,6 +159,16 @@ class Schema(Record):
                     "fill them, or leave these rows out"
                 )
         return {name: own.values for name, own in cells.items()}
+
+
+def schema_of(columns: Sequence[Column], rows: int = 0) -> Schema:
+    """A schema of columns.
+
+    Args:
+        columns: in their order.
+        rows: of the table that they are of.
+    """
+    return Schema.model_validate({"rows": rows, "columns": tuple(columns)})
 
 
 def parse_schema(value: object, place: str) -> Schema:

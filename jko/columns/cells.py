@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,15 +17,21 @@ from jko.preparation.names import listed, shown
 
 #: names of types whose only values say that there is none
 NOTHING = ("NoneType", "NAType", "NaTType")
+#: types of objects by the type of a column that holds them, and what stands there for an empty cell
+TYPES: dict[str, tuple[type, ...]] = {
+    "bool": (bool, np.bool_), "int64": (int, np.integer), "float64": (int, float, np.number),
+    "datetime64[us]": (date,),
+}  # fmt: skip
+EMPTY = {"bool": False, "int64": 0, "float64": math.nan}
 
 
 class Frame(Protocol):
     """A data frame or a mapping: columns by name."""
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[object]:
         """The names of a mapping."""
 
-    def __getitem__(self, name: str, /) -> Any:
+    def __getitem__(self, name: str, /) -> object:
         """The column of a name."""
 
 
@@ -40,7 +47,7 @@ class Cells:
 
     values: Values
     present: NDArray[np.bool_]
-    order: tuple[Any, ...] = ()
+    order: tuple[object, ...] = ()
 
     @property
     def there(self) -> Values:
@@ -66,7 +73,7 @@ def cells_of(frame: Frame, names: Sequence[str] | None = None) -> dict[str, Cell
         InputError: there is no such column, or columns are of different lengths.
     """
     keys: Iterable[Any] = getattr(frame, "columns", frame)
-    known = {str(key): key for key in keys}
+    known: dict[str, Any] = {str(key): key for key in keys}
     missing = [name for name in names or () if name not in known]
     if missing:
         raise InputError(
@@ -81,14 +88,12 @@ def cells_of(frame: Frame, names: Sequence[str] | None = None) -> dict[str, Cell
     return found
 
 
-def read_cells(column: Any) -> Cells:
+def read_cells(column: object) -> Cells:
     """The cells of one column: an array, a list, or a series of a data frame."""
     kind: Any = getattr(column, "dtype", None)
     order = tuple(kind.categories.tolist()) if getattr(kind, "ordered", False) else ()
-    if getattr(kind, "tz", None) is not None:
-        values = column.to_numpy(dtype="datetime64[ns]")  # in UTC
-    else:
-        values = column.to_numpy() if hasattr(column, "to_numpy") else np.asarray(column)
+    convert: Callable[..., Values] = getattr(column, "to_numpy", lambda **_: np.asarray(column))
+    values = convert(dtype="datetime64[ns]") if getattr(kind, "tz", None) is not None else convert()  # in UTC
     if values.ndim != 1:
         raise InputError(f"a column of shape {values.shape}; one number of rows is needed")
     if values.dtype.kind in "fc":
@@ -107,17 +112,16 @@ def _is_nothing(cell: object) -> bool:
 
 
 def _of_one_type(cells: Cells) -> Cells:
-    """Objects that are all truth values or numbers, as columns with holes hold them, by their type."""
+    """Objects that are all truth values, numbers or dates, as columns with holes hold them, by their type."""
     kinds = {type(cell) for cell in cells.there}
-    if kinds and all(issubclass(kind, int | np.integer) and kind is not bool for kind in kinds):
-        fits = all(abs(int(cell)) < 2**63 for cell in cells.there)
-        dtype, empty = "int64" if fits else "object", 0.0
-    elif kinds and all(issubclass(kind, int | float | np.number) and kind is not bool for kind in kinds):
-        dtype, empty = "float64", np.nan
-    elif kinds and kinds <= {bool, np.bool_}:
-        dtype, empty = "bool", False
-    else:
+    found = next((dtype for dtype, types in TYPES.items() if kinds and _all(kinds, types)), None)
+    if found is None or (found == "int64" and any(abs(int(cell)) >= 2**63 for cell in cells.there)):
         return cells
-    values = cells.values.copy()
-    values[~cells.present] = empty
-    return Cells(values.astype(dtype), cells.present, cells.order)
+    values = np.full(len(cells.values), EMPTY.get(found), dtype=object)
+    values[cells.present] = cells.there
+    return Cells(values.astype(found), cells.present, cells.order)
+
+
+def _all(kinds: set[type], types: tuple[type, ...]) -> bool:
+    """Whether kinds are some of these types; a truth value is no integer here."""
+    return all(issubclass(kind, types) and (kind is not bool or bool in types) for kind in kinds)

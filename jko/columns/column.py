@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -170,7 +171,7 @@ def typed(numbers: Array, dtype: str) -> Values:
     return numbers.astype(dtype)
 
 
-def as_object(cells: list[Any] | tuple[Any, ...]) -> Values:
+def as_object(cells: Sequence[object]) -> Values:
     """Cells as an array of the type that all of them have: bool, int64, float64, else objects."""
     kinds = {type(cell) for cell in cells}
     names = {bool: "bool", int: "int64", float: "float64"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -52,7 +51,7 @@ def words_of(name: str) -> frozenset[str]:
     return frozenset(word.lower() for word in PARTS.findall(name))
 
 
-def plain_cell(cell: Any) -> Cell:
+def plain_cell(cell: object) -> Cell:
     """A cell as YAML and JSON hold it; dates as text."""
     if isinstance(cell, np.datetime64):
         return str(cell)

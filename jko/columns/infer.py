@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jko.columns.aside import Constant
+from jko.columns.aside import Constant, Text
 from jko.columns.atoms import Atoms
 from jko.columns.cells import Cells, Frame, cells_of
 from jko.columns.column import Cell, Column, Seen, Values
@@ -45,12 +45,10 @@ def infer(frame: Frame, given: Schema | None = None) -> Schema:
     rows = len(next(iter(cells.values())).values) if cells else 0
     if not rows:
         raise InputError("the table has no rows")
-    if given is not None:
-        return _refreshed(cells, given, rows)
     found = [_inferred(name, own, first=not i) for i, (name, own) in enumerate(cells.items())]
     alike = _equal_to(cells)
     columns = [_with_warning(column, alike.get(column.name, "")) for column in found]
-    return schema_of(columns, rows)
+    return schema_of(columns, rows) if given is None else _refreshed(cells, given, schema_of(columns, rows))
 
 
 def _inferred(name: str, cells: Cells, *, first: bool) -> Column:
@@ -66,12 +64,14 @@ def _kind_of(name: str, cells: Cells, *, first: bool) -> Found:
     if not len(there):
         return Found(Constant(name=name), "no row has a cell")
     unique = _distinct(there)
+    if there.dtype.kind == "f" and not np.isfinite(there).any():
+        return Found(Text(name=name), "no finite number: left out")
     if len(unique) == 1:
         dtype = "object" if there.dtype.kind == "M" else str(there.dtype)
         value = plain_cell(unique[0])
         return Found(Constant(name=name, value=value, dtype=dtype), f"every cell is {shown(value)}")
     if there.dtype.kind == "M":
-        return date_kind(name, there)
+        return date_kind(name, there.astype(there.dtype.str))
     if there.dtype.kind in "biuf":
         return number_kind(name, _some(there), there, holes=not cells.present.all(), first=first)
     return word_kind(name, _some(there), unique, cells.order)
@@ -102,6 +102,8 @@ def _ends(column: Column, unique: Values) -> tuple[Cell | None, Cell | None]:
         except InputError:  # told as a warning
             return None, None
         return str(moments.min()), str(moments.max())
+    if unique.dtype.kind == "f":
+        unique = unique[np.isfinite(unique)]
     if not len(unique) or unique.dtype.kind not in "iufM":
         return None, None
     return plain_cell(unique[0]), plain_cell(unique[-1])
@@ -119,8 +121,9 @@ def _atoms_in(column: Column, there: Values) -> tuple[tuple[Cell, float], ...]:
     return tuple((plain_cell(atom), round(share, 6)) for atom, share in shares[:LISTED])
 
 
-def _refreshed(cells: Mapping[str, Cells], given: Schema, rows: int) -> Schema:
-    """Known kinds with what the cells of this table are like."""
+def _refreshed(cells: Mapping[str, Cells], given: Schema, inferred: Schema) -> Schema:
+    """Known kinds with what the cells of this table are like, and the warnings of what is inferred."""
+    fresh = {column.name: column.seen or Seen() for column in inferred.columns}
     names = [column.name for column in given.columns]
     missing, more = [n for n in names if n not in cells], [n for n in cells if n not in names]
     if missing or more:
@@ -130,11 +133,10 @@ def _refreshed(cells: Mapping[str, Cells], given: Schema, rows: int) -> Schema:
     columns = []
     for column in given.columns:
         own = cells[column.name]
-        warnings = () if column.seen is None else column.seen.warnings
-        problem = _problem(column, own)
-        seen = seen_in(column, own, (*warnings, problem) if problem and problem not in warnings else warnings)
+        warnings, problem = fresh[column.name].warnings, _problem(column, own)
+        seen = seen_in(column, own, (*warnings, problem) if problem else warnings)
         columns.append(column.model_copy(update={"seen": seen}))
-    return schema_of(columns, rows)
+    return schema_of(columns, inferred.rows)
 
 
 def _problem(column: Column, cells: Cells) -> str:

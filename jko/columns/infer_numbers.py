@@ -11,9 +11,10 @@ import numpy as np
 from jko.columns.aside import Index, Text
 from jko.columns.circular import Circular
 from jko.columns.column import Column, Values, typed
-from jko.columns.discrete import Boolean, Categorical, Gridded, Integer, Ordinal
+from jko.columns.discrete import Gridded, Integer
 from jko.columns.found import ANGLES, CYCLES, IDS, PERCENT, Found, plain_cell, words_of
 from jko.columns.infer_reals import mark_warning, real_kind, with_atoms
+from jko.columns.levels import Boolean, Categorical, Ordinal
 from jko.preparation.checks import far_out, is_marker
 from jko.preparation.grid import EXACT, FEW, MOST_PLACES, STANDS_OUT, grid_origin, grid_step, on_grid
 from jko.preparation.table import Array

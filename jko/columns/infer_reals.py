@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from jko.columns.atoms import Atoms
-from jko.columns.column import Column, Values
+from jko.columns.atoms import Atoms, Value
+from jko.columns.column import Values
 from jko.columns.found import PERCENT, SHARE, Found, words_of
 from jko.columns.real import Bounded, Continuous, Positive
 from jko.preparation.checks import far_out, is_marker
@@ -54,7 +54,7 @@ def real_kind(name: str, some: Array, cells: Values, dtype: str, warnings: Seque
 
 def _value_kind(
     words: frozenset[str], body: Array, spikes: Sequence[float], own: dict[str, Any]
-) -> tuple[Column, str, tuple[float, ...]]:
+) -> tuple[Value, str, tuple[float, ...]]:
     """The kind of numbers beside their atoms, why, and the ends that none of them may be."""
     low, high = float(body.min()), float(body.max())
     lows, highs = [spike for spike in spikes if spike < low], [spike for spike in spikes if spike > high]
@@ -67,7 +67,8 @@ def _value_kind(
         first, last = max(lows), min(highs)
         return Bounded(**own, low=first, high=last), f"between {first:g} and {last:g}", (first, last)
     if lows or highs:
-        edge, side = (max(lows), "above") if lows else (min(highs), "below")
+        side: Literal["above", "below"] = "above" if lows else "below"
+        edge = max(lows) if lows else min(highs)
         return Positive(**own, edge=edge, side=side), f"all {side} {edge:g}", (edge,)
     reach = "where a normal law of its mean and deviation would reach"
     if low >= 0 and body.mean() < REACH * body.std():
@@ -90,7 +91,7 @@ def _natural(
     return (0.0, 1.0) if highest <= 1 and (words & (SHARE | PERCENT) or near) else None
 
 
-def with_atoms(cells: Values, special: Sequence[float], value: Any) -> Atoms:
+def with_atoms(cells: Values, special: Sequence[float], value: Value) -> Atoms:
     """A column with atoms, whose noise is like the other cells.
 
     Args:

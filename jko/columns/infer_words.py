@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import numpy as np
 from numpy.typing import NDArray
 
 from jko.columns.aside import Text
 from jko.columns.column import Values
 from jko.columns.dates import WORDS, Dates, forms_of, resolution
-from jko.columns.discrete import Boolean, Categorical, Ordinal
 from jko.columns.found import Found, plain_cell
+from jko.columns.levels import Boolean, Categorical, Ordinal
 from jko.preparation.names import listed, shown
 
 #: levels at most of a category, and rows for each at least
@@ -34,7 +33,7 @@ SCALES = (
 )
 
 
-def word_kind(name: str, some: Values, levels: Values, order: tuple[Any, ...]) -> Found:
+def word_kind(name: str, some: Values, levels: Values, order: tuple[object, ...]) -> Found:
     """The kind of a column of objects, most often text, with at least two different ones.
 
     Args:
@@ -82,8 +81,8 @@ def _category(name: str, some: Values, levels: Values) -> Found:
     return Found(Categorical(name=name, levels=found), f"{what}, {count} different ones", tuple(warnings))
 
 
-def _repeated(some: Values) -> set[Any]:
-    once, more = set[Any](), set[Any]()
+def _repeated(some: Values) -> set[object]:
+    once, more = set[object](), set[object]()
     for cell in some:
         (more if cell in once else once).add(cell)
     return more
@@ -104,14 +103,14 @@ def _written_dates(name: str, levels: Values) -> Found | None:
     return _dates(name, moments, form, warnings)
 
 
-def date_kind(name: str, moments: NDArray[Any]) -> Found:
+def date_kind(name: str, moments: NDArray[np.datetime64]) -> Found:
     """The kind of a column of at least two different dates of numpy's type."""
     return _dates(name, moments, None, (), dtype=str(moments.dtype))
 
 
 def _dates(
     name: str,
-    moments: NDArray[Any],
+    moments: NDArray[np.datetime64],
     form: str | None,
     warnings: tuple[str, ...],
     dtype: str = "datetime64[us]",

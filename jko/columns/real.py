@@ -80,7 +80,7 @@ class Positive(Real):
         apart = np.maximum(apart, self.finest())
         found = typed(self.rounded(self.edge + self._sign * apart), self.dtype)
         beside = np.nextafter(number(self.edge), number(self._sign * np.inf))
-        right = found > self.edge if self.side == "above" else found < self.edge
+        right = self._sign * (np.asarray(found, dtype=float) - self.edge) > 0
         return np.where(right, found, beside)
 
 

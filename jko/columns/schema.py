@@ -15,7 +15,8 @@ from jko.columns.cells import Cells, Frame, cells_of
 from jko.columns.circular import Circular
 from jko.columns.column import Column, Exactness, Meaning, Values
 from jko.columns.dates import Dates
-from jko.columns.discrete import Boolean, Categorical, Gridded, Integer, Ordinal
+from jko.columns.discrete import Gridded, Integer
+from jko.columns.levels import Boolean, Categorical, Ordinal
 from jko.columns.real import Bounded, Continuous, Positive
 from jko.core.errors import InputError
 from jko.core.records import Record
@@ -86,12 +87,12 @@ class Schema(Record):
     @property
     def encoded_names(self) -> tuple[str, ...]:
         """Their names, no two alike."""
-        found: list[str] = []
+        found: dict[str, None] = {}
         for name in (name for column in self.columns for name in column.encoded_names):
             own = name
             while own in found:
                 own += "'"
-            found.append(own)
+            found[own] = None
         return tuple(found)
 
     @property

@@ -39,12 +39,16 @@ def table(tmp_path: Path) -> Path:
 
 
 def described(*words: str | Path) -> Result:
-    return CliRunner().invoke(cli, ["describe", *map(str, words)], catch_exceptions=False, standalone_mode=False)
+    return CliRunner().invoke(
+        cli, ["describe", *map(str, words)], catch_exceptions=False, standalone_mode=False
+    )
 
 
 def test_every_column_has_one_line_with_its_kind_and_why(table: Path) -> None:
     lines = described(table).stdout.splitlines()
-    assert [line.split()[:2] for line in lines] == [[*pair] for pair in zip(TABLE.columns, KINDS, strict=True)]
+    assert [line.split()[:2] for line in lines] == [
+        [*pair] for pair in zip(TABLE.columns, KINDS, strict=True)
+    ]
     holes = 100 * TABLE["age"].isna().mean()
     assert f"{holes:.3g} % missing" in lines[5]
     assert "0: " in lines[2]
@@ -59,8 +63,10 @@ def test_the_written_file_is_read_back_and_an_edit_of_it_is_used(table: Path, tm
     assert first.stdout == second.stdout
     assert kinds.read_bytes() == again.read_bytes()
 
-    edited = kinds.read_text().replace("kind: integer\n", "kind: continuous\n", 1).replace("  low: 0\n", "", 1)
-    kinds.write_text(edited.replace("  dtype: int64\n", "", 1))
+    edited = (
+        kinds.read_text().replace("kind: integer\n", "kind: continuous\n", 1).replace("\n  low: 0\n", "\n", 1)
+    )
+    kinds.write_text(edited.replace("\n  dtype: int64\n", "\n", 1))
     lines = described(table, "--columns", kinds).stdout.splitlines()
     assert lines[1].split()[:2] == ["visits", "continuous"]
 
@@ -71,7 +77,7 @@ def test_the_written_file_is_read_back_and_an_edit_of_it_is_used(table: Path, tm
 def test_json_has_the_encoded_columns_and_what_a_probability_means(table: Path) -> None:
     found = json.loads(described(table, "--json").stdout)
     assert [column["kind"] for column in found["columns"]] == KINDS
-    assert found["encoded"] == ["visits", "paid/atom", "paid", "channel/1", "channel/2", "day", "age"]
+    assert found["encoded"] == ["visits", "paid/atom", "paid", "channel", "day", "age"]
     assert found["log_probability"] == {"of": "mixed", "one_draw": "bound"}
     assert found["columns"][2]["log_probability"] == {"of": "mixed", "one_draw": "bound"}
     assert found["rows"] == ROWS
@@ -95,12 +101,35 @@ def test_parquet_and_npy_are_read_with_their_types(tmp_path: Path) -> None:
         ("rows.parquet", "x", "no table in Parquet's format"), ("rows.csv", "a,a\n1,2\n", "called 'a'"),
     ],
 )  # fmt: skip
-def test_a_file_that_is_no_table_is_refused(name: str, content: str | None, told: str, tmp_path: Path) -> None:
+def test_a_file_that_is_no_table_is_refused(
+    name: str, content: str | None, told: str, tmp_path: Path
+) -> None:
     if content is not None:
         (tmp_path / name).write_text(content)
     with pytest.raises(InputError, match=told):
         described(tmp_path / name, "--write", tmp_path / "columns.yaml")
     assert not (tmp_path / "columns.yaml").exists()
+
+
+def test_settings_say_how_a_file_is_read(tmp_path: Path) -> None:
+    """What a sentence of the reader asks for can be given here, too."""
+    file = tmp_path / "rows.csv"
+    numbers = np.where(RNG.random(80) < 0.1, -999.0, RNG.normal(5, 1, 80))
+    np.savetxt(file, np.c_[numbers, RNG.normal(0, 1, 80)], delimiter=",")
+    with pytest.raises(InputError, match=r"data\.header=no for a row"):
+        described(file)
+    first = described(file, "--set", "data.header=no").stdout.splitlines()
+    assert [line.split()[:2] for line in first] == [["x0", "atoms"], ["x1", "continuous"]]
+    assert "data.missing_values=[-999]" in first[0]
+    marked = described(
+        file, "--set", "data.header=no", "--set", "data.missing_values=[-999]"
+    ).stdout.splitlines()
+    assert marked[0].split()[:2] == ["x0", "continuous"]
+    assert f"{100 * (numbers == -999).mean():.3g} % missing" in marked[0]
+    one = described(file, "--set", "data.header=no", "--set", "data.columns=[x1]").stdout.splitlines()
+    assert [line.split()[0] for line in one] == ["x1"]
+    with pytest.raises(InputError, match="no column 'x9'"):
+        described(file, "--set", "data.header=no", "--set", "data.columns=[x9]")
 
 
 def test_a_schema_of_another_table_is_refused(table: Path, tmp_path: Path) -> None:

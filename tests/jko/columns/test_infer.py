@@ -10,8 +10,8 @@ import pytest
 
 from jko.columns.atoms import Atoms
 from jko.columns.column import Column
-from jko.columns.discrete import Categorical
 from jko.columns.infer import infer
+from jko.columns.levels import Categorical
 from jko.columns.schema import Schema
 from jko.core.errors import InputError
 
@@ -23,7 +23,6 @@ PERCENT = np.round(100 * RNG.beta(2, 6, N), 1)
 WORDS = np.array(["retail", "online", "wholesale"], dtype=object)[RNG.integers(0, 3, N)]
 COUNTS, SECONDS = RNG.poisson(9, N), RNG.integers(0, 10**6, N)
 DAYS = np.datetime64("2025-01-01") + RNG.integers(0, 365, N)
-
 
 
 def text(values: Any) -> np.ndarray:
@@ -82,6 +81,7 @@ CASES: dict[str, tuple[str, Any, str, str, str]] = {
     "one town has no circle of longitudes": ("lon", RNG.normal(-73, 0.3, N), "continuous", "", "few alike"),
     "constant": ("x", np.full(N, 3), "constant", "", "every cell is '3'"),
     "constant text": ("x", text(["de"] * N), "constant", "", "every cell is 'de'"),
+    "infinite": ("x", np.full(N, np.inf), "text", "", "no finite number"),
     "empty": ("x", np.full(N, np.nan), "constant", "", "no row has a cell"),
     "unnamed": ("Unnamed: 0", RNG.permutation(N), "index", "", "has no name"),
     "counter": ("n", np.arange(N), "index", "", "counts the rows from 0"),
@@ -169,6 +169,14 @@ def test_columns_of_other_tables_are_read_too() -> None:
     )
     kinds = [column.model_dump()["kind"] for column in infer(frame).columns]
     assert kinds == ["date", "boolean", "text"]  # three rows are too few for a category
+    days = pd.Series([day.date() for day in pd.date_range("2025-01-01", periods=9)], dtype=object)
+    dated = infer(pd.DataFrame({"d": days.where(days.index != 3)})).columns[0]
+    assert dated.kind == "date"
+    assert dated.seen is not None
+    assert (dated.seen.low, dated.seen.missing) == (
+        "2025-01-01T00:00:00.000000",
+        pytest.approx(1 / 9, abs=1e-6),
+    )
     assert [column.name for column in infer({"a": [1, 2], "b": ["x", "x"]}).columns] == ["a", "b"]
 
 

@@ -17,7 +17,8 @@ from jko.columns.atoms import Atoms
 from jko.columns.circular import Circular
 from jko.columns.column import Column, Values
 from jko.columns.dates import Dates
-from jko.columns.discrete import Boolean, Categorical, Gridded, Integer, Ordinal
+from jko.columns.discrete import Gridded, Integer
+from jko.columns.levels import Boolean, Categorical, Ordinal
 from jko.columns.noise import corners, log_normal
 from jko.columns.real import Bounded, Continuous, Positive
 from jko.core.errors import InputError
@@ -292,6 +293,11 @@ def test_a_cell_that_is_none_is_refused(column: Column, cell: object, told: str)
     with pytest.raises(InputError, match=told) as caught:
         column.encode(cells, np.full((1, column.noise_width), 0.5))
     assert "'x'" in str(caught.value)
+
+
+def test_ends_that_are_no_points_of_the_grid_are_kept() -> None:
+    column = Gridded(name="x", origin=0.25, step=0.5, low=0.0, high=2.0)
+    assert column.decode(np.array([[-9.0], [0.6], [9.0]])).tolist() == [0.25, 0.75, 1.75]
 
 
 @pytest.mark.parametrize("edge", [0.0, 5.0, -1e300])

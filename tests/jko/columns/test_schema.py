@@ -17,8 +17,9 @@ from scipy.stats import multivariate_normal
 from jko.columns.atoms import Atoms
 from jko.columns.circular import Circular
 from jko.columns.column import Column
-from jko.columns.discrete import Categorical, Gridded, Integer
+from jko.columns.discrete import Gridded, Integer
 from jko.columns.infer import infer
+from jko.columns.levels import Categorical
 from jko.columns.real import Continuous, Positive
 from jko.columns.schema import Schema, parse_schema
 from jko.columns.written import from_yaml, to_yaml
@@ -135,7 +136,9 @@ def test_what_a_probability_means_goes_by_the_columns() -> None:
 
 
 def test_encoded_names_differ() -> None:
-    schema = Schema(columns=(Categorical(name="a", levels=("x", "y", "z")), Continuous(name="a/1")))
+    schema = Schema(
+        columns=(Categorical(name="a", levels=("x", "y", "z"), spread="simplex"), Continuous(name="a/1"))
+    )
     assert schema.encoded_names == ("a/1", "a/2", "a/1'")
 
 

@@ -27,7 +27,7 @@ class Constant(Aside):
     """One value in every row: it has mass 1, is kept aside and given back.
 
     Args:
-        value: of all cells; ``None`` where all are empty.
+        value: of all cells, dates as text; ``None`` where all are empty.
         dtype: of the column.
     """
 
@@ -43,7 +43,8 @@ class Constant(Aside):
     def encode(self, cells: Values, noise: Array) -> tuple[Array, Array]:
         """See :meth:`Column.encode`."""
         if self.value is not None:
-            right = np.array([cell == self.value for cell in cells.tolist()], dtype=bool)
+            plain = cells.astype(str) if cells.dtype.kind == "M" else cells
+            right = np.array([cell == self.value for cell in plain.tolist()], dtype=bool)
             self.outside(cells, right, f"{self.value!r} alone is allowed")
         return super().encode(cells, noise)
 

@@ -67,9 +67,10 @@ def _kind_of(name: str, cells: Cells, *, first: bool) -> Found:
     if there.dtype.kind == "f" and not np.isfinite(there).any():
         return Found(Text(name=name), "no finite number: left out")
     if len(unique) == 1:
-        dtype = "object" if there.dtype.kind == "M" else str(there.dtype)
         value = plain_cell(unique[0])
-        return Found(Constant(name=name, value=value, dtype=dtype), f"every cell is {shown(value)}")
+        return Found(
+            Constant(name=name, value=value, dtype=str(there.dtype)), f"every cell is {shown(value)}"
+        )
     if there.dtype.kind == "M":
         return date_kind(name, there.astype(there.dtype.str))
     if there.dtype.kind in "biuf":

@@ -206,7 +206,7 @@ def _fine(column: Numbers) -> Found:
         return real_kind(column.name, column.some, column.cells, column.dtype, column.warnings)
     origin = grid_origin(numbers, step)
     if origin is not None and _exact(column, origin, step):
-        on_zero = numbers.min() >= 0 and abs(origin / step - round(origin / step)) < 1e-9
+        on_zero = bool(numbers.min() >= 0) and abs(origin / step - round(origin / step)) < 1e-9
         kind = Gridded(
             name=column.name, origin=origin, step=step, low=0.0 if on_zero else None,
             high=_hundred(column, step), dtype=column.dtype,
@@ -217,10 +217,9 @@ def _fine(column: Numbers) -> Found:
     unique = np.unique(column.cells)
     if len(unique) <= FEW:
         levels = tuple(plain_cell(cell) for cell in unique)
-        return column.found(
-            Ordinal(name=column.name, levels=levels),
-            f"{len(unique)} numbers that are on no grid, in their order",
-        )
+        marks = [mark_warning(column.some, value) for value, _ in far_out(column.some)]
+        why = f"{len(unique)} numbers that are on no grid, in their order"
+        return column.found(Ordinal(name=column.name, levels=levels), why, *marks)
     off = f"most cells are on a grid of step {step:g}, and some are not: taken as real numbers"
     return real_kind(column.name, column.some, column.cells, column.dtype, (*column.warnings, off))
 

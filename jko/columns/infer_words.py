@@ -16,6 +16,8 @@ from jko.preparation.names import listed, shown
 MOST_LEVELS, ROWS_EACH = 200, 2
 #: levels of which more than so many have a single row are warned of
 RARE = 0.2
+#: levels that often stand for a missing cell
+MARKS = frozenset(("?", "-", "--", ".", "", "*", "..."))
 #: words for no and yes
 PAIRS = (("no", "yes"), ("n", "y"), ("false", "true"), ("f", "t"), ("off", "on"), ("absent", "present"))
 #: words in an order, low to high
@@ -73,6 +75,9 @@ def _category(name: str, some: Values, levels: Values) -> Found:
     folded = {str(cell).strip().lower() for cell in levels}
     if len(folded) < count:
         warnings.append(f"{count - len(folded)} levels differ from others by spaces or capitals alone")
+    marks = [shown(cell) for cell in levels if str(cell).strip() in MARKS]
+    if marks:
+        warnings.append(f"{listed(marks)} may stand for a missing cell: then leave it empty in the file")
     once = count - len(_repeated(some))
     if once > RARE * count:
         warnings.append(f"{once} of {count} levels have one row only")

@@ -12,6 +12,7 @@ from jko.core.errors import InputError
 from jko.preparation.names import check_names, listed, shown
 from tasks.datasets.csv_table import Written
 from tasks.datasets.files import mark_missing, read_frame
+from tasks.datasets.formats import refuse_dressed
 from tasks.datasets.parquet import PARQUET, read_parquet
 
 
@@ -41,7 +42,18 @@ def read_whole(path: Path, settings: Data | None = None) -> Written:
 
 def _read(path: Path, settings: Data) -> Written:
     if path.suffix.lower() != PARQUET:
-        return read_frame(path, settings)
+        notes: list[str] = []
+
+        def noted(cells: pd.Series, place: str) -> None:
+            """<=50K and >50K are two words of a table, though each could be a number."""
+            try:
+                refuse_dressed(cells, place)
+            except InputError as refusal:
+                told = str(refusal).removeprefix(f"{path}: ").partition(";")[0]
+                notes.append(f"{told}: taken as text")
+
+        written = read_frame(path, settings, dressed=noted)
+        return replace(written, notes=(*written.notes, *notes))
     frame: pd.DataFrame = read_parquet(path)
     check_names([str(name) for name in frame.columns], path)
     if frame.empty:

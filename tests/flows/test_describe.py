@@ -132,6 +132,18 @@ def test_settings_say_how_a_file_is_read(tmp_path: Path) -> None:
         described(file, "--set", "data.header=no", "--set", "data.columns=[x9]")
 
 
+def test_words_that_could_be_numbers_are_levels(tmp_path: Path) -> None:
+    """Training refuses such a column by name; here it is text."""
+    incomes = RNG.choice(["<=50K", ">50K"], 200)
+    pd.DataFrame({"age": RNG.integers(18, 90, 200), "income": incomes}).to_csv(
+        tmp_path / "rows.csv", index=False
+    )
+    found = described(tmp_path / "rows.csv")
+    assert [line.split()[1] for line in found.stdout.splitlines()] == ["integer", "categorical"]
+    assert "column 'income' holds numbers in a format that is not read, as '" in found.stderr
+    assert "taken as text" in found.stderr
+
+
 def test_a_schema_of_another_table_is_refused(table: Path, tmp_path: Path) -> None:
     kinds = tmp_path / "columns.yaml"
     described(table, "--write", kinds)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from jko.columns.atoms import Atoms
-from jko.columns.column import Column
+from jko.columns.column import Column, Seen
 from jko.columns.infer import infer
 from jko.columns.levels import Categorical
 from jko.columns.schema import Schema
@@ -45,6 +45,7 @@ CASES: dict[str, tuple[str, Any, str, str, str]] = {
     "counts as floats": ("x", RNG.poisson(3, N).astype(float), "integer", "", "never below 0"),
     "hundreds": ("x", 100 * RNG.integers(1, 90, N), "gridded", "", "steps of 100"),
     "tenths": ("x", np.round(NORMAL, 1), "gridded", "", "step 0.1"),
+    "tenths of both signs": ("x", np.round(NORMAL - 20, 1), "gridded", "", "step 0.1"),
     "doses": ("x", RNG.choice([0, 0.5, 3.7], N), "ordinal", "", "on no grid"),
     "zeros": ("x", np.where(RNG.random(N) < 0.5, 0, AREA), "atoms", "positive", "hold exactly 0"),
     "detection limit": ("x", np.maximum(AREA, 5.0), "atoms", "positive", "all above 5"),
@@ -81,6 +82,8 @@ CASES: dict[str, tuple[str, Any, str, str, str]] = {
     "one town has no circle of longitudes": ("lon", RNG.normal(-73, 0.3, N), "continuous", "", "few alike"),
     "constant": ("x", np.full(N, 3), "constant", "", "every cell is '3'"),
     "constant text": ("x", text(["de"] * N), "constant", "", "every cell is 'de'"),
+    "constant day": ("x", np.full(N, np.datetime64("2025-01-01", "ns")), "constant", "", "'2025-01-01"),
+    "constant truth": ("x", np.full(N, True), "constant", "", "every cell is 'True'"),
     "infinite": ("x", np.full(N, np.inf), "text", "", "no finite number"),
     "empty": ("x", np.full(N, np.nan), "constant", "", "no row has a cell"),
     "unnamed": ("Unnamed: 0", RNG.permutation(N), "index", "", "has no name"),
@@ -120,6 +123,14 @@ def test_a_mark_is_warned_of(case: str) -> None:
     assert column.seen is not None
     assert any("mark it with data.missing_values" in warning for warning in column.seen.warnings)
     assert column.seen.atoms[0][0] in (-999.0, 1e20, -9999)
+
+
+def test_one_far_value_among_few_is_warned_of() -> None:
+    speeds = np.r_[RNG.choice([1.15078, 3.45234, 4.60312, 5.8], N), 1048.36058]
+    column = described("x", speeds)
+    assert column.kind == "ordinal"
+    assert column.seen is not None
+    assert "hold 1048.36058, far from all others" in column.seen.warnings[0]
 
 
 def test_ends_and_shares_are_of_all_cells() -> None:
@@ -182,6 +193,10 @@ def test_columns_of_other_tables_are_read_too() -> None:
 
 def test_equal_columns_and_careless_levels_are_warned_of() -> None:
     words = text(RNG.choice(["north", "North ", "south"], N))
+    unknown = text(RNG.choice(["a", "b", "?"], N))
+    assert infer({"x": unknown}).columns[0].seen == Seen(
+        distinct=3, warnings=("'?' may stand for a missing cell: then leave it empty in the file",)
+    )
     frame = pd.DataFrame({"x": NORMAL, "y": AREA, "copy": NORMAL, "w": words, "inf": np.r_[np.inf, AREA[1:]]})
     warnings = {column.name: column.seen.warnings for column in infer(frame).columns if column.seen}
     assert warnings["copy"] == ("equal to column 'x' in every row: their law has no density; leave one out",)

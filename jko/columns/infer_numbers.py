@@ -21,7 +21,8 @@ from jko.preparation.table import Array
 
 #: whole numbers below it keep their noise as float64
 LARGEST = 2.0**45
-#: discrete columns of more values than that can have atoms, of at least this share, and so many
+#: discrete columns of more values than that can have atoms, of at least this share, and so many; numbers of
+#: fewer values, each with so many rows, are levels
 MANY_VALUES, SHARE, MOST_ATOMS = 20, 0.05, 3
 #: share of a turn that numbers of a circle cover
 COVERED = 0.75
@@ -202,9 +203,10 @@ def _whole(column: Numbers) -> Found:
 def _fine(column: Numbers) -> Found:
     """Numbers with parts: on a grid, of few values, or real."""
     numbers, step = column.numbers, _neat(grid_step(column.some))
-    if not step:
+    unique = np.unique(column.cells)
+    if not step and not (len(unique) <= MANY_VALUES and MANY_VALUES * len(unique) <= len(numbers)):
         return real_kind(column.name, column.some, column.cells, column.dtype, column.warnings)
-    origin = grid_origin(numbers, step)
+    origin = grid_origin(numbers, step) if step else None
     if origin is not None and _exact(column, origin, step):
         on_zero = bool(numbers.min() >= 0) and abs(origin / step - round(origin / step)) < 1e-9
         kind = Gridded(
@@ -214,7 +216,6 @@ def _fine(column: Numbers) -> Found:
         return _spiked(
             column, kind, f"values repeat on a grid of step {step:g}" + "; never below 0" * on_zero
         )
-    unique = np.unique(column.cells)
     if len(unique) <= FEW:
         levels = tuple(plain_cell(cell) for cell in unique)
         marks = [mark_warning(column.some, value) for value, _ in far_out(column.some)]

@@ -16,12 +16,14 @@ from jko.core.errors import InputError
 from jko.judged import Judged, Judgement
 from tasks.adapters.system.output import write_whole
 from tasks.datasets.files import choose_columns, finite_rows, read_frame
+from tasks.datasets.parquet import PARQUET, read_parquet
 from tasks.report.drawing import STYLE, data_uri, page, png
 from tasks.report.ranks import of_columns
 from tasks.report.resolution import by_pairs, by_resolution
 from tasks.report.worst import beside, worst_of
 
-PARQUET, NPY = ".parquet", ".npy"
+#: ends with a file of plain numbers
+NPY = ".npy"
 
 
 def read_rows(
@@ -42,7 +44,7 @@ def read_rows(
     """
     notes: tuple[str, ...] = ()
     if path.suffix.lower() == PARQUET:
-        whole = _parquet(path)
+        whole = read_parquet(path)
     else:
         written = read_frame(path, Data(source="file", file=str(path)))
         whole, notes = written.frame, written.notes
@@ -80,21 +82,6 @@ def _whole_rows(
     gone = int(np.count_nonzero(~kept))
     notes = (f"dropped {gone} of {len(kept)} rows with empty cells",) if gone else ()
     return both[kept].reset_index(drop=True), notes
-
-
-def _parquet(path: Path) -> pd.DataFrame:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        frame = pd.read_parquet(path)
-    except Exception as error:  # whatever pyarrow raises
-        raise InputError(
-            f"{path}: this is no table in Parquet's format: {str(error).splitlines()[0]}"
-        ) from None
-    frame.columns = pd.Index([str(name) for name in frame.columns])
-    if frame.empty:
-        raise InputError(f"{path}: the table has no rows")
-    return frame
 
 
 def write_page(judgement: Judgement, place: Path, sources: Sequence[tuple[str, str]] = ()) -> None:

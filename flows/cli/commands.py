@@ -38,6 +38,7 @@ GROUPS = {
         "reparametrise": Entry("step_plans.reparametrise", "Train a chain again with equally long steps"),
     },
     "Look": {
+        "describe": Entry("describing.describe", "Say of what kind the columns of a table are, and why"),
         "status": Entry("status.status", "Show which blocks of a chain are done, and their figures"),
         "plan": Entry("upkeep.plan", "Show what would be trained, and why"),
         "certify": Entry("guarantees.certify", "Show what a chain guarantees, and on what it rests"),

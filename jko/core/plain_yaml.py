@@ -11,14 +11,18 @@ from jko.core.plain import DEEPEST, Json, check_plain
 LONGEST = 200_000
 
 
-def plain_yaml(text: str) -> Json:
+def plain_yaml(text: str, longest: int = LONGEST) -> Json:
     """The value of a YAML text.
+
+    Args:
+        text: of a file.
+        longest: letters at most.
 
     Raises:
         ValueError: it is no YAML or holds more than plain values; says what, as the end of a sentence.
     """
-    if len(text) > LONGEST:
-        raise ValueError(f"it is longer than {LONGEST} letters")
+    if len(text) > longest:
+        raise ValueError(f"it is longer than {longest} letters")
     try:
         _check_events(text)
         value: Json = YAML(typ="safe").load(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,8 @@ from tasks.datasets.numerals import (
     tidy,
 )
 
+#: looks at a column of text: its tidy cells, and file and column for a sentence
+OnText = Callable[[pd.Series, str], None]
 #: bytes at the end of a file in which blank lines are looked for
 TAIL = 4096
 
@@ -47,13 +50,16 @@ class Written:
     marks: Marks | None = None
 
 
-def read_csv(path: Path, settings: Data, known: Marks | None = None) -> Written:
+def read_csv(
+    path: Path, settings: Data, known: Marks | None = None, *, dressed: OnText = refuse_dressed
+) -> Written:
     """The file as a table of named columns.
 
     Args:
         path: the file.
         settings: how it is written, where that is told.
         known: marks of another file like this one, for what can be read in two ways.
+        dressed: what is done about columns of text, which may be numbers in a format that is not read.
 
     Raises:
         InputError: no table, or numbers in a format that is not read or can be read in two ways.
@@ -68,7 +74,7 @@ def read_csv(path: Path, settings: Data, known: Marks | None = None) -> Written:
     unusual = {name: cells for name, cells in written.items() if _is_unusual(cells)}
     for name, cells in written.items():
         if name not in unusual:
-            refuse_dressed(cells, f"{path}: column {shown(name)}")
+            dressed(cells, f"{path}: column {shown(name)}")
     if unusual or explicit:
         return _read_marked(path, dialect, settings, known)
     broken = [frame[name].to_numpy() for name in wanted if pd.api.types.is_float_dtype(frame[name])]

@@ -16,8 +16,9 @@ from jko.preparation.context import with_columns
 from jko.preparation.names import listed, shown
 from jko.preparation.table import Array, Marks, Table
 from tasks.adapters.system.output import unguarded
-from tasks.datasets.csv_table import Written, read_csv
+from tasks.datasets.csv_table import OnText, Written, read_csv
 from tasks.datasets.dialect import refuse_other_kinds
+from tasks.datasets.formats import refuse_dressed
 from tasks.datasets.npy import read_npy
 
 
@@ -81,8 +82,10 @@ def read_cells(settings: Data, known: Marks | None = None) -> Cells:
     return Cells(path, marked, context, (*notes, *more, *marks), written.marks)
 
 
-def read_frame(path: Path, settings: Data, known: Marks | None = None) -> Written:
-    """The file as a table of named columns, with sentences on how it was read."""
+def read_frame(
+    path: Path, settings: Data, known: Marks | None = None, *, dressed: OnText = refuse_dressed
+) -> Written:
+    """The file as a table of named columns, with sentences on how it was read (see :func:`read_csv`)."""
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     if path.stat().st_size == 0:
@@ -92,7 +95,7 @@ def read_frame(path: Path, settings: Data, known: Marks | None = None) -> Writte
         raise InputError(f"{path}: files of kind {path.suffix!r} are not read; allowed: .csv, .npy, pictures")
     refuse_other_kinds(path)
     if kind == ".csv":
-        written = read_csv(path, settings, known)
+        written = read_csv(path, settings, known, dressed=dressed)
         frame = written.frame
         names = [unguarded(str(name)) for name in frame.columns]
         if len(set(names)) == len(names):

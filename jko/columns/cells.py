@@ -1,0 +1,127 @@
+"""The cells of a table's columns, whatever the table comes as: pandas, polars, a mapping of arrays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jko.columns.column import Values
+from jko.core.errors import InputError
+from jko.preparation.names import listed, shown
+
+#: names of types whose only values say that there is none
+NOTHING = ("NoneType", "NAType", "NaTType")
+#: types of objects by the type of a column that holds them, and what stands there for an empty cell
+TYPES: dict[str, tuple[type, ...]] = {
+    "bool": (bool, np.bool_), "int64": (int, np.integer), "float64": (int, float, np.number),
+    "datetime64[us]": (date,),
+}  # fmt: skip
+EMPTY = {"bool": False, "int64": 0, "float64": math.nan}
+
+
+class Frame(Protocol):
+    """A data frame or a mapping: columns by name."""
+
+    def __iter__(self) -> Iterator[object]:
+        """The names of a mapping."""
+
+    def __getitem__(self, name: str, /) -> object:
+        """The column of a name."""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The cells of one column.
+
+    Args:
+        values: bool, integers, floats, dates, or objects, shape (rows,).
+        present: where there is a cell, shape (rows,).
+        order: the levels of an ordered categorical, low to high; else nothing.
+    """
+
+    values: Values
+    present: NDArray[np.bool_]
+    order: tuple[object, ...] = ()
+
+    @property
+    def there(self) -> Values:
+        """The cells that there are."""
+        found: Values = self.values[self.present]
+        return found
+
+
+def names_of(frame: Frame) -> list[str]:
+    """Names of all columns."""
+    names: Iterable[object] = getattr(frame, "columns", frame)
+    return [str(name) for name in names]
+
+
+def cells_of(frame: Frame, names: Sequence[str] | None = None) -> dict[str, Cells]:
+    """Cells of columns by name.
+
+    Args:
+        frame: the table.
+        names: those to take; all by default.
+
+    Raises:
+        InputError: there is no such column, or columns are of different lengths.
+    """
+    keys: Iterable[Any] = getattr(frame, "columns", frame)
+    known: dict[str, Any] = {str(key): key for key in keys}
+    missing = [name for name in names or () if name not in known]
+    if missing:
+        raise InputError(
+            f"no column {shown(missing[0])}; there are {listed([shown(name) for name in known])}"
+        )
+    found = {name: read_cells(frame[known[name]]) for name in (known if names is None else names)}
+    lengths = {len(own.values) for own in found.values()}
+    if len(lengths) > 1:
+        raise InputError(
+            f"columns of {' and '.join(map(str, sorted(lengths)))} rows; all need the same number"
+        )
+    return found
+
+
+def read_cells(column: object) -> Cells:
+    """The cells of one column: an array, a list, or a series of a data frame."""
+    kind: Any = getattr(column, "dtype", None)
+    order = tuple(kind.categories.tolist()) if getattr(kind, "ordered", False) else ()
+    convert: Callable[..., Values] = getattr(column, "to_numpy", lambda **_: np.asarray(column))
+    values = convert(dtype="datetime64[ns]") if getattr(kind, "tz", None) is not None else convert()  # in UTC
+    if values.ndim != 1:
+        raise InputError(f"a column of shape {values.shape}; one number of rows is needed")
+    if values.dtype.kind in "fc":
+        return Cells(values, ~np.isnan(values), order)
+    if values.dtype.kind == "M":
+        return Cells(values, ~np.isnat(values), order)
+    if values.dtype.kind in "biu":
+        return Cells(values, np.ones(len(values), dtype=bool), order)
+    values = values.astype(object)
+    present = np.array([not _is_nothing(cell) for cell in values], dtype=bool)
+    return _of_one_type(Cells(values, present, order))
+
+
+def _is_nothing(cell: object) -> bool:
+    return type(cell).__name__ in NOTHING or (isinstance(cell, float) and math.isnan(cell))
+
+
+def _of_one_type(cells: Cells) -> Cells:
+    """Objects that are all truth values, numbers or dates, as columns with holes hold them, by their type."""
+    kinds = {type(cell) for cell in cells.there}
+    found = next((dtype for dtype, types in TYPES.items() if kinds and _all(kinds, types)), None)
+    if found is None or (found == "int64" and any(abs(int(cell)) >= 2**63 for cell in cells.there)):
+        return cells
+    values = np.full(len(cells.values), EMPTY.get(found), dtype=object)
+    values[cells.present] = cells.there
+    return Cells(values.astype(found), cells.present, cells.order)
+
+
+def _all(kinds: set[type], types: tuple[type, ...]) -> bool:
+    """Whether kinds are some of these types; a truth value is no integer here."""
+    return all(issubclass(kind, types) and (kind is not bool or bool in types) for kind in kinds)

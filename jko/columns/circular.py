@@ -1,0 +1,90 @@
+"""Columns whose ends meet: directions in degrees, hours of a day."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import model_validator
+
+from jko.columns.column import Above0, Column, Exactness, Finite, Meaning, Values, as_numbers, typed
+from jko.columns.noise import on_circle, turns_of
+from jko.preparation.grid import on_grid
+from jko.preparation.table import Array
+
+#: how far from a whole number of steps a period may be
+WHOLE = 1e-9
+
+
+class Circular(Column):
+    """Numbers of a circle: a point of the plane at their angle, its distance from the origin being noise.
+
+    With t = (x − low) / period and r of density r exp(−r² / 2): z = r (cos 2πt, sin 2πt) and
+    log_det = log 2π + r² / 2 − log period, and log step more on a grid, where uniform noise of one step comes
+    first. It is a bound, and exact where z is N(0, I): then every draw gives the density 1 / period.
+
+    Args:
+        period: length of a turn, data units.
+        low: where the numbers of a turn begin; they lie in [low, low + period).
+        step: of the grid they lie on; ``None`` for none. A period is a whole number of steps.
+        dtype: of the column.
+    """
+
+    exactness: ClassVar[Exactness] = "bound"
+
+    kind: Literal["circular"] = "circular"
+    period: Above0
+    low: Finite = 0.0
+    step: Above0 | None = None
+    dtype: str = "float64"
+
+    @model_validator(mode="after")
+    def _whole(self) -> Circular:
+        if self.step is not None:
+            steps = self.period / self.step
+            if round(steps) < 2 or abs(steps - round(steps)) > WHOLE * steps:
+                raise ValueError(
+                    f"period = {self.period:g} is to be two steps of {self.step:g} or more, whole ones"
+                )
+        return self
+
+    @property
+    def meaning(self) -> Meaning:
+        """A mass on a grid, else a density."""
+        return "density" if self.step is None else "mass"
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The two axes of the plane."""
+        return ("/cos", "/sin")
+
+    @property
+    def noise_width(self) -> int:
+        """The distance, and the place in a step."""
+        return 1 if self.step is None else 2
+
+    def encode(self, cells: Values, noise: Array) -> tuple[Array, Array]:
+        """See :meth:`Column.encode`."""
+        numbers = as_numbers(cells, self.name)
+        right = (numbers >= self.low) & (numbers < self.low + self.period)
+        if self.step is not None:
+            right &= np.abs(on_grid(numbers, self.low, self.step) - numbers) <= 1e-6 * self.step
+        grid = "" if self.step is None else f" in steps of {self.step:g}"
+        end = self.low + self.period
+        self.outside(cells, right, f"numbers from {self.low:g} to below {end:g}{grid} are allowed")
+        moved, own = numbers - self.low, -math.log(self.period)
+        if self.step is not None:
+            moved = moved + self.step * (noise[:, 1] - 0.5)
+            own += math.log(self.step)
+        z, log_det = on_circle(moved / self.period, noise[:, 0])
+        return z, log_det + own
+
+    def decode(self, encoded: Array) -> Values:
+        """See :meth:`Column.decode`."""
+        along = turns_of(encoded) * self.period
+        if self.step is None:
+            found = np.minimum(self.low + along, np.nextafter(self.low + self.period, -np.inf))
+            return typed(found, self.dtype)
+        many = np.rint(along / self.step) % round(self.period / self.step)
+        return typed(on_grid(self.low + many * self.step, self.low, self.step), self.dtype)

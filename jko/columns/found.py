@@ -1,0 +1,60 @@
+"""A kind that was found, the words by which names tell kinds, and cells without a type of numpy."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from jko.columns.column import Cell, Column
+
+#: words of names that tell numbers of rows or things
+IDS = frozenset(("id", "ids", "uuid", "guid", "index", "idx", "rowid", "rownum", "rownames", "seqn"))
+#: and that tell parts of a hundred, and of one
+PERCENT = frozenset(("pct", "percent", "percentage", "perc"))
+SHARE = frozenset(("share", "fraction", "frac", "ratio", "prob", "probability", "proportion"))
+#: and that tell angles
+ANGLES = frozenset((
+    "dir", "direction", "bearing", "azimuth", "heading", "angle", "phase", "phi", "psi", "theta", "longitude",
+    "lon", "aspect", "deg", "degrees", "radians", "wd", "winddir",
+))  # fmt: skip
+#: and parts of a day, a year, a week, an hour: their period, and where they begin
+CYCLES: dict[str, tuple[int, tuple[int, ...]]] = {
+    "hour": (24, (0,)), "hr": (24, (0,)), "month": (12, (1, 0)), "weekday": (7, (0, 1)), "wday": (7, (0, 1)),
+    "dow": (7, (0, 1)), "dayofweek": (7, (0, 1)), "minute": (60, (0,)), "second": (60, (0,)),
+}  # fmt: skip
+PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|%")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A kind that was found for a column.
+
+    Args:
+        column: of the kind.
+        why: one sentence.
+        warnings: sentences.
+    """
+
+    column: Column
+    why: str
+    warnings: tuple[str, ...] = ()
+
+
+def words_of(name: str) -> frozenset[str]:
+    """The words of a column's name, in small letters.
+
+    >>> sorted(words_of("wind_dirDeg")), sorted(words_of("PassengerId")), sorted(words_of("discount %"))
+    (['deg', 'dir', 'wind'], ['id', 'passenger'], ['%', 'discount'])
+    """
+    return frozenset(word.lower() for word in PARTS.findall(name))
+
+
+def plain_cell(cell: object) -> Cell:
+    """A cell as YAML and JSON hold it; dates as text."""
+    if isinstance(cell, np.datetime64):
+        return str(cell)
+    if isinstance(cell, np.generic):
+        cell = cell.item()
+    return cell if isinstance(cell, bool | int | float | str) else str(cell)

@@ -1,0 +1,273 @@
+"""The kind of a column of numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from jko.columns.aside import Index, Text
+from jko.columns.circular import Circular
+from jko.columns.column import Column, Values, typed
+from jko.columns.discrete import Gridded, Integer
+from jko.columns.found import ANGLES, CYCLES, IDS, PERCENT, Found, plain_cell, words_of
+from jko.columns.infer_reals import mark_warning, real_kind, with_atoms
+from jko.columns.levels import Boolean, Categorical, Ordinal
+from jko.preparation.checks import far_out, is_marker
+from jko.preparation.grid import EXACT, FEW, MOST_PLACES, STANDS_OUT, grid_origin, grid_step, on_grid
+from jko.preparation.table import Array
+
+#: whole numbers below it keep their noise as float64
+LARGEST = 2.0**45
+#: discrete columns of more values than that can have atoms, of at least this share, and so many; numbers of
+#: fewer values, each with so many rows, are levels
+MANY_VALUES, SHARE, MOST_ATOMS = 20, 0.05, 3
+#: share of a turn that numbers of a circle cover
+COVERED = 0.75
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A column of numbers that is looked at.
+
+    Args:
+        name: its name.
+        some: cells that kinds are told from, float64.
+        cells: all finite ones, in the type of the table.
+        dtype: that the column should come back with.
+        warnings: sentences.
+    """
+
+    name: str
+    some: Array
+    cells: Values
+    dtype: str
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def numbers(self) -> Array:
+        """All cells as float64."""
+        return np.asarray(self.cells, dtype=float)
+
+    def found(self, column: Column, why: str, *more: str) -> Found:
+        """A kind for it."""
+        return Found(column, why, (*self.warnings, *more))
+
+
+def number_kind(name: str, some: Values, cells: Values, *, holes: bool, first: bool) -> Found:
+    """The kind of a column of at least two different numbers or truth values.
+
+    Args:
+        name: of the column.
+        some: cells that kinds are told from.
+        cells: all of them.
+        holes: whether cells are missing: whole numbers are then floats in many tables.
+        first: whether it is the first column.
+    """
+    if cells.dtype.kind == "b":
+        return Found(Boolean(name=name), "truth values")
+    warnings: tuple[str, ...] = ()
+    infinite = ~np.isfinite(cells) if cells.dtype.kind == "f" else np.zeros(len(cells), dtype=bool)
+    if infinite.any():
+        warnings = (f"{int(infinite.sum())} cells are infinite, and such rows are refused",)
+        cells, some = cells[~infinite], some[np.isfinite(some)]
+        if len(np.unique(cells)) < 2:
+            return Found(Text(name=name), "no two different finite numbers: left out", warnings)
+    numbers = np.asarray(cells, dtype=float)
+    whole = bool((numbers == np.rint(numbers)).all())
+    dtype = "int64" if holes and whole and cells.dtype.kind == "f" else str(cells.dtype)
+    column = Numbers(name, np.asarray(some, dtype=float), cells, dtype, warnings)
+    if whole and (why := _index_why(name, numbers, first=first)):
+        return column.found(Index(name=name), why)
+    if cells.dtype.kind in "iu" and np.abs(numbers).max() >= LARGEST:
+        return _far_integers(column)
+    few = np.unique(cells)
+    if len(few) == 2:
+        return _two(column, few, whole=whole)
+    return _circle(column) or (_whole(column) if whole and np.abs(numbers).max() < LARGEST else _fine(column))
+
+
+def _index_why(name: str, numbers: Array, *, first: bool) -> str:
+    """Why whole numbers number rows; empty where they do not."""
+    unique = len(np.unique(numbers)) == len(numbers)
+    unnamed = first and (name.startswith("Unnamed: ") or not name.strip())
+    if unnamed and (unique or _in_turn(numbers)):
+        return "an index: the first column has no name and numbers the rows; left out"
+    if not unique or len(numbers) < 3:
+        return ""
+    if words_of(name) & IDS:
+        return "an index: whole numbers, all different, and its name says so; left out"
+    if first and numbers[0] in (0, 1) and (np.diff(numbers) == 1).all():
+        return f"an index: it counts the rows from {numbers[0]:g} on; left out"
+    return ""
+
+
+def _in_turn(numbers: Array) -> bool:
+    """Whether whole numbers number the rows of several tables in turn, or of one that was drawn from."""
+    lowest, count = numbers.min(), len(numbers)
+    if lowest not in (0, 1) or numbers.max() > count:
+        return False
+    steps = np.diff(numbers)
+    in_turn = ((steps == 1) | (numbers[1:] == lowest)).all() and 2 * (steps == 1).sum() >= len(steps)
+    return bool(in_turn or 2 * len(np.unique(numbers)) >= count)
+
+
+def _far_integers(column: Numbers) -> Found:
+    unique, counts = np.unique(column.cells, return_counts=True)
+    if len(unique) <= FEW and 2 * len(unique) <= len(column.cells):
+        levels = tuple(plain_cell(cell) for cell in unique[np.argsort(-counts, kind="stable")])
+        return column.found(
+            Categorical(name=column.name, levels=levels), f"{len(unique)} codes of many digits"
+        )
+    return column.found(Text(name=column.name), "whole numbers of too many digits to be measured: left out")
+
+
+def _two(column: Numbers, few: Values, *, whole: bool) -> Found:
+    levels = tuple(plain_cell(cell) for cell in few)
+    if whole and column.dtype == "int64":
+        levels = tuple(int(cell) for cell in few)
+    if tuple(few) == (0, 1):
+        return column.found(Boolean(name=column.name, levels=levels), "0 and 1")
+    return column.found(
+        Categorical(name=column.name, levels=levels), f"two values, {few[0]:g} and {few[1]:g}"
+    )
+
+
+def _circle(column: Numbers) -> Found | None:
+    """A circular column, where the name says so and the numbers fit."""
+    words, (low, high) = words_of(column.name), (column.numbers.min(), column.numbers.max())
+    turns = [CYCLES[word] for word in words if word in CYCLES]
+    if words & ANGLES:
+        turns += [(360, (0, -180)), (2 * math.pi, (0, -math.pi))]  # type: ignore[list-item]
+    for period, starts in turns:
+        for start in starts:
+            if start <= low and high <= start + period + 1e-9 and high - low >= COVERED * period:
+                return _turning(column, float(period), float(start))
+    return None
+
+
+def _turning(column: Numbers, period: float, start: float) -> Found:
+    """A column of a circle that begins at ``start``, or one step behind it where its other end is used."""
+    numbers, step = column.numbers, grid_step(column.some) or None
+    if (numbers == np.rint(numbers)).all() and step is None:
+        step = 1.0
+    if step is not None:
+        on = np.array_equal(typed(on_grid(numbers, start, step), column.dtype), column.cells)
+        whole = abs(period / step - round(period / step)) < 1e-9 and round(period / step) >= 2
+        step = step if on and whole else None
+    ends = f"{numbers.min():g} to {numbers.max():g}"
+    why = f"its name, and numbers from {ends}, say that it turns with period {period:g}"
+    turn = Circular(name=column.name, period=period, low=start, step=step, dtype=column.dtype)
+    last = numbers >= start + period
+    if not last.any():
+        return column.found(turn, why)
+    both = f"{start:g} and {start + period:g} are both there"
+    if step is None:
+        made = with_atoms(column.cells, tuple(np.unique(numbers[last]).tolist()), turn)
+        return column.found(made, why, f"{start + period:g} is taken for a value of its own")
+    turn = turn.model_copy(update={"low": start + step})
+    if not (numbers == start).any():
+        return column.found(turn, why)
+    made = with_atoms(column.cells, (start,), turn)
+    return column.found(made, f"{why}; {both}", f"{both}: {start:g} is taken for a value of its own")
+
+
+def _whole(column: Numbers) -> Found:
+    """Whole numbers: counts, or a grid of coarser steps."""
+    numbers, step = column.numbers, grid_step(column.some)
+    distinct, low = len(np.unique(numbers)), 0 if numbers.min() >= 0 else None
+    ends = "; never below 0" if low == 0 else ""
+    origin = grid_origin(numbers, step) if step > 1 else None
+    if origin is not None and step == round(step) and _exact(column, origin, step):
+        first = 0.0 if low == 0 and origin % step == 0 else None
+        kind: Integer | Gridded = Gridded(
+            name=column.name,
+            origin=origin,
+            step=step,
+            low=first,
+            high=_hundred(column, step),
+            dtype=column.dtype,
+        )
+        why = f"whole numbers in steps of {step:g}{ends}"
+    else:
+        high = _hundred(column, 1.0)
+        kind = Integer(
+            name=column.name, low=low, high=None if high is None else int(high), dtype=column.dtype
+        )
+        why = f"whole numbers, {distinct} different ones{ends}"
+    return _spiked(column, kind, why)
+
+
+def _fine(column: Numbers) -> Found:
+    """Numbers with parts: on a grid, of few values, or real."""
+    numbers, step = column.numbers, _neat(grid_step(column.some))
+    unique = np.unique(column.cells)
+    if not step and not (len(unique) <= MANY_VALUES and MANY_VALUES * len(unique) <= len(numbers)):
+        return real_kind(column.name, column.some, column.cells, column.dtype, column.warnings)
+    origin = grid_origin(numbers, step) if step else None
+    if origin is not None and _exact(column, origin, step):
+        on_zero = bool(numbers.min() >= 0) and abs(origin / step - round(origin / step)) < 1e-9
+        kind = Gridded(
+            name=column.name, origin=origin, step=step, low=0.0 if on_zero else None,
+            high=_hundred(column, step), dtype=column.dtype,
+        )  # fmt: skip
+        return _spiked(
+            column, kind, f"values repeat on a grid of step {step:g}" + "; never below 0" * on_zero
+        )
+    if len(unique) <= FEW:
+        levels = tuple(plain_cell(cell) for cell in unique)
+        marks = [mark_warning(column.some, value) for value, _ in far_out(column.some)]
+        why = f"{len(unique)} numbers that are on no grid, in their order"
+        return column.found(Ordinal(name=column.name, levels=levels), why, *marks)
+    off = f"most cells are on a grid of step {step:g}, and some are not: taken as real numbers"
+    return real_kind(column.name, column.some, column.cells, column.dtype, (*column.warnings, off))
+
+
+def _neat(step: float) -> float:
+    """A step of decimals as it is written: 0.1, and not 0.09999999999999999."""
+    near = (round(step, places) for places in range(1, MOST_PLACES + 1))
+    return next((found for found in near if abs(found - step) <= EXACT * step), step)
+
+
+def _exact(column: Numbers, origin: float, step: float) -> bool:
+    """Whether all cells are points of the grid, to the last bit."""
+    return np.array_equal(typed(on_grid(column.numbers, origin, step), column.dtype), column.cells)
+
+
+def _hundred(column: Numbers, step: float) -> float | None:
+    """The upper end of a column of percentages."""
+    percent = words_of(column.name) & (PERCENT | {"%"})
+    fits = percent and column.numbers.max() <= 100 and abs(100 / step - round(100 / step)) < 1e-9
+    return 100.0 if fits else None
+
+
+def _spiked(column: Numbers, kind: Integer | Gridded, why: str) -> Found:
+    """A discrete column, with atoms where few values hold many rows, and marks far outside."""
+    marks = [value for value, count in far_out(column.some) if count > 1 or is_marker(value)]
+    warnings = tuple(mark_warning(column.some, value) for value in marks)
+    special = tuple(dict.fromkeys([*marks, *_spikes(column.some)]))
+    if not special or np.isin(column.numbers, special).all():
+        return column.found(kind, why, *warnings)
+    made = with_atoms(column.cells, special, _without(kind, column, special))
+    shares = ", ".join(f"{value:g}" for value in special)
+    return column.found(made, f"{why}; many rows hold {shares}", *warnings)
+
+
+def _spikes(some: Array) -> list[float]:
+    """Values that far more rows of a discrete column hold than its neighbours on either side."""
+    unique, counts = np.unique(some, return_counts=True)
+    if len(unique) <= MANY_VALUES:
+        return []
+    beside = np.maximum(np.r_[0, counts[:-1]], np.r_[counts[1:], 0])
+    many = np.flatnonzero((counts >= SHARE * len(some)) & (counts > STANDS_OUT * beside))
+    return [float(unique[i]) for i in many[np.argsort(-counts[many], kind="stable")][:MOST_ATOMS]]
+
+
+def _without(kind: Integer | Gridded, column: Numbers, special: Sequence[float]) -> Integer | Gridded:
+    """A kind whose lower end is that of the cells beside the atoms."""
+    others = column.numbers[~np.isin(column.numbers, special)]
+    if kind.low is None and others.min() >= 0 and isinstance(kind, Integer):
+        return kind.model_copy(update={"low": 0})
+    return kind

@@ -1,0 +1,154 @@
+"""Columns whose cells are those of a list: ordinal, categorical, boolean.
+
+Categories can be spread in two ways. On a **line**, level k is the interval k ± ½ with uniform noise: one
+column, but neighbours that have nothing to do with each other, and jumps between them. On a **simplex**, each
+is a region around a corner, with normal noise (:func:`jko.columns.noise.on_simplex`): K − 1 columns, every
+level a neighbour of all, and N(0, I) where all are equally likely.
+
+Both were measured by the mean log-probability of fresh rows of a known law: a category of K levels, and a
+number whose mean and deviation depend on it; 4 000 rows to fit, nats per row below the truth, the mean of
+several draws' probabilities, and its standard error.
+
+======================================================  ==  ============  ============
+model                                                   K   line          simplex
+======================================================  ==  ============  ============
+chain, preset tabular, start marginals, 8 draws         3   .048 ± .005   .071 ± .006
+the same                                                6   .146 ± .007   .204 ± .009
+Gaussian mixture, parts by validation rows, 16 draws    3   .058 ± .004   .043 ± .003
+the same                                                6   .042 ± .003   .116 ± .004
+the same                                                12  .048 ± .003   .217 ± .006
+the same                                                24  .075 ± .004   .606 ± .010
+======================================================  ==  ============  ============
+
+One law for each K, so the errors are those of the rows alone. With one draw the chain is .080 and .222 below
+the truth on a line, .138 and .369 on a simplex. So a line is what is taken; two levels are the halves of a
+line in either way.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from jko.columns.column import Cell, Values, as_object
+from jko.columns.discrete import Discrete
+from jko.columns.noise import around, nearest_corner, on_simplex
+from jko.preparation.table import Array
+
+#: levels at most that are spread on a simplex where nothing else is said
+FEW_CORNERS = 2
+
+
+class Levels(Discrete):
+    """Cells of a list.
+
+    Args:
+        levels: all cells that there can be, no two alike.
+    """
+
+    levels: Annotated[tuple[Cell, ...], Field(min_length=2)]
+
+    @model_validator(mode="after")
+    def _different(self) -> Levels:
+        twice = [level for i, level in enumerate(self.levels) if level in self.levels[:i]]
+        if twice:
+            raise ValueError(f"the level {twice[0]!r} is there twice")
+        return self
+
+    def codes(self, cells: Values) -> NDArray[np.int64]:
+        """The number of every cell in the list, shape (n,)."""
+        known = {level: code for code, level in enumerate(self.levels)}
+        found = np.array([known.get(cell, -1) for cell in cells.tolist()], dtype=np.int64)
+        self.outside(cells, found >= 0, f"it has {len(self.levels)} levels, as {self.levels[0]!r}")
+        return found
+
+    def of_codes(self, codes: NDArray[np.int64]) -> Values:
+        """The cells of numbers in the list."""
+        found: Values = as_object(self.levels)[codes]
+        return found
+
+
+class Ordinal(Levels):
+    """Levels in an order, low to high, such as small, medium, large: z = k + u − ½ for the level k."""
+
+    kind: Literal["ordinal"] = "ordinal"
+
+    def encode(self, cells: Values, noise: Array) -> tuple[Array, Array]:
+        """See :meth:`Column.encode`."""
+        z, log_det = around(self.codes(cells).astype(float), 1.0, noise[:, 0])
+        return z[:, None], log_det
+
+    def decode(self, encoded: Array) -> Values:
+        """See :meth:`Column.decode`."""
+        return self.of_codes(np.rint(np.clip(encoded[:, 0], 0, len(self.levels) - 1)).astype(np.int64))
+
+
+class Categorical(Levels):
+    """Levels without an order, text or numbers, the commonest first.
+
+    Args:
+        spread: how they become real numbers. ``auto`` is ``simplex`` for up to :data:`FEW_CORNERS` levels,
+            else ``line``.
+    """
+
+    kind: Literal["categorical"] = "categorical"
+    spread: Literal["auto", "simplex", "line"] = "auto"
+
+    @property
+    def by_simplex(self) -> bool:
+        """Whether the levels are regions around the corners of a simplex."""
+        return self.spread == "simplex" or (self.spread == "auto" and len(self.levels) <= FEW_CORNERS)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """One column on a line, K − 1 on a simplex."""
+        count = len(self.levels) - 1
+        return ("",) if not self.by_simplex or count == 1 else tuple(f"/{i}" for i in range(1, count + 1))
+
+    @property
+    def noise_width(self) -> int:
+        """As many as encoded columns."""
+        return self.width
+
+    @property
+    def sheets(self) -> int:
+        """On a simplex one point for each level goes to the same."""
+        return len(self.levels) if self.by_simplex else 1
+
+    def encode(self, cells: Values, noise: Array) -> tuple[Array, Array]:
+        """See :meth:`Column.encode`."""
+        codes = self.codes(cells)
+        if self.by_simplex:
+            return on_simplex(codes, len(self.levels), noise)
+        z, log_det = around(codes.astype(float), 1.0, noise[:, 0])
+        return z[:, None], log_det
+
+    def decode(self, encoded: Array) -> Values:
+        """See :meth:`Column.decode`."""
+        if self.by_simplex:
+            return self.of_codes(nearest_corner(encoded))
+        return self.of_codes(np.rint(np.clip(encoded[:, 0], 0, len(self.levels) - 1)).astype(np.int64))
+
+
+class Boolean(Levels):
+    """Two levels, such as no and yes: the halves of the line, with half-normal noise (:func:`on_simplex`)."""
+
+    kind: Literal["boolean"] = "boolean"
+    levels: Annotated[tuple[Cell, ...], Field(min_length=2, max_length=2)] = (False, True)
+
+    @property
+    def sheets(self) -> int:
+        """A point and its mirror image go to the same."""
+        return 2
+
+    def encode(self, cells: Values, noise: Array) -> tuple[Array, Array]:
+        """See :meth:`Column.encode`."""
+        z, log_det = on_simplex(1 - self.codes(cells), 2, noise)  # so that z grows with the level
+        return z, log_det
+
+    def decode(self, encoded: Array) -> Values:
+        """See :meth:`Column.decode`."""
+        return self.of_codes(1 - nearest_corner(encoded))

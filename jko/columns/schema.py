@@ -1,0 +1,200 @@
+"""The schema of a table: a kind for every column, and the way to real numbers and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import ConfigDict, Field, JsonValue, ValidationError, model_validator
+
+from jko.columns.aside import Constant, Index, Text
+from jko.columns.atoms import Atoms
+from jko.columns.cells import Cells, Frame, cells_of
+from jko.columns.circular import Circular
+from jko.columns.column import Column, Exactness, Meaning, Values
+from jko.columns.dates import Dates
+from jko.columns.discrete import Gridded, Integer
+from jko.columns.levels import Boolean, Categorical, Ordinal
+from jko.columns.real import Bounded, Continuous, Positive
+from jko.core.errors import InputError
+from jko.core.records import Record
+from jko.core.seeds import counter_seed
+from jko.preparation.names import listed, shown
+from jko.preparation.table import Array
+
+#: of the form in which a schema is written
+VERSION = 1
+#: uniform noise never reaches its ends
+SMALLEST = 2.0**-53
+
+AnyColumn = Annotated[
+    Continuous | Positive | Bounded | Integer | Gridded | Atoms | Categorical | Boolean | Ordinal | Circular
+    | Dates | Constant | Text | Index,
+    Field(discriminator="kind"),
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Rows as real numbers.
+
+    Args:
+        values: shape (rows, d).
+        log_det: what is added to their log-density, nats, shape (rows,) (:class:`jko.columns.column.Column`).
+        names: d names.
+    """
+
+    values: Array
+    log_det: Array
+    names: tuple[str, ...]
+
+
+class Schema(Record):
+    """The kinds of a table's columns, in their order.
+
+    Args:
+        columns: one for each of the table.
+        rows: of the table that it was made from.
+        version: of the form in which it is written.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: Literal[1] = 1
+    rows: int = 0
+    columns: Annotated[tuple[AnyColumn, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _different(self) -> Schema:
+        names = [column.name for column in self.columns]
+        twice = [name for i, name in enumerate(names) if name in names[:i]]
+        if twice:
+            raise ValueError(f"two columns are called {shown(twice[0])}")
+        return self
+
+    @property
+    def kept(self) -> tuple[Column, ...]:
+        """The columns that samples hold."""
+        return tuple(column for column in self.columns if column.kept)
+
+    @property
+    def width(self) -> int:
+        """How many real columns a row becomes."""
+        return sum(column.width for column in self.columns)
+
+    @property
+    def encoded_names(self) -> tuple[str, ...]:
+        """Their names, no two alike."""
+        found: dict[str, None] = {}
+        for name in (name for column in self.columns for name in column.encoded_names):
+            own = name
+            while own in found:
+                own += "'"
+            found[own] = None
+        return tuple(found)
+
+    @property
+    def exactness(self) -> Exactness:
+        """Whether one draw of the noise gives a row's log-probability, or bounds it."""
+        return "bound" if any(column.exactness == "bound" for column in self.columns) else "exact"
+
+    @property
+    def meaning(self) -> Meaning:
+        """What the probability of a row is: constant columns and those left out do not count."""
+        found = {column.meaning for column in self.columns if column.width}
+        return found.pop() if len(found) == 1 else "mixed" if found else "none"
+
+    def encode(self, frame: Frame, seed: int = 0, draw: int = 0) -> Encoded:
+        """Rows as real numbers.
+
+        Args:
+            frame: a data frame, or a mapping of names to cells; columns that are left out need not be there.
+            seed: of the noise.
+            draw: which of its draws.
+
+        Raises:
+            InputError: a column is missing, has an empty cell, or one that its kind does not allow.
+        """
+        cells = self._complete(cells_of(frame, [column.name for column in self.kept]))
+        rows = len(next(iter(cells.values()))) if cells else 0
+        values, log_det = [np.empty((rows, 0))], np.zeros(rows)
+        for column in self.kept:
+            random = np.random.default_rng(counter_seed(seed, "columns", column.name, draw))
+            noise = np.clip(random.random((rows, column.noise_width)), SMALLEST, 1 - SMALLEST)
+            z, own = column.encode(cells[column.name], noise)
+            values.append(z)
+            log_det += own
+        return Encoded(np.concatenate(values, axis=1), log_det, self.encoded_names)
+
+    def decode(self, values: Array) -> dict[str, Values]:
+        """The cells of real numbers: names, order and types of the table, but for what is left out.
+
+        Args:
+            values: any finite numbers, shape (rows, d).
+
+        Raises:
+            InputError: another number of columns.
+        """
+        if values.ndim != 2 or values.shape[1] != self.width:
+            raise InputError(f"rows of shape {values.shape} for a schema of {self.width} encoded columns")
+        found, first = {}, 0
+        for column in self.kept:
+            found[column.name] = column.decode(values[:, first : first + column.width])
+            first += column.width
+        return found
+
+    def plain(self) -> dict[str, JsonValue]:
+        """The schema as JSON and YAML hold it."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    def _complete(self, cells: Mapping[str, Cells]) -> dict[str, Values]:
+        """Cells of columns without a hole; of one that is empty in every row any will do."""
+        empty = {column.name for column in self.kept if isinstance(column, Constant) and column.value is None}
+        holes = {name: int((~own.present).sum()) for name, own in cells.items() if name not in empty}
+        for name, count in holes.items():
+            if count:
+                raise InputError(
+                    f"column {shown(name)} has an empty cell in {count} of {len(cells[name].present)} rows; "
+                    "fill them, or leave these rows out"
+                )
+        return {name: own.values for name, own in cells.items()}
+
+
+def schema_of(columns: Sequence[Column], rows: int = 0) -> Schema:
+    """A schema of columns.
+
+    Args:
+        columns: in their order.
+        rows: of the table that they are of.
+    """
+    return Schema.model_validate({"rows": rows, "columns": tuple(columns)})
+
+
+def parse_schema(value: object, place: str) -> Schema:
+    """A schema from what JSON or YAML hold.
+
+    Args:
+        value: as :meth:`Schema.plain` gives it.
+        place: where it was read, for the sentence.
+
+    Raises:
+        InputError: it is none; names the column and what is allowed.
+    """
+    try:
+        return Schema.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise InputError(f"{place}: {_where(first['loc'], value)}{first['msg']}") from None
+
+
+def _where(place: tuple[int | str, ...], value: object) -> str:
+    """The column of a mistake by its name, and the field."""
+    if len(place) < 2 or place[0] != "columns" or not isinstance(place[1], int):
+        return "".join(f"{part}: " for part in place[:1])
+    columns = value["columns"] if isinstance(value, Mapping) else []
+    column = columns[place[1]] if isinstance(columns, list) else {}
+    name = column.get("name", place[1]) if isinstance(column, Mapping) else place[1]
+    fields = [str(part) for part in place[3:]]
+    return f"column {shown(name)}: " + (f"{listed(fields)}: " if fields else "")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from jko.certify.resolution import Bracket, Projection
-from tasks.report.content import Array, Content
-from tasks.report.drawing import ACCENT, DATA, GREY, MODEL, short_name
+from tasks.report.drawing import ACCENT, DATA, GREY, MODEL, Array, short_name
+
+if TYPE_CHECKING:
+    from tasks.report.content import Content
 
 #: nats around 0 that are drawn linearly
 LINEAR = 0.01

@@ -171,7 +171,7 @@ def test_page_and_tables_are_written_and_kept_with_the_runs(
     ids = {name: run_id(project, name) for name in ("a", "b", "c")}
     assert call(inside, "compare", "a", ids["b"], "c", "-o", str(output)) == 0
     page = (output / "compare.html").read_text()
-    assert page.count("data:image/png;base64,") == 3
+    assert page.count("data:image/png;base64,") == 4
     assert "http" not in page.replace("http-equiv", "")
     assert "paired over the same 60 test rows" in page
     table = pd.read_parquet(output / "compare.parquet")

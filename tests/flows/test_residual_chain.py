@@ -91,7 +91,9 @@ def test_the_measures_know_that_the_maps_are_monotone_and_inverted_to_rounding(i
         assert own["inversion_error"] < 1e-5
         assert own["inversion_error_reference"] < 1e-5
         assert own["log_det_se"] == 0
-        assert own["epsilon_squared"] < 0.1
+        assert own["epsilon_exact_squared"] < 0.1
+        by_critic = own["epsilon_squared"] - 3 * own["epsilon_squared_se"]
+        assert by_critic < own["epsilon_exact_squared"]
 
 
 def test_the_certificate_says_what_residual_blocks_prove(inside: Layout) -> None:

@@ -53,9 +53,9 @@ def test_stored_figures_are_those_of_the_table(folder: Path) -> None:
     chain = required_manifest(layout).fingerprints
     facts, config = read_facts(layout, chain[0]), stored_config(layout)
     model = load_chain(layout, config, chain)
-    stored = read_samples(layout, 0, chain[0], "validation")
+    stored = read_samples(layout, 0, chain[0], "test")
     x = facts.in_data_units(stored)
-    raw = table().to_numpy()[read_samples(layout, 0, chain[0], "validation_rows")]
+    raw = table().to_numpy()[read_samples(layout, 0, chain[0], "test_rows")]
     assert (np.abs(x - raw) <= np.array(facts.grid) / 2 + 1e-4 * (1 + np.abs(raw))).all()
     np.testing.assert_allclose(facts.log_det(stored), model.start_log_det(torch.from_numpy(x)), atol=1e-3)
     pushed = model(torch.from_numpy(x))  # the blocks alone, as they are measured

@@ -86,7 +86,9 @@ def test_without_gradients_the_same_numbers(plane: jko.Flow) -> None:
     assert torch.allclose(with_gradient, plane.log_prob(x), atol=1e-5)
 
 
-def test_it_is_a_distribution_of_torch(plane: jko.Flow) -> None:
+def test_it_is_a_distribution_of_torch(plane: jko.Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    # torch's default, which zuko switches off for all of a process
+    monkeypatch.setattr(torch.distributions.Distribution, "_validate_args", True)
     law = plane.distribution()
     assert (law.event_shape, law.batch_shape) == ((2,), ())
     torch.manual_seed(0)

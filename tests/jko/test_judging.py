@@ -89,7 +89,7 @@ def test_the_json_has_the_keys_that_are_documented() -> None:
     assert next(iter(one)) == "name"
     assert set(one) == {
         "name", "bracket", "certified_resolution", "columns", "pairs", "classifier", "energy", "coverage",
-        "copies", "groups", "conditional",
+        "copies", "groups", "conditional", "rows_needed",
     }  # fmt: skip
     assert [set(column) for column in one["columns"]] == [{"column", "bracket", "least"}] * 3
     assert [set(pair) for pair in one["pairs"]] == [{"columns", "bracket", "least"}] * 3

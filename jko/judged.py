@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from jko.certify.records import TwoSample
-from jko.certify.resolution import Bracket, Projection, in_words, wrong_in_words
+from jko.certify.resolution import Bracket, Projection, agreeing_in_words, in_words, wrong_in_words
 from jko.core.records import Count, Figure, Record
 from jko.statistics.calibration import Calibration
 from jko.statistics.classifier_test import ClassifierTest
@@ -77,7 +77,8 @@ class Compared(Record):
     @property
     def apart(self) -> tuple[str, ...]:
         """Sentences on how far data and model are apart."""
-        found = in_words(self.bracket, self.rows_needed), wrong_in_words((*self.singles, *self.pairs))
+        whole, every = in_words(self.bracket, self.rows_needed), agreeing_in_words(self.singles)
+        found = whole, every, wrong_in_words((*self.singles, *self.pairs))
         return tuple(text for text in found if text)
 
 

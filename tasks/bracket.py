@@ -10,7 +10,7 @@ from torch import Tensor
 from jko.build import start_law
 from jko.certify.bracket import bracket, rows_needed
 from jko.certify.projections import columns_of, pairs_of
-from jko.certify.resolution import Bracket, Projection, certified
+from jko.certify.resolution import COMPONENT, Bracket, Projection, certified
 from jko.chain.chain import Chain
 from jko.config.sections import Stop
 from jko.core.seeds import counter_seed
@@ -79,7 +79,7 @@ def how_far_apart(store: ChainStore) -> Apart:
     names, rows = (*facts.columns, *facts.context_columns), own.stored
     if facts.image_shape is not None:
         axes = principal_axes(own.of(own.train))
-        names = tuple(f"component {i}" for i in range(1, axes.shape[1] + 1))
+        names = tuple(f"{COMPONENT}{i}" for i in range(1, axes.shape[1] + 1))
         rows, samples = rows @ axes, samples @ axes
     return Apart(
         tuple(found),

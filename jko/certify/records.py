@@ -7,7 +7,7 @@ from pydantic import JsonValue
 from jko.certify.above import Above
 from jko.certify.certificates import Bound, Guarantee
 from jko.certify.evidence_interval import EvidenceInterval
-from jko.certify.resolution import Bracket, Projection, in_words, wrong_in_words
+from jko.certify.resolution import Bracket, Projection, agreeing_in_words, in_words, wrong_in_words
 from jko.certify.status import Status
 from jko.core.display import DASH, figure
 from jko.core.records import Count, Figure, Number, Record
@@ -183,8 +183,10 @@ class ChainGuarantee(Guarantee):
     def apart(self) -> tuple[str, ...]:
         """Sentences on how far data and model are apart, and on a target's constant, where that is known."""
         interval = "" if self.evidence is None else self.evidence.says
-        worst = wrong_in_words((*self.columns, *self.pairs))
-        found = in_words(self.bracket, self.rows_needed), worst, interval
+        found = (
+            in_words(self.bracket, self.rows_needed), agreeing_in_words(self.columns),
+            wrong_in_words((*self.columns, *self.pairs)), interval,
+        )  # fmt: skip
         return tuple(text for text in found if text)
 
 

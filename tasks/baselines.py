@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
-from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
+from torch import Tensor
 
 from jko.certify.bracket import LogDensity, bracket
 from jko.certify.resolution import Bracket
@@ -24,15 +23,15 @@ from jko.core.rows import at_most, drawn
 from jko.disk.identity import MEASURES
 from jko.disk.sealed import read_sealed, write_sealed
 from tasks.adapters.store.chain_store import ChainStore
-from tasks.bracket_rows import bracket_rows
+from tasks.bracket_rows import BracketRows, bracket_rows
 from tasks.conditional_mixture import ConditionalMixture
 from tasks.held_out import part_of
 
 Array = NDArray[np.float64]
 #: rows that a mixture is fitted to, and that its settings are chosen by
 FITTED_ROWS, CHOOSING_ROWS = 20_000, 5000
-#: rows scored at a time, and of smoothed laws, which take more memory
-PIECE, PIECE_SMOOTHED = 100_000, 2000
+#: rows scored at a time
+PIECE = 100_000
 #: added to the covariances of standardised rows, so that a component cannot collapse
 REGULARISATION = (1e-6, 1e-2, 1e-1)
 
@@ -58,27 +57,12 @@ class Baseline:
         scored = _scores(self.mixture, (rows - self.shift) / self.scale)
         return scored - np.log(self.scale[: self.dim]).sum()
 
-    def smoothed(self, centre: Array, spread: Array, s: float) -> LogDensity | None:
-        r"""Log-density of :math:`\sqrt{1 - s^2}\, x + s z` in other units, x of this law, z normal.
-
-        Args:
-            centre: origin of those units, shape (d,), data units.
-            spread: their lengths, shape (d,), data units.
-            s: the resolution.
-
-        Returns:
-            Of rows in those units, shape (n, d) to (n,); ``None`` where the law is conditional.
-        """
+    def sample(self, count: int) -> Array | None:
+        """Rows of the law, shape (count, d), data units; ``None`` where it is conditional."""
         if isinstance(self.mixture, ConditionalMixture):
             return None
-        keep, ratio = 1 - s * s, self.scale / spread
-        means = math.sqrt(keep) * (self.mixture.means_ * ratio + (self.shift - centre) / spread)
-        wide = keep * self.mixture.covariances_ * np.outer(ratio, ratio) + s * s * np.eye(len(ratio))
-        law = MixtureSameFamily(
-            Categorical(torch.from_numpy(self.mixture.weights_)),
-            MultivariateNormal(torch.from_numpy(means), torch.from_numpy(wide)),
-        )
-        return lambda rows: torch.cat([law.log_prob(part) for part in rows.double().split(PIECE_SMOOTHED)])
+        drawn: Array = self.mixture.sample(count)[0] * self.scale + self.shift
+        return drawn
 
 
 def fitted_baselines(
@@ -119,20 +103,37 @@ def baseline_log_densities(
 
 
 def baseline_brackets(fitted: Mapping[str, Baseline], store: ChainStore) -> dict[str, tuple[Bracket, ...]]:
-    """KL of data and baselines at every resolution, of test rows, see :func:`jko.certify.bracket.bracket`."""
-    own = bracket_rows(store)
+    """KL of data and baselines at every resolution, by test rows and as many samples as of the chain.
+
+    Of smoothed rows they are judged as the chain is, see :func:`tasks.bracket.how_far_apart`.
+    """
+    own, config = bracket_rows(store), store.config
     if own is None or store.facts.context or (own.blurred and store.facts.start is not None):
         return {}
-    centre, spread = own.units
     found = {}
     for name, one in fitted.items():
-        at = {}
-        for s in own.resolutions(store.config.measure.resolutions):
-            density = one.smoothed(centre, spread, own.further(s))
-            if density is not None:
-                at[s] = density
-        found[name] = tuple(bracket(own.rows, resolutions=tuple(at), densities=at, seed=store.config.seed))
+        drawn = one.sample(config.measure.samples)
+        assert drawn is not None  # there is no context
+        densities = {own.blurred: _in_units(one, own)} if own.blurred else {}
+        found[name] = tuple(
+            bracket(
+                own.rows, own.of(torch.from_numpy(drawn)),
+                resolutions=own.resolutions(config.measure.resolutions), densities=densities,
+                blurred=own.blurred, seed=config.seed,
+            )
+        )  # fmt: skip
     return found
+
+
+def _in_units(baseline: Baseline, own: BracketRows) -> LogDensity:
+    """The log-density of a baseline, of rows in the units of a bracket."""
+    centre, spread = own.units
+
+    def log_density(rows: Tensor) -> Tensor:
+        values = baseline.log_density(centre + spread * rows.double().numpy())
+        return torch.from_numpy(values + np.log(spread).sum())
+
+    return log_density
 
 
 class LogDensities(Record):

@@ -52,10 +52,6 @@ class BracketRows:
         """Those at which a model can be judged: where rows are smoothed, theirs and coarser ones."""
         return (self.blurred, *(s for s in wanted if s > self.blurred)) if self.blurred else wanted
 
-    def further(self, s: float) -> float:
-        """The noise that brings rows with that of smoothing to a resolution."""
-        return math.sqrt(max(0.0, (s * s - self.blurred**2) / (1 - self.blurred**2)))
-
     @property
     def units(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Origin and lengths of the units in data units, where no start map comes before them."""

@@ -17,7 +17,7 @@ from jko.core.step_sizes import stored
 from jko.disk.commit import file_digest
 
 #: raised when a change alters what the evaluation computes
-EVALUATION = 7
+EVALUATION = 8
 #: raised when a change alters what is measured of a block
 MEASURES = 8
 #: raised when a change alters what a certificate says

@@ -14,7 +14,7 @@ from jko.certify.bounds import StepBounds, hwi_bound
 from jko.certify.certificates import CERTIFICATES, Guarantee, Withheld
 from jko.certify.evidence import Evidence
 from jko.certify.functionals import NO_START, Descent, descent, recursion, start_bound, upper_signed
-from jko.certify.guarantee import certify, certify_functional
+from jko.certify.guarantee import OF_THE_REFERENCE, certify, certify_functional
 from jko.certify.status import Cause
 from jko.energies.functional import Entropy, Functional, PotentialEnergy, half_square
 from jko.energies.ground import Ground
@@ -276,6 +276,7 @@ def test_every_field_of_a_chain_to_a_divergence() -> None:
     assert found.reasons == {"kl_lower_bound": words, "kl_lower_bound_se": words}
     assert found.causes == dict.fromkeys(found.reasons, Cause.ELSEWHERE)
     assert found.statuses["kl_lower_bound"] == "fails"
+    assert set(OF_THE_REFERENCE) <= found.plain().keys()
 
 
 def test_of_what_is_no_divergence_there_is_no_total_variation() -> None:
@@ -339,6 +340,28 @@ def test_a_descent_knows_of_the_correction_before_its_last_block() -> None:
             assert isinstance(bound, StepBounds)
             assert found.bounds[name] == bound.kl
     assert descent(blocks, GROUND, 0.148) != descent(blocks, GROUND, 0.148, corrected=True)
+
+
+def test_exact_figures_of_a_chain_to_a_target_are_measured() -> None:
+    exact = {"exact_epsilon": True, "exact_fisher": True}
+    found = certify_functional([started(**exact)], DIVERGENCE, GROUND).statuses
+    assert {found[name] for name in CERTIFICATES} == {"measured"}
+    ot = started(**exact, epsilon_squared_ot=Estimate(0.04, 0.0))
+    found = certify_functional([ot], DIVERGENCE, GROUND).statuses
+    assert {name for name in CERTIFICATES if found[name] == "estimated"} == {A, B, HWI}
+
+
+def test_without_a_certificate_there_is_no_w2() -> None:
+    """KL ≥ 99 is shown, and contradicts all."""
+    found = certify([block(kl_lower=Estimate(99.0, 0.0))], 3)
+    assert {found.figure(name) for name in CERTIFICATES} == {None}
+    assert (found.w2_bound, found.tv, found.reasons["w2_bound"]) == (None, None, "no certificate holds")
+
+
+def test_what_is_carried_on_alone_says_nothing_of_w2() -> None:
+    found = certify([block(kappa=None, fisher=Estimate(2.0, 0.0)), block(kappa=None, fisher=None)], 3)
+    assert {name for name in CERTIFICATES if found.figure(name) is not None} == {ON}
+    assert (found.kl_bound, found.w2_bound) == (near(0.58), None)
 
 
 def test_the_default_of_a_descent_is_no_correction() -> None:

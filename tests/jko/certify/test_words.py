@@ -90,12 +90,12 @@ def test_the_worst_column_or_pair_is_named() -> None:
 
 def test_the_bracket_on_an_error_is_said() -> None:
     above = Above(
-        width=0.2, rows=500, epsilon_squared=(9.0, 0.125), epsilon_squared_se=(3.0, 0.0214),
-        fisher=(1.0, 0.5), fisher_se=(0.1, 0.02), kl_bound=0.27,
+        width=0.2, rows=500, epsilon_squared=(9.0, 8.0, 1.25e-5), epsilon_squared_se=(3.0, 4.0, 2.14e-6),
+        fisher=(1.0, 0.7, 0.5), fisher_se=(0.1, 0.05, 0.02), kl_bound=0.27,
     )  # fmt: skip
     tail = (
-        "and 0.125 ± 0.021 (500 test rows, whatever the law), and by its Fisher information from above KL ≤ "
-        "0.27 nats."
+        "and 1.25e-05 ± 2.1e-06 (500 test rows, whatever the law), and by its Fisher information from above "
+        "KL ≤ 0.27 nats."
     )
     head = "Of the smoothed law, ε² of the last block is between"
     assert above.says(0.0512) == f"{head} 0.0512 (a critic) {tail}"

@@ -122,10 +122,10 @@ def test_the_numbers_of_steps() -> None:
 def test_no_step_is_asked_for_from_within_the_error() -> None:
     assert theorem_steps(0.1, 0.4, 0.2) == sharp_steps(0.1, 0.4, 0.2) == 0
     assert sharp_steps(0.22, 0.01, 0.2) == math.ceil(2 * math.log(1.1) / math.log(1.02)) == 10
-    with pytest.raises(
-        ValueError, match=r"^epsilon = -1: the number of steps is finite for a positive one only$"
-    ):
-        sharp_steps(1, 0.5, -1)
+    for epsilon in (0, -1):
+        said = rf"^epsilon = {epsilon}: the number of steps is finite for a positive one only$"
+        with pytest.raises(ValueError, match=said):
+            sharp_steps(1, 0.5, epsilon)
 
 
 def test_total_variation_by_pinsker() -> None:

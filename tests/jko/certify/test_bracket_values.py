@@ -123,6 +123,16 @@ def test_the_lower_side_takes_the_better_of_two_at_its_own_level(better: bool) -
     assert asked == [S]
 
 
+def test_another_law_stands_beside_samples_too() -> None:
+    (alone,), (found,) = (
+        bracket(ROWS, SAMPLES, resolutions=(S,), reference=reference)
+        for reference in (None, lambda at, s: law(at, 0.0))
+    )
+    assert (found.upper, found.upper_se) == (alone.upper, alone.upper_se)
+    assert found.lower > alone.lower
+    assert found.lower_95 == pytest.approx(found.lower - 1.96 * found.lower_se)
+
+
 def test_every_resolution_has_its_own_and_the_usual_ones_are_taken() -> None:
     found = bracket(ROWS, SAMPLES)
     assert [one.resolution for one in found] == list(RESOLUTIONS)
@@ -156,6 +166,19 @@ def test_as_many_samples_as_their_noise_asks_for(monkeypatch: pytest.MonkeyPatch
     few, spread = module._model(points, centres[:5], S)
     assert few.count == 5
     assert spread == pytest.approx(noise_of(logs(points.numpy(), centres[:5].numpy(), S), 5), rel=1e-9)
+
+
+def test_fifteen_equal_samples_are_not_too_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """15/(1 + .4) is above ten: the noise says how many, and not the fewest."""
+    monkeypatch.setattr(module, "FEWEST", 3)
+    monkeypatch.setattr(module, "SAMPLE_NOISE", 0.02)
+    points, centres = torch.zeros(1, 1).double(), torch.linspace(0.0, 0.55, 15).double()[:, None]
+    (relative,) = relative_of(logs(points.numpy(), centres.numpy(), S))
+    assert 10 < 15 / (1 + relative) < 15
+    assert 15 / (2 + relative) < 10
+    wanted = math.ceil(relative / 0.04)
+    assert 3 < wanted < 15
+    assert module._model(points, centres, S)[0].count == wanted
 
 
 @pytest.mark.parametrize(("place", "in_vain"), [(0.0, False), (6.0, True)])
@@ -192,6 +215,23 @@ def test_the_rows_that_are_needed_solve_their_equation() -> None:
     assert rows_needed(ROWS[:38], COARSE, width=edge + 1e-9) == 38
     assert rows_needed(ROWS[:38], COARSE, width=edge - 1e-6) == 39
     assert rows_needed(ROWS[:38], COARSE, width=0.15, seed=1) != rows_needed(ROWS[:38], COARSE, width=0.15)
+
+
+def searched(width: float) -> int:
+    """By halving the logarithm between the rows there are and the most, to a row or to 1 %."""
+    low, high = 38.0, 1e7
+    while high - low > 1 and high / low > 1.01:
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if width_at(middle) > width else (low, middle)
+    return math.ceil(high)
+
+
+def test_the_search_stops_at_a_row_or_at_one_percent() -> None:
+    few = [width_at(count) for count in (39.2, 41.5, 43.3, 47.9, 52.1, 60.4, 71.7)]
+    many = [width_at(count) for count in (150, 450.5, 3000, 40_000, 700_000)]
+    assert [rows_needed(ROWS[:38], COARSE, width=one) for one in (*few, *many)] == list(
+        map(searched, (*few, *many))
+    )
 
 
 def test_beyond_the_most_rows_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,16 +337,35 @@ def test_the_least_is_at_95_percent_of_all_together() -> None:
     assert [one.least for one in pairs] == sorted((one.least for one in pairs), reverse=True)
 
 
+def test_of_a_single_figure_it_is_the_plain_level() -> None:
+    rows, samples = torch.from_numpy(NEAR_ROWS), torch.from_numpy(2.5 * NEAR_SAMPLES)
+    (found,) = columns_of(rows[:, :1], samples[:, :1], ["a"], resolutions=(0.2,))
+    assert found.least > 0
+    assert found.least == pytest.approx(found.bracket[0].lower - norm.isf(0.05) * found.bracket[0].lower_se)
+
+
+def test_the_lattice_holds_the_farthest_noise_of_the_farthest_row() -> None:
+    """Six deviations are 54.99 cells, and the noise reaches 24 more."""
+    found = lattice._Lattice(0.4, 1)
+    far = found.cells(np.array([[9.0], [-9.0]])) + np.array([[24], [-24]])
+    assert far.tolist() == [[79], [-79]]
+    assert found.at(far)[0].tolist() == [158, 0]
+    assert found.shape == (159,)
+
+
 def test_of_many_columns_the_pairs_of_largest_correlation_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lattice, "ALL_COLUMNS", 2)
     monkeypatch.setattr(lattice, "MOST_PAIRS", 2)
     rows = normal(200, 3, seed=1)
     rows[:, 2] -= 2 * rows[:, 0]
     rows[:, 1] += 0.5 * rows[:, 2]
-    kept = pairs_of(rows, normal(200, 3, seed=2), ["a", "b", "c"], resolutions=(0.4,))
-    related = np.abs(np.corrcoef(rows.numpy(), rowvar=False))
-    best = sorted(((related[i, j], "abc"[i], "abc"[j]) for i, j in ((0, 1), (0, 2), (1, 2))), reverse=True)[
-        :2
-    ]
-    assert {one.columns for one in kept} == {(first, second) for _, first, second in best}
+    others = normal(200, 3, seed=2)
+    for order in ((0, 1, 2), (1, 2, 0), (2, 0, 1), (1, 0, 2)):
+        turned = rows[:, list(order)]
+        kept = pairs_of(turned, others, ["a", "b", "c"], resolutions=(0.4,))
+        related = np.abs(np.corrcoef(turned.numpy(), rowvar=False))
+        by_size = sorted(((0, 1), (0, 2), (1, 2)), key=lambda pair: -related[pair])
+        assert {one.columns for one in kept} == {("abc"[i], "abc"[j]) for i, j in by_size[:2]}
+    monkeypatch.setattr(lattice, "ALL_COLUMNS", 3)
+    assert len(pairs_of(rows, others, ["a", "b", "c"], resolutions=(0.4,))) == 3
     assert len(pairs_of(rows[:, :2], rows[:, :2], ["a", "b"], resolutions=(0.4,))) == 1

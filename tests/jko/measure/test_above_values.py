@@ -10,10 +10,11 @@ from torch import Tensor
 
 from jko.core.errors import InputError
 from jko.laws.densities import Estimate
+from jko.laws.score import score_after
 from jko.measure import from_above as module
 from jko.measure.from_above import from_above, kernel_scores
 from jko.measure.inversion import product_bound
-from tests.oracles import affine_residual, normal
+from tests.oracles import affine_residual, normal, random_block
 
 
 def open_scores(x: Tensor, centres: Tensor, width: float) -> Tensor:
@@ -63,6 +64,20 @@ def test_two_affine_blocks_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
         same(one.epsilon_squared, open_mean_square([known + score for score in scores]))
         same(one.fisher, open_mean_square([y + score for score in scores]))
         x = y
+
+
+def test_through_a_curved_block_every_score_is_carried() -> None:
+    """Behind it the gradient of log|det ∇T| counts, too, which is 0 behind an affine one."""
+    block = random_block("two_layers", 2, steps=4)
+    noisy, noise = normal(40, 2, seed=1), normal(40, 2, seed=2)
+    (found,) = from_above([block], noisy, noise, 0.4)
+    with torch.no_grad():
+        y = block.push_forward(noisy)
+    scores = kernel_scores(noisy, noisy - 0.4 * noise, 0.4)
+    carried = [score_after([block], y, one.to) for one in scores]
+    same(found.fisher, open_mean_square([y + one for one in carried]))
+    known = y - (noisy - y) / block.step_size
+    same(found.epsilon_squared, open_mean_square([known + one for one in carried]))
 
 
 def test_the_scores_of_every_group_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:

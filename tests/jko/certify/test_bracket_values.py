@@ -20,6 +20,7 @@ from jko.certify.resolution import Bracket
 from jko.config.sections import RESOLUTIONS
 from jko.core.errors import InputError
 from jko.core.seeds import counter_seed, generator
+from jko.statistics.kernel_sums import KernelMean
 from tests.jko.certify.in_the_open import both_sides, level, logs, mean_of, relative_of
 from tests.oracles import normal
 
@@ -133,6 +134,26 @@ def test_another_law_stands_beside_samples_too() -> None:
     assert found.lower_95 == pytest.approx(found.lower - 1.96 * found.lower_se)
 
 
+def test_log_q_is_below_one_figure_where_samples_are_near_and_below_another_where_not() -> None:
+    """20 samples: ten effective ones are near, and so is q̂ that a sample at the own row would just double."""
+    edge = -1.5 + math.log(20)
+    model = KernelMean(
+        torch.tensor([-1.5, -1.5, -1.5, -1.5]).double(),
+        torch.tensor([1.0, 1.01, 1.0, 1.0]).double(),
+        edge + 1,
+        20,
+    )
+    noise = torch.tensor([[[1.0, 1.0], [3.0, 3.0]], [[0.5, 1.3], [1.0, 2.0]]]).double()
+    t = math.log(200)
+    assert model.log_mean[0] + math.log(20) == model.peak - 1
+    found = module.log_above(model, noise).tolist()
+    for i, (relative, near) in enumerate(((1.0, True), (1.01, False), (1.0, False), (1.0, True))):
+        rare = math.log(
+            math.exp(-1.5) * (1 + math.sqrt(2 * relative * t / 20)) + math.exp(edge + 1) * 7 * t / (3 * 19)
+        )
+        assert found[i] == pytest.approx(-1.5 + relative / 40 if near else rare, rel=1e-12)
+
+
 def test_every_resolution_has_its_own_and_the_usual_ones_are_taken() -> None:
     found = bracket(ROWS, SAMPLES)
     assert [one.resolution for one in found] == list(RESOLUTIONS)
@@ -234,6 +255,18 @@ def test_the_search_stops_at_a_row_or_at_one_percent() -> None:
     )
 
 
+def test_a_width_that_is_reached_is_narrow_enough() -> None:
+    _, others, own = module._others(ROWS[:38], module._noise(ROWS[:38], 0), COARSE)
+
+    def exactly(count: float) -> float:
+        return float(torch.log1p(torch.exp(own - others.log_mean) / (count - 1)).mean())
+
+    middle = math.sqrt(38.0 * 1e7)
+    assert rows_needed(ROWS[:38], COARSE, width=exactly(38)) == 38
+    assert rows_needed(ROWS[:38], COARSE, width=exactly(middle)) == math.ceil(middle)
+    assert rows_needed(ROWS[:38], COARSE, width=exactly(1e7)) == 10_000_000
+
+
 def test_beyond_the_most_rows_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     root = brentq(lambda count: width_at(count) - 0.2, 38, 1e9)
     monkeypatch.setattr(module, "MOST_ROWS", math.ceil(root))
@@ -273,14 +306,14 @@ def test_two_rows_and_two_samples_will_do() -> None:
 
 
 def on_the_lattice(
-    rows: np.ndarray, samples: np.ndarray, s: float, seed: int
+    rows: np.ndarray, samples: np.ndarray, s: float, seed: int, points: int = 8192
 ) -> dict[str, tuple[float, float]]:
     """The bracket of rows and samples in cells of s/4, with the normal law of the lattice."""
     step, a = s / 4, math.sqrt(1 - s * s)
     own, model = (np.rint(a * np.clip(part, -6, 6) / step) for part in (rows, samples))
     offsets = np.arange(-24, 25)
     chances = np.exp(-((offsets / 4) ** 2) / 2)
-    draws = max(1, min(16, 8192 // len(rows)))
+    draws = max(1, min(16, points // len(rows)))
     noise = np.random.default_rng(counter_seed(seed, "noise of the lattice")).choice(
         offsets, size=(draws, *own.shape), p=chances / chances.sum()
     )
@@ -312,6 +345,38 @@ def test_columns_on_the_lattice_are_those_of_all_pairs() -> None:
             assert (at.rows, at.samples, at.density) == (60, 400, "samples")
     usual = columns_of(torch.from_numpy(NEAR_ROWS), torch.from_numpy(NEAR_SAMPLES), ["a"])
     close(usual[0].bracket[3], on_the_lattice(NEAR_ROWS[:, [0]], NEAR_SAMPLES[:, [0]], 0.4, 0))
+
+
+@pytest.mark.parametrize("points", [50, 150])
+def test_as_many_draws_of_the_noise_as_make_the_points(monkeypatch: pytest.MonkeyPatch, points: int) -> None:
+    """One draw of 60 rows at least, and two that fit in 150."""
+    monkeypatch.setattr(lattice, "POINTS", points)
+    rows, samples = torch.from_numpy(NEAR_ROWS[:, :1]), torch.from_numpy(NEAR_SAMPLES[:, :1])
+    (found,) = columns_of(rows, samples, ["a"], resolutions=(0.4,))
+    close(found.bracket[0], on_the_lattice(NEAR_ROWS[:, [0]], NEAR_SAMPLES[:, [0]], 0.4, 0, points))
+
+
+@pytest.mark.parametrize("dim", [1, 2])
+def test_sums_on_the_lattice_are_those_of_all_centres_also_far_away(dim: int) -> None:
+    """The last point and the last centre are beyond the filter's reach of all others, and one is left out."""
+    grid = lattice._Lattice(0.2, dim)
+    rng = np.random.default_rng(4)
+    centres = np.concatenate([rng.integers(-8, 9, (30, dim)), np.full((1, dim), 110)])
+    points = np.concatenate([centres + rng.integers(-3, 4, centres.shape), np.full((1, dim), -50)])
+    y, c = points * 0.05, centres * 0.05
+    kernels = logs(y, c, 0.2)
+    peak = -dim * math.log(0.2 * math.sqrt(2 * math.pi))
+    found = lattice._means(grid, points, centres, None)
+    assert (found.peak, found.count) == (pytest.approx(peak, rel=1e-12), 31)
+    np.testing.assert_allclose(found.log_mean.numpy(), mean_of(kernels), rtol=1e-6)
+    np.testing.assert_allclose(found.relative_variance.numpy(), relative_of(kernels), rtol=1e-5, atol=1e-6)
+    out = np.append(np.arange(31), 3)
+    left = np.exp(kernels[np.arange(32), out] - peak)
+    found = lattice._means(grid, points, centres, (out, left))
+    rest = np.stack([np.delete(row, i) for row, i in zip(kernels, out, strict=True)])
+    assert found.count == 30
+    np.testing.assert_allclose(found.log_mean.numpy(), mean_of(rest), rtol=1e-6)
+    np.testing.assert_allclose(found.relative_variance.numpy(), relative_of(rest), rtol=1e-5, atol=1e-6)
 
 
 def test_pairs_on_the_lattice_are_those_of_all_pairs() -> None:

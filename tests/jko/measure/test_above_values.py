@@ -94,6 +94,12 @@ def test_the_scores_of_every_group_in_pieces(monkeypatch: pytest.MonkeyPatch) ->
     torch.testing.assert_close(kernel_scores(x, centres, 0.6, groups=3), found)
 
 
+def test_rows_far_from_zero_keep_their_digits() -> None:
+    x, centres = normal(40, 2, seed=1), normal(40, 2, seed=2)
+    found = kernel_scores(x + 1e6, centres + 1e6, 0.6)
+    torch.testing.assert_close(found, kernel_scores(x, centres, 0.6), rtol=1e-5, atol=1e-6)
+
+
 def test_a_row_with_no_other_group_near_it_keeps_its_own_centre() -> None:
     centres = torch.tensor([[0.0], [100.0]]).double()
     found = kernel_scores(centres + 0.1, centres, 0.5, groups=2)

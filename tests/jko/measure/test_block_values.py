@@ -58,7 +58,7 @@ def score(x: Tensor) -> Tensor:
     return (torch.tensor([0.4, -0.3]).to(x) - x) / 0.64
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def plain() -> BlockFigures:
     return measured(held_out(), seed=5)
 
@@ -254,6 +254,7 @@ def test_a_density_that_is_known_is_not_asked_without_need() -> None:
     found = measured(rows, functional=WELL + Entropy())
     drop = 1.5 * (half_square(rows.x) - half_square(rows.y)) + rows.log_det
     assert found.kl_drop == near(drop.mean())
+    assert found.loss_potential == near(1.5 * half_square(rows.y).mean())
 
 
 def test_averages_of_float32_are_taken_in_float64() -> None:

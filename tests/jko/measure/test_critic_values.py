@@ -225,6 +225,7 @@ def test_no_more_rows_are_taken_than_there_is_room_for(monkeypatch: pytest.Monke
     assert measure_epsilon(y, y, 1.0, 2)[0] == surest(critics, y[:100])
     monkeypatch.setattr(sizes, "CRITIC_BUDGET", 540)
     assert measure_epsilon(y, y, 1.0, 0)[0] == LinearCritic(y[:90]).estimate(y[:90])
+    assert measure_epsilon(y[:50], y[:50], 1.0, 0)[0].reason.endswith("2: 50, and 90 are needed")
     monkeypatch.setattr(sizes, "CRITIC_BUDGET", 539)
     none = measure_epsilon(y, y, 1.0, 0)
     assert [one.reason for one in none] == ["no critic is affordable in dimension 2"] * 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from jko.certify.evidence import Evidence
 from jko.laws.densities import Estimate
@@ -21,5 +20,5 @@ BLOCK = Evidence(
 )
 
 
-def block(**changed: Any) -> Evidence:
+def block(**changed: object) -> Evidence:
     return replace(BLOCK, **changed)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pytest
 
@@ -29,7 +28,7 @@ NAMES = {
 }
 
 
-def of(**more: Any) -> Evidence:
+def of(**more: object) -> Evidence:
     return Evidence.of(StepFigures.model_validate(PLAIN | more))
 
 

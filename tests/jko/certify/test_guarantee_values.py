@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pytest
 import torch
@@ -34,7 +33,7 @@ def near(value: float) -> object:
     return pytest.approx(value, rel=1e-9)
 
 
-def started(**changed: Any) -> Evidence:
+def started(**changed: object) -> Evidence:
     return block(**{"from_lowest": Estimate(0.8, 0.05), "fisher_before": Estimate(3.0, 0.1), **changed})
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pytest
 
@@ -20,7 +19,7 @@ PLAIN = {
 }  # fmt: skip
 
 
-def at(**changed: Any) -> Bracket:
+def at(**changed: object) -> Bracket:
     return Bracket.model_validate(PLAIN | changed)
 
 

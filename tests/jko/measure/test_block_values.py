@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pytest
 import torch
@@ -29,7 +28,7 @@ WELL = PotentialEnergy(lambda x: 1.5 * half_square(x), 1.5)
 
 
 @torch.no_grad()
-def held_out(count: int = 160, **more: Any) -> HeldOut:
+def held_out(count: int = 160, **more: object) -> HeldOut:
     """Behind the first block and behind the second."""
     x = FIRST.push_forward(START[:count])
     pushed = BLOCK(x)
@@ -37,7 +36,7 @@ def held_out(count: int = 160, **more: Any) -> HeldOut:
     return HeldOut(x, pushed.x, pushed.log_det, noise, pushed.log_det + 0.7, **more)
 
 
-def measured(rows: HeldOut, settings: Measure = SETTINGS, **more: Any) -> BlockFigures:
+def measured(rows: HeldOut, settings: Measure = SETTINGS, **more: object) -> BlockFigures:
     return measure_block([FIRST, BLOCK], rows, settings, **more)
 
 

@@ -12,6 +12,7 @@ from jko.config.sections import Measure
 from jko.energies.functional import Entropy, PotentialEnergy, PowerEnergy, QuadraticInteraction, half_square
 from jko.laws.score import score_after
 from jko.maps.jacobian import asymmetry
+from jko.maps.ode_block import Block, Solver
 from jko.measure import measures
 from jko.measure.epsilon import measure_epsilon
 from jko.measure.figures import BlockFigures
@@ -19,9 +20,10 @@ from jko.measure.measures import HeldOut, measure_block
 from jko.measure.residual import residual_data
 from jko.statistics.transport import gelbrich_lower, optimal_back
 from jko.statistics.two_sample import kl_lower_bound
-from tests.oracles import normal, random_block
+from tests.oracles import normal, random_block, random_field
 
-FIRST, BLOCK = (random_block("two_layers", 2, steps=4, seed=seed) for seed in (3, 1))
+FIRST = Block(random_field("two_layers", 2, seed=3), 0.3, Solver(steps=4))
+BLOCK = random_block("two_layers", 2, steps=4, seed=1)
 START = torch.tensor([0.4, -0.3]) + 0.8 * normal(160, 2, seed=0)
 SETTINGS = Measure(critic_centres=2, reference_rows=2)
 WELL = PotentialEnergy(lambda x: 1.5 * half_square(x), 1.5)
@@ -177,6 +179,11 @@ def test_figures_by_the_exact_score(monkeypatch: pytest.MonkeyPatch) -> None:
         near(error.mean()), near(spread(error)),
     )  # fmt: skip
     assert (found.fisher_exact, found.fisher_exact_se) == (near(fisher.mean()), near(spread(fisher)))
+    more = measure_block([FIRST, FIRST, BLOCK], rows, SETTINGS, score=score)
+    slope = score_after([FIRST, FIRST, BLOCK], y, score)
+    assert more.epsilon_exact_squared == near(
+        (residual_data(x, y, BLOCK.step_size) + slope).square().sum(1).mean()
+    )
 
 
 @torch.no_grad()

@@ -84,6 +84,11 @@ def test_movement_and_inverse(plain: BlockFigures) -> None:
     assert plain.loss_transport == near(moved.mean() / (2 * BLOCK.step_size))
     back = BLOCK.pull_back(rows.y).detach() - rows.x
     assert plain.inversion_error == pytest.approx(float(back.square().sum(1).mean().sqrt()), rel=1e-6)
+    few = rows.y[:2]
+    apart = BLOCK.pull_back(few).detach() - BLOCK.pull_back_exactly(few, index=2)
+    assert plain.inversion_error_reference == pytest.approx(
+        float(apart.square().sum(1).mean().sqrt()), rel=1e-4
+    )
 
 
 def test_both_identities_of_an_exact_step(plain: BlockFigures) -> None:
@@ -252,6 +257,7 @@ def test_figures_under_entropies_need_no_density() -> None:
     assert found.fisher_exact == near((1.5 * rows.y + 2 * behind).square().sum(1).mean())
     unknown = measured(rows, functional=functional)
     assert (unknown.from_lowest, unknown.fisher_before) == (found.from_lowest, None)
+    assert {"fisher_before", "fisher_before_se"} <= unknown.model_fields_set
 
 
 @torch.no_grad()

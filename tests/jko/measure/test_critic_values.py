@@ -89,8 +89,8 @@ def test_with_bumps_and_weights_it_is_that_in_the_open(ridge: float) -> None:
     critic = LinearCritic(y, centres=3, ridge=ridge, width=0.8)
     other = InTheOpen(features[3:], slopes[3:] * weight[3:, None, None], u[3:], ridge)
     found = critic.estimate(u, weight)
-    assert found.value == pytest.approx(other.value, rel=1e-8)
-    assert found.se == pytest.approx(other.se, rel=1e-8)
+    assert found.value == pytest.approx(other.value, rel=1e-11)
+    assert found.se == pytest.approx(other.se, rel=1e-11)
     assert found.critic == "affine + 3 RBF"
     assert critic.estimate(u.float(), weight.float()).value == pytest.approx(other.value, rel=1e-4)
     plain = InTheOpen(features[3:], slopes[3:], u[3:], ridge)
@@ -151,6 +151,8 @@ def test_what_a_critic_refuses_and_what_it_takes() -> None:
     assert isinstance(LinearCritic(y[:7]), LinearCritic)
     with pytest.raises(InputError, match=r"^6 rows are too few for a critic with 3 features a coordinate$"):
         LinearCritic(y[:6])
+    with pytest.raises(InputError, match=r"^10 rows are too few for a critic with 6 features a coordinate$"):
+        LinearCritic(normal(10, 5, seed=1))
     with pytest.raises(InputError, match=r"^8 rows are too few for a critic with 5 features a coordinate$"):
         LinearCritic(y[:8], centres=2)
     with pytest.raises(
@@ -195,7 +197,8 @@ def test_the_short_way_is_the_long_one() -> None:
     y = normal(150, 2, seed=1) * 1.2
     assert linear_critic(y, y) == LinearCritic(y).estimate(y)
     assert linear_critic(y, y, centres=5, ridge=0.1) == LinearCritic(y, centres=5, ridge=0.1).estimate(y)
-    assert linear_critic(y, y, centres=5) == LinearCritic(y, centres=5, ridge=1e-3).estimate(y)
+    plain = LinearCritic(y, centres=5, ridge=1e-3, width=0.0).estimate(y)
+    assert linear_critic(y, y, centres=5) == LinearCritic(y, centres=5).estimate(y) == plain
 
 
 def surest(critics: Sequence[LinearCritic], u: Tensor, weight: Tensor | None = None) -> EpsilonSquared:
@@ -215,6 +218,23 @@ def test_of_three_widths_the_surest_is_taken_for_each_figure() -> None:
     assert measure_epsilon(x[:89], y[:89], 0.5, 30)[0].reason == (
         "too few held-out rows for a critic in dimension 2: 89, and 90 are needed"
     )
+
+
+def test_two_errors_down_decide_between_widths() -> None:
+    """Here the width of one half shows most two errors down, and the critic's own three errors down."""
+    y = 1.3 * normal(200, 2, seed=0)
+    found = [LinearCritic(y, centres=3, width=width).estimate(y) for width in (0.0, 0.5, 0.25)]
+    assert found[0].value - 3 * found[0].se > found[1].value - 3 * found[1].se
+    assert measure_epsilon(y, y, 1.0, 3)[1] == found[1]
+
+
+def test_a_critic_without_a_value_is_passed_over() -> None:
+    y, weight = normal(200, 2, seed=1), torch.ones(200)
+    good, broken = LinearCritic(y), LinearCritic(y)
+    broken.slopes = broken.slopes * math.inf
+    for critics in ([good, broken], [broken, good]):
+        assert sizes._surest(critics, y, weight) == good.estimate(y, weight)
+    assert sizes._surest([broken], y, weight).critic == "none"
 
 
 def test_no_more_rows_are_taken_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:

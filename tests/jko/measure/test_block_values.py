@@ -25,7 +25,7 @@ from tests.oracles import normal, random_block, random_field
 FIRST = Block(random_field("two_layers", 2, seed=3), 0.3, Solver(steps=4))
 BLOCK = random_block("two_layers", 2, steps=4, seed=1)
 START = torch.tensor([0.4, -0.3]) + 0.8 * normal(160, 2, seed=0)
-SETTINGS = Measure(critic_centres=2, reference_rows=2)
+SETTINGS = Measure(critic_centres=2, reference_rows=3)
 WELL = PotentialEnergy(lambda x: 1.5 * half_square(x), 1.5)
 
 
@@ -84,7 +84,7 @@ def test_movement_and_inverse(plain: BlockFigures) -> None:
     assert plain.loss_transport == near(moved.mean() / (2 * BLOCK.step_size))
     back = BLOCK.pull_back(rows.y).detach() - rows.x
     assert plain.inversion_error == pytest.approx(float(back.square().sum(1).mean().sqrt()), rel=1e-6)
-    few = rows.y[:2]
+    few = rows.y[:3]
     apart = BLOCK.pull_back(few).detach() - BLOCK.pull_back_exactly(few, index=2)
     assert plain.inversion_error_reference == pytest.approx(
         float(apart.square().sum(1).mean().sqrt()), rel=1e-4
@@ -137,6 +137,9 @@ def test_a_lower_bound_by_a_classifier_and_by_another_model(plain: BlockFigures)
     found = measured(held_out(rival=rival))
     excess = rival - log_normal(rows.y) - rows.log_det - 0.7
     assert (found.kl_lower_mixture, found.kl_lower_mixture_se) == (near(excess.mean()), near(spread(excess)))
+    context = torch.cat([rows.y, normal(160, 1, seed=8).sign()], 1)
+    beside = kl_lower_bound(context, dim=2, seed=3)
+    assert measures._classified(context, 2, 3)["kl_lower_classifier"] == near(beside.value)
     few, enough = measured(held_out(39)), measured(held_out(40))
     assert (few.kl_lower_classifier, few.kl_lower_classifier_se) == (None, None)
     assert enough.kl_lower_classifier == near(kl_lower_bound(held_out(40).y, dim=2, seed=0).value)

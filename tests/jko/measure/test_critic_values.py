@@ -81,6 +81,14 @@ def test_the_estimate_and_its_error_are_those_in_the_open(stretch: float, floor:
     assert (found.critic, found.reason) == ("affine", "")
 
 
+def test_the_floor_is_as_small_as_the_rows_make_it() -> None:
+    """Of N(0, 100 I) at rest everything is a hundredth, and the trace below 1."""
+    y = 10 * normal(57, 2, seed=0)
+    found, other = LinearCritic(y).estimate(y / 100), InTheOpen(affine(y), affine_slopes(y), y / 100, 1e-10)
+    assert other.rest < other.floor < 2 / 57**2
+    assert found.se == pytest.approx(other.se, rel=1e-9)
+
+
 @pytest.mark.parametrize("ridge", [1e-3, 0.2])
 def test_with_bumps_and_weights_it_is_that_in_the_open(ridge: float) -> None:
     y, u = 1.3 * normal(80, 2, seed=4), normal(80, 2, seed=5)
@@ -138,6 +146,12 @@ def test_features_are_one_the_rows_and_bumps_with_their_gradients(relative: floa
     assert found.dtype == slopes.dtype == torch.float64
 
 
+def test_a_single_bump_is_one() -> None:
+    y = normal(9, 2, seed=1)
+    assert features_of(y, 1, 0.0)[0].shape == (9, 4)
+    assert features_of(y, 1, 0.0)[1].shape == (9, 4, 2)
+
+
 def test_features_without_bumps_are_the_affine_ones() -> None:
     y = normal(9, 2, seed=1)
     found, slopes = features_of(y, 0, 0.7)
@@ -160,6 +174,8 @@ def test_what_a_critic_refuses_and_what_it_takes() -> None:
         match=f"^{NO_CRITIC}$",
     ):
         LinearCritic(torch.ones(50, 2))
+    with pytest.raises(InputError, match="no critic can be fitted"):
+        LinearCritic(y, centres=2, ridge=-9.0)
     critic = LinearCritic(y)
     with pytest.raises(InputError, match=r"^200 rows need as many weights, not \(199,\)$"):
         critic.estimate(y, torch.ones(199))

@@ -1,12 +1,13 @@
 # make run   the main job: a JKO chain on handwritten digits, evaluated and reported
 # make test  everything that guards the project;  make test-all  what takes longer, too
 # make docs  the site of the pages, in docs/_build/html
+# make mutants  changes jko/certify and jko/measure statement by statement: do the tests of values notice?
 # make benchmarks DATA=FOLDER  this project beside others, hours; stopped, it goes on with what is missing
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run test test-all docs lint clean benchmarks benchmarks-install
+.PHONY: run test test-all mutants docs lint clean benchmarks benchmarks-install
 
 run: $(READY)
 	@$(BIN)/jko train
@@ -17,6 +18,13 @@ test: $(READY) lint
 
 test-all: $(READY) lint
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --no-loadscope-reorder --require-outside
+
+# results are kept in mutants/: what neither a statement nor a test has changed is not tried again
+mutants: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--editable ".[mutation]"
+	@OMP_NUM_THREADS=1 $(BIN)/mutmut run
+	@$(BIN)/mutmut results
 
 docs: $(READY)
 	@$(BIN)/python -m sphinx -q -W --keep-going docs docs/_build/html
@@ -45,4 +53,4 @@ $(READY): pyproject.toml constraints.txt
 	@touch $(READY)
 
 clean:
-	rm -rf .venv docs/_build .pytest_cache .mypy_cache .ruff_cache build *.egg-info
+	rm -rf .venv mutants docs/_build .pytest_cache .mypy_cache .ruff_cache build *.egg-info

@@ -1,0 +1,90 @@
+"""What the certificates take from the figures of a block, figure by figure."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from jko.certify.evidence import Evidence
+from jko.laws.densities import Estimate
+from jko.measure.figures import StepFigures
+
+PLAIN = {
+    "step_size": 0.4, "kl_drop": 0.5, "kl_drop_se": 0.04, "nll": 1.9, "nll_se": 0.03, "movement": 0.7,
+    "movement_se": 0.02, "loss_potential": 2.0, "loss_potential_se": 0.05, "potential_before": 4.0,
+    "potential_before_se": 0.06, "loss_log_det": 0.1,
+}  # fmt: skip
+#: figure of a block → field of its evidence
+NAMES = {
+    "epsilon_squared": "epsilon_squared",
+    "fisher": "fisher",
+    "kappa": "kappa",
+    "kl_lower_classifier": "kl_lower",
+    "kl_lower_mixture": "kl_lower_mixture",
+    "epsilon_ot_squared": "epsilon_squared_ot",
+    "from_lowest": "from_lowest",
+    "fisher_before": "fisher_before",
+}
+
+
+def of(**more: object) -> Evidence:
+    return Evidence.of(StepFigures.model_validate(PLAIN | more))
+
+
+def test_what_every_block_has() -> None:
+    assert of() == Evidence(
+        step_size=0.4, potential_before=Estimate(4.0, 0.06), potential=Estimate(2.0, 0.05),
+        movement=Estimate(0.7, 0.02), kl_drop=Estimate(0.5, 0.04), nll=Estimate(1.9, 0.03),
+        epsilon_squared=None, fisher=None, kappa=None,
+    )  # fmt: skip
+
+
+def test_what_it_has_of_itself() -> None:
+    """Nothing is known of a block unless it is said."""
+    empty = Evidence(0.4, *[Estimate(0.0, 0.0)] * 5, None, None, None)
+    assert (empty.moved_lower, empty.distance_lower, empty.missing) == (0, 0, "")
+    assert (empty.exact_epsilon, empty.exact_fisher) == (False, False)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_figure_and_its_error_make_an_estimate(name: str) -> None:
+    field = NAMES[name]
+    assert vars(of(**{name: 0.3, f"{name}_se": 0.01})) == vars(of()) | {field: Estimate(0.3, 0.01)}
+    assert of(**{name: 0.3}) == of(**{f"{name}_se": 0.01}) == of()
+    assert getattr(of(**{name: 0.0, f"{name}_se": 0.0}), field) == Estimate(0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("exact", "other", "field", "told"),
+    [
+        ("epsilon_exact_squared", "epsilon_squared", "epsilon_squared", "exact_epsilon"),
+        ("fisher_exact", "fisher", "fisher", "exact_fisher"),
+    ],
+)
+def test_the_exact_score_goes_before_the_critic(exact: str, other: str, field: str, told: str) -> None:
+    both = of(**{exact: 0.3, f"{exact}_se": 0.01, other: 0.2, f"{other}_se": 0.02})
+    assert (getattr(both, field), getattr(both, told)) == (Estimate(0.3, 0.01), True)
+    critic = of(**{exact: 0.3, other: 0.2, f"{other}_se": 0.02})
+    assert (getattr(critic, field), getattr(critic, told)) == (Estimate(0.2, 0.02), False)
+
+
+def test_an_error_that_is_not_known_is_infinite() -> None:
+    names = {"kl_drop", "nll", "movement", "potential_before"}
+    found = of(**{f"{name}_se": None for name in names | {"loss_potential"}})
+    assert {getattr(found, name).se for name in names | {"potential"}} == {math.inf}
+    assert of(step_size=None).step_size == math.inf
+
+
+def test_lower_bounds_of_w2_and_the_reason_are_taken_as_they_are() -> None:
+    found = of(moved_lower=0.6, distance_lower=1.1, epsilon_reason="jumps")
+    assert (found.moved_lower, found.distance_lower, found.missing) == (0.6, 1.1, "jumps")
+
+
+def test_kl_is_nll_less_the_entropy_and_their_errors_add_up() -> None:
+    """1.9 ± .03 less 1.5 ± .04."""
+    figures = StepFigures.model_validate(PLAIN)
+    gap = Evidence.of(figures, entropy=Estimate(1.5, 0.04)).kl_measured
+    assert gap is not None
+    assert (gap.value, gap.se) == (pytest.approx(0.4, rel=1e-12), pytest.approx(0.05, rel=1e-12))
+    assert Evidence.of(figures).kl_measured is None

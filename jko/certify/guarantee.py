@@ -159,7 +159,7 @@ def certify_functional(
         **_values(given),
         certificate_c_estimate=None if slope is None else slope.value / (2 * lam),
         certificate_c_se=None if slope is None else slope.se / (2 * lam),
-        kl_lower_bound=None, kl_lower_bound_se=None,
+        kl_lower_bound=None, kl_lower_bound_se=None, kl_lower_bound_sure=None,
         **_named(best),
         w2_bound=_value(w2),
         tv=total_variation_bound(tv.value) if isinstance(tv, Bound) else None,

@@ -29,9 +29,7 @@ SAMPLES = normal(300, 2, seed=2)
 
 
 def drawn(rows: int = 40, dim: int = 2, draws: int = 4, seed: int = 0) -> Tensor:
-    return torch.randn(
-        (draws, rows, dim), generator=generator(seed, "noise of the bracket"), dtype=torch.float64
-    )
+    return torch.randn((draws, rows, dim), generator=generator(seed, "bracket"), dtype=torch.float64)
 
 
 def scaled(s: float = S) -> Tensor:
@@ -225,16 +223,16 @@ def width_at(count: float) -> float:
 
 def test_the_rows_that_are_needed_solve_their_equation() -> None:
     """The search stops within 1 %."""
-    for width in (0.1, 0.15):
+    edge = width_at(38)
+    for width in (0.1, 0.05):
         root = brentq(lambda count, width=width: width_at(count) - width, 38, 1e9)
         assert root < module.MOST_ROWS
         found = rows_needed(ROWS[:38], COARSE, **({} if width == 0.1 else {"width": width}))
         assert found is not None
         assert root <= found <= 1.0101 * root + 1
-    edge = width_at(38)
     assert rows_needed(ROWS[:38], COARSE, width=edge + 1e-9) == 38
     assert rows_needed(ROWS[:38], COARSE, width=edge - 1e-6) == 39
-    assert rows_needed(ROWS[:38], COARSE, width=0.15, seed=1) != rows_needed(ROWS[:38], COARSE, width=0.15)
+    assert rows_needed(ROWS[:38], COARSE, width=0.05, seed=1) != rows_needed(ROWS[:38], COARSE, width=0.05)
 
 
 def searched(width: float) -> int:
@@ -267,11 +265,11 @@ def test_a_width_that_is_reached_is_narrow_enough() -> None:
 
 
 def test_beyond_the_most_rows_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    root = brentq(lambda count: width_at(count) - 0.2, 38, 1e9)
+    root = brentq(lambda count: width_at(count) - 0.07, 38, 1e9)
     monkeypatch.setattr(module, "MOST_ROWS", math.ceil(root))
-    assert rows_needed(ROWS[:38], COARSE, width=0.2) == math.ceil(root)
+    assert rows_needed(ROWS[:38], COARSE, width=0.07) == math.ceil(root)
     monkeypatch.setattr(module, "MOST_ROWS", math.floor(root))
-    assert rows_needed(ROWS[:38], COARSE, width=0.2) is None
+    assert rows_needed(ROWS[:38], COARSE, width=0.07) is None
 
 
 @pytest.mark.parametrize(
@@ -313,7 +311,7 @@ def on_the_lattice(
     offsets = np.arange(-24, 25)
     chances = np.exp(-((offsets / 4) ** 2) / 2)
     draws = max(1, min(16, points // len(rows)))
-    noise = np.random.default_rng(counter_seed(seed, "noise of the lattice")).choice(
+    noise = np.random.default_rng(counter_seed(seed, "lattice")).choice(
         offsets, size=(draws, *own.shape), p=chances / chances.sum()
     )
     told = both_sides(own * step, noise / 4, s, model * step, s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,11 +14,17 @@ from jko.certify.bounds import StepBounds, hwi_bound
 from jko.certify.certificates import CERTIFICATES, Guarantee, Withheld
 from jko.certify.evidence import Evidence
 from jko.certify.functionals import NO_START, Descent, descent, recursion, start_bound, upper_signed
-from jko.certify.guarantee import OF_THE_REFERENCE, certify, certify_functional
+from jko.certify.guarantee import (
+    OF_THE_REFERENCE,
+    ONLY_ESTIMATES,
+    certify,
+    certify_functional,
+)  # fmt: skip
 from jko.certify.status import Cause
 from jko.energies.functional import Entropy, Functional, PotentialEnergy, half_square
 from jko.energies.ground import Ground
 from jko.laws.densities import Estimate
+from jko.statistics.upper_limit import margin_of
 from tests.jko.certify.measured import block
 
 A, B, C, HWI, ON, TRIANGLE = CERTIFICATES
@@ -26,6 +33,10 @@ DIVERGENCE = NEITHER + Entropy()
 GROUND = Ground(2.5, torch.zeros(3), slack=0.1, spread=0.5, floor=-math.inf)
 #: 4.1 · 2 + 3, W2² of the start; ε² two errors up; the budgets of both recursions
 START, ERROR = 11.2, 0.32
+#: standard errors where the best of the limits of one block and of two is taken, and of two limits
+FAR, FARTHER, OF_TWO = margin_of(5), margin_of(8), margin_of(2)
+#: (C) of a block in that case
+LEAST = (0.6 + FAR * 0.07) / 2
 BUDGET, REST = START + 0.8 * ERROR + 0.184 - 0.66**2, START + 0.184 - 0.66**2
 
 
@@ -43,19 +54,22 @@ def test_every_field_of_one_block() -> None:
     ratio = 2 * math.log(math.sqrt(START) / epsilon)
     assert found.figure(A) == near(BUDGET / 0.8)
     assert found.figure(B) == near((REST + 0.16 * ERROR / 1.4) / 0.8)
-    assert found.figure(C) == found.figure(HWI) == found.figure(ON) == found.kl_bound == near(0.37)
+    assert found.figure(C) == found.figure(HWI) == found.figure(ON) == near(0.37)
+    assert found.kl_bound == found.kl_estimate == near(LEAST)
     assert found.figure(TRIANGLE) == near((epsilon + 1.85) ** 2 / 2)
     assert (found.certificate_c_estimate, found.certificate_c_se) == (near(0.3), near(0.035))
     assert (found.kl_lower_bound, found.kl_lower_bound_se) == (0.2, 0.01)
-    assert found.w2_bound == near(math.sqrt(0.74))
-    assert found.tv == near(math.sqrt(0.185))
+    assert found.kl_lower_bound_sure == near(0.2 - OF_TWO * 0.01)
+    assert found.w2_bound == near(math.sqrt(2 * LEAST))
+    assert found.tv == near(math.sqrt(LEAST / 2))
     assert found.theorem_steps == math.ceil(ratio / math.log(1.2))
     assert found.sharp_steps == math.ceil(ratio / math.log(1.8))
     assert found.epsilon_largest == near(epsilon)
     assert found.entropy_interval == (near(1.78 - 0.37), near(2.02))
-    assert (found.pairing, found.reasons, found.causes) == ("block", {}, {})
+    assert found.reasons == {"kl_bound": ONLY_ESTIMATES.reason}
+    assert (found.pairing, found.causes) == ("block", {"kl_bound": Cause.UNSEEN})
     estimated = (*CERTIFICATES, "theorem_steps", "sharp_steps", "epsilon_largest", "entropy_interval",
-                 "kl_bound", "tv", "w2_bound")  # fmt: skip
+                 "kl_bound", "kl_estimate", "tv", "w2_bound")  # fmt: skip
     assert found.statuses == {**dict.fromkeys(estimated, "estimated"), "kl_lower_bound": "measured"}
 
 
@@ -94,11 +108,11 @@ def test_every_field_of_two_blocks_in_ot_pairing() -> None:
     first = block(**given, fisher=Estimate(2.0, 0.0))
     found = certify([first, block(**given, fisher=Estimate(6.0, 0.0), nll=Estimate(1.5, 0.01))], 3)
     assert found.pairing == "ot"
-    assert found.figure(ON) == near(1.0 - 0.42)
+    assert found.figure(ON) == near(1.0 - 0.5 + OF_TWO * 0.04)
     assert found.figure(C) == 3
-    assert found.kl_bound == found.figure(ON)
+    assert found.kl_bound == near(1.0 - 0.5 + FARTHER * 0.04)
     assert found.epsilon_largest == near(0.2)
-    assert found.entropy_interval == (near(1.78 - 1.0), near(1.52))
+    assert found.entropy_interval == (near(1.9 - OF_TWO * 0.06 - 1.0), near(1.5 + OF_TWO * 0.01))
     mixed = certify([first, block()], 3)
     assert mixed.pairing == "block"
 
@@ -106,9 +120,10 @@ def test_every_field_of_two_blocks_in_ot_pairing() -> None:
 def test_a_free_block_keeps_c_and_loses_the_rest() -> None:
     found = certify([block(step_size=math.inf)], 3)
     gone = {A, B, TRIANGLE, "theorem_steps", "sharp_steps", "epsilon_largest"}
-    assert found.reasons == dict.fromkeys(gone, FREE.reason)
-    assert found.causes == dict.fromkeys(gone, Cause.CONDITION)
-    assert (found.kl_bound, found.w2_bound) == (near(0.37), near(math.sqrt(0.74)))
+    estimated = {"kl_bound": ONLY_ESTIMATES.reason}
+    assert found.reasons == {**dict.fromkeys(gone, FREE.reason), **estimated}
+    assert found.causes == {**dict.fromkeys(gone, Cause.CONDITION), "kl_bound": Cause.UNSEEN}
+    assert (found.kl_bound, found.w2_bound) == (near(LEAST), near(math.sqrt(2 * LEAST)))
     assert (found.theorem_steps, found.sharp_steps, found.epsilon_largest) == (None, None, None)
     assert {found.statuses[name] for name in gone} == {"fails"}
 
@@ -118,7 +133,8 @@ def test_where_nothing_is_known_of_the_score_a_and_b_are_left() -> None:
     found = certify([block(**given, missing="9 rows")], 3)
     reason = "the Fisher information could not be estimated: 9 rows"
     assert found.reasons == {
-        C: reason, HWI: reason, ON: reason, TRIANGLE: reason, "entropy_interval": f"no lower end: {reason}"
+        C: reason, HWI: reason, ON: reason, TRIANGLE: reason, "entropy_interval": f"no lower end: {reason}",
+        "kl_bound": ONLY_ESTIMATES.reason,
     }  # fmt: skip
     assert set(found.causes.values()) == {Cause.UNSEEN}
     assert {found.statuses[name] for name in (C, HWI, ON, TRIANGLE)} == {"unknown"}
@@ -127,7 +143,7 @@ def test_where_nothing_is_known_of_the_score_a_and_b_are_left() -> None:
     assert (found.certificate_c_estimate, found.certificate_c_se) == (None, None)
     budget = START + 0.8 * 0.04
     assert found.figure(A) == near(budget / 0.8)
-    assert found.w2_bound == near((0.08 + math.sqrt(0.0064 + 1.8 * START)) / 1.8)
+    assert found.w2_bound == near((0.08 + math.sqrt(0.0064 + 1.8 * (2 * (4 + FAR * 0.05) + 3))) / 1.8)
 
 
 def test_of_unfit_data_every_name_says_so() -> None:
@@ -148,17 +164,18 @@ def test_how_the_inputs_are_known_decides_how_a_bound_is() -> None:
     assert set(both.values()) == {"measured"}
     error = certify([block(exact_epsilon=True)], 3).statuses
     assert {name for name, how in error.items() if how == "measured"} == {
-        A, B, TRIANGLE, "theorem_steps", "sharp_steps", "epsilon_largest", "kl_lower_bound"
+        A, B, TRIANGLE, "theorem_steps", "sharp_steps", "epsilon_largest", "kl_lower_bound",
+        "kl_bound", "tv", "w2_bound",
     }  # fmt: skip
     fisher = certify([block(exact_fisher=True)], 3).statuses
     assert {name for name, how in fisher.items() if how == "measured"} == {
-        C, ON, "entropy_interval", "kl_lower_bound", "kl_bound", "tv"
+        C, ON, "entropy_interval", "kl_lower_bound", "kl_bound", "tv", "w2_bound"
     }  # fmt: skip
     ot = certify([block(**exact, epsilon_squared_ot=Estimate(0.04, 0.0))], 3).statuses
     assert {ot[name] for name in (A, B, HWI)} == {"estimated"}
     first = certify([block(exact_epsilon=False, exact_fisher=False), block(**exact)], 3).statuses
     assert {name for name, how in first.items() if how == "measured"} == {C, TRIANGLE, "kl_lower_bound"} | {
-        name for name in ("kl_bound", "tv") if first[name] == "measured"
+        name for name in ("kl_bound", "tv", "w2_bound") if first[name] == "measured"
     }
 
 
@@ -265,15 +282,19 @@ def test_every_field_of_a_chain_to_a_divergence() -> None:
         assert found.figure(name) == more.bounds[name]
     assert found.figure(C) == found.figure(ON) == near(0.148)
     assert (found.certificate_c_estimate, found.certificate_c_se) == (near(0.12), near(0.014))
-    assert found.kl_bound == min(value for value in map(found.figure, CERTIFICATES) if value is not None)
-    assert found.w2_bound == near(min(math.sqrt(2 * found.kl_bound / 2.5), *more.w2))
+    far = [replace(own, margin=FAR) for own in blocks]
+    farther = descent(far, GROUND, (0.6 + FAR * 0.07) / 5)
+    least = min((0.6 + FAR * 0.07) / 5, *(farther.bounds[name] for name in (A, B, HWI, TRIANGLE)))
+    assert found.kl_bound == found.kl_estimate == near(least)
+    assert found.w2_bound == near(min(math.sqrt(2 * least / 2.5), *farther.w2))
     assert found.tv == near(math.sqrt(found.kl_bound / 2))
     assert (found.theorem_steps, found.sharp_steps, found.epsilon_largest) == more.counts
     assert found.entropy_interval == (None, near(2.02))
     assert (found.kl_lower_bound, found.kl_lower_bound_se, found.pairing) == (None, None, "block")
     words = "it compares with N(0, I), and the target is another"
-    assert found.reasons == {"kl_lower_bound": words, "kl_lower_bound_se": words}
-    assert found.causes == dict.fromkeys(found.reasons, Cause.ELSEWHERE)
+    lower = ("kl_lower_bound", "kl_lower_bound_se", "kl_lower_bound_sure")
+    assert found.reasons == {**dict.fromkeys(lower, words), "kl_bound": ONLY_ESTIMATES.reason}
+    assert found.causes == {**dict.fromkeys(lower, Cause.ELSEWHERE), "kl_bound": Cause.UNSEEN}
     assert found.statuses["kl_lower_bound"] == "fails"
     assert set(OF_THE_REFERENCE) <= found.plain().keys()
 
@@ -292,7 +313,7 @@ def test_a_chain_of_two_blocks_to_a_target() -> None:
     """(1 − .42) is carried on from the first; the smaller NLL ends the entropy above."""
     blocks = [started(fisher=Estimate(5.0, 0.0)), block(fisher=Estimate(50.0, 0.0), nll=Estimate(1.5, 0.01))]
     found = certify_functional(blocks, DIVERGENCE, GROUND)
-    assert found.figure(ON) == near(1.0 - 0.42)
+    assert found.figure(ON) == near(1.0 - 0.5 + OF_TWO * 0.04)
     assert found.figure(C) == near(10.0)
     assert found.certificate_c_estimate == near(10.0)
     assert found.entropy_interval == (None, near(1.52))
@@ -360,7 +381,7 @@ def test_without_a_certificate_there_is_no_w2() -> None:
 def test_what_is_carried_on_alone_says_nothing_of_w2() -> None:
     found = certify([block(kappa=None, fisher=Estimate(2.0, 0.0)), block(kappa=None, fisher=None)], 3)
     assert {name for name in CERTIFICATES if found.figure(name) is not None} == {ON}
-    assert (found.kl_bound, found.w2_bound) == (near(0.58), None)
+    assert (found.kl_bound, found.w2_bound) == (near(1.0 - 0.5 + FARTHER * 0.04), None)
 
 
 def test_the_default_of_a_descent_is_no_correction() -> None:

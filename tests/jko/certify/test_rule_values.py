@@ -9,7 +9,7 @@ import pytest
 from jko.certify import bound_rules as rules
 from jko.certify.bounds import StepBounds
 from jko.certify.certificates import Withheld
-from jko.certify.evidence import MARGIN, Evidence, upper
+from jko.certify.evidence import MARGIN, Evidence
 from jko.certify.status import Cause
 from jko.laws.densities import Estimate
 from tests.jko.certify.measured import block
@@ -30,14 +30,14 @@ def withheld(found: object, cause: Cause, reason: str) -> None:
 
 def test_estimates_are_moved_by_two_standard_errors() -> None:
     assert MARGIN == 2
-    assert upper(Estimate(0.3, 0.01)) == near(0.32)
-    assert upper(Estimate(-0.3, 0.01)) == near(0.02)
-    assert upper(Estimate(0.5, 0.0)) == 0.5
+    assert block().high(Estimate(0.3, 0.01)) == near(0.32)
+    assert block().high(Estimate(-0.3, 0.01)) == near(0.02)
+    assert block().high(Estimate(0.5, 0.0)) == 0.5
 
 
 def test_a_draw_of_the_law_and_one_of_the_reference_are_the_second_moments_and_d_apart() -> None:
     """√(E|x|² + d): E|x|²/2 = 4 ± .05 in three dimensions."""
-    assert rules.independent(Estimate(4.0, 0.05), 3) == near(math.sqrt(8.2 + 3))
+    assert rules.independent(block(), Estimate(4.0, 0.05), 3) == near(math.sqrt(8.2 + 3))
 
 
 def test_the_theorem_after_a_block() -> None:

@@ -88,7 +88,9 @@ def certify(blocks: Sequence[Evidence], dim: int, *, unfit: str = "") -> Guarant
     # the smallest of many limits is too low too often: each is kept so much farther out
     wide, w2s = _each(_at(blocks, margin_of(candidates(len(blocks)))), dim, known, ot=ot, never=never)
     best = _least(wide[name] for name in CERTIFICATES if isinstance(given[name], Bound))
-    w2 = _least(w2s) if isinstance(best, Bound) else best
+    w2 = best
+    if isinstance(best, Bound):  # N(0, I) has W2² ≤ 2 KL (Talagrand)
+        w2 = _least([*w2s, Bound(math.sqrt(2 * best.value), best.status)])
     why = dict.fromkeys(COUNTS, counts) if isinstance(counts, Withheld) else {}
     why |= {} if open_end is None else {"entropy_interval": open_end}
     theorem, sharp, largest = (None, None, None) if isinstance(counts, Withheld) else counts
@@ -314,7 +316,7 @@ def _words(
     statuses["entropy_interval"] = known["certificate_c_propagated"]
     withheld = {name: bound for name, bound in given.items() if isinstance(bound, Withheld)}
     best, w2 = derived["kl"], derived["w2"]
-    if isinstance(best, Bound) and isinstance(w2, Bound):
+    if isinstance(best, Bound) and isinstance(w2, Bound):  # one is there with the other
         statuses |= {"kl_bound": best.status, "tv": best.status, "w2_bound": w2.status}
         statuses |= {} if best.status.sure else {"kl_estimate": best.status}
     elif isinstance(best, Withheld):

@@ -21,7 +21,7 @@ EVALUATION = 8
 #: raised when a change alters what is measured of a block
 MEASURES = 8
 #: raised when a change alters what a certificate says
-CERTIFICATE = 4
+CERTIFICATE = 5
 #: raised when a change alters the bracket
 BRACKET = 5
 #: raised when a change alters the broad law that is fitted

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import pytest
 
-from jko.certify.evidence import Evidence
+from jko.certify.evidence import Evidence, root_limit
 from jko.laws.densities import Estimate
 from jko.measure.figures import StepFigures
 
@@ -53,6 +54,19 @@ def test_a_figure_and_its_error_make_an_estimate(name: str) -> None:
     assert vars(of(**{name: 0.3, f"{name}_se": 0.01})) == vars(of()) | {field: Estimate(0.3, 0.01)}
     assert of(**{name: 0.3}) == of(**{f"{name}_se": 0.01}) == of()
     assert getattr(of(**{name: 0.0, f"{name}_se": 0.0}), field) == Estimate(0.0, 0.0)
+
+
+def test_the_tail_of_a_figure_belongs_to_its_estimate() -> None:
+    own = of(epsilon_squared=0.3, epsilon_squared_se=0.01, epsilon_squared_tail=0.4, movement_tail=0.2)
+    assert own.epsilon_squared == Estimate(0.3, 0.01, 0.4)
+    assert own.movement == Estimate(0.7, 0.02, 0.2)
+
+
+def test_a_root_has_the_tail_of_its_square() -> None:
+    """Mean .49 of the squares, half of the tail: .49/(1 − .5 ℓ^(1/6)) with ℓ = −log Φ(−2)."""
+    part = 0.5 * (-math.log(NormalDist().cdf(-2))) ** (1 / 6)
+    assert root_limit(Estimate(0.7, 0.02, 0.5)) == pytest.approx(math.sqrt(0.49 / (1 - part)), rel=1e-9)
+    assert root_limit(Estimate(0.7, 0.02)) == pytest.approx(0.74, rel=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,11 @@ from jko.certify.functionals import NO_START, Descent, descent, recursion, start
 from jko.certify.guarantee import (
     OF_THE_REFERENCE,
     ONLY_ESTIMATES,
+    SURE,
+    candidates,
     certify,
     certify_functional,
-)  # fmt: skip
+)
 from jko.certify.status import Cause
 from jko.energies.functional import Entropy, Functional, PotentialEnergy, half_square
 from jko.energies.ground import Ground
@@ -378,10 +380,30 @@ def test_without_a_certificate_there_is_no_w2() -> None:
     assert (found.w2_bound, found.tv, found.reasons["w2_bound"]) == (None, None, "no certificate holds")
 
 
-def test_what_is_carried_on_alone_says_nothing_of_w2() -> None:
+def test_what_is_carried_on_alone_bounds_w2_as_well() -> None:
+    """W2² ≤ 2 KL."""
     found = certify([block(kappa=None, fisher=Estimate(2.0, 0.0)), block(kappa=None, fisher=None)], 3)
     assert {name for name in CERTIFICATES if found.figure(name) is not None} == {ON}
-    assert (found.kl_bound, found.w2_bound) == (near(1.0 - 0.5 + FARTHER * 0.04), None)
+    least = 1.0 - 0.5 + FARTHER * 0.04
+    assert (found.kl_bound, found.w2_bound) == (near(least), near(math.sqrt(2 * least)))
+    assert {found.statuses[name] for name in ("kl_estimate", "tv", "w2_bound")} == {"estimated"}
+
+
+def test_a_bound_has_one_name_and_an_estimate_its_old_one_too() -> None:
+    names = ("kl_bound", "kl_estimate", "deprecated")
+    sure = certify([block(exact_epsilon=True, exact_fisher=True)], 3)
+    assert [sure.plain()[name] for name in names] == [near(LEAST), None, {}]
+    assert (sure.reasons, sure.causes) == (
+        {"kl_estimate": SURE.reason}, {"kl_estimate": Cause.ELSEWHERE}
+    )  # fmt: skip
+    estimated = certify([block()], 3).plain()
+    assert [estimated[name] for name in names] == [near(LEAST), near(LEAST), {"kl_bound": whole.OLD_NAME}]
+    none = certify([block()], 3, unfit="jumps").plain()
+    assert [none[name] for name in names] == [None, None, {}]
+
+
+def test_the_best_is_of_three_limits_a_block_and_two() -> None:
+    assert [candidates(count) for count in (1, 2, 4)] == [5, 8, 14]
 
 
 def test_the_default_of_a_descent_is_no_correction() -> None:

@@ -261,3 +261,11 @@ def test_the_entropy_is_bracketed_two_errors_outwards() -> None:
     assert entropy(blocks, [none, none]) == (
         (None, near(2.02)), Withheld("no lower end: no rows", Cause.UNSEEN),
     )  # fmt: skip
+
+
+def test_where_a_row_is_all_of_a_mean_there_is_no_limit() -> None:
+    alone = block(epsilon_squared=Estimate(0.3, 0.01, 1.0))
+    for name in ("certificate_a", "certificate_b"):
+        assert rules.after_step(alone, 2.0, name, ot=False) is rules.ENDLESS
+    assert rules.triangle_bound(alone) is rules.ENDLESS
+    assert rules.steps_asked([alone], 2.0, ot=False) is rules.ENDLESS

@@ -12,7 +12,8 @@ from jko.columns.aside import Index, Text
 from jko.columns.circular import Circular
 from jko.columns.column import Column, Values, typed
 from jko.columns.discrete import Gridded, Integer
-from jko.columns.found import ANGLES, CYCLES, IDS, PERCENT, Found, plain_cell, words_of
+from jko.columns.found import ANGLES, CYCLES, PERCENT, Found, plain_cell, words_of
+from jko.columns.indices import index_why
 from jko.columns.infer_reals import mark_warning, real_kind, with_atoms
 from jko.columns.levels import Boolean, Categorical, Ordinal
 from jko.preparation.checks import far_out, is_marker
@@ -79,39 +80,14 @@ def number_kind(name: str, some: Values, cells: Values, *, holes: bool, first: b
     whole = bool((numbers == np.rint(numbers)).all())
     dtype = "int64" if holes and whole and cells.dtype.kind == "f" else str(cells.dtype)
     column = Numbers(name, np.asarray(some, dtype=float), cells, dtype, warnings)
-    if whole and (why := _index_why(name, numbers, first=first)):
-        return column.found(Index(name=name), why)
+    if whole and (why := index_why(name, cells, first=first)):
+        return column.found(Index(name=name), f"an index: {why}; left out")
     if cells.dtype.kind in "iu" and np.abs(numbers).max() >= LARGEST:
         return _far_integers(column)
     few = np.unique(cells)
     if len(few) == 2:
         return _two(column, few, whole=whole)
     return _circle(column) or (_whole(column) if whole and np.abs(numbers).max() < LARGEST else _fine(column))
-
-
-def _index_why(name: str, numbers: Array, *, first: bool) -> str:
-    """Why whole numbers number rows; empty where they do not."""
-    unique = len(np.unique(numbers)) == len(numbers)
-    unnamed = first and (name.startswith("Unnamed: ") or not name.strip())
-    if unnamed and (unique or _in_turn(numbers)):
-        return "an index: the first column has no name and numbers the rows; left out"
-    if not unique or len(numbers) < 3:
-        return ""
-    if words_of(name) & IDS:
-        return "an index: whole numbers, all different, and its name says so; left out"
-    if first and numbers[0] in (0, 1) and (np.diff(numbers) == 1).all():
-        return f"an index: it counts the rows from {numbers[0]:g} on; left out"
-    return ""
-
-
-def _in_turn(numbers: Array) -> bool:
-    """Whether whole numbers number the rows of several tables in turn, or of one that was drawn from."""
-    lowest, count = numbers.min(), len(numbers)
-    if lowest not in (0, 1) or numbers.max() > count:
-        return False
-    steps = np.diff(numbers)
-    in_turn = ((steps == 1) | (numbers[1:] == lowest)).all() and 2 * (steps == 1).sum() >= len(steps)
-    return bool(in_turn or 2 * len(np.unique(numbers)) >= count)
 
 
 def _far_integers(column: Numbers) -> Found:

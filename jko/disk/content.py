@@ -8,7 +8,6 @@ from pathlib import Path
 from jko.core.digest import digest_of
 from jko.disk.commit import file_digest
 
-
 #: what the folder of an array or a group of Zarr holds
 ZARR = "zarr.json"
 

@@ -12,6 +12,8 @@ from jko.config.sections import Finite, Fraction, Positive, Section, switch
 CLASS = "class"
 #: endings of files that are pictures
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp")
+#: endings of files of plain numbers, whose columns have no names
+UNNAMED = (".npy", ".npz", ".zarr", ".zip")
 #: copies that ``auto`` tries where a table has fewer rows than that
 AUTO_COPIES, FEW_ROWS = 16, 10_000
 #: starts that ``auto`` tries; the first one stays where two are equal

@@ -90,7 +90,7 @@ def _refuse_text(column: pd.Series, path: Path) -> None:
 
 def mark_missing(frame: pd.DataFrame, marks: Sequence[float]) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """A table whose cells of these values are empty; float32 files hold them rounded."""
-    values = frame.to_numpy()
+    values = frame.to_numpy(dtype=float, na_value=np.nan)
     marked = np.zeros(values.shape, dtype=bool)
     for mark in marks:
         marked |= np.isclose(values, mark, rtol=1e-7, atol=0)

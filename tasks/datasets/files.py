@@ -18,6 +18,7 @@ from tasks.adapters.dvc.versions import recorded_md5, version_of
 from tasks.adapters.system.output import unguarded
 from tasks.datasets.choice import choose_columns, finite_rows, mark_missing
 from tasks.datasets.csv_table import read_csv
+from tasks.datasets.holes import is_text
 from tasks.datasets.kinds import form_of, has_names, refuse_other_kinds, table_name
 from tasks.datasets.npy import read_npy
 from tasks.datasets.npz import read_npz
@@ -116,10 +117,18 @@ def read_frame(path: Path, settings: Data, known: Marks | None = None, *, as_tex
 def _read_text(path: Path, settings: Data, known: Marks | None, *, as_text: bool) -> Written:
     written = read_csv(path, settings, known, as_text=as_text)
     packing = form_of(path).packing
-    names = [unguarded(str(name)) for name in written.frame.columns]
+    frame = written.frame.apply(_unguarded)
+    names = [unguarded(str(name)) for name in frame.columns]
     if len(set(names)) == len(names):
-        written.frame.columns = pd.Index(names)
-    return replace(written, how=f"{packing}, {written.how}") if packing else written
+        frame.columns = pd.Index(names)
+    return replace(written, frame=frame, how=f"{packing}, {written.how}" if packing else written.how)
+
+
+def _unguarded(column: pd.Series) -> pd.Series:
+    """Text as it was before a table of ours was written."""
+    if not is_text(column) or not column.astype(str).str.startswith("'").any():
+        return column
+    return column.map(lambda cell: unguarded(cell) if isinstance(cell, str) else cell)
 
 
 def _read(path: Path, settings: Data) -> Written:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from jko.config.data_section import UNNAMED
 from jko.core.errors import InputError
 
 Kind = Literal["text", "npy", "npz", "parquet", "arrow", "zarr"]
@@ -16,8 +17,6 @@ ENDINGS: dict[str, Kind] = {
 }  # fmt: skip
 #: endings of text that is packed, with the names of what packs it
 PACKED = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd"}
-#: kinds whose columns have no names: they are x0, x1, …
-UNNAMED: tuple[Kind, ...] = ("npy", "npz", "zarr")
 #: how files begin that are something else than a table of text, and what to do then
 BEGINNINGS: dict[bytes, tuple[str, Kind | Literal[""]]] = {
     b"version https://git-lfs.github.com": ("a Git LFS pointer in place of the data; run git lfs pull", ""),
@@ -92,9 +91,9 @@ def refuse_other_kinds(path: Path) -> None:
 
 
 def has_names(path: str | Path) -> bool:
-    """Whether the columns of a file have names; those of arrays are numbered."""
+    """Whether the columns of a file have names; those of arrays are x0, x1 and so on."""
     path = Path(path)
-    return not path.is_dir() and ENDINGS.get(path.suffix.lower()) not in UNNAMED
+    return not path.is_dir() and path.suffix.lower() not in UNNAMED
 
 
 def table_name(path: str | Path) -> str:

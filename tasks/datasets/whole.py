@@ -8,30 +8,32 @@ from pathlib import Path
 from jko.config.data_section import Data
 from jko.core.errors import InputError
 from jko.preparation.names import listed, shown
+from jko.preparation.table import Marks
 from tasks.datasets.choice import mark_missing
 from tasks.datasets.files import read_frame
 from tasks.datasets.written import Written
 
 
-def read_whole(path: Path, settings: Data | None = None) -> Written:
+def read_whole(path: Path, settings: Data | None = None, known: Marks | None = None) -> Written:
     """All columns of a file of any kind, with text, dates and empty cells as they are.
 
     Args:
         path: the file.
         settings: how a CSV is written, which array and columns are taken, and what stands for an empty cell.
+        known: marks of another file like it, for numbers that can be read in two ways.
 
     Raises:
         InputError: no such file, another kind, no rows, or it cannot be read; names that are refused.
     """
-    known = settings or Data(source="file", file=str(path))
-    written = read_frame(path, known, as_text=True)
-    frame, wanted = written.frame, known.columns or ()
+    settings = settings or Data(source="file", file=str(path))
+    written = read_frame(path, settings, known, as_text=True)
+    frame, wanted = written.frame, settings.columns or ()
     unknown = [name for name in wanted if name not in frame.columns]
     if unknown:
         raise InputError(f"{path}: no column {shown(unknown[0])}; it has {listed(list(frame.columns))}")
     frame = frame[list(wanted)] if wanted else frame
-    if not known.missing_values:
+    if not settings.missing_values:
         return replace(written, frame=frame)
-    marked, notes = mark_missing(frame.select_dtypes("number"), known.missing_values)
+    marked, notes = mark_missing(frame.select_dtypes("number"), settings.missing_values)
     frame = frame.assign(**{str(name): marked[name] for name in marked.columns})
     return replace(written, frame=frame, notes=(*written.notes, *notes))

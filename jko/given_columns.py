@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,8 +66,16 @@ class Columns:
         """Parts of it by number: see :meth:`__getitem__`."""
         return self
 
-    def __getitem__(self, places: tuple[slice, list[int]], /) -> Columns:
-        """Some rows of some columns, by number."""
+    @overload
+    def __getitem__(self, places: str, /) -> Array: ...
+
+    @overload
+    def __getitem__(self, places: tuple[slice, list[int]], /) -> Columns: ...
+
+    def __getitem__(self, places: str | tuple[slice, list[int]], /) -> Array | Columns:
+        """A column by name, or some rows of some columns by number."""
+        if isinstance(places, str):
+            return self.arrays[places]
         rows, numbers = places
         names = list(self.arrays)
         return Columns({names[number]: self.arrays[names[number]][rows] for number in numbers}, self.make)

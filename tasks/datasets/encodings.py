@@ -28,12 +28,13 @@ def encoding_of(source: Text, told: str = "auto") -> str:
     Raises:
         InputError: it holds NUL bytes, or bytes that several encodings read in several ways.
     """
-    if told == "utf-16":
-        return told
     with source.open() as stream:
         start = stream.read(4)
-        if told == "auto" and start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        marked = start[:2] in (b"\xff\xfe", b"\xfe\xff")
+        if told in ("auto", "utf-16") and marked:
             return "utf-16"
+        if told == "utf-16":
+            return "utf-16-le"  # as nearly all programs write it
         stream.seek(0)
         known, wrong = _looked_at(iter(lambda: stream.read(PIECE), b""), source)
     if told not in ("auto", "utf-8"):

@@ -16,7 +16,7 @@ from jko.core.errors import InputError
 from jko.preparation.names import shown
 from jko.preparation.table import Marks
 from tasks.datasets.dialect import Dialect, find_dialect
-from tasks.datasets.formats import refuse_dressed
+from tasks.datasets.formats import dressed, refuse_dressed
 from tasks.datasets.holes import is_text, no_numbers, said_of
 from tasks.datasets.numerals import (
     MARKS,
@@ -113,15 +113,16 @@ def _by_marks(way: _Way, frame: pd.DataFrame) -> Written:
 
 
 def _dressed(way: _Way, name: str, cells: pd.Series) -> str:
-    """A note on numbers in a format that is not read: <=50K and >50K are two words of a table."""
-    try:
+    """A note on numbers in a format that is not read: <=50K and >50K are two words of a table.
+
+    Raises:
+        InputError: there are such numbers, and text is none of what is read.
+    """
+    if not way.as_text:
         refuse_dressed(cells, f"{way.source.path}: column {shown(name)}")
-    except InputError as refusal:
-        if not way.as_text:
-            raise
-        told = str(refusal).removeprefix(f"{way.source.path}: ").partition(";")[0]
-        return f"{told}: taken as text"
-    return ""
+        return ""
+    example = dressed(cells)
+    return f"column {shown(name)}: {shown(example)} and the like are taken as words" if example else ""
 
 
 def _mixed(way: _Way, name: str, cells: pd.Series) -> str:

@@ -21,7 +21,7 @@ BORROWED = {"ot": {"jko.statistics.transport"}}
 #: modules that only the type checker imports
 FOR_TYPES = {"typing_extensions"}
 #: packages that no module imports, and why they are named (a remark in pyproject.toml says it, too)
-NOT_IMPORTED = {"fastapi", "pyarrow", "socksio", "sqlalchemy"}
+NOT_IMPORTED = {"fastapi", "socksio", "sqlalchemy"}
 
 
 def key(name: str) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -13,6 +15,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from jko.columns.cells import Dtype
 from jko.core.errors import InputError
 from jko.core.plain import shortened
 
@@ -107,6 +110,7 @@ class Form:
         labels: the names of a data frame's columns as they were given: 3 and not ``"3"``.
         integers: columns of a data frame that held integers.
         shape: height and width, where every row is a picture.
+        dtypes: the types of a data frame's columns by name, where these have kinds.
     """
 
     kind: Kind = "tensor"
@@ -116,6 +120,32 @@ class Form:
     labels: tuple[Hashable, ...] = ()
     integers: tuple[str, ...] = ()
     shape: tuple[int, int] | None = None
+    dtypes: Mapping[str, Any] = field(default_factory=dict)
+
+    def cells(
+        self, cells: Mapping[str, Array], dtypes: Mapping[str, Dtype], ordered: Collection[str] = ()
+    ) -> Frame | Mapping[str, Array]:
+        """Cells of columns as a data frame; as they are where pandas is not installed.
+
+        Args:
+            cells: by name.
+            dtypes: types of columns where these are none of numpy's; those of this form come before them.
+            ordered: columns whose categories have an order.
+        """
+        if (pandas := _pandas()) is None:
+            return cells
+        frame = pandas.DataFrame(dict(cells))
+        for name in frame.columns:
+            kind = self.dtypes.get(name, dtypes.get(name))
+            if isinstance(kind, tuple):
+                kind = pandas.CategoricalDtype(list(kind), ordered=name in ordered)
+            if getattr(kind, "tz", None) is not None or (isinstance(kind, str) and ", " in kind):
+                frame[name] = pandas.to_datetime(frame[name], utc=True).astype(kind)
+            elif kind is not None and frame[name].dtype != kind:
+                frame[name] = frame[name].astype(kind)
+        labels = {str(label): label for label in self.labels}
+        frame.columns = [labels.get(name, name) for name in frame.columns]
+        return frame
 
     def rows(self, values: Tensor, columns: Sequence[str], whole: Sequence[str] = ()) -> Rows:
         """Rows of numbers, shape (rows, d), in this form; a data frame has these columns.
@@ -133,7 +163,9 @@ class Form:
         if self.kind == "array":
             return array if self.dtype is None else array.astype(self.dtype)
         labels = {str(label): label for label in self.labels}
-        frame = sys.modules["pandas"].DataFrame(array)
+        if (pandas := _pandas()) is None:
+            return values
+        frame = pandas.DataFrame(array)
         for at, name in enumerate(columns):
             if name in whole and name in self.integers and (abs(array[:, at]) < LARGEST).all():
                 frame[at] = array[:, at].astype(np.int64)
@@ -147,7 +179,15 @@ class Form:
         array = values.detach().cpu().numpy()
         if self.kind == "array":
             return array
-        return sys.modules["pandas"].Series(array, index=self.index)
+        return array if (pandas := _pandas()) is None else pandas.Series(array, index=self.index)
+
+
+def _pandas() -> ModuleType | None:
+    """Where data frames come from, if it is installed: the library does without it."""
+    try:
+        return import_module("pandas")
+    except ModuleNotFoundError:
+        return None
 
 
 def path_of(folder: str | Path) -> Path:
@@ -165,6 +205,11 @@ def is_frame(value: object) -> TypeIs[Frame | Series]:
     """Whether this is a data frame or a series of pandas, which is not imported to find that out."""
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(value, pandas.DataFrame | pandas.Series)
+
+
+def types_of(frame: Frame) -> dict[str, Any]:
+    """The type of each column of a data frame by name."""
+    return dict(zip(map(str, frame.columns), frame.dtypes, strict=True))
 
 
 def _is_series(value: Frame | Series) -> TypeIs[Series]:

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from jko.columns.aside import LeftOut
-from jko.columns.cells import Cells, Dtype
+from jko.columns.aside import Constant, LeftOut
+from jko.columns.cells import Cells, Dtype, read_cells
 from jko.columns.column import Column, Values, as_numbers
 from jko.columns.infer import infer_cells
+from jko.columns.known import as_known
 from jko.columns.schema import Schema, schema_of
 from jko.columns.written import read_schema
 from jko.config.data_section import KINDS, Data
@@ -119,6 +120,82 @@ def kinds_table(whole: Whole, settings: Data, seed: int) -> KindTable:
         notes=(*whole.notes, *notes, *_notes(schema, misfits)), marks=whole.marks, context=whole.context,
         context_columns=whole.context_columns, dtypes=whole.dtypes,
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Known:
+    """Rows of another table in the kinds of a known one.
+
+    Args:
+        cells: of the columns that samples hold, by name; of rows that cannot be used some that fit.
+        empty: rows with an empty cell, shape (n,).
+        infinite: rows with an infinite number.
+        strange: rows with a cell that is none of its kind.
+        why: a sentence on the first of these; empty without any.
+        whole: the table, its context apart.
+    """
+
+    cells: Mapping[str, Values]
+    empty: NDArray[np.bool_]
+    infinite: NDArray[np.bool_]
+    strange: NDArray[np.bool_]
+    why: str
+    whole: Whole
+
+    @property
+    def usable(self) -> NDArray[np.bool_]:
+        """Rows that have a probability."""
+        return ~(self.empty | self.infinite | self.strange)
+
+
+def known_rows(whole: Whole, schema: Schema) -> Known:
+    """Rows of a table in known kinds.
+
+    Raises:
+        InputError: a column of the kinds, or of the context, is missing.
+    """
+    missing = [column.name for column in schema.kept if column.name not in whole.cells]
+    if missing:
+        raise InputError(f"{whole.place}: no column {shown(missing[0])}; it has {listed(list(whole.cells))}")
+    whole, count = _with_context(whole), whole.count
+    empty, infinite, strange = (np.zeros(count, dtype=bool) for _ in range(3))
+    why, cells = "", {}
+    some = schema.decode(np.zeros((1, schema.width)))
+    for column in schema.kept:
+        own = whole.cells[column.name]
+        values = as_known(column, own.values)
+        holes = np.zeros(count, bool) if isinstance(column, Constant) and column.value is None else ~own.present
+        endless = _infinite(values) & own.present
+        there = np.flatnonzero(~holes & ~endless)
+        fits = fitting(column, values[there])
+        if not fits.all() and not why:
+            why = _sentence(column, values[there])
+        bad = np.zeros(count, dtype=bool)
+        bad[there] = ~fits
+        cells[column.name] = _filled(values, holes | endless | bad, some[column.name])
+        empty, infinite, strange = empty | holes, infinite | endless, strange | bad
+    if whole.context is not None:
+        empty = empty | np.isnan(whole.context).any(axis=1)
+        infinite = infinite | np.isinf(whole.context).any(axis=1)
+    return Known(cells, empty, infinite & ~empty, strange & ~empty & ~infinite, why, whole)
+
+
+def _filled(values: Values, bad: NDArray[np.bool_], some: Values) -> Values:
+    """Cells with one that fits in place of others."""
+    if not bad.any():
+        return values
+    found = values.copy() if values.dtype.kind == some.dtype.kind else values.astype(object)
+    found[bad] = some[0]
+    return found if found.dtype.kind != "O" else read_cells(found).values
+
+
+def _sentence(column: Column, cells: Values) -> str:
+    """Why cells are none of a kind; empty where they are."""
+    try:
+        column.encode(cells, np.full((len(cells), column.noise_width), 0.5))
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def part_of(cells: Cells, rows: NDArray[np.generic]) -> Cells:
@@ -280,10 +357,7 @@ def _refuse_misfits(
     """Refuse rows that do not fit, with the sentence of the first column that has one."""
     for column in schema.kept:
         if column.name in misfits:
-            try:
-                column.encode(cells[column.name], np.full((len(cells[column.name]), column.noise_width), 0.5))
-            except InputError as error:
-                raise InputError(f"{name}: {error}") from None
+            raise InputError(f"{name}: {_sentence(column, cells[column.name])}")
 
 
 def _left_out(schema: Schema) -> str:

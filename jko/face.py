@@ -213,8 +213,8 @@ def config_of(
     Raises:
         InputError: an unknown preset, setting or value, or settings that need the pipeline.
     """
-    whole = isinstance(table, Whole)
-    values = read_preset(preset or (TABLE if whole or not table.image_shape else PICTURES))
+    pictures = isinstance(table, Table) and table.image_shape is not None
+    values = read_preset(preset or (PICTURES if pictures else TABLE))
     values = merged(values, {"seed": plain(seed)})
     asked = asked_settings(settings)
     own: dict[str, Json] = {"source": "rows", "content": content_of(table), "file": None, "context": None}
@@ -222,7 +222,7 @@ def config_of(
         classes = table.context_columns[0].startswith("class=")
         own["context"] = "class" if classes else list(table.context_columns)
     _refuse_files(asked.get("data"), own)
-    if not whole:
+    if isinstance(table, Table):
         own["kinds"] = "off"
     config = parse_config(merged(merged(values, asked), {"data": own}))
     rules = config.stop.certificate, config.stop.movement, config.stop.bracket

@@ -251,9 +251,9 @@ class Flow(FlowRows):
         """Independent rows of the model in data units, in the form that was given to :func:`jko.fit`.
 
         Dequantised columns, as counts, are led back to their grid: the noise that made them continuous is
-        taken off. Where columns have kinds, the rows are a data frame of the table's own columns, in its types;
-        without pandas, its columns by name. The log-density is that of the continuous rows, which come where it
-        is asked for.
+        taken off. Where columns have kinds, rows are a data frame of the table's own columns, in its types;
+        without pandas, its columns by name. The log-density is that of the continuous rows, which come where
+        it is asked for.
 
         Args:
             rows: how many.

@@ -43,7 +43,7 @@ class FlowRows(nn.Module):
         return self.facts.columns
 
     def cells_of(self, x: object) -> dict[str, Values] | None:
-        """Cells of a data frame in the table's own columns; ``None`` where columns have no kinds, or for numbers.
+        """Cells of a data frame in the table's own columns; ``None`` for plain numbers.
 
         Raises:
             InputError: a column is missing, a cell is empty or none of its kind.
@@ -90,9 +90,7 @@ class FlowRows(nn.Module):
         rows = rows.to(self.chain.shift.device)
         return self._with_context(rows, self._context(context, len(rows))), form
 
-    def _encoded(
-        self, x: Rows, cells: dict[str, Values], context: Context | None
-    ) -> tuple[Tensor, Form]:
+    def _encoded(self, x: Rows, cells: dict[str, Values], context: Context | None) -> tuple[Tensor, Form]:
         """Rows of a data frame whose columns have kinds as real numbers, by the first draw of their noise."""
         assert self.facts.kinds is not None
         rows = torch.from_numpy(one_draw(self.facts.kinds, cells, seed=self.config.seed))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -56,6 +56,12 @@ class Frame(Protocol):
 
     def __len__(self) -> int:
         """Number of rows."""
+
+    def __iter__(self) -> Iterator[Hashable]:
+        """Names of the columns."""
+
+    def __getitem__(self, name: str, /) -> object:
+        """The column of a name."""
 
 
 class _Places(Protocol):
@@ -124,7 +130,7 @@ class Form:
 
     def cells(
         self, cells: Mapping[str, Array], dtypes: Mapping[str, Dtype], ordered: Collection[str] = ()
-    ) -> Frame | Mapping[str, Array]:
+    ) -> Any:
         """Cells of columns as a data frame; as they are where pandas is not installed.
 
         Args:

@@ -21,9 +21,7 @@ from jko.preparation.names import check_names, listed, shown
 from jko.preparation.table import Array, Table
 
 
-def table_of(
-    x: Rows, context: Named | None = None, *, kinds: bool = False
-) -> tuple[Table | Whole, Form]:
+def table_of(x: Rows, context: Named | None = None, *, kinds: bool = False) -> tuple[Table | Whole, Form]:
     """Rows with their context as a table, and the form in which they were given.
 
     Args:
@@ -60,9 +58,7 @@ def table_of(
 def _whole_frame(frame: Frame, context: Named | None, names: tuple[str, ...]) -> tuple[Whole, Form]:
     """A data frame whose columns have kinds, with its context."""
     form = Form("frame", index=frame.index, labels=tuple(frame.columns), dtypes=types_of(frame))
-    whole = Whole(
-        "rows", "the data frame", cells_of(frame), context_columns=names, dtypes=dtypes_of(frame)
-    )
+    whole = Whole("rows", "the data frame", cells_of(frame), context_columns=names, dtypes=dtypes_of(frame))
     if names or context is None:
         return whole, form
     empty = Table("rows", np.empty((whole.count, 0)), ())
@@ -105,7 +101,9 @@ def _chosen(whole: Whole, settings: Data) -> Whole:
     if names is not None:
         missing = [name for name in names if name not in whole.cells]
         if missing:
-            raise InputError(f"{whole.place}: no column {shown(missing[0])}; it has {listed(list(whole.cells))}")
+            raise InputError(
+                f"{whole.place}: no column {shown(missing[0])}; it has {listed(list(whole.cells))}"
+            )
         beside = whole.context_columns if whole.context is None else ()
         whole = replace(whole, cells={name: whole.cells[name] for name in (*names, *beside)})
     if not settings.missing_values:

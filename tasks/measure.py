@@ -216,8 +216,9 @@ def unfit(config: Config, facts: DataFacts) -> str:
         )
     if jumping := spread_out(facts):
         return (
-            f"{listed(jumping)}: cells with a mass of their own are spread by noise, whose jumps make the Fisher "
-            "information and so ε infinite; data.kinds=off with data.smoothing=0.01 gives a law with finite ε"
+            f"{listed(jumping)}: cells with a mass of their own are spread by noise, whose jumps make the "
+            "Fisher information and so ε infinite; data.kinds=off with data.smoothing=0.01 gives a law with "
+            "finite ε"
         )
     if facts.atoms:
         return (

@@ -24,9 +24,7 @@ from tasks.adapters.system.terminal import say
     "--raw", "--continuous", "raw", is_flag=True,
     help="Write the chain's own numbers: off any grid, and as what columns became.",
 )  # fmt: skip
-@click.option(
-    "-o", "output", type=PLACE, required=True, help="A .csv, .parquet, .feather, .npy or .xlsx."
-)
+@click.option("-o", "output", type=PLACE, required=True, help="A .csv, .parquet, .feather, .npy or .xlsx.")
 def sample(*, chain: Path, rows: int, seed: int, given: tuple[str, ...], raw: bool, output: Path) -> None:
     """Draw samples from a chain.
 
@@ -41,9 +39,7 @@ def sample(*, chain: Path, rows: int, seed: int, given: tuple[str, ...], raw: bo
 @click.command(cls=Command, example="jko score data/chain rows.csv -o scores.csv")
 @click.argument("chain", type=CHAIN, metavar="DIR")
 @click.argument("file", type=PLACE, metavar="FILE")
-@click.option(
-    "-o", "output", type=PLACE, required=True, help="A .csv, .parquet, .feather, .npy or .xlsx."
-)
+@click.option("-o", "output", type=PLACE, required=True, help="A .csv, .parquet, .feather, .npy or .xlsx.")
 @click.option(
     "--missing", type=click.Choice(["drop", "refuse"]), default="drop", show_default=True,
     help="Rows with cells that cannot be: an empty line for each, or none is scored.",
@@ -52,7 +48,8 @@ def score(chain: Path, file: Path, output: Path, missing: str) -> None:
     """Write the log-density of every row of a file.
 
     The law is that of the chain in DIR, the unit is nats in the data's units, and every row of FILE has
-    its line. Where columns have kinds it is the log-probability. Under a conditional chain FILE holds the columns of the context, too (class for classes).
+    its line. Where columns have kinds it is the log-probability. Under a conditional chain FILE holds the
+    columns of the context, too (class for classes).
     """
     from flows.views.scoring import score_file
 

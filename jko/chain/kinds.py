@@ -21,15 +21,21 @@ from jko.preparation.table import Array
 
 
 def log_probabilities(
-    chain: Chain, schema: Schema, cells: Mapping[str, Values], context: Array, *, seed: int, draws: int = DRAWS
+    chain: Chain,
+    schema: Schema,
+    cells: Mapping[str, Values],
+    context: Array,
+    *,
+    seed: int,
+    draws: int = DRAWS,
 ) -> Array:
     r"""Log-probability of rows and its standard error over draws of the noise, nats.
 
     .. math:: \log \frac{1}{K} \sum_{i \le K} \exp\big(\log q(z_i) + \log|\det|_i\big)
 
-    It is exact where the schema is and log-determinants are exact. Else its mean over the noise is at most the
-    log-probability, and comes up to it as K grows (Burda, Grosse & Salakhutdinov 2016). The error is that of
-    the mean of the K probabilities over this mean.
+    It is exact where the schema is and log-determinants are exact. Else its mean over the noise is at most
+    the log-probability, and comes up to it as K grows (Burda, Grosse & Salakhutdinov 2016). The error is that
+    of the mean of the K probabilities over this mean.
 
     Args:
         chain: of the encoded columns.

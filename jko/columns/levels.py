@@ -142,7 +142,6 @@ class Categorical(Levels):
             return self.of_codes(nearest_corner(encoded))
         return self.of_codes(np.rint(np.clip(encoded[:, 0], 0, len(self.levels) - 1)).astype(np.int64))
 
-
     def log_det(self, encoded: Array) -> Array:
         """See :meth:`Column.log_det`."""
         return simplex_log_det(encoded) if self.by_simplex else np.zeros(len(encoded))

@@ -83,7 +83,6 @@ class Positive(Real):
         right = self._sign * (np.asarray(found, dtype=float) - self.edge) > 0
         return np.where(right, found, beside)
 
-
     def log_det(self, encoded: Array) -> Array:
         """See :meth:`Column.log_det`."""
         return -self._sign * encoded[:, 0]

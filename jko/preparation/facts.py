@@ -140,7 +140,7 @@ class DataFacts:
         return found
 
     def log_det(self, stored: NDArray[np.generic]) -> NDArray[np.float64]:
-        """The log-determinant of block 0, and of the kinds of columns, at stored rows, nats, shape (rows,)."""
+        """The log-determinant of block 0 and of the kinds, at stored rows, nats, shape (rows,)."""
         found = start_log_det(self.start, self.scale, stored)
         return found if self.kinds is None else found + self.kinds_log_det(self.in_data_units(stored))
 

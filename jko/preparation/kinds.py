@@ -164,7 +164,9 @@ def known_rows(whole: Whole, schema: Schema) -> Known:
     for column in schema.kept:
         own = whole.cells[column.name]
         values = as_known(column, own.values)
-        holes = np.zeros(count, bool) if isinstance(column, Constant) and column.value is None else ~own.present
+        holes = (
+            np.zeros(count, bool) if isinstance(column, Constant) and column.value is None else ~own.present
+        )
         endless = _infinite(values) & own.present
         there = np.flatnonzero(~holes & ~endless)
         fits = fitting(column, values[there])

@@ -80,11 +80,11 @@ def _read(path: Path, settings: Data, known: Marks | None) -> Written:
         written = read_frame(path, settings, known, dressed=noted)
         frame = written.frame.apply(_unguarded) if path.suffix.lower() == ".csv" else written.frame
         return replace(written, frame=frame, notes=(*written.notes, *notes))
-    frame: pd.DataFrame = read_parquet(path)
-    check_names([str(name) for name in frame.columns], path)
-    if frame.empty:
+    table: pd.DataFrame = read_parquet(path)
+    check_names([str(name) for name in table.columns], path)
+    if table.empty:
         raise InputError(f"{path}: the table has no rows")
-    return Written(frame)
+    return Written(table)
 
 
 def _unguarded(column: pd.Series) -> pd.Series:

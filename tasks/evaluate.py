@@ -214,7 +214,9 @@ def kinds_figures(config: Config, chain: Chain, facts: DataFacts, test: Array) -
     }
 
 
-def looked_at(chain: Chain, fresh: FreshRows, mixture: Array, seed: int, *, added: Array) -> FreshLook:
+def looked_at(
+    chain: Chain, fresh: FreshRows, mixture: Array, seed: int, *, added: Array | float = 0.0
+) -> FreshLook:
     """Figures of made-up rows under a chain, beside their log-densities under the Gaussian mixture.
 
     Args:

@@ -95,9 +95,11 @@ def _refuse(known: Known) -> None:
     """
     if known.strange.any():
         raise InputError(f"{known.whole.place}: {known.why}; leave --missing at drop")
-    for bad, what in ((known.empty, "an empty cell"), (known.infinite, "an infinite number")):
-        if bad.any():
-            raise InputError(
-                f"{known.whole.place}: data row {int(np.argmax(bad)) + 1} has {what} ({int(bad.sum())} rows "
-                "in all); leave --missing at drop"
-            )
+    if known.empty.any():
+        hole = known.hole or f"the context of data row {int(np.argmax(known.empty)) + 1} has an empty cell"
+        raise InputError(f"{known.whole.place}: {hole}; leave --missing at drop")
+    if known.infinite.any():
+        row = int(np.argmax(known.infinite)) + 1
+        raise InputError(
+            f"{known.whole.place}: data row {row} has an infinite number; leave --missing at drop"
+        )

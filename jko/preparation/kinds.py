@@ -14,10 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jko.columns.aside import Constant, LeftOut
+from jko.columns.atoms import Atoms
 from jko.columns.cells import Cells, Dtype, read_cells
+from jko.columns.circular import Circular
 from jko.columns.column import Column, Values, as_numbers
+from jko.columns.discrete import OnGrid
 from jko.columns.infer import infer_cells
 from jko.columns.known import as_known
+from jko.columns.real import Real
 from jko.columns.schema import Schema, schema_of
 from jko.columns.written import read_schema
 from jko.config.data_section import KINDS, Data
@@ -132,6 +136,7 @@ class Known:
         infinite: rows with an infinite number.
         strange: rows with a cell that is none of its kind.
         why: a sentence on the first of these; empty without any.
+        hole: a sentence on the first empty cell; empty without any.
         whole: the table, its context apart.
     """
 
@@ -140,6 +145,7 @@ class Known:
     infinite: NDArray[np.bool_]
     strange: NDArray[np.bool_]
     why: str
+    hole: str
     whole: Whole
 
     @property
@@ -152,14 +158,14 @@ def known_rows(whole: Whole, schema: Schema) -> Known:
     """Rows of a table in known kinds.
 
     Raises:
-        InputError: a column of the kinds, or of the context, is missing.
+        InputError: a column of the kinds, or of the context, is missing, or a column of numbers holds text.
     """
     missing = [column.name for column in schema.kept if column.name not in whole.cells]
     if missing:
         raise InputError(f"{whole.place}: no column {shown(missing[0])}; it has {listed(list(whole.cells))}")
     whole, count = _with_context(whole), whole.count
     empty, infinite, strange = (np.zeros(count, dtype=bool) for _ in range(3))
-    why, cells = "", {}
+    why, hole, cells = "", "", {}
     some = schema.decode(np.zeros((1, schema.width)))
     for column in schema.kept:
         own = whole.cells[column.name]
@@ -167,6 +173,12 @@ def known_rows(whole: Whole, schema: Schema) -> Known:
         holes = (
             np.zeros(count, bool) if isinstance(column, Constant) and column.value is None else ~own.present
         )
+        _refuse_text(column, values, own.present, whole.place)
+        if holes.any() and not hole:
+            hole = (
+                f"column {shown(column.name)} has an empty cell at data row {int(np.argmax(holes)) + 1} "
+                f"({int(holes.sum())} in all)"
+            )
         endless = _infinite(values) & own.present
         there = np.flatnonzero(~holes & ~endless)
         fits = fitting(column, values[there])
@@ -179,7 +191,24 @@ def known_rows(whole: Whole, schema: Schema) -> Known:
     if whole.context is not None:
         empty = empty | np.isnan(whole.context).any(axis=1)
         infinite = infinite | np.isinf(whole.context).any(axis=1)
-    return Known(cells, empty, infinite & ~empty, strange & ~empty & ~infinite, why, whole)
+    return Known(cells, empty, infinite & ~empty, strange & ~empty & ~infinite, why, hole, whole)
+
+
+def _refuse_text(column: Column, values: Values, present: NDArray[np.bool_], place: str) -> None:
+    """Refuse text in a column of numbers: other cells of it may be written in another way, too.
+
+    Raises:
+        InputError: names the first cell that is no number, or the first of all.
+    """
+    if values.dtype.kind != "O" or not isinstance(column, Real | OnGrid | Circular | Atoms):
+        return
+    there = np.flatnonzero(present)
+    words = [row for row in there if not _is_number(values[row])]
+    for row in (words or there)[:1]:
+        raise InputError(
+            f"{place}: column {shown(column.name)} holds text {shown(values[row])} at data row "
+            f"{int(row) + 1}; only numbers are allowed"
+        )
 
 
 def _filled(values: Values, bad: NDArray[np.bool_], some: Values) -> Values:

@@ -10,7 +10,7 @@ import pandas as pd
 from jko.columns.cells import cells_of, dtypes_of
 from jko.config.data_section import Data
 from jko.core.errors import InputError
-from jko.preparation.kinds import Whole
+from jko.preparation.kinds import MANY, Whole
 from jko.preparation.names import check_names, listed, shown
 from jko.preparation.table import Marks
 from tasks.adapters.system.output import unguarded
@@ -32,7 +32,8 @@ def load_whole(settings: Data, known: Marks | None = None) -> Whole:
     """
     path, context = Path(settings.file or ""), tuple(settings.context or ())
     asked = None if settings.columns is None else (*settings.columns, *context)
-    written = read_whole(path, settings.model_copy(update={"columns": asked}), known)
+    own = settings.model_copy(update={"columns": asked})
+    written = read_whole(path, own, known, strict=settings.kinds == "auto")
     frame = written.frame
     return Whole(
         path.stem, str(path), cells_of(frame), written.notes, written.marks, context_columns=context,
@@ -40,19 +41,23 @@ def load_whole(settings: Data, known: Marks | None = None) -> Whole:
     )  # fmt: skip
 
 
-def read_whole(path: Path, settings: Data | None = None, known: Marks | None = None) -> Written:
+def read_whole(
+    path: Path, settings: Data | None = None, known: Marks | None = None, *, strict: bool = False
+) -> Written:
     """All columns of a CSV, NPY or Parquet file, with text, dates and empty cells as they are.
 
     Args:
         path: the file.
         settings: how a CSV is written, which columns are taken, and what stands for an empty cell.
         known: marks of another file like it, for numbers that can be read in two ways.
+        strict: whether numbers in a format that is not read are refused, where they are too many different
+            ones to be a list of levels; they are text otherwise.
 
     Raises:
         InputError: no such file, another kind, no rows, or it cannot be read; names that are refused.
     """
     settings = settings or Data(source="file", file=str(path))
-    written = _read(path, settings, known)
+    written = _read(path, settings, known, strict=strict)
     frame, wanted = written.frame, settings.columns or ()
     unknown = [name for name in wanted if name not in frame.columns]
     if unknown:
@@ -65,7 +70,7 @@ def read_whole(path: Path, settings: Data | None = None, known: Marks | None = N
     return replace(written, frame=frame, notes=(*written.notes, *notes))
 
 
-def _read(path: Path, settings: Data, known: Marks | None) -> Written:
+def _read(path: Path, settings: Data, known: Marks | None, *, strict: bool) -> Written:
     if path.suffix.lower() != PARQUET:
         notes: list[str] = []
 
@@ -74,6 +79,8 @@ def _read(path: Path, settings: Data, known: Marks | None) -> Written:
             try:
                 refuse_dressed(cells, place)
             except InputError as refusal:
+                if strict and cells.nunique() > MANY:
+                    raise
                 told = str(refusal).removeprefix(f"{path}: ").partition(";")[0]
                 notes.append(f"{told}: taken as text")
 

@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,13 +26,17 @@ network: {hidden: [8, 8]}
 solver: {steps: 3}
 training: {flow_matching_iterations: 20, iterations: 5, batch_size: 64}
 blocks: {}
-measure: {inversion_limit: 0.05}
+measure: {inversion_limit: 0.05, samples: 200, resolutions: [0.5]}
 stop: {certificate: null}
 start: {weights: null}
 evaluation: {samples: 50, mixture_components: [1]}
 defence: {share: auto}
 runtime: {threads: 1}
 """
+
+
+#: few samples at one resolution, where a test is about something else
+ROUGH = ("--set", "measure.samples=200", "--set", "measure.resolutions=[0.5]")
 
 
 def run(folder: Path, *words: str) -> str:
@@ -78,6 +84,23 @@ def call(patch: pytest.MonkeyPatch, *words: str) -> int:
     except SystemExit as stop:
         return int(stop.code or 0)
     return 0
+
+
+@cache
+def migrated_store() -> Path:
+    """An empty store of MLflow, whose tables take it seconds to make."""
+    from mlflow.tracking import MlflowClient
+
+    path = Path(tempfile.mkdtemp(prefix="jko-store-")) / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+def new_store(path: Path) -> str:
+    """An empty store of MLflow in a file; its address."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(migrated_store(), path)
+    return f"sqlite:///{path.resolve()}"
 
 
 def trained_project(folder: Path, *commands: tuple[str, ...]) -> Path:

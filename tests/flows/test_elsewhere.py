@@ -30,7 +30,7 @@ from tests.flows.test_partial import jko
 #: every operation counts, and none twice; the second block starts from the first, as every later one would
 SHORT = (
     "--set", "training.flow_matching_iterations=2", "--set", "training.iterations=2",
-    "--set", "measure={rows: 60, reference_rows: 10, inversion_limit: 10}",
+    "--set", "measure={rows: 60, reference_rows: 10, inversion_limit: 10, samples: 60, resolutions: [0.5]}",
     "--set", "evaluation={samples: 40, mixture_components: [1]}",
     "--set", "steps={count: 2, sizes: [0.3, 0.5]}",
 )  # fmt: skip

@@ -176,7 +176,7 @@ def test_changing_one_block_trains_it_and_those_after_only(
     inside: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old = status(monkeypatch, capsys)
-    change = ("--set", "blocks.3.iterations=25")
+    change = ("--set", "blocks.3.iterations=25", "--stop-after", "3")
     assert call(monkeypatch, "train", "--preset", "smoke", *QUICK, *change, "--chain", str(CHAIN)) == 0
     assert "block 3: training.iterations 20 → 25" in capsys.readouterr().err
     new = status(monkeypatch, capsys)

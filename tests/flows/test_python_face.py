@@ -19,6 +19,7 @@ from tests.jko.faces import FEW, rows, weights
 
 SETTINGS: dict[str, Any] = {
     **FEW, "measure.critic_centres": 3, "measure.reference_rows": 20, "evaluation.samples": 50,
+    "measure.samples": 200, "measure.resolutions": [0.5],
     "evaluation.mixture_components": [1, 2],
     "data.split": {"validation": 0.3, "test": 0.1},
 }  # fmt: skip

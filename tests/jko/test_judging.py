@@ -260,6 +260,7 @@ def test_small_groups_and_unknown_categories_are_said() -> None:
     assert "10 of 900 samples are in none of the groups of kind" in said
 
 
+@pytest.mark.slow
 def test_the_classifier_finds_a_shift_of_the_size_that_it_says_it_sees() -> None:
     """Of ten shifts of 1.5 times that size most are found; of ten that are none hardly one."""
     rng = np.random.default_rng(9)

@@ -158,6 +158,7 @@ def test_a_tenth_of_the_training_misses_the_bar(law: str) -> None:
     assert found.objective > exact.objective
 
 
+@pytest.mark.slow
 def test_two_trained_steps_follow_the_exact_chain() -> None:
     """The second block against the exact step of the law that the first left, and both against both.
 

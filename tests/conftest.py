@@ -14,9 +14,9 @@ from xdist.scheduler import LoadFileScheduling
 from tests.campaign.sample import Part, part_of
 
 #: tests of minutes that share nothing with their file
-APART = "::test_whole_campaign_"
+APART = "::test_campaign_of_"
 #: the longer ones begin first, so that no worker is left with one at the end
-LONG = ("tests/campaign/", "tests/flows/")
+LONG = ("tests/campaign/", "tests/flows/", "tests/test_")
 
 
 class Scheduling(LoadFileScheduling):

@@ -6,9 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -87,19 +87,19 @@ def call(patch: pytest.MonkeyPatch, *words: str) -> int:
 
 
 @cache
-def migrated_store() -> Path:
-    """An empty store of MLflow, whose tables take it seconds to make."""
+def migrated_store() -> TemporaryDirectory[str]:
+    """A folder with an empty store of MLflow, whose tables take it seconds to make; gone with this process."""
     from mlflow.tracking import MlflowClient
 
-    path = Path(tempfile.mkdtemp(prefix="jko-store-")) / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
+    folder = TemporaryDirectory(prefix="jko-store-")
+    MlflowClient(f"sqlite:///{folder.name}/mlflow.db").search_experiments()
+    return folder
 
 
 def new_store(path: Path) -> str:
     """An empty store of MLflow in a file; its address."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(migrated_store(), path)
+    shutil.copy(Path(migrated_store().name) / "mlflow.db", path)
     return f"sqlite:///{path.resolve()}"
 
 

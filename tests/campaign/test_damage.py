@@ -47,7 +47,7 @@ def test_no_damage_gives_a_wrong_number_and_all_is_healed(bench: Bench) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_whole_campaign_of_damages(kind: str, tmp_path: Path, part: Callable[[int], Part]) -> None:
+def test_campaign_of_damages(kind: str, tmp_path: Path, part: Callable[[int], Part]) -> None:
     outcomes = list(carry_out(WHOLE, tmp_path, 0, (kind,), part(SOME)))
     assert len(outcomes) >= len(range(WHOLE // len(KINDS))[part(SOME)])
     assert [line for one in outcomes for line in told(one)] == []

@@ -42,7 +42,7 @@ def test_hostile_inputs_are_read_or_refused_in_one_sentence(folder: Path) -> Non
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(SHARES))
-def test_whole_campaign_of_hostile_inputs(kind: str, folder: Path, part: Callable[[int], Part]) -> None:
+def test_campaign_of_hostile_inputs(kind: str, folder: Path, part: Callable[[int], Part]) -> None:
     assert faults([case for case in cases(WHOLE) if case[0] == kind][part(SOME)], folder) == []
 
 

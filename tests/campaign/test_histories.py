@@ -25,7 +25,7 @@ def test_some_lives() -> None:
 
 
 @pytest.mark.slow
-def test_whole_campaign_of_lives(part: Callable[[int], Part]) -> None:
+def test_campaign_of_lives(part: Callable[[int], Part]) -> None:
     steps = live(len(range(WHOLE)[part(SOME)]), 12)
     print(steps)
     assert len(steps) > 8

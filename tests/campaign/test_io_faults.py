@@ -32,7 +32,7 @@ def test_some_operations(place: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
-def test_whole_campaign_of_operations(way: str, place: Path, part: Callable[[int], Part]) -> None:
+def test_campaign_of_operations(way: str, place: Path, part: Callable[[int], Part]) -> None:
     tally = campaign(place, (way,), part(SOME))
     print(tally)
     assert tally.failures == []

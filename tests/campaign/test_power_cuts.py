@@ -26,7 +26,7 @@ def test_some_states(place: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HISTORIES)
-def test_whole_campaign_of_power_cuts(name: str, place: Path, part: Callable[[int], Part]) -> None:
+def test_campaign_of_power_cuts(name: str, place: Path, part: Callable[[int], Part]) -> None:
     tally = campaign(place, (name,), part(SOME))
     print(tally)
     assert tally.failures == []

@@ -104,6 +104,7 @@ def test_a_run_says_the_same_as_its_chain(
     assert files["runs"][0]["metrics"]["time/train_cpu_s"] > 0
 
 
+@pytest.mark.slow
 def test_a_run_is_compared_after_its_chain_was_retrained_and_deleted(
     project: Path, inside: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

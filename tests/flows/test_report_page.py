@@ -52,7 +52,18 @@ def test_pictures_are_drawn_for_one_dimension_and_for_many(
         settings = [word for text in quick for word in ("--set", text)]
         monkeypatch.setattr(
             "sys.argv",
-            ["jko", "train", "--data", name, "--set", "steps.count=1", *settings, *ROUGH, "--chain", name[:3]],
+            [
+                "jko",
+                "train",
+                "--data",
+                name,
+                "--set",
+                "steps.count=1",
+                *settings,
+                *ROUGH,
+                "--chain",
+                name[:3],
+            ],
         )
         main()
         assert (project / f"{name[:3]}.report" / "report.html").is_file()

@@ -99,9 +99,10 @@ def test_weights_that_are_gone_are_told(inside: Path, tmp_path: Path) -> None:
 
 def flow_runs(root: Path, chain: str) -> list[Any]:
     from prefect.client.orchestration import get_client  # after the server is named
+    from prefect.client.schemas.sorting import FlowRunSort
 
     with get_client(sync_client=True) as client:
-        runs = client.read_flow_runs()
+        runs = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=30)
     return [
         run
         for run in runs

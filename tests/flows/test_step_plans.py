@@ -159,6 +159,7 @@ def test_people_are_shown_steps_and_figures(
         assert part in said
 
 
+@pytest.mark.slow
 def test_a_new_chain_stopped_half_way_is_gone_on_with(inside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed after its weights were written and the first block trained: the same command, the same bits."""
     from flows import step_plans

@@ -133,11 +133,15 @@ def agree(found: Map, exact: LineStep) -> None:
     assert -1e-4 * gained < found.objective - exact.objective < CLOSE * gained
 
 
-@pytest.mark.parametrize("law", CASES)
 @pytest.mark.parametrize(
-    "seed", [seed if seed == SEED else pytest.param(seed, marks=pytest.mark.slow) for seed in (0, 1, 2)]
+    ("seed", "law"),
+    [
+        pytest.param(seed, law, marks=() if (seed, law) == (SEED, "bimodal") else pytest.mark.slow)
+        for seed in (0, 1, 2)
+        for law in CASES
+    ],
 )
-def test_a_trained_block_has_the_kl_drop_of_the_exact_step(law: str, seed: int) -> None:
+def test_a_trained_block_has_the_kl_drop_of_the_exact_step(seed: int, law: str) -> None:
     case, step_size = CASES[law], 0.5
     x, p = case.grid, case.density(case.grid)
     agree(map_of(first_block(law, seed), x, p), solve_step(x, p, step_size))

@@ -88,7 +88,7 @@ def call(patch: pytest.MonkeyPatch, *words: str) -> int:
 
 @cache
 def migrated_store() -> TemporaryDirectory[str]:
-    """A folder with an empty store of MLflow, whose tables take it seconds to make; gone with this process."""
+    """A folder with an empty store of MLflow, whose tables take seconds to make; gone with this process."""
     from mlflow.tracking import MlflowClient
 
     folder = TemporaryDirectory(prefix="jko-store-")

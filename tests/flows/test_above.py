@@ -65,6 +65,7 @@ def test_the_noise_of_the_rows_is_drawn_again(folder: Path) -> None:
     assert np.corrcoef(np.concatenate([rows, noise], 1).T)[0, 2] > 0.25
 
 
+@pytest.mark.slow
 def test_rows_that_are_not_smoothed_give_the_reason(folder: Path) -> None:
     jko(folder, "train", *CURVE[:-2], "--set", "data={source: moons, rows: 1500, smoothing: 0}",
         "--chain", "plain", "--stop-after", "1")  # fmt: skip

@@ -242,6 +242,7 @@ def test_prefect_knows_every_block_as_a_task(inside: Layout, server: str) -> Non
     assert {f"block-{k}-{verb}" for k in (1, 2, 3) for verb in ("train", "push", "measure")} <= names
 
 
+@pytest.mark.slow
 def test_a_tracking_failure_costs_a_warning_and_no_result(
     project: Path, server: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -275,6 +276,7 @@ def test_another_holder_of_the_chain_is_named(
     assert "jko resume chain" in said
 
 
+@pytest.mark.slow
 def test_settings_that_train_nothing_renew_what_lists_them(
     inside: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -197,6 +197,7 @@ def test_status_loads_what_it_shows(tmp_path: Path) -> None:
     assert len(names) < 400
 
 
+@pytest.mark.slow
 def test_the_pins_let_the_scheduler_start() -> None:
     """A newer fastapi breaks this import, and with it every flow."""
     loaded_after("import prefect.server.api.server")

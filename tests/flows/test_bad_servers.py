@@ -43,7 +43,9 @@ KINDS: dict[str, tuple[Callable[[], Any], str, float]] = {
 }
 
 
-@pytest.mark.parametrize("kinds", [("refuses",), ("hangs", "trickles")], ids=" and ".join)
+@pytest.mark.parametrize(
+    "kinds", [("refuses",), pytest.param(("hangs", "trickles"), marks=pytest.mark.slow)], ids=" and ".join
+)
 def test_a_named_prefect_server_that_does_not_answer_is_one_sentence(
     tmp_path: Path, kinds: tuple[str, ...]
 ) -> None:
@@ -168,10 +170,10 @@ def test_what_is_asked_of_this_machine_goes_through_no_proxy(project: Path) -> N
     ("name", "value", "words"),
     [
         ("PREFECT_CLIENT_MAX_RETRIES", "many", ("train", *TINY, *CHAIN)),
-        ("PREFECT_CLIENT_MAX_RETRIES", "-1", ("schedule", "list")),
-        ("PREFECT_API_REQUEST_TIMEOUT", "soon", ("up",)),
+        pytest.param("PREFECT_CLIENT_MAX_RETRIES", "-1", ("schedule", "list"), marks=pytest.mark.slow),
+        pytest.param("PREFECT_API_REQUEST_TIMEOUT", "soon", ("up",), marks=pytest.mark.slow),
         ("PREFECT_API_URL", "nonsense", ("train", *TINY, *CHAIN)),
-        ("PREFECT_API_URL", "http://127.0.0.1:99999/api", ("up",)),
+        pytest.param("PREFECT_API_URL", "http://127.0.0.1:99999/api", ("up",), marks=pytest.mark.slow),
         ("PREFECT_API_URL", "ftp://127.0.0.1/api", ("schedule", "list")),
     ],
 )

@@ -104,6 +104,7 @@ def test_a_single_column_has_a_page_without_a_map(
     assert "100 held-out rows, 1 column." in page
 
 
+@pytest.mark.slow
 def test_groups_of_files_may_be_text(
     files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

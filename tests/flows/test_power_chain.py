@@ -13,6 +13,7 @@ import pytest
 import zarr
 
 from tests.flows.test_partial import answer, jko
+from tests.projects import ROUGH
 
 POWER = (
     "--preset", "smoke", "--set", "data={source: gaussian, mean: [0], std: [1], rows: 4000}",
@@ -21,9 +22,11 @@ POWER = (
     "--set", "steps={count: 3, sizes: [0.5, 1.0, 2.0]}", "--set", "network.hidden=[32, 32]",
     "--set", "training={iterations: 150, learning_rate: 0.01, batch_size: 500, validate_every: 50}",
     "--set", "evaluation={samples: 500, mixture_components: [1]}",
-    "--chain", "chain",
+    *ROUGH, "--chain", "chain",
 )  # fmt: skip
 LEVEL = (9 / 8) ** (1 / 3)
+#: tests/jko/energies holds the same energy and the objective of its steps
+pytestmark = pytest.mark.slow
 #: G of N(0, 1): E x²/2 + ∫ ρ²
 START = 0.5 + 0.5 / math.sqrt(math.pi)
 
@@ -80,7 +83,6 @@ def test_it_is_verified(folder: Path) -> None:
     jko(folder, "verify", "chain")
 
 
-@pytest.mark.slow
 def test_in_parts_it_is_the_chain_in_one_go(folder: Path) -> None:
     other = ("--chain", "parts")
     jko(folder, "train", *POWER[:-2], *other, "--stop-after", "1")

@@ -44,7 +44,7 @@ TINY = {
         "flow_matching_iterations": 60, "iterations": 10, "batch_size": 64, "validate_every": 20,
         "flow_matching_learning_rate": 0.005,
     },
-    "measure": {"critic_centres": 3, "reference_rows": 20},
+    "measure": {"critic_centres": 3, "reference_rows": 20, "samples": 200, "resolutions": [0.5]},
     "evaluation": {"samples": 50, "mixture_components": [1, 2]},
 }  # fmt: skip
 
@@ -188,6 +188,7 @@ def test_score_tells_apart_the_same_law_and_another_and_stops(
     assert values <= {entry.value for entry in history}
 
 
+@pytest.mark.slow
 def test_new_data_get_a_chain_of_their_own_that_knows_its_parent(root: Path) -> None:
     """Within a flow run, as schedules call it."""
     from prefect import flow
@@ -230,6 +231,7 @@ def starts_like_its_parent(layout: Layout, parent: Layout, *, expected: bool) ->
         assert (abs(curve["objective"].iloc[0] - float(terms.total)) < 1e-6) == expected
 
 
+@pytest.mark.slow
 def test_killed_it_is_gone_on_with_from_the_same_weights_without_the_parent(
     root: Path, warmed: tuple[Path, Outcome]
 ) -> None:
@@ -307,6 +309,7 @@ def test_a_file_that_only_lost_rows_has_no_drift_and_says_so(
     assert "no drift is known" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_file_that_dvc_tracks_is_fetched_in_its_new_version(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -89,7 +89,12 @@ def test_conditional_flows_take_columns_numbers_and_classes(tmp_path: Path) -> N
 
 @pytest.fixture(scope="module")
 def of_pictures() -> jko.Flow:
-    return fitted(rows(200).reshape(200, 1, 3))
+    return fitted(pictures())
+
+
+def pictures() -> torch.Tensor:
+    """Two hundred of one line of three pixels."""
+    return torch.from_numpy(np.random.default_rng(0).poisson(3.0, (200, 1, 3)) * 1.0)
 
 
 def test_pictures_are_rows(of_pictures: jko.Flow) -> None:
@@ -98,10 +103,10 @@ def test_pictures_are_rows(of_pictures: jko.Flow) -> None:
 
 
 def test_pictures_come_back_as_pictures(of_pictures: jko.Flow) -> None:
-    pictures, flow = rows(200).reshape(200, 1, 3), of_pictures
+    own, flow = pictures(), of_pictures
     assert flow.sample(4).shape == (4, 1, 3)
-    assert torch.equal(flow.log_prob(pictures), flow.log_prob(pictures.reshape(200, 3)))
-    z = flow.forward(pictures)
+    assert torch.equal(flow.log_prob(own), flow.log_prob(own.reshape(200, 3)))
+    z = flow.forward(own)
     assert flow.inverse(z).shape == z.shape == (200, 1, 3)
 
 
@@ -183,9 +188,8 @@ def test_gridded_columns_of_plain_numbers_are_on_their_grid_too() -> None:
     )
 
 
-def test_samples_of_pictures_are_on_the_grid_of_their_pixels() -> None:
-    pictures = torch.from_numpy(np.random.default_rng(0).poisson(3.0, (200, 1, 3)) * 1.0)
-    flow = fitted(pictures)
+def test_samples_of_pictures_are_on_the_grid_of_their_pixels(of_pictures: jko.Flow) -> None:
+    flow = of_pictures
     assert flow.sample(20).shape == (20, 1, 3)
     assert (flow.sample(20) % 1 == 0).all()
     assert (flow.sample(20, continuous=True) % 1 != 0).all()

@@ -88,6 +88,7 @@ def test_of_many_columns_the_most_correlated_pairs_are_taken() -> None:
     assert ("x4", "x20") in {one.columns for one in found}
 
 
+@pytest.mark.slow
 def test_levels_hold_together() -> None:
     """Of 8 models that are right, hardly one is accused in any of 10 columns and pairs."""
     accused = 0

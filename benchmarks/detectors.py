@@ -9,8 +9,9 @@ import numpy as np
 
 from jko.laws.densities import Array
 
-#: iterations of flow matching of a block of ours: some 20 CPU seconds on the largest set
-ITERATIONS = 300
+#: what makes ours of the preset for tables one of ten CPU seconds: chosen on the two sets that are not reported
+ITERATIONS = 600
+SETTINGS = {"network.hidden": [128, 128], "data.standardise": "marginals", "data.augment.copies": 1}
 #: components of the mixture, and the share of the rows that chooses among them
 COMPONENTS, HELD_OUT = (1, 2, 5, 10, 20), 0.2
 #: training rows, rows to score, seed: scores of the latter
@@ -18,13 +19,14 @@ Detector = Callable[[Array, Array, int], Array]
 
 
 def ours(train: Array, rows: Array, seed: int) -> Array:
-    """−log q of a flow by the preset for tables, with fewer iterations; nats."""
+    """The score of a flow by the preset for tables, smaller and with fewer iterations; nats."""
     from jko.sklearn import JKOFlow
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of values far out, which is what is looked for
-        model = JKOFlow(max_iter=ITERATIONS, random_state=seed).fit(train)
-    return -model.score_samples(rows)
+        model = JKOFlow(max_iter=ITERATIONS, settings=SETTINGS, random_state=seed).fit(train)
+    found: Array = model.anomaly_scores(rows)["score"]
+    return found
 
 
 def isolation_forest(train: Array, rows: Array, seed: int) -> Array:

@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from torch import Tensor
 
-from jko.core.threads import all_threads
+from jko.chain.chain import Chain
+from jko.chain.noise import log_densities
+from jko.core.threads import all_threads, torch_threads
+from jko.flow import Flow
 from jko.laws.manufactured import GaussianMixture
 from jko.maps.start_fit import fit_mixture
 from jko.statistics.disputed import differences, limit_of
@@ -21,6 +24,8 @@ from jko.statistics.disputed import differences, limit_of
 Array = NDArray[np.float64]
 #: what is said of a row
 FIELDS = np.dtype([("score", float), ("rank", np.int64), ("score_mixture", float), ("disputed", bool)])
+#: nats above the broad law's own part from which it makes no difference to whether a score is disputed
+CARRIED = 1.0
 #: numbers of rows, components and columns that are kept at a time
 PIECE = 20_000_000
 
@@ -73,6 +78,38 @@ class SecondOpinion:
         return cls(tensors["shift"], tensors["scale"], law)
 
 
+def densities(flow: Flow, chain: Chain, rows: Array) -> Array:
+    """Log-densities of rows, nats, data units, as ``jko score`` has them.
+
+    Args:
+        flow: what the chain is of.
+        chain: the flow's own, or one like it in another dtype or without the defence.
+        rows: shape (rows, d), data units.
+    """
+    with torch_threads(flow.config.runtime.threads), torch.no_grad():
+        return log_densities(chain, None, rows, flow.facts, seed=flow.config.seed)[:, 0]
+
+
+def blocks_alone(flow: Flow, chain: Chain, rows: Array, model: Array) -> Array:
+    """Log-densities without the defence; those of rows to which it adds little are the model's.
+
+    Args:
+        flow: what the chain is of.
+        chain: a copy of the flow's, which loses its defence.
+        rows: shape (rows, d), data units.
+        model: what :func:`densities` says of them.
+    """
+    if chain.defence is None:
+        return model
+    share, broad = chain.defence.share, chain.broad_log_prob(torch.from_numpy(rows))
+    assert broad is not None  # there is a defence
+    chain.defence = None
+    carried = model < broad.cpu().numpy() + math.log(share) + CARRIED
+    found = model.copy()
+    found[carried] = densities(flow, chain, rows[carried])
+    return found
+
+
 def anomaly_table(model: Array, blocks: Array, mixture: Array, columns: int) -> NDArray[np.void]:
     r"""What is said of every row.
 
@@ -81,7 +118,7 @@ def anomaly_table(model: Array, blocks: Array, mixture: Array, columns: int) -> 
     with L of :func:`jko.statistics.disputed.limit_of`.
 
     Args:
-        model: log-densities of the rows under the model, nats, shape (rows,).
+        model: log-densities of the rows under the model, nats, all three in the same units, shape (rows,).
         blocks: the same under its blocks without the defence.
         mixture: the same under the second opinion.
         columns: d.

@@ -5,30 +5,25 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Mapping
-from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from jko.anomalies import SecondOpinion, anomaly_table
+from jko.anomalies import SecondOpinion, anomaly_table, blocks_alone, densities
 from jko.chain.chain import Chain
-from jko.chain.noise import log_densities
 from jko.config import Config
-from jko.config.sections import Training
 from jko.core.errors import InputError
-from jko.core.plain import Json, shortened
-from jko.core.threads import torch_threads
+from jko.core.plain import shortened
 from jko.disk.tensors import pack_tensors, unpack_tensors
-from jko.face import TABLE, Setting, asked_settings, fit
+from jko.face import Setting, fit
 from jko.given import Array, Frame, Rows, is_frame
 from jko.packed_flow import packed, unpacked
-from jko.presets import merged, read_preset
+from jko.sklearn_parameters import RandomState, seed_of, settings_of
 
 try:
     from sklearn.base import BaseEstimator, DensityMixin
-    from sklearn.utils import check_random_state
     from sklearn.utils.validation import check_is_fitted, validate_data
 except ModuleNotFoundError:
     raise ImportError("jko.sklearn needs scikit-learn: pip install 'scikit-learn>=1.6'") from None
@@ -38,12 +33,8 @@ if TYPE_CHECKING:
 
 #: rows that are needed to train and to choose weights
 FEWEST = 6
-#: cross-validation holds rows out by itself: as few as possible are held out within a fit
-OWN: Mapping[str, Json] = {"data": {"split": {"test": 1e-9}}}
-#: settings that ``max_iter`` is the most of
-ITERATIONS = ("flow_matching_iterations", "iterations")
-#: an integer, a generator, or nothing for numpy's own
-RandomState = int | np.random.RandomState | None
+#: units that anomalies are scored in
+START, DATA = "start", "data"
 
 
 class JKOFlow(DensityMixin, BaseEstimator):
@@ -113,8 +104,8 @@ class JKOFlow(DensityMixin, BaseEstimator):
         self.flow_ = fit(
             X if is_frame(X) else rows,
             preset=self.preset,
-            settings=self._settings(),
-            seed=_seed(self.random_state),
+            settings=settings_of(self.preset, self.settings, self.max_iter),
+            seed=seed_of(self.random_state),
             progress=self.verbose,
         )
         self.n_iter_ = max(one.curve[-1].iteration for one in self.flow_.results if one is not None)
@@ -133,7 +124,8 @@ class JKOFlow(DensityMixin, BaseEstimator):
         Returns:
             Shape (rows,).
         """
-        return self._log_densities(self._exact(), self._rows(X))
+        rows = self._rows(X)
+        return densities(self.flow_, self._exact(), rows)
 
     def score(self, X: Array | Frame, y: object = None) -> float:
         """Mean log-density of rows, nats: larger is better, and folds of any size can be compared.
@@ -155,53 +147,49 @@ class JKOFlow(DensityMixin, BaseEstimator):
             Shape (n_samples, d): a data frame like the one that ``fit`` was given, or an array.
         """
         check_is_fitted(self)
-        return self.flow_.sample(n_samples, seed=_seed(random_state))
+        return self.flow_.sample(n_samples, seed=seed_of(random_state))
 
-    def anomaly_scores(self, X: Array | Frame) -> NDArray[np.void] | Frame:
-        """How odd every row is, and whether a second opinion agrees.
+    def anomaly_scores(self, X: Array | Frame, *, units: str = START) -> NDArray[np.void] | Frame:
+        r"""How odd every row is, and whether a second opinion agrees.
 
-        ``score`` is −log q(x) in nats, and ``rank`` 1 the oddest row. ``score_mixture`` is the score of a
-        Gaussian mixture of the training rows. Where it differs from that of the flow's blocks by more than
-        100 nats, or 4 a column if that is more, the row is ``disputed``: its score says more of the models
-        than of the row (:func:`jko.anomalies.anomaly_table`). The mixture is fitted when it is first needed.
+        .. math:: score(x) = -\log q(x) + \log|\det\nabla S(x)|
+
+        with block 0, S. This is −log of the density of the row's start coordinates. Behind ``marginals`` the
+        training rows are standard normal there in every column, so that the score does not depend on how a
+        column is measured: a density in data units is high wherever a column's values lie close together.
+        ``rank`` is 1 for the oddest row.
+
+        ``score_mixture`` is the score of a Gaussian mixture of the training rows. Where it differs from that
+        of the flow's blocks by more than 100 nats, or 4 a column if that is more, the row is ``disputed``:
+        its score says more of the models than of the row. The mixture is fitted when it is first needed.
 
         Args:
             X: shape (rows, d).
+            units: ``start``, or ``data`` for −log q(x) alone, which is −:meth:`score_samples`.
 
         Returns:
             A data frame with the index of the one given, or an array with these four fields.
+
+        Raises:
+            ValueError: rows or units that cannot be used.
+
+        Source: Le Lan and Dinh, Perfect density models cannot guarantee anomaly detection, Entropy 23 (2021)
+        1690, of what such a score depends on.
         """
+        if units not in (START, DATA):
+            raise InputError(f"units = {shortened(units)} is not allowed; give {START} or {DATA}")
         rows, chain = self._rows(X), self._exact()
-        model = self._log_densities(chain, rows)
-        blocks = model
-        if chain.defence is not None:
-            chain.defence = None
-            blocks = self._log_densities(chain, rows)
-        found = anomaly_table(model, blocks, self._second().log_density(rows), rows.shape[1])
+        model = densities(self.flow_, chain, rows)
+        blocks = blocks_alone(self.flow_, chain, rows, model)
+        mixture = self._second().log_density(rows)
+        if units == START:
+            volume = chain.start_log_det(torch.from_numpy(rows).to(chain.shift.device)).cpu().numpy()
+            model, blocks, mixture = model - volume, blocks - volume, mixture - volume
+        found = anomaly_table(model, blocks, mixture, rows.shape[1])
         if not is_frame(X):
             return found
         frame: Frame = sys.modules["pandas"].DataFrame(found, index=X.index)
         return frame
-
-    def _settings(self) -> dict[str, Json]:
-        """What ``fit`` asks for beside the preset.
-
-        Raises:
-            InputError: ``max_iter`` is no number of iterations.
-        """
-        asked = merged(OWN, asked_settings(self.settings))
-        if self.max_iter is None:
-            return asked
-        if isinstance(self.max_iter, bool) or not isinstance(self.max_iter, Integral) or self.max_iter < 1:
-            raise InputError(f"max_iter = {shortened(self.max_iter)} is not allowed; give 1 or more, or None")
-        values = merged(read_preset(self.preset or TABLE), asked)
-        usual = Training()
-        training = dict(values.get("training") or {})
-        own = {name: training.get(name, getattr(usual, name)) for name in ITERATIONS}
-        capped: dict[str, Json] = {"training": _at_most(own, int(self.max_iter))}
-        blocks = values.get("blocks") or {}
-        capped["blocks"] = {k: _at_most(block, int(self.max_iter)) for k, block in blocks.items()}
-        return merged(asked, capped)
 
     def _rows(self, x: Array | Frame) -> NDArray[np.float64]:
         """Rows as an array, checked against those of ``fit``."""
@@ -212,11 +200,6 @@ class JKOFlow(DensityMixin, BaseEstimator):
     def _exact(self) -> Chain:
         """A copy of the chain in float64."""
         return copy.deepcopy(self.flow_.chain).double()
-
-    def _log_densities(self, chain: Chain, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        config = self.flow_.config
-        with torch_threads(config.runtime.threads), torch.no_grad():
-            return log_densities(chain, None, rows, self.flow_.facts, seed=config.seed)[:, 0]
 
     def _second(self) -> SecondOpinion:
         """The mixture of the training rows, fitted now if it was not before."""
@@ -245,20 +228,3 @@ class JKOFlow(DensityMixin, BaseEstimator):
                 "_opinion": SecondOpinion.from_tensors(unpack_tensors(opinion)),
             }
         super().__setstate__(found)
-
-
-def _at_most(section: Mapping[str, Json], most: int) -> dict[str, Json]:
-    """The iterations that a section of the settings asks for, at most so many; none that it leaves out."""
-    named = {name: section.get(name) for name in ITERATIONS}
-    return {name: min(value, most) for name, value in named.items() if isinstance(value, int)}
-
-
-def _seed(random_state: RandomState) -> int:
-    """A seed of jko for a random state of scikit-learn.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if isinstance(random_state, Integral) and not isinstance(random_state, bool):
-        return int(random_state)
-    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))

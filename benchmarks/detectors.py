@@ -9,7 +9,7 @@ import numpy as np
 
 from jko.laws.densities import Array
 
-#: what makes ours of the preset for tables one of ten CPU seconds: chosen on the two sets that are not reported
+#: what makes ours of the preset for tables one of some ten CPU seconds; two sets that are not reported chose it
 ITERATIONS = 600
 SETTINGS = {"network.hidden": [128, 128], "data.standardise": "marginals", "data.augment.copies": 1}
 #: components of the mixture, and the share of the rows that chooses among them

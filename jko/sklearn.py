@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 import torch
@@ -149,6 +149,10 @@ class JKOFlow(DensityMixin, BaseEstimator):
         check_is_fitted(self)
         return self.flow_.sample(n_samples, seed=seed_of(random_state))
 
+    @overload
+    def anomaly_scores(self, X: Array, *, units: str = START) -> NDArray[np.void]: ...
+    @overload
+    def anomaly_scores(self, X: Frame, *, units: str = START) -> Frame: ...
     def anomaly_scores(self, X: Array | Frame, *, units: str = START) -> NDArray[np.void] | Frame:
         r"""How odd every row is, and whether a second opinion agrees.
 

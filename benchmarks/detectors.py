@@ -11,7 +11,7 @@ from jko.core.plain import Json
 from jko.laws.densities import Array
 
 #: of ours, for some ten CPU seconds on most sets; found on sets that are not reported
-ITERATIONS = 400
+ITERATIONS = 300
 SETTINGS: Mapping[str, Json] = {"network.hidden": [128, 128], "data.standardise": "marginals"}
 #: components of the mixture, and the share of the rows that chooses among them
 COMPONENTS, HELD_OUT = (1, 2, 5, 10, 20), 0.2

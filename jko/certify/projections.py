@@ -4,7 +4,8 @@ A projection never raises KL, so a column or a pair of columns has a bracket of 
 than all columns together. Rows and samples are rounded to a lattice of spacing s/4, and the noise has the
 normal law of that lattice. Rounding and blurring are done to both laws alike, so what the lower side says of
 the rounded laws holds of the others, too. On the lattice one pass of a filter replaces all pairs of rows and
-samples. Rows beyond :data:`REACH` standard deviations are moved there, again both laws alike.
+samples. Rows beyond :data:`REACH` standard deviations are moved there, again both laws alike. The lattice
+itself ends where rows, their noise and samples do.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from itertools import combinations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import correlate1d
 from scipy.stats import norm
 from torch import Tensor
 
@@ -31,6 +31,8 @@ Cells = NDArray[np.int64]
 OF_COLUMNS, OF_PAIRS = (0.05, 0.1, 0.2, 0.4), (0.1, 0.2, 0.4)
 #: cells of the lattice in s, standard deviations that the filter reaches, and that the lattice reaches
 CELLS, TAPS, REACH = 4, 6, 6.0
+#: cells of a line that one product of the filter makes
+BAND = 64
 #: all pairs up to so many columns, else the pairs of largest correlation, so many
 ALL_COLUMNS, MOST_PAIRS = 30, 400
 #: noisy points of a projection, about, and draws of the noise for a row
@@ -99,7 +101,7 @@ def _projections(  # noqa: PLR0917
 
 
 class _Lattice:
-    """Rows and samples on a lattice, and the sums of kernels there.
+    """Rows and samples on a lattice, and the sums of kernels there; :meth:`span` says how far it reaches.
 
     Args:
         s: width of the kernel.
@@ -110,9 +112,13 @@ class _Lattice:
         self.s, self.dim, self.step, self.a = s, dim, s / CELLS, math.sqrt(1 - s * s)
         self.offsets = np.arange(-TAPS * CELLS, TAPS * CELLS + 1)
         self.kernel = np.exp(-((self.offsets / CELLS) ** 2) / 2)
-        self.middle = math.ceil(self.a * REACH / self.step) + TAPS * CELLS
-        self.shape = (2 * self.middle + 1,) * dim
         self.peak = -dim * math.log(s * math.sqrt(2 * math.pi))
+
+    def span(self, rows: Cells, samples: Cells) -> None:
+        """Reach as far as the noise of the rows and the samples do, and no further."""
+        self.lowest = np.minimum(rows.min(0) + self.offsets[0], samples.min(0))
+        highest = np.maximum(rows.max(0) + self.offsets[-1], samples.max(0))
+        self.shape = tuple(int(side) for side in highest - self.lowest + 1)
 
     def cells(self, rows: Array) -> Cells:
         """The cells of rows, shape (n, dim); 0 is the middle."""
@@ -124,18 +130,38 @@ class _Lattice:
         places = np.ravel_multi_index(self.at(cells), self.shape)
         grid = np.bincount(places, weights, minlength=math.prod(self.shape)).astype(float).reshape(self.shape)
         for axis in range(self.dim):
-            grid = correlate1d(grid, self.kernel**2 if squared else self.kernel, axis=axis, mode="constant")
+            grid = _filtered(grid, self.kernel**2 if squared else self.kernel, axis)
         return grid
 
     def at(self, cells: Cells) -> tuple[Cells, ...]:
         """The place of cells on the lattice."""
-        return tuple((cells + self.middle).T)
+        return tuple((cells - self.lowest).T)
+
+
+def _filtered(grid: Array, kernel: Array, axis: int) -> Array:
+    """A symmetric filter along an axis, zeros beyond the ends: products of pieces of lines with a band.
+
+    All terms are at least 0, so each sum is as exact as its terms.
+    """
+    lines = np.moveaxis(grid, axis, -1)
+    length, width = lines.shape[-1], len(kernel) // 2
+    count = math.ceil(length / BAND)
+    padded = np.zeros((*lines.shape[:-1], count * BAND + 2 * width))
+    padded[..., width : width + length] = lines
+    pieces = np.lib.stride_tricks.sliding_window_view(padded, BAND + 2 * width, -1)[..., ::BAND, :]
+    band = np.zeros((BAND + 2 * width, BAND))
+    for i in range(BAND):
+        band[i : i + len(kernel), i] = kernel
+    made = np.ascontiguousarray(pieces).reshape(-1, len(band)) @ band
+    found: Array = np.moveaxis(made.reshape(*lines.shape[:-1], -1)[..., :length], -1, axis)
+    return found
 
 
 def _on_lattice(rows: Array, samples: Array, s: float, seed: int) -> Bracket:
     """The bracket of rounded rows and samples at one resolution."""
     lattice = _Lattice(s, rows.shape[1])
     own, model = lattice.cells(rows), lattice.cells(samples)
+    lattice.span(own, model)
     draws = max(1, min(MOST_DRAWS, POINTS // len(own)))
     shape = (draws, *own.shape)
     chances = lattice.kernel / lattice.kernel.sum()
@@ -143,7 +169,7 @@ def _on_lattice(rows: Array, samples: Array, s: float, seed: int) -> Bracket:
     points = (own + noise).reshape(-1, lattice.dim)
     apart = np.exp(-((noise / CELLS) ** 2).sum(-1) / 2).reshape(-1)
     of_noise = torch.from_numpy(noise / CELLS)
-    others = _means(lattice, points, own, (np.tile(np.arange(len(own)), draws), apart))
+    others = _means(lattice, points, own, (np.tile(np.arange(len(own)), draws), apart), spread=False)
     drawn = _means(lattice, points, model, None)
     # what one sample adds to the mean over the points, to first order: its spread is the samples' noise
     # the exponent is cut where no sample is within the filter's reach, so that a huge share meets zeros alone
@@ -156,7 +182,12 @@ def _on_lattice(rows: Array, samples: Array, s: float, seed: int) -> Bracket:
 
 
 def _means(
-    lattice: _Lattice, points: Cells, centres: Cells, without: tuple[Cells, Array] | None
+    lattice: _Lattice,
+    points: Cells,
+    centres: Cells,
+    without: tuple[Cells, Array] | None,
+    *,
+    spread: bool = True,
 ) -> KernelMean:
     """The mean of kernels around centres at the points.
 
@@ -165,10 +196,11 @@ def _means(
         points: shape (n, dim).
         centres: shape (M, dim).
         without: of every point the centre that is left out, and the value of its kernel there.
+        spread: whether the relative variance is asked for, too; else it is not a number.
     """
-    where = lattice.at(points)
-    sums, squares = lattice.sums(centres)[where], lattice.sums(centres, squared=True)[where]
-    count = len(centres)
+    where, count = lattice.at(points), len(centres)
+    sums = lattice.sums(centres)[where]
+    squares = lattice.sums(centres, squared=True)[where] if spread else np.full(len(sums), np.nan)
     if without is not None:
         sums, squares, count = sums - without[1], squares - without[1] ** 2, count - 1
     far = np.flatnonzero(sums < EXACT)

@@ -46,7 +46,7 @@ def by_resolution(models: Mapping[str, Sequence[Bracket]], certified: float | No
         models: brackets of every model.
         certified: a resolution to mark.
     """
-    figure = Figure(figsize=(6.4, 3.8))
+    figure = Figure(figsize=(6.4, 4.2 + 0.2 * len(models)))
     axes = figure.add_subplot()
     ticks: list[float] = []
     alone = len(models) == 1
@@ -77,7 +77,8 @@ def by_resolution(models: Mapping[str, Sequence[Bracket]], certified: float | No
         title="KL of data and model by resolution", ylabel="nats (shaded: to the 95 % level)",
         xlabel="resolution s, standard deviations of the data",
     )  # fmt: skip
-    axes.legend(fontsize=8)
+    # below the axes, where no curve is
+    axes.legend(fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.17))
     figure.tight_layout()
     return figure
 

@@ -360,6 +360,7 @@ def test_sums_on_the_lattice_are_those_of_all_centres_also_far_away(dim: int) ->
     rng = np.random.default_rng(4)
     centres = np.concatenate([rng.integers(-8, 9, (30, dim)), np.full((1, dim), 110)])
     points = np.concatenate([centres + rng.integers(-3, 4, centres.shape), np.full((1, dim), -50)])
+    grid.span(points, centres)
     y, c = points * 0.05, centres * 0.05
     kernels = logs(y, c, 0.2)
     peak = -dim * math.log(0.2 * math.sqrt(2 * math.pi))
@@ -370,6 +371,9 @@ def test_sums_on_the_lattice_are_those_of_all_centres_also_far_away(dim: int) ->
     out = np.append(np.arange(31), 3)
     left = np.exp(kernels[np.arange(32), out] - peak)
     found = lattice._means(grid, points, centres, (out, left))
+    np.testing.assert_array_equal(
+        lattice._means(grid, points, centres, (out, left), spread=False).log_mean, found.log_mean
+    )
     rest = np.stack([np.delete(row, i) for row, i in zip(kernels, out, strict=True)])
     assert found.count == 30
     np.testing.assert_allclose(found.log_mean.numpy(), mean_of(rest), rtol=1e-6)
@@ -407,12 +411,50 @@ def test_of_a_single_figure_it_is_the_plain_level() -> None:
 
 
 def test_the_lattice_holds_the_farthest_noise_of_the_farthest_row() -> None:
-    """Six deviations are 54.99 cells, and the noise reaches 24 more."""
+    """Six deviations are 54.99 cells, and the noise reaches 24 more; samples may lie farther out."""
     found = lattice._Lattice(0.4, 1)
-    far = found.cells(np.array([[9.0], [-9.0]])) + np.array([[24], [-24]])
+    rows = found.cells(np.array([[9.0], [-9.0]]))
+    found.span(rows, rows[:1])
+    far = rows + np.array([[24], [-24]])
     assert far.tolist() == [[79], [-79]]
     assert found.at(far)[0].tolist() == [158, 0]
     assert found.shape == (159,)
+    found.span(rows[:1] // 5, rows)
+    assert found.at(rows)[0].tolist() == [110, 0]
+    assert found.shape == (111,)
+
+
+@pytest.mark.parametrize("shape", [(1,), (63,), (64,), (65, 3), (200, 130)])
+def test_the_filter_is_the_sum_over_all_cells(shape: tuple[int, ...]) -> None:
+    """Also where a piece of a line begins and ends, and where nothing is."""
+    grid = lattice._Lattice(0.2, len(shape))
+    values = np.random.default_rng(1).poisson(0.05, shape).astype(float)
+    for axis, side in enumerate(shape):
+        apart = np.abs(np.subtract.outer(np.arange(side), np.arange(side)))
+        band = np.where(apart <= 24, np.exp(-((apart / 4) ** 2) / 2), 0.0)
+        known = np.moveaxis(np.tensordot(band, values, (1, axis)), 0, axis)
+        np.testing.assert_allclose(lattice._filtered(values, grid.kernel, axis), known, rtol=1e-12)
+
+
+def test_the_lattice_ends_where_rows_and_samples_do_and_tells_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows, samples = torch.from_numpy(NEAR_ROWS[:, :2]), torch.from_numpy(NEAR_SAMPLES[:, :2])
+    (short,) = pairs_of(rows, samples, ["a", "b"])
+    sizes, span = [], lattice._Lattice.span
+
+    def whole(self: lattice._Lattice, own: np.ndarray, model: np.ndarray) -> None:
+        span(self, own, model)
+        sizes.append(self.shape)
+        end = math.ceil(6 * self.a / self.step) + 24
+        self.lowest, self.shape = np.array([-end, -end]), (2 * end + 1, 2 * end + 1)
+
+    monkeypatch.setattr(lattice._Lattice, "span", whole)
+    (wide,) = pairs_of(rows, samples, ["a", "b"])
+    assert max(map(max, sizes)) < 350  # 529 cells are six deviations at s = .1
+    for one, other in zip(short.bracket, wide.bracket, strict=True):
+        for name in ("upper", "upper_95", "lower", "lower_95"):
+            assert one.figure(name) == pytest.approx(other.figure(name), rel=1e-10, abs=1e-12)
 
 
 def test_of_many_columns_the_pairs_of_largest_correlation_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ OF_COLUMNS, OF_PAIRS = (0.05, 0.1, 0.2, 0.4), (0.1, 0.2, 0.4)
 #: cells of the lattice in s, standard deviations that the filter reaches, and that the lattice reaches
 CELLS, TAPS, REACH = 4, 6, 6.0
 #: cells of a line that one product of the filter makes
-BAND = 64
+BAND = 32
 #: all pairs up to so many columns, else the pairs of largest correlation, so many
 ALL_COLUMNS, MOST_PAIRS = 30, 400
 #: noisy points of a projection, about, and draws of the noise for a row
@@ -90,13 +90,18 @@ def _projections(  # noqa: PLR0917
 ) -> list[Projection]:
     rows, drawn = held_out.double().numpy(), samples.double().numpy()
     level = float(norm.isf(0.05 / max(1, len(places) * len(resolutions))))
-    of_noise, made = counter_seed(seed, "lattice"), []
-    for place in places:
-        own, model = rows[:, place], drawn[:, place]
-        found = tuple(_on_lattice(own, model, s, of_noise) for s in resolutions)
-        lows = [(one.lower or 0.0) - level * (one.lower_se or 0.0) for one in found]
+    found: list[list[Bracket]] = [[] for _ in places]
+    for s in resolutions:
+        lattice = _Lattice(s, len(places[0]))
+        own, model = lattice.cells(rows), lattice.cells(drawn)
+        noise = lattice.noise(len(own), counter_seed(seed, "lattice"))
+        for one, place in zip(found, places, strict=True):
+            one.append(_on_lattice(lattice, own[:, place], model[:, place], noise))
+    made = []
+    for one, place in zip(found, places, strict=True):
+        lows = [(at.lower or 0.0) - level * (at.lower_se or 0.0) for at in one]
         columns = tuple(names[i] for i in place)
-        made.append(Projection(columns=columns, bracket=found, least=max(0.0, *lows)))
+        made.append(Projection(columns=columns, bracket=tuple(one), least=max(0.0, *lows)))
     return made
 
 
@@ -112,71 +117,84 @@ class _Lattice:
         self.s, self.dim, self.step, self.a = s, dim, s / CELLS, math.sqrt(1 - s * s)
         self.offsets = np.arange(-TAPS * CELLS, TAPS * CELLS + 1)
         self.kernel = np.exp(-((self.offsets / CELLS) ** 2) / 2)
+        self.bands = _band(self.kernel), _band(self.kernel**2)
         self.peak = -dim * math.log(s * math.sqrt(2 * math.pi))
 
     def span(self, rows: Cells, samples: Cells) -> None:
-        """Reach as far as the noise of the rows and the samples do, and no further."""
+        """Reach as far as the noise of the rows and the samples do, and to the end of a band."""
         self.lowest = np.minimum(rows.min(0) + self.offsets[0], samples.min(0))
         highest = np.maximum(rows.max(0) + self.offsets[-1], samples.max(0))
-        self.shape = tuple(int(side) for side in highest - self.lowest + 1)
+        self.shape = tuple(BAND * math.ceil(side / BAND) for side in highest - self.lowest + 1)
 
     def cells(self, rows: Array) -> Cells:
-        """The cells of rows, shape (n, dim); 0 is the middle."""
+        """The cells of rows, of the same shape; 0 is the middle."""
         found: Cells = np.rint(self.a * np.clip(rows, -REACH, REACH) / self.step).astype(np.int64)
         return found
 
-    def sums(self, cells: Cells, weights: Array | None = None, *, squared: bool = False) -> Array:
-        """The sums of kernels, or of their squares, around cells, on the whole lattice."""
-        places = np.ravel_multi_index(self.at(cells), self.shape)
-        grid = np.bincount(places, weights, minlength=math.prod(self.shape)).astype(float).reshape(self.shape)
-        for axis in range(self.dim):
-            grid = _filtered(grid, self.kernel**2 if squared else self.kernel, axis)
-        return grid
+    def noise(self, rows: int, seed: int) -> Cells:
+        """The noise of some draws a row, in cells, shape (draws, rows, dim)."""
+        draws = max(1, min(MOST_DRAWS, POINTS // rows))
+        chances, draw = self.kernel / self.kernel.sum(), np.random.default_rng(seed)
+        return draw.choice(self.offsets, size=(draws, rows, self.dim), p=chances)
 
-    def at(self, cells: Cells) -> tuple[Cells, ...]:
-        """The place of cells on the lattice."""
-        return tuple((cells - self.lowest).T)
+    def at(self, cells: Cells, beyond: int = 0) -> Cells:
+        """The place of cells in a lattice with so many cells more at every end, its lines one after another."""
+        found: Cells = cells[:, 0] - (self.lowest[0] - beyond)
+        if self.dim == 2:
+            found *= self.shape[1] + 2 * beyond
+            found += cells[:, 1]
+            found -= self.lowest[1] - beyond
+        return found
+
+    def sums(self, cells: Cells, weights: Array | None = None, *, squares: bool = False) -> tuple[Array, ...]:
+        """The sums of kernels around cells, and of their squares, on the whole lattice, shape (places,)."""
+        beyond = TAPS * CELLS
+        shape = tuple(side + 2 * beyond for side in self.shape)
+        grid = np.bincount(self.at(cells, beyond), weights, minlength=math.prod(shape))
+        grid = grid.astype(float).reshape(shape)
+        return tuple(_filtered(grid, band).ravel() for band in self.bands[: 1 + squares])
 
 
-def _filtered(grid: Array, kernel: Array, axis: int) -> Array:
-    """A symmetric filter along an axis, zeros beyond the ends: products of pieces of lines with a band.
-
-    All terms are at least 0, so each sum is as exact as its terms.
-    """
-    lines = np.moveaxis(grid, axis, -1)
-    length, width = lines.shape[-1], len(kernel) // 2
-    count = math.ceil(length / BAND)
-    padded = np.zeros((*lines.shape[:-1], count * BAND + 2 * width))
-    padded[..., width : width + length] = lines
-    pieces = np.lib.stride_tricks.sliding_window_view(padded, BAND + 2 * width, -1)[..., ::BAND, :]
-    band = np.zeros((BAND + 2 * width, BAND))
+def _band(kernel: Array) -> Array:
+    """What makes :data:`BAND` sums of a line of as many cells and the kernel's reach at both ends."""
+    found = np.zeros((BAND + len(kernel) - 1, BAND))
     for i in range(BAND):
-        band[i : i + len(kernel), i] = kernel
-    made = np.ascontiguousarray(pieces).reshape(-1, len(band)) @ band
-    found: Array = np.moveaxis(made.reshape(*lines.shape[:-1], -1)[..., :length], -1, axis)
+        found[i : i + len(kernel), i] = kernel
     return found
 
 
-def _on_lattice(rows: Array, samples: Array, s: float, seed: int) -> Bracket:
-    """The bracket of rounded rows and samples at one resolution."""
-    lattice = _Lattice(s, rows.shape[1])
-    own, model = lattice.cells(rows), lattice.cells(samples)
+def _filtered(grid: Array, band: Array) -> Array:
+    """A symmetric filter along every axis, by products of pieces of its lines with a band.
+
+    All terms are at least 0, so each sum is as exact as its terms.
+
+    Args:
+        grid: a line or a plane, with the kernel's reach more at every end.
+        band: shape (BAND + reach, BAND).
+    """
+    pieces = range(0, grid.shape[-1] - len(band) + 1, BAND)
+    found = np.concatenate([grid[..., i : i + len(band)] @ band for i in pieces], -1)
+    if found.ndim == 1:
+        return found
+    pieces = range(0, len(grid) - len(band) + 1, BAND)
+    return np.concatenate([band.T @ found[i : i + len(band)] for i in pieces])
+
+
+def _on_lattice(lattice: _Lattice, own: Cells, model: Cells, noise: Cells) -> Bracket:
+    """The bracket of rounded rows and samples at one resolution, by cells and the noise of rows in cells."""
     lattice.span(own, model)
-    draws = max(1, min(MOST_DRAWS, POINTS // len(own)))
-    shape = (draws, *own.shape)
-    chances = lattice.kernel / lattice.kernel.sum()
-    noise = np.random.default_rng(seed).choice(lattice.offsets, size=shape, p=chances)
     points = (own + noise).reshape(-1, lattice.dim)
-    apart = np.exp(-((noise / CELLS) ** 2).sum(-1) / 2).reshape(-1)
     of_noise = torch.from_numpy(noise / CELLS)
-    others = _means(lattice, points, own, (np.tile(np.arange(len(own)), draws), apart), spread=False)
+    apart = torch.exp(-of_noise.square().sum(-1) / 2).numpy().reshape(-1)
+    left_out = np.tile(np.arange(len(own)), len(noise)), apart
+    others = _means(lattice, points, own, left_out, spread=False)
     drawn = _means(lattice, points, model, None)
     # what one sample adds to the mean over the points, to first order: its spread is the samples' noise
     # the exponent is cut where no sample is within the filter's reach, so that a huge share meets zeros alone
     shares = np.exp(np.minimum(lattice.peak - drawn.log_mean.numpy(), HUGE)) / len(points)
-    effects = lattice.sums(points, shares)[lattice.at(model)]
+    effects = lattice.sums(points, shares)[0][lattice.at(model)]
     return put_together(
-        s, others, of_noise, (drawn.log_mean, log_above(drawn, of_noise)),
+        lattice.s, others, of_noise, (drawn.log_mean, log_above(drawn, of_noise)),
         noise_se=float(effects.std() / math.sqrt(len(model))), samples=len(model),
     )  # fmt: skip
 
@@ -196,11 +214,11 @@ def _means(
         points: shape (n, dim).
         centres: shape (M, dim).
         without: of every point the centre that is left out, and the value of its kernel there.
-        spread: whether the relative variance is asked for, too; else it is not a number.
+        spread: whether the relative variance is asked for; else it is not a number.
     """
     where, count = lattice.at(points), len(centres)
-    sums = lattice.sums(centres)[where]
-    squares = lattice.sums(centres, squared=True)[where] if spread else np.full(len(sums), np.nan)
+    sums, *more = (one[where] for one in lattice.sums(centres, squares=spread))
+    squares = more[0] if spread else np.full(len(sums), np.nan)
     if without is not None:
         sums, squares, count = sums - without[1], squares - without[1] ** 2, count - 1
     far = np.flatnonzero(sums < EXACT)

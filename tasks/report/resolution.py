@@ -69,6 +69,9 @@ def by_resolution(models: Mapping[str, Sequence[Bracket]], certified: float | No
     axes.axhline(0, color="black", lw=0.6)
     axes.set_xscale("log")
     axes.set_yscale("symlog", linthresh=LINEAR)
+    low, high = axes.get_ylim()
+    axes.axhspan(min(low, 0.0), 0, color=GREY, alpha=0.15, lw=0)  # no KL is there
+    axes.set_ylim(low, high)
     axes.set_xticks(ticks)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -78,7 +81,7 @@ def by_resolution(models: Mapping[str, Sequence[Bracket]], certified: float | No
         xlabel="resolution s, standard deviations of the data",
     )  # fmt: skip
     # below the axes, where no curve is
-    axes.legend(fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.17))
+    axes.legend(fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.2))
     figure.tight_layout()
     return figure
 

@@ -30,7 +30,7 @@ def truth(mean: tuple[float, ...], s: float) -> float:
     return (1 - s * s) * sum(one * one for one in mean) / 2
 
 
-@pytest.mark.parametrize("count", [3, CENTRES, CENTRES + 1, 2 * CENTRES + 7])
+@pytest.mark.parametrize("count", [3, 400, CENTRES, CENTRES + 1, 2 * CENTRES + 7])
 def test_kernel_means_are_those_of_all_pairs(count: int) -> None:
     rng = np.random.default_rng(count)
     points, centres = rng.normal(size=(POINTS + 5, 3)) + 50, rng.normal(size=(count, 3)) + 50
@@ -40,7 +40,7 @@ def test_kernel_means_are_those_of_all_pairs(count: int) -> None:
     log_mean = logsumexp(logs, axis=1) - math.log(count)
     relative = np.exp(logsumexp(2 * logs, axis=1) - math.log(count) - 2 * log_mean) - 1
     single = (POINTS + 5) * count > MANY
-    assert single == (count > CENTRES + 1)
+    assert single == (count >= CENTRES)
     np.testing.assert_allclose(found.log_mean, log_mean, rtol=1e-10, atol=2e-5 if single else 0)
     close = {"rtol": 2e-5, "atol": 2e-5} if single else {"rtol": 1e-8, "atol": 1e-10}
     np.testing.assert_allclose(found.relative_variance, relative, **close)
@@ -99,7 +99,7 @@ def test_a_centre_is_left_out_even_where_it_is_all_there_is() -> None:
     found = kernel_mean(rows, rows, 0.1, own)
     for i in (0, 7, len(rows) - 1):
         alone = kernel_mean(rows[i : i + 1], rows[own != i], 0.1)
-        assert found.log_mean[i].item() == pytest.approx(alone.log_mean.item(), rel=1e-9)
+        assert found.log_mean[i].item() == pytest.approx(alone.log_mean.item(), rel=1e-7)
     assert found.log_mean[7] < -100_000
     assert found.count == len(rows) - 1
 

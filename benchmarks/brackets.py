@@ -1,7 +1,4 @@
-"""CPU seconds and memory of the brackets: all columns at every resolution, and every pair of many columns.
-
-    python -m benchmarks.brackets
-"""
+"""CPU seconds and memory of the brackets: of whole rows at every resolution, and of every pair of columns."""
 
 from __future__ import annotations
 
@@ -51,16 +48,14 @@ def cost_of(what: str, work: Callable[[], object]) -> Cost:
 
 def normal(rows: int, columns: int, seed: int) -> Tensor:
     """Draws of N(0, I), float64."""
-    return torch.randn(
-        rows, columns, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
-    )
+    return torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 @click.command()
 @click.option("--rows", default=10_000, show_default=True, help="Held-out rows.")
 @click.option("--samples", default=100_000, show_default=True, help="Samples of the model.")
 @click.option("--columns", default=10, show_default=True, help="Columns of the bracket of whole rows.")
-@click.option("--pairs-of", "many", default=30, show_default=True, help="Columns all pairs of which are taken.")
+@click.option("--pairs-of", "many", default=30, show_default=True, help="Columns of the pairs.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @sentences
 def main(rows: int, samples: int, columns: int, many: int, as_json: bool) -> None:

@@ -119,7 +119,7 @@ def error_of(config: Config, figures: Sequence[Measured], why: str) -> Condition
 def bounded_error(above: Above) -> Condition:
     """How ε and the Fisher information are known from above."""
     how = (
-        f"averages over {above.rows} test rows, which chose nothing, that lie above both whatever the law is: "
+        f"averages over {above.rows} test rows, which chose nothing, that lie above both, whatever the law: "
         "only Monte-Carlo error. Of single blocks a critic's estimates, from below"
     )
     return condition("ε and the Fisher information", Status.MEASURED, how)

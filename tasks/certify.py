@@ -282,9 +282,9 @@ def says(
         gap = f"the KL divergence between {law} and {model}" if divergence else least
         first = f"No bound on {gap} holds"
     else:
-        told = "" if critic is None else f"; a critic estimates {critic:.3g}, from below"
+        seen = "" if critic is None else f"; a critic estimates {critic:.3g}, from below"
         how = (
-            f"whatever the law, by test rows and the noise that smoothed them{told}"
+            f"whatever the law, by test rows and the noise that smoothed them{seen}"
             if whole.basis == FROM_ABOVE
             else "by the exact score of the known law"
             if best.status.sure

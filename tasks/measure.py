@@ -202,7 +202,7 @@ def certificates(
         config: the settings.
         facts: of the data.
         figures: of blocks 1..k.
-        above: ε² and the Fisher information of the same blocks from above, which then take the critic's place.
+        above: ε² and the Fisher information of the same blocks from above, which take the critic's place.
     """
     entropy = Estimate(facts.entropy["value"], facts.entropy["se"]) if facts.entropy else None
     functional = functional_of(config, facts.dim)

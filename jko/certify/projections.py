@@ -138,7 +138,7 @@ class _Lattice:
         return draw.choice(self.offsets, size=(draws, rows, self.dim), p=chances)
 
     def at(self, cells: Cells, beyond: int = 0) -> Cells:
-        """The place of cells in a lattice with so many cells more at every end, its lines one after another."""
+        """The place of cells in a lattice with so many cells more at every end, line after line."""
         found: Cells = cells[:, 0] - (self.lowest[0] - beyond)
         if self.dim == 2:
             found *= self.shape[1] + 2 * beyond
@@ -150,8 +150,8 @@ class _Lattice:
         """The sums of kernels around cells, and of their squares, on the whole lattice, shape (places,)."""
         beyond = TAPS * CELLS
         shape = tuple(side + 2 * beyond for side in self.shape)
-        grid = np.bincount(self.at(cells, beyond), weights, minlength=math.prod(shape))
-        grid = grid.astype(float).reshape(shape)
+        counts = np.bincount(self.at(cells, beyond), weights, minlength=math.prod(shape))
+        grid: Array = counts.astype(float).reshape(shape)
         return tuple(_filtered(grid, band).ravel() for band in self.bands[: 1 + squares])
 
 

@@ -13,7 +13,6 @@ from jko.core.display import DASH, figure
 from jko.core.records import Count, Figure, Number, Record
 from jko.measure.figures import StepFigures
 
-
 #: basis of the bounds of a chain of smoothed data that needs no critic, see :mod:`jko.measure.from_above`
 FROM_ABOVE = "test rows and the noise that smoothed them"
 

@@ -22,8 +22,8 @@ EVALUATION = 8
 MEASURES = 8
 #: raised when a change alters what a certificate says
 CERTIFICATE = 5
-#: raised when a change alters the bracket
-BRACKET = 5
+#: raised when a change alters the bracket, or what else is said of the whole chain at once
+BRACKET = 6
 #: raised when a change alters the broad law that is fitted
 DEFENCE = 1
 #: what is measured once, of the whole chain

@@ -80,8 +80,8 @@ def by_resolution(models: Mapping[str, Sequence[Bracket]], certified: float | No
         title="KL of data and model by resolution", ylabel="nats (shaded: to the 95 % level)",
         xlabel="resolution s, standard deviations of the data",
     )  # fmt: skip
-    # below the axes, where no curve is
-    axes.legend(fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.2))
+    # below the axes and their name, where no curve is; the pad is in letters
+    axes.legend(fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=5.5)
     figure.tight_layout()
     return figure
 

@@ -58,10 +58,10 @@ def _word(whole: ChainGuarantee) -> str:
 def _trust(certificate: Certificate, label: str) -> str:
     if label == MEASURED and certificate.chain.basis == FROM_ABOVE:
         return (
-            "The bound needs no critic and no known law: by test rows, which chose nothing, and the noise that "
-            "smoothed them, the mean squares in it are bounded from above. Only chance error remains, and two "
-            "standard errors of it, or more, are added on the unfavourable side. The figures of single blocks "
-            "are a critic's."
+            "The bound needs no critic and no known law: test rows, which chose nothing, and the noise that "
+            "smoothed them bound the mean squares in it from above. Only chance error remains, and two "
+            "standard errors of it, or more, are added on the unfavourable side. What stands at single "
+            "blocks is a critic's."
         )
     if label == MEASURED:
         return (

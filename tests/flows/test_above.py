@@ -95,7 +95,7 @@ def test_the_chain_s_bounds_need_no_critic(table: Path) -> None:
     assert whole["kl_estimate"] is None
     for name in ("certificate_c", "kl_bound", "w2_bound", "tv"):
         assert whole["statuses"][name] == "measured"
-    # (C) is half of I, two standard errors up; the smallest of the chain is kept farther out, so that all hold
+    # (C) is half of I, two standard errors up; the smallest bound is kept farther out, so that all hold
     plain = (above["fisher"][-1] + 2 * above["fisher_se"][-1]) / 2
     assert whole["certificate_c"] == pytest.approx(plain) == above["kl_bound"]
     price = (whole["defence"] or {"price": 0})["price"]
@@ -105,7 +105,7 @@ def test_the_chain_s_bounds_need_no_critic(table: Path) -> None:
     assert last["statuses"]["certificate_c"] == "estimated"
     assert last["kl_estimate"] < whole["kl_bound"]
     said = " ".join(jko(table, "certify", "chain").split())
-    assert f"≤ {whole['kl_bound']:.3g} nats (whatever the law, by test rows and the noise that smoothed" in said
+    assert f"≤ {whole['kl_bound']:.3g} nats (whatever the law, by test rows and the noise that" in said
     assert f"a critic estimates {last['kl_estimate']:.3g}, from below" in said
     page = next(table.rglob("report.html")).read_text()
     assert "The bound needs no critic and no known law" in page

@@ -103,7 +103,8 @@ def test_a_chain_stops_where_its_bracket_is_small_and_the_test_rows_are_asked(
     at = next(one for one in whole["chain"]["bracket"] if one["resolution"] == 0.45)
     assert whole["chain"]["stopped"] == (
         f"data and model differ by at most {level:.3g} ≤ 3 nats at 0.45 standard deviations (95 % for "
-        f"all 2 blocks together, validation rows); the test rows confirm it: at most {at['upper_95']:.3g} nats at 0.45"
+        f"all 2 blocks together, validation rows); the test rows confirm it: at most {at['upper_95']:.3g} "
+        "nats at 0.45"
     )
 
 

@@ -113,9 +113,7 @@ def test_impossible_targets_are_refused_in_one_sentence(tmp_path: Path, setting:
     assert "Traceback" not in said
 
 
-def test_without_log_z_no_gap_passes_for_a_kl(
-    tmp_path_factory: pytest.TempPathFactory, server: str
-) -> None:
+def test_without_log_z_no_gap_passes_for_a_kl(tmp_path_factory: pytest.TempPathFactory, server: str) -> None:
     """NLL less the entropy of the start is then minus the ELBO, and reads like a KL."""
     place = tmp_path_factory.mktemp("posterior")
     size = "mean: [0, 0, 0], std: [1, 1, 1]"
@@ -129,7 +127,6 @@ def test_without_log_z_no_gap_passes_for_a_kl(
     assert "minus the ELBO" in whole["reasons"]["kl_measured"]
     assert whole["evidence"]["elbo"] < -1
     assert "log Z of the" in jko(place, "certify", "chain")
-    assert "−ELBO: KL to the target less log Z" in " ".join(jko(place, "status", "chain").split())
     page = next(place.rglob("report.html")).read_text()
     assert "the gap itself can be measured" not in page
     assert "KL to the target − log Z" in page

@@ -47,7 +47,8 @@ def test_kernel_means_are_those_of_all_pairs(count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("width", "scale", "kind"), [(0.5, 1.0, torch.float32), (0.05, 1.0, torch.float64), (0.5, 100.0, torch.float64)]
+    ("width", "scale", "kind"),
+    [(0.5, 1.0, torch.float32), (0.05, 1.0, torch.float64), (0.5, 100.0, torch.float64)],
 )
 def test_single_precision_says_what_double_precision_does(
     width: float, scale: float, kind: torch.dtype, monkeypatch: pytest.MonkeyPatch

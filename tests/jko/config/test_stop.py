@@ -12,7 +12,8 @@ from jko.config.stop import stop_reason
 
 def figures(*movement: float, certificate: float | None = None) -> list[SimpleNamespace]:
     """Figures of as many blocks as movements, all with a large certificate but the last."""
-    blocks = [SimpleNamespace(movement=moved, certificate_c=5.0, bracket_upper_95=None, bracket_looks=None) for moved in movement]
+    others = {"certificate_c": 5.0, "bracket_upper_95": None, "bracket_looks": None}
+    blocks = [SimpleNamespace(movement=moved, **others) for moved in movement]
     blocks[-1].certificate_c = certificate
     return blocks
 

@@ -290,9 +290,12 @@ def test_without_certificates_there_is_no_picture() -> None:
     assert guarantee(content(certificate(reason=UNFIT))) is None
 
 
-@pytest.mark.parametrize("entropy", [None, ENTROPY])
-def test_the_picture_shows_bounds_and_the_truth_where_it_is_known(entropy: dict[str, float] | None) -> None:
-    found = certificate()
+@pytest.mark.parametrize(("entropy", "known"), [(None, False), (ENTROPY, False), (ENTROPY, True)])
+def test_the_picture_shows_bounds_and_the_truth_where_it_is_known(
+    entropy: dict[str, float] | None, known: bool
+) -> None:
+    """With an unknown log Z of the target the certificate has no measured KL, and the picture none either."""
+    found = with_entropy(certificate()) if known else certificate()
     found["blocks"][0]["certificate_a"] = None  # a gap in one line
     found["blocks"][1]["kl_lower_bound"] = -0.2  # not drawn
     with matplotlib.rc_context(STYLE):
@@ -301,7 +304,7 @@ def test_the_picture_shows_bounds_and_the_truth_where_it_is_known(entropy: dict[
         figure.canvas.draw()
     bounds, inputs = figure.axes
     shown = bounds.get_legend_handles_labels()[1]
-    assert ("measured: NLL − entropy" in shown) == (entropy is not None)
+    assert ("measured: NLL − entropy" in shown) == known
     assert {"≤ (A) theorem", "≤ (B) sharp recursion", "≤ (C) log-Sobolev", "≤ (C) propagated"} <= set(shown)
     assert bounds.get_yscale() == "log"
     assert "ε, error of the step (exact score)" in inputs.get_legend_handles_labels()[1]

@@ -23,6 +23,8 @@ WIDTH, HEIGHT = 3.3, 2.35
 LYING = 4
 #: of a name under an axis
 NAME = 40
+#: of what the data are
+CALLED = 18
 SOFT, INK = "#61707f", "#1f2933"
 SMALL = 7.5
 #: percent beyond the axis that are told
@@ -88,7 +90,10 @@ def panel(look: Look, called: str = "data", note: str = "") -> Figure:
         _levels(figure.add_subplot(), look, slots)
     else:
         _axis(_beside_atoms(figure, look, slots), look, bins)
-    handles = [Patch(fc=DATA, alpha=0.55, label=called), Patch(fc="none", ec=MODEL, lw=1.4, label="samples")]
+    handles = [
+        Patch(fc=DATA, alpha=0.55, label=short_name(called, CALLED)),
+        Patch(fc="none", ec=MODEL, lw=1.4, label="samples"),
+    ]
     figure.legend(
         handles=handles, loc="upper left", bbox_to_anchor=(0, 1.01), ncols=2, fontsize=SMALL,
         handlelength=1, borderaxespad=0.1, columnspacing=1, handletextpad=0.4,

@@ -52,6 +52,8 @@ def table_section(
         InputError: a column is missing, or a cell cannot be one of its kind.
     """
     names = [column.name for column in schema.kept]
+    if not names:
+        return TableSection((), (), ())
     data, drawn = (_some(cells_of(frame, names)) for frame in (held_out, samples))
     lines, looks = [], []
     for column in schema.kept:

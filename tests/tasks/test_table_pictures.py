@@ -487,10 +487,10 @@ def test_the_page_holds_the_pictures_with_their_words() -> None:
         page = render(shown, NO_PICTURES, shown_table(found))
     assert page.count("data:image/png") == len(found.pictures) == 6
     assert 'alt="b &amp; b (continuous): data beside samples; apart' in page
-    assert "Column by column" in page
+    assert "Data and samples, column by column" in page
     assert "40 rows of the data and 300 samples" in page
     assert section_of(replace(shown, facts=replace(shown.facts, image_shape=(1, 3)))) is None
-    assert "Column by column" not in render(shown, NO_PICTURES)
+    assert "column by column" not in render(shown, NO_PICTURES)
 
 
 def test_a_plane_is_not_drawn_twice() -> None:

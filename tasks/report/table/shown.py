@@ -12,6 +12,8 @@ from tasks.report.table.records import Line, Picture, TableSection
 
 #: a pair plot is never narrower than this share of its own width
 NARROWEST = 0.6
+#: of the section, where there is one model alone
+HEADING = "Data and samples, column by column"
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def shown_table(
         return [made[name] for name in names if name in made]
 
     return ShownTable(
-        heading=f"{model}: column by column" if model else "Column by column", called=called,
+        heading=f"{model}: column by column" if model else HEADING, called=called,
         columns=columns, plot=made.get("pair_plot"), maps=some("information", "correlations"),
         empty=some("empty_cells", "empty_patterns"), lines=section.lines, notes=section.notes,
     )  # fmt: skip

@@ -22,7 +22,7 @@ def samples(content: Content) -> Figure | None:
     """Data beside generated samples, in data units; tables have pictures of their columns instead."""
     if content.facts.image_shape:
         return _images_side_by_side(content)
-    return _planes_side_by_side(content) if content.facts.dim == 2 else None
+    return _planes_side_by_side(content) if content.plane else None
 
 
 def _images_side_by_side(content: Content) -> Figure:

@@ -20,13 +20,16 @@ from matplotlib.patches import StepPatch
 from PIL import Image
 
 from jko.columns.aside import Constant
+from jko.columns.cells import cells_of
 from jko.columns.infer import infer
 from jko.columns.levels import Categorical
 from jko.columns.real import Continuous
 from jko.columns.schema import Schema, schema_of
+from tasks.report.content import Content
 from tasks.report.drawing import DATA, MODEL, STYLE, small_png
 from tasks.report.make import render
-from tasks.report.table.of_chain import plain_table, section_of
+from tasks.report.table.looks import look_of
+from tasks.report.table.of_chain import section_of, table_of
 from tasks.report.table.panel import shares_of
 from tasks.report.table.records import Picture, TableSection
 from tasks.report.table.section import table_pictures, table_section
@@ -203,10 +206,12 @@ def test_what_is_beyond_the_axis_is_told() -> None:
 
 
 def test_whiskers_hold_equal_laws_and_show_wrong_ones(schema: Schema) -> None:
-    from tasks.report.table.looks import looks_of
+    data = cells_of(orders(3000, 0))
 
     def outside(samples: pd.DataFrame) -> tuple[int, int]:
-        shares = [one for look in looks_of(schema, orders(3000, 0), samples) for one in shares_of(look)]
+        drawn = cells_of(samples)
+        looks = [look_of(column, data[column.name], drawn[column.name]) for column in schema.columns]
+        shares = [one for look in looks if look is not None for one in shares_of(look)]
         apart = [np.abs(one.data - one.samples) > 2 * one.errors for one in shares]
         return int(sum(one.sum() for one in apart)), sum(map(len, apart))
 
@@ -464,7 +469,7 @@ def test_a_chain_without_a_schema_shows_its_test_rows_by_plain_kinds() -> None:
     )  # fmt: skip
     classes = np.eye(2)[rng.integers(0, 2, 100)]
     shown = replace(shown, contexts=(classes, classes))
-    schema, data, samples = plain_table(shown)
+    schema, data, samples = table_of(shown)
     assert [(column.name, column.kind) for column in schema.columns] == [
         ("n", "integer"), ("price", "gridded"), ("rain", "atoms"), ("x", "continuous"),
         ("class", "categorical"),
@@ -474,6 +479,27 @@ def test_a_chain_without_a_schema_shows_its_test_rows_by_plain_kinds() -> None:
     np.testing.assert_array_equal(data["n"], np.rint(rows[:40, 0]))
     assert list(data["class"]) == ["3" if own[0] else "7" for own in classes[:40]]
     assert drawn_names(schema, data, samples)[0] == "column_1"
+
+
+def test_a_chain_with_a_schema_shows_cells_and_not_what_they_are_encoded_as(schema: Schema) -> None:
+    some = only(schema, "channel", "hour", "order_date", "visits")
+
+    class OfKinds(Content):
+        kinds = some
+
+    frame = orders(100, 0)
+    rows = some.encode(frame).values
+    made = chain_of(rows, rows[::-1], columns=some.encoded_names, grid=(0.0,) * some.width)
+    shown = OfKinds(**{name: getattr(made, name) for name in Content.__dataclass_fields__})
+    found, data, samples = table_of(shown)
+    assert found.columns == some.columns
+    assert not shown.plane
+    for name in ("channel", "visits", "order_date"):
+        assert list(data[name]) == frame[name].tolist()[:40]
+        assert list(samples[name]) == frame[name].tolist()[::-1]
+    least = {"hour/sin": 0.25}
+    lines = table_section(found, data, samples, least=least).lines
+    assert (lines[0].name, lines[0].least) == ("hour", 0.25)
 
 
 def test_the_page_holds_the_pictures_with_their_words() -> None:

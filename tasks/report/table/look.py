@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -73,11 +73,11 @@ class Look:
         kind: in words.
         label: of the axis: the name, with a power of ten where numbers are drawn in one.
         form: what stands on the axis.
+        data: the cells of the data.
+        samples: those of the samples.
         words: of the levels or atoms.
         first: how many atoms stand before the axis; the others stand behind it.
         edges: of the bins, ascending; none for levels. A circle is one turn from 0 to 1.
-        data: the cells of the data.
-        samples: those of the samples.
         turn: the first number of a circle, and its period.
         values: numbers of the levels or atoms where these are in an order; none else.
     """
@@ -86,11 +86,11 @@ class Look:
     kind: str
     label: str
     form: Form
-    words: tuple[str, ...]
-    first: int
-    edges: Array
     data: Side
     samples: Side
+    words: tuple[str, ...] = ()
+    first: int = 0
+    edges: Array = field(default_factory=lambda: np.zeros(0))
     turn: tuple[float, float] = (0.0, 1.0)
     values: tuple[float, ...] = ()
 

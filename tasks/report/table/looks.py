@@ -4,48 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from matplotlib.dates import date2num
 
 from jko.columns.aside import Constant
 from jko.columns.atoms import Atoms
-from jko.columns.cells import Cells, Frame, cells_of
+from jko.columns.cells import Cells
 from jko.columns.circular import Circular
 from jko.columns.column import Column
 from jko.columns.dates import Dates
 from jko.columns.discrete import Gridded, Integer
 from jko.columns.levels import Boolean, Levels, Ordinal
-from jko.columns.schema import Schema
 from tasks.report.drawing import labelled, plain_text, unit_of
 from tasks.report.table.axes import AROUND, Grid, around, axis_of, bins_for, reach
-from tasks.report.table.look import Array, Codes, Look, Side
+from tasks.report.table.look import Array, Codes, Form, Look, Side
 from tasks.report.table.ticks import short_number
 
 #: levels that are drawn at most; the rarest beyond them are one
 MOST_LEVELS = 10
 #: different whole numbers that are drawn one by one
 FEW = 12
-
-NO_EDGES: Array = np.zeros(0)
-
-
-def looks_of(schema: Schema, held_out: Frame, samples: Frame) -> list[Look]:
-    """The looks of all columns that have a cell, but for constant ones that are right.
-
-    Args:
-        schema: kinds of the columns.
-        held_out: rows of the data.
-        samples: rows of a model, with the same columns.
-
-    Raises:
-        InputError: a column is missing, or a cell cannot be one of its kind.
-    """
-    names = [column.name for column in schema.kept]
-    data, drawn = cells_of(held_out, names), cells_of(samples, names)
-    found = (look_of(column, data[column.name], drawn[column.name]) for column in schema.kept)
-    return [look for look in found if look is not None]
 
 
 def look_of(column: Column, data: Cells, samples: Cells) -> Look | None:
@@ -64,11 +43,10 @@ def look_of(column: Column, data: Cells, samples: Cells) -> Look | None:
     return _numbers(column, _read(data), _read(samples))
 
 
-def _look(column: Column, **others: Any) -> Look:
-    """A look with the column's name on its axis."""
-    name = plain_text(column.name)
-    plain = {"label": name, "first": 0, "words": (), "edges": NO_EDGES}
-    return Look(**{"name": column.name, "kind": column.kind, **plain, **others})
+def _bare(column: Column, form: Form, sides: Sequence[Side]) -> Look:
+    """A look with the column's name on its axis, without levels and bins."""
+    label = plain_text(column.name)
+    return Look(column.name, column.kind, label, form, data=sides[0], samples=sides[1])
 
 
 def _constant(column: Constant, data: Cells, samples: Cells) -> Look | None:
@@ -88,10 +66,9 @@ def _levels(column: Column, levels: Sequence[object], data: Cells, samples: Cell
     words, coded = _with_the_rest([_word(level) for level in known], coded)
     sides = [Side(codes, np.full(len(codes), np.nan)) for codes in coded]
     ordered = isinstance(column, Ordinal | Boolean) and len(words) == len(known) == len(levels)
-    return _look(
-        column, form="levels", words=tuple(words), first=len(words), data=sides[0], samples=sides[1],
-        values=tuple(map(float, range(len(words)))) if ordered else (),
-    )  # fmt: skip
+    values = tuple(map(float, range(len(words)))) if ordered else ()
+    bare = _bare(column, "levels", sides)
+    return replace(bare, words=tuple(words), first=len(words), values=values)
 
 
 def _texts(cells: Cells) -> list[object | None]:
@@ -177,16 +154,14 @@ def _numbers(column: Column, data: Array, samples: Array) -> Look | None:
     nothing = np.full(len(data), -1), np.full(len(samples), -1)
     sides = [Side(none, side / unit) for none, side in zip(nothing, (data, samples), strict=True)]
     label = labelled(plain_text(column.name), unit)
-    return _look(column, form=form, edges=edges, label=label, data=sides[0], samples=sides[1])
+    return replace(_bare(column, form, sides), edges=edges, label=label)
 
 
 def _one_by_one(column: Column, few: Array, data: Array, samples: Array) -> Look:
     sides = [Side(_places_in(list(few), own), np.full(len(own), np.nan)) for own in (data, samples)]
     words = tuple(short_number(value) for value in few)
-    return _look(
-        column, form="levels", words=words, first=len(words), data=sides[0], samples=sides[1],
-        values=tuple(few.tolist()),
-    )  # fmt: skip
+    bare = _bare(column, "levels", sides)
+    return replace(bare, words=words, first=len(words), values=tuple(few.tolist()))
 
 
 def _grid(column: Column) -> Grid | None:
@@ -210,9 +185,7 @@ def _circle(column: Circular, data: Array, samples: Array) -> Look:
     for own in (data, samples):
         turns = ((own - column.low) / column.period - edges[0]) % 1 + edges[0]
         sides.append(Side(np.full(len(own), -1), turns))
-    return _look(
-        column, form="circle", edges=edges, turn=(column.low, column.period), data=sides[0], samples=sides[1]
-    )
+    return replace(_bare(column, "circle", sides), edges=edges, turn=(column.low, column.period))
 
 
 def _dates(column: Dates, data: Cells, samples: Cells) -> Look:
@@ -231,4 +204,4 @@ def _dates(column: Dates, data: Cells, samples: Cells) -> Look:
     many = max(1, int(np.ceil((high - low + 1) / bins_for(len(counted[0])))))
     steps = np.floor(low) + many * np.arange(np.ceil((high - low + 1) / many) + 1)
     edges = date2num(steps.astype(np.int64).astype(f"M8[{column.unit}]"))
-    return _look(column, form="dates", edges=edges, data=sides[0], samples=sides[1])
+    return replace(_bare(column, "dates", sides), edges=edges)

@@ -25,31 +25,34 @@ def section_of(content: Content) -> TableSection | None:
     """The pictures of a chain's columns; ``None`` where these are pixels, and without rows."""
     if content.facts.image_shape is not None or not len(content.data) or not len(content.generated):
         return None
-    schema, rows, samples = plain_table(content)
+    schema, rows, samples = table_of(content)
     chain = content.certificate.chain
     least = {one.columns[0]: one.least for one in chain.columns} if chain.columns else None
     section = table_section(schema, rows, samples, called=content.shown_as, least=least)
-    if len(schema.columns) == 2:  # the plane of both is shown already
+    if content.plane and content.contexts is None:  # the one pair is drawn already
         section = replace(section, pictures=tuple(one for one in section.pictures if one.name != "pair_plot"))
     return section
 
 
-def plain_table(content: Content) -> tuple[Schema, Mapping[str, Values], Mapping[str, Values]]:
-    """Columns of numbers, with test rows and samples on their grids; the context stands behind them.
+def table_of(content: Content) -> tuple[Schema, Mapping[str, Values], Mapping[str, Values]]:
+    """The schema of a chain, test rows and samples; the context stands behind the other columns.
 
-    Returns:
-        The schema, rows and samples.
+    Without kinds, columns are numbers, on their grids.
     """
-    facts, rows = content.facts, test_rows(content)
-    schema = [_kind(facts, place, own) for place, own in enumerate(facts.on_grid(content.data).T)]
-    frames = [
-        dict(zip(facts.columns, facts.on_grid(own).T, strict=True)) for own in (rows, content.generated)
-    ]
+    facts, kinds = content.facts, content.kinds
+    parts = test_rows(content), content.generated
+    if kinds is not None:
+        schema: list[Column] = [*kinds.kept]
+        frames = [dict(kinds.decode(own)) for own in parts]
+    else:
+        every = facts.on_grid(content.data).T
+        schema = [_kind(facts, place, own) for place, own in enumerate(every)]
+        frames = [dict(zip(facts.columns, facts.on_grid(own).T, strict=True)) for own in parts]
     if content.contexts is not None:
-        given = content.contexts[0][: len(rows)], content.contexts[1]
-        kinds, parts = _context(facts.context_columns, facts.columns, given)
-        schema += kinds
-        frames = [{**frame, **part} for frame, part in zip(frames, parts, strict=True)]
+        given = content.contexts[0][: len(parts[0])], content.contexts[1]
+        columns, more = _context(facts.context_columns, [column.name for column in schema], given)
+        schema += columns
+        frames = [{**frame, **part} for frame, part in zip(frames, more, strict=True)]
     return schema_of(schema), frames[0], frames[1]
 
 

@@ -10,8 +10,8 @@ from tasks.report.drawing import data_uri, small_png
 from tasks.report.table.pair_plot import MOST
 from tasks.report.table.records import Line, Picture, TableSection
 
-#: a pair plot is never narrower than this share of its own width
-NARROWEST = 0.6
+#: pictures of many columns are never narrower than this share of their own width, so that words are read
+NARROWEST = 0.8
 #: of the section, where there is one model alone
 HEADING = "Data and samples, column by column"
 

@@ -258,7 +258,10 @@ def test_the_report_is_one_page_that_needs_nothing_else(inside: Layout) -> None:
     assert "data:image/png;base64," in page
     assert "http" not in page.replace("http-equiv", "")
     pictures = {path.name for path in inside.report.glob("*.png")}
-    shown = ("samples", "path", "progress", "training", "guarantee", "resolution", "pairs", "worst")
+    shown = (
+        "samples", "path", "progress", "training", "guarantee", "resolution", "pairs", "worst", "column_1",
+        "column_2",
+    )  # fmt: skip
     assert pictures == {f"{name}.png" for name in shown}
 
 

@@ -328,7 +328,7 @@ def test_a_row_that_decides_the_mean_stands_above_all_on_the_page() -> None:
     own = replace(own, figures=own.figures.model_copy(update={"test": test}))
     page = render(own, NO_PICTURES)
     assert "row 1432 of the source (counted from 0) alone adds 52.2 nats to the test NLL of 61.2" in page
-    assert page.index("row 1432") < page.index("Data and samples")
+    assert page.index("row 1432") < page.index("The path of the chain")
     assert "8.900 ± 0.100" in page
     assert "97.0 % (row 1432)" in page
     assert "the worst row is 97 % of the squared error of the mean" in page

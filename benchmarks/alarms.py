@@ -18,7 +18,7 @@ import pandas as pd
 
 from benchmarks.cell import RESULTS, ROOM
 from benchmarks.command import sentences
-from benchmarks.fresh import REPORTED
+from benchmarks.fresh_case import REPORTED
 from benchmarks.generators import GENERATORS, drawn
 from benchmarks.watched import said
 from flows.scheduling.drift import drift

@@ -88,6 +88,8 @@ def _projections(  # noqa: PLR0917
     resolutions: Sequence[float],
     seed: int,
 ) -> list[Projection]:
+    if not places:  # a single column has no pairs
+        return []
     rows, drawn = held_out.double().numpy(), samples.double().numpy()
     level = float(norm.isf(0.05 / max(1, len(places) * len(resolutions))))
     found: list[list[Bracket]] = [[] for _ in places]

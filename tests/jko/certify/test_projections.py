@@ -22,6 +22,10 @@ def normal(rows: int, seed: int, related: float = 0.0) -> Tensor:
     return drawn
 
 
+def test_a_single_column_has_no_pairs() -> None:
+    assert pairs_of(normal(20, 1)[:, :1], normal(30, 2)[:, :1], NAMES[:1]) == []
+
+
 def test_samples_beyond_all_rows_give_finite_figures() -> None:
     rng = np.random.default_rng(5)
     rows, samples = rng.normal(size=(200, 2)), rng.normal(size=(800, 2)) * 0.1

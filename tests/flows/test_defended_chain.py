@@ -214,6 +214,7 @@ def test_reading_a_chain_makes_no_folder(made: Path, tmp_path: Path) -> None:
     assert isinstance(config, Config)
 
 
+@pytest.mark.slow
 def test_another_share_makes_the_evaluation_again_and_no_block(inside: Layout) -> None:
     """And a chain of before the setting keeps the law it had."""
     job = job_of(KIND)

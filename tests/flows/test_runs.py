@@ -255,6 +255,7 @@ def test_an_ambiguous_beginning_names_the_runs_it_could_be(
     assert twins[1][:12] in said
 
 
+@pytest.mark.slow
 def test_a_run_that_nobody_works_on_is_crashed(
     store: Path, inside: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

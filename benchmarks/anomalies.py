@@ -153,8 +153,10 @@ def ours_too(name: str) -> bool:
 
 
 def names(known: Known) -> list[str]:
-    """Names of all scores, in the order of the table."""
-    return list(dict.fromkeys(name for cell in known.values() for name in cell))
+    """Names of all scores, in the order of the table: ours first."""
+    return sorted(
+        {name for cell in known.values() for name in cell}, key=lambda one: (not ours_too(one), one)
+    )
 
 
 def _values(known: Known, of: str, name: str) -> list[float]:

@@ -82,14 +82,21 @@ def test_the_program_keeps_its_figures_and_goes_on(tmp_path: Path, monkeypatch: 
     assert lines[5] == "| median rank | **1.5** | **2** | **1.5** |"
 
 
-def test_ranks_are_by_the_median_of_the_seeds_and_ours_is_one_detector() -> None:
+def test_ranks_are_by_the_median_of_the_seeds_and_ours_is_one_detector(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(anomalies, "SETS", {"one": "1.npz"})
     values = {OURS: (0.9, 0.1, 0.8), "ours, else": (0.6, 0.6, 0.6), "b": (0.7, 0.7, 1.0)}
     known = {
-        f"one/{seed}": {name: Found(auroc=own[seed], seconds=1.0) for name, own in values.items()}
+        f"one/{seed}": {name: Found(auroc=own[seed], se=0.1, seconds=1.0) for name, own in values.items()}
         for seed in anomalies.SEEDS
     }
     ranks = {name: ranks_of(known, ["one"], name) for name in values}
     assert ranks == {OURS: [1.0], "ours, else": [2.0], "b": [2.0]}
+    assert "| one | 0.800 (0.100 … 0.900) | 0.600 (0.600 … 0.600) | 0.700 (0.700 … 1.000) |" in table(known)
+    alone = {"one/0": known["one/0"]}
+    assert "| one | 0.900 ± 0.100 | 0.600 ± 0.100 | 0.700 ± 0.100 |" in table(alone)
+    monkeypatch.setattr(anomalies, "SETS", {"one": "1.npz", "two": "2.npz"})
     assert table(known) == "No figures yet."
 
 

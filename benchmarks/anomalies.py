@@ -60,10 +60,12 @@ class Found(Record):
 
     Args:
         auroc: chance that it scores an anomaly above another row, equal scores counted half.
+        se: its standard error over the rows that are scored.
         seconds: of the CPU, training and scoring.
     """
 
     auroc: float
+    se: float
     seconds: float
 
 
@@ -122,6 +124,22 @@ def auroc(scores: Array, odd: NDArray[np.bool_]) -> float:
     return float(above / (count * (len(odd) - count)))
 
 
+def error(area: float, odd: int, others: int) -> float:
+    r"""Standard error of an AUROC A of n anomalies and m other rows.
+
+    .. math:: SE^2 = \frac{A(1-A) + (n-1)(Q_1 - A^2) + (m-1)(Q_2 - A^2)}{nm}, \quad
+        Q_1 = \frac{A}{2-A}, \quad Q_2 = \frac{2A^2}{1+A}
+
+    Source: Hanley and McNeil, Radiology 143 (1982) 29–36.
+
+    >>> round(error(0.5, 100, 100), 4)
+    0.041
+    """
+    first, second = area / (2 - area), 2 * area**2 / (1 + area)
+    total = area * (1 - area) + (odd - 1) * (first - area**2) + (others - 1) * (second - area**2)
+    return float(max(0.0, total / (odd * others)) ** 0.5)
+
+
 def fingerprint() -> str:
     """Identity of what the figures depend on: the detectors, numerics and the preset for tables."""
     sources = [file_digest(ROOM / name) for name in ("detectors.py",)]
@@ -133,7 +151,11 @@ def found(parts: Parts, detector: Detector, seed: int) -> dict[str, Found]:
     start = time.process_time()
     scores = detector(parts.train, parts.test, seed)
     seconds = time.process_time() - start
-    return {name: Found(auroc=auroc(own, parts.odd), seconds=seconds) for name, own in scores.items()}
+    areas = {name: auroc(own, parts.odd) for name, own in scores.items()}
+    odd, others = int(parts.odd.sum()), int((~parts.odd).sum())
+    return {
+        name: Found(auroc=area, se=error(area, odd, others), seconds=seconds) for name, area in areas.items()
+    }
 
 
 def ranks_of(known: Known, sets: Sequence[str], name: str) -> list[float]:
@@ -153,28 +175,41 @@ def ours_too(name: str) -> bool:
 
 
 def names(known: Known) -> list[str]:
-    """Names of all scores, in the order of the table."""
-    return list(dict.fromkeys(name for cell in known.values() for name in cell))
+    """Names of all scores, in the order of the table: ours first."""
+    return sorted(
+        {name for cell in known.values() for name in cell}, key=lambda one: (not ours_too(one), one)
+    )
+
+
+def complete(known: Known) -> list[int]:
+    """The seeds that all sets have."""
+    return [seed for seed in SEEDS if all(f"{of}/{seed}" in known for of in SETS)]
 
 
 def _values(known: Known, of: str, name: str) -> list[float]:
-    return sorted(known[f"{of}/{seed}"][name].auroc for seed in SEEDS)
+    return sorted(known[f"{of}/{seed}"][name].auroc for seed in complete(known))
+
+
+def _cell(known: Known, of: str, name: str) -> str:
+    """The median of several seeds, with the smallest and the largest; one seed with its standard error."""
+    values = _values(known, of, name)
+    if len(values) > 1:
+        return f"{statistics.median(values):.3f} ({values[0]:.3f} … {values[-1]:.3f})"
+    (seed,) = complete(known)
+    return f"{values[0]:.3f} ± {known[f'{of}/{seed}'][name].se:.3f}"
 
 
 def table(known: Known) -> str:
-    """AUROC of every set that is complete: the median of the seeds, the smallest and the largest."""
-    sets = [of for of in SETS if all(f"{of}/{seed}" in known for seed in SEEDS)]
-    if not sets:
+    """AUROC on every set, ranks and seconds, by the seeds that are complete."""
+    seeds = complete(known)
+    if not seeds:
         return EMPTY
     shown = names(known)
-    body = []
-    for of in sets:
-        values = [_values(known, of, name) for name in shown]
-        body.append((of, *(f"{own[1]:.3f} ({own[0]:.3f} … {own[-1]:.3f})" for own in values)))
-    ranks = [ranks_of(known, sets, name) for name in shown]
+    body = [(of, *(_cell(known, of, name) for name in shown)) for of in SETS]
+    ranks = [ranks_of(known, list(SETS), name) for name in shown]
     body.append(("median rank", *(f"**{statistics.median(own):g}**" for own in ranks)))
     body.append(("mean rank", *(f"{statistics.mean(own):.2f}" for own in ranks)))
-    seconds = [[known[f"{of}/{seed}"][name].seconds for of in sets for seed in SEEDS] for name in shown]
+    seconds = [[known[f"{of}/{seed}"][name].seconds for of in SETS for seed in seeds] for name in shown]
     body.append(("CPU seconds, median", *(f"{statistics.median(own):.2g}" for own in seconds)))
     body.append(("CPU seconds, most", *(f"{max(own):.2g}" for own in seconds)))
     return markdown(("set", *shown), body)
@@ -204,9 +239,10 @@ def main(data: Path, results: Path, readme: Path, *, tuning: bool) -> None:
     """Fit every detector to every set and write the table; what is done stays done."""
     mark, path = fingerprint(), results / FILE
     known = {} if tuning else kept(path, mark)
-    for of, file in (TUNING if tuning else SETS).items():
-        rows, labels = read_set(data / file)
-        for seed in SEEDS:
+    files = TUNING if tuning else SETS
+    for seed in SEEDS:
+        for of, file in files.items():
+            rows, labels = read_set(data / file)
             key = f"{of}/{seed}"
             if key not in known:
                 parts = parts_of(rows, labels, seed)

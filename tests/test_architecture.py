@@ -126,7 +126,8 @@ def loaded_after(code: str) -> set[str]:
 
 
 def test_importing_all_of_jko_loads_no_pipeline() -> None:
-    names = sorted(name for name in modules() if name.split(".")[0] == "jko")
+    """But for the estimator of scikit-learn, which itself loads pandas where it is installed."""
+    names = sorted(name for name in modules() if name.split(".")[0] == "jko" and name != "jko.sklearn")
     assert not loaded_after("import " + ", ".join(names)) & set(PIPELINE)
 
 

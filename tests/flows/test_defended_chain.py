@@ -248,6 +248,7 @@ def test_the_fresh_look_is_in_figures_metrics_status_and_report(
     assert "the blocks score none more than 100 nats below" in page
     assert run("status", CHAIN)[0] == 0
     found = {"state": "complete", "digest": None, "blocks": [], "damaged": [], "says": [], "warnings": []}
+    found |= {"nll": None}
     status_table(inside, {**found, "metrics": {**metrics, "fresh/below": 7.0}})
     assert "warning: the blocks score 7 of" in capsys.readouterr().out
     status_table(inside, {**found, "metrics": metrics})

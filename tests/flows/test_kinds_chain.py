@@ -66,7 +66,7 @@ def test_what_was_trained_has_nothing_to_do(folder: Path) -> None:
     assert plan["complete"]
     assert plan["kinds"] == {
         "Unnamed: 0": "index", "age": "integer", "sex": "categorical", "gain": "atoms", "day": "date",
-        "height": "gridded", "name": "text", "formula": "categorical", "income": "categorical",
+        "height": "continuous", "name": "text", "formula": "categorical", "income": "categorical",
     }  # fmt: skip
     assert "start" in plan["choices"][0]
     assert weights(folder / "c") == before
@@ -78,8 +78,9 @@ def test_samples_are_rows_of_the_same_table(folder: Path) -> None:
     drawn, table = pd.read_csv(folder / "s.csv"), pd.read_csv(folder / "t.csv")
     assert list(drawn.columns) == KEPT
     assert dict(drawn.dtypes) == dict(table[KEPT].dtypes)
-    for name in ("sex", "income", "day"):
+    for name in ("sex", "income"):
         assert set(drawn[name]) <= set(table[name])
+    assert (pd.to_datetime(drawn["day"], format="%Y-%m-%d").dt.strftime("%Y-%m-%d") == drawn["day"]).all()
     assert set(drawn["formula"]) <= {"'=1+1", "plain"}  # no spreadsheet runs it
     assert (np.round(drawn["height"], 1) == drawn["height"]).all()
     assert 0.5 < (drawn["gain"] == 0).mean() <= 1
@@ -130,12 +131,12 @@ def test_a_level_that_is_not_known_has_no_score(folder: Path) -> None:
 
 def test_the_test_nll_says_what_it_is(folder: Path) -> None:
     found = json.loads(called(folder, "status", "c", "--json"))
-    assert (found["nll"]["unit"], found["nll"]["bound"]) == ("mass", True)
+    assert (found["nll"]["unit"], found["nll"]["bound"]) == ("mixed", True)
     metrics = found["metrics"]
     assert metrics["test/nll_draws"] < metrics["test/nll"]
     assert metrics["test/nll_draws_se"] > 0
-    words_of = "the NLL is of probabilities of rows; with one draw of noise"
-    assert words_of in called(folder, "status", "c")
+    words_of = "the NLL is of probabilities of discrete cells times densities of the others; with one draw"
+    assert words_of in " ".join(called(folder, "status", "c").split())
     assert words_of[1:] in (folder / "c.report" / "report.html").read_text()
     scores = pd.read_csv(folder / "scores.csv") if (folder / "scores.csv").exists() else None
     if scores is not None:
@@ -148,7 +149,7 @@ def test_a_chain_is_described(folder: Path) -> None:
     assert any(line.startswith("c: start ") for line in lines)
     told = json.loads(called(folder, "describe", "c", "--json"))
     assert told["start"] in ("marginals", "on", "whiten")
-    assert told["log_probability"] == {"of": "mass", "one_draw": "bound"}
+    assert told["log_probability"] == {"of": "mixed", "one_draw": "bound"}
 
 
 def test_kinds_of_a_file_are_another_chain_when_they_are_edited(folder: Path) -> None:

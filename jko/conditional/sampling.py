@@ -1,0 +1,231 @@
+"""Rows of a law that fulfil conditions: by rejection, by weights, by Markov chains.
+
+Conditions of positive mass are fulfilled by rejection: independent rows of the law, of which those are kept
+that fulfil them. That is exact. Where a bound on the tries leaves too few, the rows that there are become the
+beginnings of Markov chains, which keep their law.
+
+A single real number has mass zero. Then the held columns stand still, and the others have the density
+q(x_A, x_B) up to a constant. A mixture proposes them; where its weights are good, rows are drawn by weight,
+and where not, these begin Markov chains. Both are exact in the limit, of many proposals and of many steps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from jko.columns.regions import Inside
+from jko.conditional.checks import chain_size, resampled, split_r_hat, tempered, weight_size
+from jko.conditional.found import Worth
+from jko.conditional.held import Held
+from jko.conditional.law import Law
+from jko.conditional.markov import Conditional, States
+from jko.conditional.proposal import Proposal
+from jko.core.errors import InputError
+from jko.core.seeds import counter_seed
+from jko.preparation.table import Array
+
+#: rows of the law that a mixture is fitted to
+POOL = 10_000
+#: proposals at least and at most, and for each row that is wanted
+FEWEST, MOST, PER_ROW = 2000, 20_000, 20
+#: weights are good where they are worth so many rows for each that is wanted
+GOOD = 5
+#: chains at least and at most, and steps between two looks at them
+CHAINS, MOST_CHAINS, ROUND = 64, 1000, 50
+#: chains have mixed below this split-R̂; above the second number it is said that they have not
+MIXED, NOT_MIXED = 1.05, 1.1
+#: numbers of chains that are kept at most
+KEPT = 20_000_000
+#: accepted rows for each column from which a mixture is fitted to them alone
+ENOUGH = 5
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of rows.
+
+    Args:
+        words: the conditions, for sentences.
+        inside: which encoded rows fulfil those that are not held, shape (n, d) to (n,).
+        held: cells that are held, of one row; its mask is empty where no condition has mass zero.
+        thin: whether a condition has mass zero.
+    """
+
+    words: str
+    inside: Callable[[Array], Inside]
+    held: Held
+    thin: bool
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How much may be tried.
+
+    Args:
+        tries: rows of the law at most that are drawn to find some which fulfil the conditions.
+        steps: of every Markov chain at most.
+    """
+
+    tries: int = 100_000
+    steps: int = 1000
+
+    def __post_init__(self) -> None:
+        for name, value in (("tries", self.tries), ("steps", self.steps)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InputError(f"{name} = {value!r} is not allowed; give an integer from 1 on")
+
+
+def draw_given(law: Law, asked: Asked, rows: int, *, seed: int, bounds: Bounds) -> tuple[Array, Worth]:
+    """Encoded rows of a law given conditions.
+
+    Args:
+        law: of all encoded columns.
+        asked: the conditions.
+        rows: how many.
+        seed: of the draws.
+        bounds: of what is tried.
+
+    Returns:
+        Shape (rows, d), and what they are worth.
+
+    Raises:
+        InputError: no row fulfils the conditions.
+    """
+    rng = np.random.default_rng(counter_seed(seed, "given"))
+    if not asked.thin:
+        return _by_rejection(law, asked, rows, seed=seed, bounds=bounds, rng=rng)
+    if asked.held.mask.all():
+        y, _ = asked.held.draw(np.zeros(rows, dtype=np.int64), rng)
+        return y, Worth(method="held", rows=rows, effective=rows, tries=0)
+    pool = law.sample(min(POOL, bounds.tries), counter_seed(seed, "given", "pool"))
+    usable = pool[np.isfinite(pool).all(1)]
+    conditional = Conditional(
+        law, asked.held, asked.inside, Proposal(usable, asked.held.mask, seed), np.zeros(1, dtype=np.int64)
+    )
+    return _by_weights(conditional, asked, usable, rows, bounds=bounds, rng=rng)
+
+
+def _by_rejection(
+    law: Law, asked: Asked, rows: int, *, seed: int, bounds: Bounds, rng: np.random.Generator
+) -> tuple[Array, Worth]:
+    """Independent rows as long as tries are left; Markov chains from them where they are too few."""
+    kept, found, tries = [], 0, 0
+    while found < rows and tries < bounds.tries:
+        expected = (rows - found) * (tries + 1) / (found + 1)
+        piece = int(np.clip(1.2 * expected, 1000, 20_000))
+        drawn = law.sample(min(piece, bounds.tries - tries), counter_seed(seed, "given", tries))
+        tries += len(drawn)
+        own = drawn[asked.inside(drawn)]
+        found += len(own)
+        kept.append(own)
+    y = np.concatenate(kept)
+    if not found:
+        raise InputError(
+            f"no sample of {tries} has {asked.words}: the model gives it less than {3 / tries:.1g} (at 95 %); "
+            "allow more tries, or ask for less"
+        )
+    share = found / tries
+    figures = {"share": share, "share_se": math.sqrt(share * (1 - share) / tries)}
+    if found >= rows:
+        return y[:rows], Worth(method="rejection", rows=rows, effective=rows, tries=tries, **figures)
+    shape = asked.held.mask
+    fitted = y if found >= ENOUGH * shape.shape[1] else _around(y, law, seed)
+    conditional = Conditional(
+        law, asked.held, asked.inside, Proposal(fitted, shape, seed), np.zeros(1, dtype=np.int64)
+    )
+    chains = int(np.clip(rows, CHAINS, MOST_CHAINS))
+    begun = conditional.at(y[rng.permutation(np.resize(np.arange(found), chains))])
+    ended, worth = _moved(conditional, begun, rows, bounds=bounds, rng=rng)
+    notes = list(worth.notes)
+    if found < CHAINS:
+        notes.append(f"the chains begin at the {found} of {tries} samples that have {asked.words}")
+    return ended, worth.model_copy(update={**figures, "tries": worth.tries + tries, "notes": tuple(notes)})
+
+
+def _around(y: Array, law: Law, seed: int) -> Array:
+    """Rows of the law moved to the middle of a few others, and these."""
+    pool = law.sample(FEWEST, counter_seed(seed, "given", "around"))
+    pool = pool[np.isfinite(pool).all(1)]
+    return np.concatenate([pool - np.median(pool, axis=0) + y.mean(0), np.repeat(y, 10, axis=0)])
+
+
+def _by_weights(
+    conditional: Conditional,
+    asked: Asked,
+    pool: Array,
+    rows: int,
+    *,
+    bounds: Bounds,
+    rng: np.random.Generator,
+) -> tuple[Array, Worth]:
+    """Rows of the mixture by their weights, moved by Markov chains where the weights are no good."""
+    count = int(np.clip(PER_ROW * rows, FEWEST, MOST))
+    states, log_h = conditional.proposed(np.zeros(count, dtype=np.int64), rng)
+    log_weights = states.score - log_h
+    size = weight_size(log_weights)
+    if not size:
+        raise InputError(
+            f"none of {count} rows that were proposed has {asked.words}: the model gives the rest less than "
+            f"{3 / count:.1g} (at 95 %) where the numbers are held; ask for less"
+        )
+    notes = _outside(asked.held, states.y[0], pool)
+    if size >= GOOD * rows:
+        y = states.y[resampled(log_weights, rows, rng)]
+        worth = Worth(
+            method="importance", rows=rows, effective=1 / (1 / rows + 1 / size), tries=count, notes=notes
+        )
+        return y, worth
+    chains = int(np.clip(rows, CHAINS, MOST_CHAINS))
+    chosen = resampled(tempered(log_weights, chains / 2), chains, rng)
+    ended, worth = _moved(conditional, states.of(chosen), rows, bounds=bounds, rng=rng)
+    return ended, worth.model_copy(update={"tries": worth.tries + count, "notes": (*notes, *worth.notes)})
+
+
+def _outside(held: Held, y: Array, pool: Array) -> tuple[str, ...]:
+    """What is held beyond all samples."""
+    low, high = pool.min(0), pool.max(0)
+    beyond = held.mask[0] & ((y < low) | (y > high))
+    names = [own.column.name for own in held.columns if beyond[own.place].any()]
+    if not names:
+        return ()
+    return (f"{', '.join(names)}: beyond all of {len(pool)} samples, where the model's tails decide",)
+
+
+def _moved(
+    conditional: Conditional, states: States, rows: int, *, bounds: Bounds, rng: np.random.Generator
+) -> tuple[Array, Worth]:
+    """Chains moved until they agree and are worth the rows, or the steps are used up."""
+    free = ~conditional.held.mask[0]
+    kept_y: list[Array] = []
+    kept_v: list[Array] = []
+    stride = 1 + states.y.size * bounds.steps // KEPT  # neighbours are alike, and memory has an end
+    moved, steps, r_hat, size = 0, 0, math.inf, 0.0
+    while steps < bounds.steps and (r_hat > MIXED or size < rows):
+        for _ in range(min(ROUND, bounds.steps - steps)):
+            states, accepted = conditional.step(states, rng)
+            moved, steps = moved + int(accepted.sum()), steps + 1
+            if steps % stride == 0:
+                kept_y.append(states.y)
+                kept_v.append(states.v[:, free])
+        if steps < 2 * ROUND < bounds.steps:
+            continue
+        late = np.stack(kept_v[len(kept_v) // 2 :])
+        r_hat, size = split_r_hat(late), chain_size(late)
+    chains = len(states.rows)
+    late_y = np.stack(kept_y[len(kept_y) // 2 :])
+    each = min(math.ceil(rows / chains), len(late_y))
+    at = np.linspace(len(late_y) - 1, 0, each).round().astype(int)
+    mixed = late_y[at][:, rng.permutation(chains)]
+    ended = mixed.reshape(-1, late_y.shape[2])[:rows]
+    ended = np.resize(ended, (rows, late_y.shape[2]))
+    notes = ()
+    if r_hat > NOT_MIXED:
+        notes = (f"the chains have not mixed in {steps} steps (split-R̂ {r_hat:.2f}): allow more steps",)
+    return ended, Worth(
+        method="markov chains", rows=rows, effective=min(float(rows), size), tries=chains * steps,
+        accepted=moved / (chains * steps), r_hat=r_hat if math.isfinite(r_hat) else None, notes=notes,
+    )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jko.preparation.table import Array
 
@@ -18,10 +19,14 @@ def weight_size(log_weights: Array) -> float:
     return float(weights.sum() ** 2 / (weights**2).sum())
 
 
-def resampled(
-    log_weights: Array, count: int, rng: np.random.Generator
-) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Numbers of rows drawn by their weights, one from each of ``count`` equal parts of their sum, shuffled."""
+def resampled(log_weights: Array, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Numbers of rows drawn by their weights, one from each of equal parts of their sum, shuffled.
+
+    Args:
+        log_weights: of the rows, not all −inf.
+        count: how many are drawn.
+        rng: the generator.
+    """
     weights = np.exp(log_weights - log_weights.max())
     ends = np.cumsum(weights)
     points = (np.arange(count) + rng.random(count)) / count * ends[-1]

@@ -40,9 +40,8 @@ class Worth(Record):
         """One line."""
         parts = [f"{self.rows} rows by {self.method}", f"worth {self.effective:.0f} independent ones"]
         if self.share is not None:
-            parts.append(
-                f"the conditions hold for {100 * self.share:.3g} ± {100 * (self.share_se or 0):.2g} %"
-            )
+            error = 100 * (self.share_se or 0)
+            parts.append(f"the conditions hold for {100 * self.share:.3g} ± {error:.2g} % of samples")
         if self.accepted is not None:
             parts.append(f"{100 * self.accepted:.0f} % of steps accepted")
         if self.r_hat is not None:

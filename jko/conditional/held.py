@@ -40,8 +40,8 @@ class Held:
 
     .. math:: P(x, y_B) = E_u\bigl[p(z(x, u), y_B)\, e^{\log\det(x, u)}\bigr]
 
-    is the law over u and y_B that is sampled (:class:`jko.columns.column.Column`). A real number has no noise,
-    and is where it is.
+    is the law over u and y_B that is sampled (:class:`jko.columns.column.Column`). A real number has no
+    noise, and is where it is. Of a cell at the end of its grid, numbers beyond the end are not reached.
 
     Args:
         columns: with their cells.

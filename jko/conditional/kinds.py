@@ -121,3 +121,12 @@ def constraints_of(kinds: Kinds, conditions: Sequence[Condition]) -> dict[str, C
     for condition in conditions:
         by_column.setdefault(condition.column, []).append(condition)
     return {name: kinds.known[name].constraint(own) for name, own in by_column.items()}
+
+
+def loose(kinds: Kinds) -> Kinds:
+    """The same kinds, but that numbers beside a grid are taken as they are, spread by its step."""
+    columns = tuple(
+        Spread(name=column.name, step=column.step) if isinstance(column, Gridded) else column
+        for column in kinds.columns
+    )
+    return Kinds(columns)

@@ -125,13 +125,15 @@ def _by_rejection(
     y = np.concatenate(kept)
     if not found:
         raise InputError(
-            f"no sample of {tries} has {asked.words}: the model gives it less than {3 / tries:.1g} (at 95 %); "
-            "allow more tries, or ask for less"
+            f"no sample of {tries} has {asked.words}: the model gives it less than {3 / tries:.1g} (at 95 %)"
+            "; allow more tries, or ask for less"
         )
     share = found / tries
-    figures = {"share": share, "share_se": math.sqrt(share * (1 - share) / tries)}
+    error = math.sqrt(share * (1 - share) / tries)
     if found >= rows:
-        return y[:rows], Worth(method="rejection", rows=rows, effective=rows, tries=tries, **figures)
+        return y[:rows], Worth(
+            method="rejection", rows=rows, effective=rows, tries=tries, share=share, share_se=error
+        )
     shape = asked.held.mask
     fitted = y if found >= ENOUGH * shape.shape[1] else _around(y, law, seed)
     conditional = Conditional(
@@ -143,7 +145,11 @@ def _by_rejection(
     notes = list(worth.notes)
     if found < CHAINS:
         notes.append(f"the chains begin at the {found} of {tries} samples that have {asked.words}")
-    return ended, worth.model_copy(update={**figures, "tries": worth.tries + tries, "notes": tuple(notes)})
+    return ended, worth.model_copy(
+        update={
+            "share": share, "share_se": error, "tries": worth.tries + tries, "notes": tuple(notes),
+        }
+    )  # fmt: skip
 
 
 def _around(y: Array, law: Law, seed: int) -> Array:
@@ -222,7 +228,7 @@ def _moved(
     mixed = late_y[at][:, rng.permutation(chains)]
     ended = mixed.reshape(-1, late_y.shape[2])[:rows]
     ended = np.resize(ended, (rows, late_y.shape[2]))
-    notes = ()
+    notes: tuple[str, ...] = ()
     if r_hat > NOT_MIXED:
         notes = (f"the chains have not mixed in {steps} steps (split-R̂ {r_hat:.2f}): allow more steps",)
     return ended, Worth(

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from jko.columns.cells import Cells, cells_of
 from jko.columns.column import Values, as_object
-from jko.columns.regions import Constraint
+from jko.columns.regions import Constraint, Intervals
 from jko.conditional.found import Worth
 from jko.conditional.held import Held, HeldColumn
 from jko.conditional.imputing import STEPS, Filled, draw_missing
@@ -58,7 +58,7 @@ class FlowGiven(FlowRows):
         seed: SupportsIndex = 0,
         continuous: bool = False,
         tries: int = 100_000,
-        steps: int = 1000,
+        steps: int = 300,
     ) -> tuple[Rows, Worth]:
         """Rows of the model of which some columns are given, in the form that samples have.
 
@@ -166,7 +166,8 @@ class FlowGiven(FlowRows):
         found = draw_missing(self._law(None), kinds, some, draws, seed=seed, steps=steps)
         filled = Filled(
             **told, draws=draws, weights=float(np.median(found.size)) / found.proposals,
-            accepted=found.accepted, still=found.still,
+            moved=found.chains, still=found.still,
+            accepted=found.accepted / (found.chains * steps) if found.chains and steps else None,
         )  # fmt: skip
         return places, found.y, filled
 
@@ -206,12 +207,19 @@ def asked_of(kinds: Kinds, constraints: Mapping[str, Constraint], words: str) ->
     for name, one in constraints.items():
         if thin and one.cell is not None and kinds.known[name].width:
             columns.append(
-                HeldColumn(kinds.known[name], kinds.places[name], _cell(one.cell), np.ones(1, dtype=bool))
+                HeldColumn(
+                    name, kinds.known[name], kinds.places[name], _cell(one.cell), np.ones(1, dtype=bool)
+                )
             )
     held = Held(columns, 1, sum(column.width for column in kinds.columns))
-    names = {own.column.name for own in columns}
+    names = {own.name for own in columns}
     rest = {name: one for name, one in constraints.items() if name not in names}
-    return Asked(words, lambda y: kinds.inside(rest, y), held, thin)
+    sides = {
+        kinds.places[name].start: one.region.ends[0]
+        for name, one in rest.items()
+        if isinstance(one.region, Intervals) and len(one.region.ends) == 1
+    }
+    return Asked(words, lambda y: kinds.inside(rest, y), held, thin, sides)
 
 
 def _cell(cell: object) -> Values:
@@ -233,7 +241,7 @@ def _shaped(whole: Array, form: Form, columns: Sequence[str], whole_columns: Seq
     found: Any = replace(form, shape=None).rows(
         torch.from_numpy(whole.reshape(-1, dim)), columns, whole_columns
     )
-    found.index = list(form.index or range(rows)) * draws
+    found.index = list(range(rows) if form.index is None else form.index) * draws
     if draws > 1:
         found.insert(0, "draw", np.repeat(np.arange(1, draws + 1), rows))
     return found

@@ -87,7 +87,7 @@ def score_file(layout: Layout, file: Path, output: Path, *, missing: str = "drop
     if output.resolve() == file.resolve():
         raise InputError(f"-o {output}: this is the file to score; name another one")
     config, chain, facts = open_chain(layout)
-    cells = _read(_settings(config.data, facts, file), facts)
+    cells = read_scored(config.data, facts, file)
     if missing == "refuse":
         finite_rows(cells.frame, missing, cells.path, way_out="leave --missing at drop")
     table, kept, left = usable_rows(cells, facts.context_columns)
@@ -116,6 +116,15 @@ def beside_mean(scores: Array) -> tuple[float, str]:
         return math.nan, ""
     found = robust(scores[scored])
     return -found.median, warning(heavy_rows(scores[scored], found, scored), found.mean, "mean of −log q")
+
+
+def read_scored(data: Data, facts: DataFacts, file: Path) -> Cells:
+    """The cells of a file in a chain's columns, read as its training file was.
+
+    Raises:
+        InputError: the file is none that the chain can take.
+    """
+    return _read(_settings(data, facts, file), facts)
 
 
 def _read(settings: Data, facts: DataFacts) -> Cells:

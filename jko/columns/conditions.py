@@ -89,10 +89,11 @@ def impossible(conditions: Sequence[Condition], allowed: str = "") -> InputError
 
     Args:
         conditions: all of one column.
-        allowed: what its cells are, as the end of a sentence.
+        allowed: what its cells are, as the end of a sentence on one condition.
     """
     words = " and ".join(map(str, conditions))
-    return InputError(f"no cell can be {words}" + (f"; {allowed}" if allowed else ""))
+    said = f"; {allowed}" if allowed and len(conditions) == 1 else ""
+    return InputError(f"no cell can be {words}{said}")
 
 
 def no_order(condition: Condition, levels: Sequence[object]) -> InputError:

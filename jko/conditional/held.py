@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jko.columns.column import Column, Values
+from jko.columns.column import Values
 from jko.columns.schema import SMALLEST
 from jko.preparation.table import Array
 
 Rows = NDArray[np.int64]
+
+
+class Encodes(Protocol):
+    """What turns cells and noise into encoded numbers: a kind, or an interval."""
+
+    @property
+    def noise_width(self) -> int:
+        """How many uniform numbers a cell takes."""
+
+    def encode(self, cells: Values, noise: Array) -> tuple[Array, Array]:
+        """As :meth:`jko.columns.column.Column.encode`."""
 
 
 @dataclass(frozen=True)
@@ -20,13 +32,15 @@ class HeldColumn:
     """One column of a table that has a cell in some rows.
 
     Args:
+        name: of the column.
         column: its kind.
         place: of its encoded numbers.
         cells: one for each row; what stands where there is none does not count.
         present: which rows have one, shape (rows,).
     """
 
-    column: Column
+    name: str
+    column: Encodes
     place: slice
     cells: Values
     present: NDArray[np.bool_]

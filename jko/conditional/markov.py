@@ -94,12 +94,12 @@ class Conditional:
         v, log_h = self._anew(rows, y, rng)
         return self._scored(rows, y, v, log_det), log_h
 
-    def at(self, y: Array) -> States:
-        """Given rows as states, where no cell is held."""
+    def at(self, y: Array, log_det: Array) -> States:
+        """Given rows as states, with log_det of their held columns, shape (n, columns)."""
         rows = np.zeros(len(y), dtype=np.int64)
         v, log_slope = self.proposal.scores(y, self.held.mask[rows])
-        score = np.where(self.inside(y), self.law.log_prob(y) - log_slope, -np.inf)
-        return States(rows, y, v, np.zeros((len(y), 0)), score)
+        score = np.where(self.inside(y), self.law.log_prob(y) + log_det.sum(1) - log_slope, -np.inf)
+        return States(rows, y, v, log_det, score)
 
     def step(self, now: States, rng: np.random.Generator) -> tuple[States, Inside]:
         """One step of every chain.

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,19 +81,24 @@ class Proposal:
 
     Args:
         rows: of the law, shape (m, d).
-        held: which columns are held, a row for each pattern, shape (P, d).
         seed: of the fit.
     """
 
-    def __init__(self, rows: Array, held: NDArray[np.bool_], seed: int) -> None:
+    def __init__(self, rows: Array, seed: int) -> None:
         self.shift, self.scale = rows.mean(0), rows.std(0)
         self.scale = np.where(self.scale > 0, self.scale, 1.0)
         u = (rows - self.shift) / self.scale
         self.splines = fit_marginals(u[:SPLINE_ROWS], min(len(u), SPLINE_ROWS))
         scores = self.splines(torch.from_numpy(u))[0].numpy()
         self.weights, self.means, self.covariances = _mixture(scores, seed)
-        self.patterns = [self._pattern(own) for own in held]
+        self.patterns: list[Pattern] = []
         self._at_zero = np.array([self._slope_at_zero(j) for j in range(rows.shape[1])])
+
+    def given(self, held: NDArray[np.bool_]) -> Proposal:
+        """The same mixture for patterns of held columns, one a row of shape (P, d)."""
+        found = copy(self)
+        found.patterns = [self._pattern(own) for own in held]
+        return found
 
     def scores(self, y: Array, held: NDArray[np.bool_]) -> tuple[Array, Array]:
         """Normal scores v of rows, and log|dv_B/dy_B| over the free columns B, nats.

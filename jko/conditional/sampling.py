@@ -1,26 +1,28 @@
 """Rows of a law that fulfil conditions: by rejection, by weights, by Markov chains.
 
 Conditions of positive mass are fulfilled by rejection: independent rows of the law, of which those are kept
-that fulfil them. That is exact. Where a bound on the tries leaves too few, the rows that there are become the
-beginnings of Markov chains, which keep their law.
+that fulfil them. That is exact.
 
 A single real number has mass zero. Then the held columns stand still, and the others have the density
 q(x_A, x_B) up to a constant. A mixture proposes them; where its weights are good, rows are drawn by weight,
 and where not, these begin Markov chains. Both are exact in the limit, of many proposals and of many steps.
+So are conditions of a small mass fulfilled, for which a bound on the tries leaves too few samples: intervals
+are held, and the place in them is noise.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from jko.columns.regions import Inside
+from jko.conditional.boxes import Box, Tail, tail_of
 from jko.conditional.checks import chain_size, resampled, split_r_hat, tempered, weight_size
 from jko.conditional.found import Worth
-from jko.conditional.held import Held
+from jko.conditional.held import Held, HeldColumn
 from jko.conditional.law import Law
 from jko.conditional.markov import Conditional, States
 from jko.conditional.proposal import Proposal
@@ -40,8 +42,8 @@ CHAINS, MOST_CHAINS, ROUND = 64, 1000, 50
 MIXED, NOT_MIXED = 1.05, 1.1
 #: numbers of chains that are kept at most
 KEPT = 20_000_000
-#: accepted rows for each column from which a mixture is fitted to them alone
-ENOUGH = 5
+#: half-lines are held where fewer of the proposals lie in them
+RARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,14 @@ class Asked:
         inside: which encoded rows fulfil those that are not held, shape (n, d) to (n,).
         held: cells that are held, of one row; its mask is empty where no condition has mass zero.
         thin: whether a condition has mass zero.
+        sides: intervals in which encoded columns lie that are not held, by their numbers.
     """
 
     words: str
     inside: Callable[[Array], Inside]
     held: Held
     thin: bool
+    sides: Mapping[int, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class Bounds:
     """
 
     tries: int = 100_000
-    steps: int = 1000
+    steps: int = 300
 
     def __post_init__(self) -> None:
         for name, value in (("tries", self.tries), ("steps", self.steps)):
@@ -103,25 +107,30 @@ def draw_given(law: Law, asked: Asked, rows: int, *, seed: int, bounds: Bounds) 
         return y, Worth(method="held", rows=rows, effective=rows, tries=0)
     pool = law.sample(min(POOL, bounds.tries), counter_seed(seed, "given", "pool"))
     usable = pool[np.isfinite(pool).all(1)]
-    conditional = Conditional(
-        law, asked.held, asked.inside, Proposal(usable, asked.held.mask, seed), np.zeros(1, dtype=np.int64)
-    )
+    mixture = Proposal(usable, seed)
+    conditional = _conditional(law, asked, mixture, _boxed(asked, usable, tails=False)[0])
+    states, _ = conditional.proposed(np.zeros(FEWEST, dtype=np.int64), rng)
+    if np.isfinite(states.score).mean() < RARE:  # half-lines that the mixture seldom reaches by itself
+        conditional = _conditional(law, asked, mixture, _boxed(asked, usable, tails=True)[0])
     return _by_weights(conditional, asked, usable, rows, bounds=bounds, rng=rng)
 
 
 def _by_rejection(
     law: Law, asked: Asked, rows: int, *, seed: int, bounds: Bounds, rng: np.random.Generator
 ) -> tuple[Array, Worth]:
-    """Independent rows as long as tries are left; Markov chains from them where they are too few."""
-    kept, found, tries = [], 0, 0
+    """Independent rows as long as tries will do; by weights, or by chains from them, where not."""
+    pool, kept, found, tries = [], [], 0, 0
     while found < rows and tries < bounds.tries:
         expected = (rows - found) * (tries + 1) / (found + 1)
+        if found and tries >= POOL and tries + 0.5 * expected > bounds.tries:
+            break  # what is left will not do
         piece = int(np.clip(1.2 * expected, 1000, 20_000))
         drawn = law.sample(min(piece, bounds.tries - tries), counter_seed(seed, "given", tries))
+        if tries < POOL:
+            pool.append(drawn[np.isfinite(drawn).all(1)])
         tries += len(drawn)
-        own = drawn[asked.inside(drawn)]
-        found += len(own)
-        kept.append(own)
+        kept.append(drawn[asked.inside(drawn)])
+        found += len(kept[-1])
     y = np.concatenate(kept)
     if not found:
         raise InputError(
@@ -134,29 +143,50 @@ def _by_rejection(
         return y[:rows], Worth(
             method="rejection", rows=rows, effective=rows, tries=tries, share=share, share_se=error
         )
-    shape = asked.held.mask
-    fitted = y if found >= ENOUGH * shape.shape[1] else _around(y, law, seed)
-    conditional = Conditional(
-        law, asked.held, asked.inside, Proposal(fitted, shape, seed), np.zeros(1, dtype=np.int64)
+    all_rows = np.concatenate(pool)
+    held, sides = _boxed(asked, all_rows, tails=True)
+    conditional = _conditional(law, asked, Proposal(all_rows, seed), held)
+    begun = y[rng.permutation(np.resize(np.arange(found), _chains(rows)))]
+    ended, worth = _by_weights(
+        conditional, asked, all_rows, rows, bounds=bounds, rng=rng, begun=(begun, log_dets(sides, begun))
     )
-    chains = int(np.clip(rows, CHAINS, MOST_CHAINS))
-    begun = conditional.at(y[rng.permutation(np.resize(np.arange(found), chains))])
-    ended, worth = _moved(conditional, begun, rows, bounds=bounds, rng=rng)
-    notes = list(worth.notes)
-    if found < CHAINS:
-        notes.append(f"the chains begin at the {found} of {tries} samples that have {asked.words}")
-    return ended, worth.model_copy(
-        update={
-            "share": share, "share_se": error, "tries": worth.tries + tries, "notes": tuple(notes),
-        }
-    )  # fmt: skip
+    return ended, worth.model_copy(update={"share": share, "share_se": error, "tries": worth.tries + tries})
 
 
-def _around(y: Array, law: Law, seed: int) -> Array:
-    """Rows of the law moved to the middle of a few others, and these."""
-    pool = law.sample(FEWEST, counter_seed(seed, "given", "around"))
-    pool = pool[np.isfinite(pool).all(1)]
-    return np.concatenate([pool - np.median(pool, axis=0) + y.mean(0), np.repeat(y, 10, axis=0)])
+def _boxed(asked: Asked, pool: Array, *, tails: bool) -> tuple[Held, dict[int, Box | Tail]]:
+    """What is held: cells, and intervals by their noise.
+
+    Args:
+        asked: the conditions.
+        pool: samples, which say how far out half-lines reach.
+        tails: whether half-lines are held, too; finite intervals always are.
+    """
+    sides: dict[int, Box | Tail] = {}
+    for place, (low, high) in asked.sides.items():
+        if math.isfinite(low) and math.isfinite(high):
+            sides[place] = Box(low, high)
+        elif tails and math.isfinite(low) != math.isfinite(high):
+            sides[place] = tail_of(low, high, pool[:, place])
+    one = np.ones(1, dtype=bool)
+    more = [
+        HeldColumn(str(place), side, slice(place, place + 1), np.zeros(1), one)
+        for place, side in sides.items()
+    ]
+    return Held([*asked.held.columns, *more], 1, asked.held.width), sides
+
+
+def log_dets(sides: Mapping[int, Box | Tail], y: Array) -> Array:
+    """The log_det of held intervals at given rows, shape (n, intervals)."""
+    found = [side.log_det_at(y[:, [place]]) for place, side in sides.items()]
+    return np.stack(found, axis=1) if found else np.zeros((len(y), 0))
+
+
+def _conditional(law: Law, asked: Asked, mixture: Proposal, held: Held) -> Conditional:
+    return Conditional(law, held, asked.inside, mixture.given(held.mask), np.zeros(1, dtype=np.int64))
+
+
+def _chains(rows: int) -> int:
+    return int(np.clip(rows, CHAINS, MOST_CHAINS))
 
 
 def _by_weights(
@@ -167,13 +197,25 @@ def _by_weights(
     *,
     bounds: Bounds,
     rng: np.random.Generator,
+    begun: tuple[Array, Array] | None = None,
 ) -> tuple[Array, Worth]:
-    """Rows of the mixture by their weights, moved by Markov chains where the weights are no good."""
+    """Rows of the mixture by their weights, moved by Markov chains where the weights are no good.
+
+    Args:
+        conditional: the law given the conditions.
+        asked: the conditions.
+        pool: samples of the law.
+        rows: how many are wanted.
+        bounds: of the steps.
+        rng: the generator.
+        begun: rows of the conditional law with log_det of held columns, where some are known; chains begin
+            there if hardly any proposal has weight.
+    """
     count = int(np.clip(PER_ROW * rows, FEWEST, MOST))
     states, log_h = conditional.proposed(np.zeros(count, dtype=np.int64), rng)
     log_weights = states.score - log_h
     size = weight_size(log_weights)
-    if not size:
+    if not size and begun is None:
         raise InputError(
             f"none of {count} rows that were proposed has {asked.words}: the model gives the rest less than "
             f"{3 / count:.1g} (at 95 %) where the numbers are held; ask for less"
@@ -185,9 +227,12 @@ def _by_weights(
             method="importance", rows=rows, effective=1 / (1 / rows + 1 / size), tries=count, notes=notes
         )
         return y, worth
-    chains = int(np.clip(rows, CHAINS, MOST_CHAINS))
-    chosen = resampled(tempered(log_weights, chains / 2), chains, rng)
-    ended, worth = _moved(conditional, states.of(chosen), rows, bounds=bounds, rng=rng)
+    if begun is not None and size < CHAINS:
+        first = conditional.at(*begun)
+    else:
+        chains = _chains(rows)
+        first = states.of(resampled(tempered(log_weights, chains / 2), chains, rng))
+    ended, worth = _moved(conditional, first, rows, bounds=bounds, rng=rng)
     return ended, worth.model_copy(update={"tries": worth.tries + count, "notes": (*notes, *worth.notes)})
 
 
@@ -195,7 +240,7 @@ def _outside(held: Held, y: Array, pool: Array) -> tuple[str, ...]:
     """What is held beyond all samples."""
     low, high = pool.min(0), pool.max(0)
     beyond = held.mask[0] & ((y < low) | (y > high))
-    names = [own.column.name for own in held.columns if beyond[own.place].any()]
+    names = [own.name for own in held.columns if beyond[own.place].any()]
     if not names:
         return ()
     return (f"{', '.join(names)}: beyond all of {len(pool)} samples, where the model's tails decide",)

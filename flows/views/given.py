@@ -95,12 +95,10 @@ def sample_given(
         )
     row = given_context(context, names) if names else None
     found, worth = flow.sample_given(
-        rows, list(given), context=row, seed=seed, continuous=continuous or output.suffix.lower() == ".npy",
-        tries=tries, steps=steps,
+        rows, list(given), context=row, seed=seed, continuous=continuous, tries=tries, steps=steps,
     )  # fmt: skip
-    frame = pd.DataFrame(found)
-    if output.suffix.lower() == ".npy" and not continuous:  # which has one type for all columns
-        frame = pd.DataFrame(flow.facts.on_grid(frame.to_numpy(dtype=float)), columns=list(frame.columns))
+    assert isinstance(found, pd.DataFrame)  # the form of the flow
+    frame = found
     if row is not None:
         frame = frame.join(context_table(np.tile(row, (rows, 1)), names))
     write_table(frame, output)
@@ -137,8 +135,8 @@ def impute_file(
     if np.isinf(values).any():
         raise InputError(f"{file}: a cell is infinite; only numbers and empty cells are allowed")
     found, filled = flow.impute(_named(values, flow.facts), draws, seed=seed, steps=steps)
-    frame = pd.DataFrame(found).reset_index(drop=True)
-    write_table(_whole(frame, flow.facts), output)
+    assert isinstance(found, pd.DataFrame)  # the form of the rows
+    write_table(_whole(found.reset_index(drop=True), flow.facts), output)
     return filled, cells.notes
 
 

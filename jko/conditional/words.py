@@ -62,7 +62,11 @@ def parsed(word: str, columns: Sequence[str]) -> tuple[Condition, ...]:
                 right_op = cast("Op", right)  # the pattern lets nothing else through
                 return Condition(name, TURNED[left], (first,)), Condition(name, right_op, (last,))
     unknown = re.match(r"(.*?)\s*(?:==|=|!=|<=|>=|<|>|\sin\s*\[)", text, re.DOTALL)
-    if unknown and unknown[1] and not re.fullmatch(r"[-+.\d]+(?:e[-+]?\d+)?", unknown[1]):
+    if (
+        unknown
+        and unknown[1] not in ("", *columns)
+        and not re.fullmatch(r"[-+.\d]+(?:e[-+]?\d+)?", unknown[1])
+    ):
         raise InputError(f"{shown(word)}: no column {shown(unknown[1])}; there are {listed(columns)}")
     raise InputError(f"{shown(word)}: {FORM}")
 

@@ -90,7 +90,7 @@ class FlowGiven(FlowRows):
         if not conditions:
             raise InputError("no condition is given; name one, or use sample")
         asked = asked_of(kinds, constraints_of(kinds, conditions), " and ".join(map(str, conditions)))
-        law = self._law(self._context(context, None))
+        law = self.as_law(self._context(context, None))
         y, worth = draw_given(law, asked, count, seed=own_seed, bounds=Bounds(tries, steps))
         return self._back(kinds, y, continuous), worth
 
@@ -163,7 +163,7 @@ class FlowGiven(FlowRows):
         if not len(places):
             return places, np.empty((draws, 0, self.dim)), Filled(**told, draws=draws)
         some = {name: Cells(own.values[places], own.present[places]) for name, own in cells.items()}
-        found = draw_missing(self._law(None), kinds, some, draws, seed=seed, steps=steps)
+        found = draw_missing(self.as_law(None), kinds, some, draws, seed=seed, steps=steps)
         filled = Filled(
             **told, draws=draws, weights=float(np.median(found.size)) / found.proposals,
             moved=found.chains, still=found.still,
@@ -171,8 +171,12 @@ class FlowGiven(FlowRows):
         )  # fmt: skip
         return places, found.y, filled
 
-    def _law(self, context: Tensor | None) -> Law:
-        """The model as a law of its d columns, given one context for all rows."""
+    def as_law(self, context: Tensor | None = None) -> Law:
+        """The model as a law of its d columns, for :mod:`jko.conditional`.
+
+        Args:
+            context: of all rows, shape (c,), where the flow is conditional.
+        """
         if context is not None and context.ndim != 1:
             raise InputError("give one context for all rows")
 

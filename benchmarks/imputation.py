@@ -42,7 +42,7 @@ APART = 500
 
 def main(words: Sequence[str] | None = None) -> None:
     """Read the command line, and print a table or JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("file", type=Path)
     parser.add_argument("--rows", type=int, default=400, help="held-out rows that are scored")
     parser.add_argument("--holes", type=int, nargs="+", default=[1, 3], help="cells that are taken away")

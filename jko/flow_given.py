@@ -7,34 +7,35 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from operator import index
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from jko.columns.cells import Cells, cells_of
-from jko.columns.column import Values, as_object
-from jko.columns.regions import Constraint, Intervals
+from jko.columns.cells import Cells, Frame, cells_of
+from jko.columns.column import Values
+from jko.conditional.asked import Bounds, asked_of
 from jko.conditional.found import Worth
-from jko.conditional.held import Held, HeldColumn
 from jko.conditional.imputing import STEPS, Filled, draw_missing
 from jko.conditional.kinds import Kinds, constraints_of, kinds_of, loose
 from jko.conditional.law import Law
-from jko.conditional.sampling import Asked, Bounds, draw_given
+from jko.conditional.sampling import draw_given
 from jko.conditional.words import Given, conditions_of
+from jko.config import Config
 from jko.core.errors import InputError
 from jko.core.plain import shortened
 from jko.core.threads import torch_threads
 from jko.flow_rows import FlowRows
-from jko.given import Context, Form, Rows, taken
+from jko.given import Context, Form, Rows, is_frame, taken
 from jko.preparation.table import Array
 
 
 class FlowGiven(FlowRows):
     """Rows of a flow given any of its columns, though it was trained on none of them as a context."""
 
-    config: Any
+    config: Config
     form: Form
 
     @abstractmethod
@@ -132,9 +133,11 @@ class FlowGiven(FlowRows):
             one[places] = np.where(np.isnan(values[places]), own, values[places])
         return _shaped(whole, form, self.columns, self.facts.whole_columns), filled
 
-    def _impute_table(self, kinds: Kinds, x: Any, draws: int, seed: int, steps: int) -> tuple[Any, Filled]:
+    def _impute_table(self, kinds: Kinds, x: Rows, draws: int, seed: int, steps: int) -> tuple[Rows, Filled]:
         """The same for rows of a table with a schema: columns by name, one below the other."""
-        cells = cells_of(x, kinds.names)
+        if not is_frame(x):
+            raise InputError("the flow was trained on a table with a schema; give a data frame")
+        cells = cells_of(cast("Frame", x), kinds.names)
         places, y, filled = self._filled(kinds, cells, draws, seed, steps)
         assert kinds.schema is not None
         found: dict[str, Values] = {"draw": np.repeat(np.arange(1, draws + 1), _length(cells))}
@@ -150,12 +153,11 @@ class FlowGiven(FlowRows):
             found[name] = np.concatenate(parts)
         if draws == 1:
             del found["draw"]
-        pandas = sys.modules.get("pandas")
-        return (found if pandas is None else pandas.DataFrame(found)), filled
+        return _framed(found), filled
 
     def _filled(
         self, kinds: Kinds, cells: Mapping[str, Cells], draws: int, seed: int, steps: int
-    ) -> tuple[np.ndarray[Any, np.dtype[np.int64]], Array, Filled]:
+    ) -> tuple[NDArray[np.int64], Array, Filled]:
         """Numbers of the rows with holes, their draws, and how they were filled."""
         present = np.stack([own.present for own in cells.values()], axis=1)
         places = np.flatnonzero(~present.all(1))
@@ -191,44 +193,25 @@ class FlowGiven(FlowRows):
 
         return Law(self.dim, draw, density)
 
-    def _back(self, kinds: Kinds, y: Array, continuous: bool) -> Any:
+    def _back(self, kinds: Kinds, y: Array, continuous: bool) -> Rows:
         """Encoded rows as samples come."""
         x = torch.from_numpy(y)
         if kinds.schema is not None and not continuous:
-            found = kinds.schema.decode(y)
-            pandas = sys.modules.get("pandas")
-            return found if pandas is None else pandas.DataFrame(found)
+            return _framed(kinds.schema.decode(y))
         return self.form.rows(x, self.columns) if continuous else self._on_grid(x)
 
 
-def asked_of(kinds: Kinds, constraints: Mapping[str, Constraint], words: str) -> Asked:
-    """What is asked of encoded rows.
+def _framed(columns: Mapping[str, Values]) -> Rows:
+    """Columns by name as a data frame.
 
-    Cells are held where a condition has mass zero: there every known cell is, and the others are regions.
+    Raises:
+        InputError: pandas, which is not imported here, is not there.
     """
-    thin = any(one.thin for one in constraints.values())
-    columns = []
-    for name, one in constraints.items():
-        if thin and one.cell is not None and kinds.known[name].width:
-            columns.append(
-                HeldColumn(
-                    name, kinds.known[name], kinds.places[name], _cell(one.cell), np.ones(1, dtype=bool)
-                )
-            )
-    held = Held(columns, 1, sum(column.width for column in kinds.columns))
-    names = {own.name for own in columns}
-    rest = {name: one for name, one in constraints.items() if name not in names}
-    sides = {
-        kinds.places[name].start: one.region.ends[0]
-        for name, one in rest.items()
-        if isinstance(one.region, Intervals) and len(one.region.ends) == 1
-    }
-    return Asked(words, lambda y: kinds.inside(rest, y), held, thin, sides)
-
-
-def _cell(cell: object) -> Values:
-    """One cell as a column."""
-    return np.array([cell]) if isinstance(cell, np.datetime64) else as_object([cell])
+    pandas = sys.modules.get("pandas")
+    if pandas is None:
+        raise InputError("rows of a table come back as a data frame: import pandas first")
+    frame: Rows = pandas.DataFrame(dict(columns))
+    return frame
 
 
 def _length(cells: Mapping[str, Cells]) -> int:

@@ -13,18 +13,18 @@ are held, and the place in them is noise.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
 import numpy as np
 
-from jko.columns.regions import Inside
+from jko.conditional.asked import Asked, Bounds
 from jko.conditional.boxes import Box, Tail, tail_of
-from jko.conditional.checks import chain_size, resampled, split_r_hat, tempered, weight_size
+from jko.conditional.checks import resampled, tempered, weight_size
 from jko.conditional.found import Worth
 from jko.conditional.held import Held, HeldColumn
 from jko.conditional.law import Law
-from jko.conditional.markov import Conditional, States
+from jko.conditional.markov import Conditional
+from jko.conditional.moving import CHAINS, chains_for, moved
 from jko.conditional.proposal import Proposal
 from jko.core.errors import InputError
 from jko.core.seeds import counter_seed
@@ -36,51 +36,8 @@ POOL = 10_000
 FEWEST, MOST, PER_ROW = 2000, 20_000, 20
 #: weights are good where they are worth so many rows for each that is wanted
 GOOD = 5
-#: chains at least and at most, and steps between two looks at them
-CHAINS, MOST_CHAINS, ROUND = 64, 1000, 50
-#: chains have mixed below this split-R̂; above the second number it is said that they have not
-MIXED, NOT_MIXED = 1.05, 1.1
-#: numbers of chains that are kept at most
-KEPT = 20_000_000
 #: half-lines are held where fewer of the proposals lie in them
 RARE = 0.2
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What is asked of rows.
-
-    Args:
-        words: the conditions, for sentences.
-        inside: which encoded rows fulfil those that are not held, shape (n, d) to (n,).
-        held: cells that are held, of one row; its mask is empty where no condition has mass zero.
-        thin: whether a condition has mass zero.
-        sides: intervals in which encoded columns lie that are not held, by their numbers.
-    """
-
-    words: str
-    inside: Callable[[Array], Inside]
-    held: Held
-    thin: bool
-    sides: Mapping[int, tuple[float, float]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """How much may be tried.
-
-    Args:
-        tries: rows of the law at most that are drawn to find some which fulfil the conditions.
-        steps: of every Markov chain at most.
-    """
-
-    tries: int = 100_000
-    steps: int = 300
-
-    def __post_init__(self) -> None:
-        for name, value in (("tries", self.tries), ("steps", self.steps)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InputError(f"{name} = {value!r} is not allowed; give an integer from 1 on")
 
 
 def draw_given(law: Law, asked: Asked, rows: int, *, seed: int, bounds: Bounds) -> tuple[Array, Worth]:
@@ -146,7 +103,7 @@ def _by_rejection(
     all_rows = np.concatenate(pool)
     held, sides = _boxed(asked, all_rows, tails=True)
     conditional = _conditional(law, asked, Proposal(all_rows, seed), held)
-    begun = y[rng.permutation(np.resize(np.arange(found), _chains(rows)))]
+    begun = y[rng.permutation(np.resize(np.arange(found), chains_for(rows)))]
     ended, worth = _by_weights(
         conditional, asked, all_rows, rows, bounds=bounds, rng=rng, begun=(begun, log_dets(sides, begun))
     )
@@ -183,10 +140,6 @@ def log_dets(sides: Mapping[int, Box | Tail], y: Array) -> Array:
 
 def _conditional(law: Law, asked: Asked, mixture: Proposal, held: Held) -> Conditional:
     return Conditional(law, held, asked.inside, mixture.given(held.mask), np.zeros(1, dtype=np.int64))
-
-
-def _chains(rows: int) -> int:
-    return int(np.clip(rows, CHAINS, MOST_CHAINS))
 
 
 def _by_weights(
@@ -230,9 +183,9 @@ def _by_weights(
     if begun is not None and size < CHAINS:
         first = conditional.at(*begun)
     else:
-        chains = _chains(rows)
+        chains = chains_for(rows)
         first = states.of(resampled(tempered(log_weights, chains / 2), chains, rng))
-    ended, worth = _moved(conditional, first, rows, bounds=bounds, rng=rng)
+    ended, worth = moved(conditional, first, rows, bounds=bounds, rng=rng)
     return ended, worth.model_copy(update={"tries": worth.tries + count, "notes": (*notes, *worth.notes)})
 
 
@@ -244,39 +197,3 @@ def _outside(held: Held, y: Array, pool: Array) -> tuple[str, ...]:
     if not names:
         return ()
     return (f"{', '.join(names)}: beyond all of {len(pool)} samples, where the model's tails decide",)
-
-
-def _moved(
-    conditional: Conditional, states: States, rows: int, *, bounds: Bounds, rng: np.random.Generator
-) -> tuple[Array, Worth]:
-    """Chains moved until they agree and are worth the rows, or the steps are used up."""
-    free = ~conditional.held.mask[0]
-    kept_y: list[Array] = []
-    kept_v: list[Array] = []
-    stride = 1 + states.y.size * bounds.steps // KEPT  # neighbours are alike, and memory has an end
-    moved, steps, r_hat, size = 0, 0, math.inf, 0.0
-    while steps < bounds.steps and (r_hat > MIXED or size < rows):
-        for _ in range(min(ROUND, bounds.steps - steps)):
-            states, accepted = conditional.step(states, rng)
-            moved, steps = moved + int(accepted.sum()), steps + 1
-            if steps % stride == 0:
-                kept_y.append(states.y)
-                kept_v.append(states.v[:, free])
-        if steps < 2 * ROUND < bounds.steps:
-            continue
-        late = np.stack(kept_v[len(kept_v) // 2 :])
-        r_hat, size = split_r_hat(late), chain_size(late)
-    chains = len(states.rows)
-    late_y = np.stack(kept_y[len(kept_y) // 2 :])
-    each = min(math.ceil(rows / chains), len(late_y))
-    at = np.linspace(len(late_y) - 1, 0, each).round().astype(int)
-    mixed = late_y[at][:, rng.permutation(chains)]
-    ended = mixed.reshape(-1, late_y.shape[2])[:rows]
-    ended = np.resize(ended, (rows, late_y.shape[2]))
-    notes: tuple[str, ...] = ()
-    if r_hat > NOT_MIXED:
-        notes = (f"the chains have not mixed in {steps} steps (split-R̂ {r_hat:.2f}): allow more steps",)
-    return ended, Worth(
-        method="markov chains", rows=rows, effective=min(float(rows), size), tries=chains * steps,
-        accepted=moved / (chains * steps), r_hat=r_hat if math.isfinite(r_hat) else None, notes=notes,
-    )  # fmt: skip

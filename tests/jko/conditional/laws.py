@@ -12,10 +12,9 @@ from scipy.stats import multivariate_normal
 from jko.chain.chain import Chain
 from jko.columns.column import Column
 from jko.columns.conditions import Condition
+from jko.conditional.asked import Asked, asked_of
 from jko.conditional.kinds import Kinds, constraints_of
 from jko.conditional.law import Law
-from jko.conditional.sampling import Asked
-from jko.flow_given import asked_of
 from jko.maps.start_map import Whiten
 
 

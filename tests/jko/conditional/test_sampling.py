@@ -18,16 +18,17 @@ from jko.columns.discrete import Gridded
 from jko.columns.levels import Boolean, Categorical
 from jko.columns.real import Continuous
 from jko.conditional import sampling
+from jko.conditional.asked import Asked, Bounds
 from jko.conditional.found import Worth
 from jko.conditional.law import Law
-from jko.conditional.sampling import Bounds, draw_given
+from jko.conditional.sampling import draw_given
 from jko.core.errors import InputError
 from tests.jko.conditional.laws import Mixture, asked, correlated
 
 REAL = [Continuous(name=f"x{j}") for j in range(6)]
 
 
-def drawn(law: Law, what: sampling.Asked, rows: int, **bounds: int) -> tuple[np.ndarray, Worth]:
+def drawn(law: Law, what: Asked, rows: int, **bounds: int) -> tuple[np.ndarray, Worth]:
     return draw_given(law, what, rows, seed=1, bounds=Bounds(**bounds))
 
 
@@ -117,7 +118,7 @@ def test_chains_from_the_few_samples_keep_their_law(monkeypatch: pytest.MonkeyPa
     law = correlated(2)
     low, high = (law.mean[1] + s * 2.2 * law.covariance[1, 1] ** 0.5 for s in (-1, 1))
     what = asked(REAL[:2], Condition("x1", "!=", (0,)))
-    what = sampling.Asked("x1 far out", lambda y: (y[:, 1] < low) | (y[:, 1] > high), what.held, False)
+    what = Asked("x1 far out", lambda y: (y[:, 1] < low) | (y[:, 1] > high), what.held, False)
     y, worth = drawn(law.law, what, 700, tries=12_000)
     assert worth.method == "markov chains"
     assert what.inside(y).all()

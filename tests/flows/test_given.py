@@ -27,7 +27,7 @@ EXACT: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A chain of counts, visits ~ Poisson(4), and amount = visits + N(0, 1)."""
-    return trained(tmp_path_factory.mktemp("given"), **EXACT)
+    return trained(tmp_path_factory.mktemp("given"), data={"standardise": "mixture"}, **EXACT)
 
 
 def sampled(

@@ -120,7 +120,9 @@ class FlowGiven(FlowRows):
         kinds = kinds_of(self.facts)
         if kinds.schema is not None:
             return self._impute_table(kinds, x, many, own_seed, _whole(steps, "steps", 0))
+        x, shape = self._flat(x)
         rows, form = taken(x, self.columns)
+        form = replace(form, shape=shape)
         self._refuse(rows)
         values = rows.detach().double().cpu().numpy()
         if np.isinf(values).any():
@@ -224,7 +226,9 @@ def _shaped(whole: Array, form: Form, columns: Sequence[str], whole_columns: Seq
     if form.kind != "frame":
         x = torch.from_numpy(whole[0] if draws == 1 else whole)
         flat = form.rows(x.reshape(-1, dim), columns)
-        return flat if draws == 1 else flat.reshape(draws, rows, dim)  # type: ignore[union-attr]
+        if draws == 1:
+            return flat
+        return flat.reshape(draws, rows, *flat.shape[1:])  # type: ignore[union-attr]
     found: Any = replace(form, shape=None).rows(
         torch.from_numpy(whole.reshape(-1, dim)), columns, whole_columns
     )

@@ -20,7 +20,9 @@ def weight_size(log_weights: Array) -> float:
 
 
 def resampled(log_weights: Array, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Numbers of rows drawn by their weights, one from each of equal parts of their sum, shuffled.
+    """Numbers of rows drawn by their weights at evenly spaced points of their sum, shuffled.
+
+    A row with less than its share of the weights is drawn once at most (systematic resampling).
 
     Args:
         log_weights: of the rows, not all −inf.
@@ -29,7 +31,7 @@ def resampled(log_weights: Array, count: int, rng: np.random.Generator) -> NDArr
     """
     weights = np.exp(log_weights - log_weights.max())
     ends = np.cumsum(weights)
-    points = (np.arange(count) + rng.random(count)) / count * ends[-1]
+    points = (np.arange(count) + rng.random()) / count * ends[-1]
     found = np.minimum(np.searchsorted(ends, points), len(weights) - 1)
     return rng.permutation(found)
 

@@ -61,6 +61,15 @@ class States:
         """Some of them."""
         return States(*(getattr(self, name)[chosen] for name in ("rows", "y", "v", "log_det", "score")))
 
+    def joined(self, other: States) -> States:
+        """These and others behind them."""
+        return States(
+            *(
+                np.concatenate([getattr(self, name), getattr(other, name)])
+                for name in ("rows", "y", "v", "log_det", "score")
+            )
+        )
+
     def moved(self, other: States, accepted: Inside) -> States:
         """These, or the other ones where they are accepted."""
         one, wide = accepted, accepted[:, None]

@@ -33,7 +33,7 @@ from jko.preparation.table import Array
 #: rows of the law that a mixture is fitted to
 POOL = 10_000
 #: proposals at least and at most, and for each row that is wanted
-FEWEST, MOST, PER_ROW = 2000, 20_000, 20
+FEWEST, MOST, PER_ROW = 2000, 50_000, 20
 #: weights are good where they are worth so many rows for each that is wanted
 GOOD = 5
 #: half-lines are held where fewer of the proposals lie in them
@@ -167,14 +167,20 @@ def _by_weights(
     count = int(np.clip(PER_ROW * rows, FEWEST, MOST))
     states, log_h = conditional.proposed(np.zeros(count, dtype=np.int64), rng)
     log_weights = states.score - log_h
-    size = weight_size(log_weights)
+    size, wanted = weight_size(log_weights), GOOD * rows
+    if 0 < size < wanted <= size * MOST / count:  # more of them will do, and cost less than chains
+        more = min(int(1.2 * count * wanted / size), MOST) - count
+        others, log_h = conditional.proposed(np.zeros(more, dtype=np.int64), rng)
+        states, count = states.joined(others), count + more
+        log_weights = np.concatenate([log_weights, others.score - log_h])
+        size = weight_size(log_weights)
     if not size and begun is None:
         raise InputError(
             f"none of {count} rows that were proposed has {asked.words}: the model gives the rest less than "
             f"{3 / count:.1g} (at 95 %) where the numbers are held; ask for less"
         )
     notes = _outside(asked.held, states.y[0], pool)
-    if size >= GOOD * rows:
+    if size >= wanted:
         y = states.y[resampled(log_weights, rows, rng)]
         worth = Worth(
             method="importance", rows=rows, effective=1 / (1 / rows + 1 / size), tries=count, notes=notes

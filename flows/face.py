@@ -56,7 +56,7 @@ def train(
     Called again with the same rows, settings and folder it goes on where it ended, or has nothing to do.
 
     Args:
-        x: rows as of :func:`jko.fit`, or the path of a CSV, NPY or picture.
+        x: rows as of :func:`jko.fit`, or the path of a table or a picture.
         folder: the chain folder; the project is the nearest folder above the working directory with a
             ``dvc.yaml``, else the working directory.
         context: as of :func:`jko.fit`; of a file, name columns in ``data.context``.
@@ -86,7 +86,8 @@ def train(
         with tempfile.TemporaryDirectory() as place, all_threads(config.runtime.threads):
             rows = FlowFolder(Path(place) / "rows", config)
             with writing(rows.layout):
-                rows.begin(made_rows(selected(table, config), config))
+                named = form.kind == "frame"
+                rows.begin(made_rows(selected(table, config, named=named), config))
             _bring_up(replace(job, source=rows.layout))
     flow = jko.load(folder)
     flow.form = form

@@ -126,7 +126,7 @@ def fit(
     place = None if folder is None else path_of(folder)
     table, form = table_of(x, context)
     config = config_of(table, preset, settings, seed)
-    table = selected(table, config)
+    table = selected(table, config, named=form.kind == "frame")
     require_device(config)
     with all_threads(config.runtime.threads), Line(config, shown=progress) as line:
         if place is None:

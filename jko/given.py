@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from jko.core.errors import InputError
 from jko.core.plain import shortened
+from jko.given_columns import Columns, columns_of, is_foreign
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
@@ -107,6 +108,7 @@ class Form:
         labels: the names of a data frame's columns as they were given: 3 and not ``"3"``.
         integers: columns of a data frame that held integers.
         shape: height and width, where every row is a picture.
+        make: makes a data frame of columns by name, where it is not one of pandas.
     """
 
     kind: Kind = "tensor"
@@ -116,6 +118,7 @@ class Form:
     labels: tuple[Hashable, ...] = ()
     integers: tuple[str, ...] = ()
     shape: tuple[int, int] | None = None
+    make: Callable[[dict[str, Array]], Rows] | None = None
 
     def rows(self, values: Tensor, columns: Sequence[str], whole: Sequence[str] = ()) -> Rows:
         """Rows of numbers, shape (rows, d), in this form; a data frame has these columns.
@@ -133,19 +136,25 @@ class Form:
         if self.kind == "array":
             return array if self.dtype is None else array.astype(self.dtype)
         labels = {str(label): label for label in self.labels}
+        made = {
+            at: array[:, at].astype(np.int64)
+            for at, name in enumerate(columns)
+            if name in whole and name in self.integers and (abs(array[:, at]) < LARGEST).all()
+        }
+        if self.make is not None:
+            return self.make({name: made.get(at, array[:, at]) for at, name in enumerate(columns)})
         frame = sys.modules["pandas"].DataFrame(array)
-        for at, name in enumerate(columns):
-            if name in whole and name in self.integers and (abs(array[:, at]) < LARGEST).all():
-                frame[at] = array[:, at].astype(np.int64)
+        for at, integers in made.items():
+            frame[at] = integers
         frame.columns = [labels.get(name, name) for name in columns]
         return frame
 
     def values(self, values: Tensor) -> Values:
-        """One number a row, shape (rows,), in this form; a data frame gives a series with its index."""
+        """One number a row, shape (rows,), in this form; of pandas' data frame a series with its index."""
         if self.kind == "tensor":
             return values.to(device=self.device)
         array = values.detach().cpu().numpy()
-        if self.kind == "array":
+        if self.kind == "array" or self.make is not None:
             return array
         return sys.modules["pandas"].Series(array, index=self.index)
 
@@ -162,9 +171,10 @@ def path_of(folder: str | Path) -> Path:
 
 
 def is_frame(value: object) -> TypeIs[Frame | Series]:
-    """Whether this is a data frame or a series of pandas, which is not imported to find that out."""
+    """Whether this is a data frame, or a series of pandas; no package is imported to find that out."""
     pandas = sys.modules.get("pandas")
-    return pandas is not None and isinstance(value, pandas.DataFrame | pandas.Series)
+    of_pandas = pandas is not None and isinstance(value, pandas.DataFrame | pandas.Series)
+    return of_pandas or isinstance(value, Columns) or is_foreign(value)
 
 
 def _is_series(value: Frame | Series) -> TypeIs[Series]:
@@ -177,6 +187,8 @@ def frame_of(value: Frame | Series) -> Frame:
     Raises:
         InputError: two columns have the same name.
     """
+    if is_foreign(value):
+        return columns_of(value)
     if _is_series(value):
         value = value.to_frame("x0" if value.name is None else value.name)
     names = [str(name) for name in value.columns]
@@ -264,4 +276,6 @@ def _of_frame(frame: Frame, columns: Sequence[str]) -> tuple[Tensor, Form]:
     labels = tuple(frame.columns)
     kinds = zip(wanted, taken_columns.dtypes, strict=True)
     integers = tuple(name for name, kind in kinds if kind.kind in "iu")
-    return _table(torch.from_numpy(array)), Form("frame", index=frame.index, labels=labels, integers=integers)
+    make = frame.make if isinstance(frame, Columns) else None
+    form = Form("frame", index=frame.index, labels=labels, integers=integers, make=make)
+    return _table(torch.from_numpy(array)), form

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from jko.columns.indices import index_why
 from jko.config import Config
 from jko.config.data_section import Data
 from jko.core.digest import digest_of
@@ -46,8 +47,14 @@ def table_of(x: Rows, context: Named | None = None) -> tuple[Table, Form]:
     return _conditioned(table, context), replace(form, shape=shape)
 
 
-def selected(table: Table, config: Config) -> Table:
+def selected(table: Table, config: Config, *, named: bool = False) -> Table:
     """The columns and rows that ``data.columns``, ``data.missing_values`` and ``data.missing`` choose.
+
+    Args:
+        table: all rows.
+        config: the settings.
+        named: whether the columns had names: of those that are not chosen, the ones that number rows are left
+            out, as those of a file are.
 
     Raises:
         InputError: no such column, or a number that is missing or infinite.
@@ -55,6 +62,8 @@ def selected(table: Table, config: Config) -> Table:
     settings = config.data
     if settings.columns is not None:
         table = _with_columns(table, settings.columns)
+    elif named:
+        table = _without_indices(table)
     whole = table.rows if table.context is None else np.concatenate([table.rows, table.context], axis=1)
     both = _marked(whole, settings)
     empty = np.isnan(both).any(axis=1)
@@ -71,6 +80,19 @@ def selected(table: Table, config: Config) -> Table:
     return replace(
         table, rows=np.ascontiguousarray(table.rows[~empty]), context=kept, notes=(*table.notes, note)
     )
+
+
+def _without_indices(table: Table) -> Table:
+    """The table without columns that number rows or things, with a note on each."""
+    found = {}
+    for number, (name, values) in enumerate(zip(table.columns, table.rows.T, strict=True)):
+        why = index_why(name, values[~np.isnan(values)], first=not number)
+        found.update({name: why} if why else {})
+    if not found or len(found) == len(table.columns):
+        return table
+    notes = [f"left out, an index: column {shown(name)} ({why})" for name, why in found.items()]
+    kept = _with_columns(table, tuple(name for name in table.columns if name not in found))
+    return replace(kept, notes=(*table.notes, *notes))
 
 
 def content_of(table: Table) -> str:

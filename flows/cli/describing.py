@@ -30,7 +30,7 @@ def describe(
     """Say of what kind the columns of a table are, and why.
 
     One line a column: name, kind, missing cells, different ones, range, values that many rows share, why it
-    is of this kind, and warnings. FILE is .csv, .npy or .parquet.
+    is of this kind, and warnings. FILE is a table of any kind that is read; how it was read is said, too.
     """
     from flows.settings import with_assignments
     from jko.columns.infer import infer
@@ -44,11 +44,12 @@ def describe(
     written = read_whole(Path(file), with_assignments(own, assignments).data)
     schema = infer(written.frame, given)
     if as_json:
-        say(json.dumps({"file": str(file), "notes": list(written.notes), **facts(schema)}, indent=1))
+        told = {"file": str(file), "read_as": written.how, "notes": list(written.notes)}
+        say(json.dumps({**told, **facts(schema)}, indent=1))
     else:
         for line in described(schema):
             say(one_line(line))
-        for note in (f"{schema.rows} rows", *written.notes):
+        for note in (f"read as: {written.how}", f"{schema.rows} rows", *written.notes):
             say(f"{file}: {note}", err=True)
     if output is not None:
         text = to_yaml(schema)

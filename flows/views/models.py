@@ -30,6 +30,7 @@ from tasks.adapters.store.arrays import read_some
 from tasks.adapters.store.chains import load_chain
 from tasks.adapters.system.output import csv_text
 from tasks.datasets.contexts import context_table
+from tasks.datasets.kinds import has_names
 
 WRITERS = (".csv", ".npy", ".parquet")
 
@@ -110,12 +111,12 @@ def sampled_contexts(
 def columns_of(settings: Data, facts: DataFacts) -> Data:
     """The settings of other data with the columns that a chain was trained on, where they have names.
 
-    An NPY holds the columns of the state, then those of the context.
+    An array holds the columns of the state, then those of the context.
     """
     if settings.file is None:
         return settings.model_copy(update={"columns": None})
     asked = asked_columns(facts.context_columns)
-    named = not settings.file.lower().endswith(".npy")
+    named = has_names(settings.file)
     if not named:
         asked = tuple(f"x{facts.dim + i}" for i in range(len(asked)))
     return settings.model_copy(update={"columns": facts.columns if named else None, "context": asked or None})

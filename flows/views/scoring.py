@@ -24,12 +24,14 @@ from jko.preparation.facts import DataFacts
 from jko.preparation.table import Array, Marks, Table
 from jko.statistics.heavy import warning
 from jko.statistics.robust import heavy_rows, robust
-from tasks.datasets.files import Cells, finite_rows, read_cells
+from tasks.datasets.choice import finite_rows
+from tasks.datasets.files import Cells, read_cells
+from tasks.datasets.text import first_line
 
 #: what a refusal says of settings that would help a training run, up to its end
 WAY_OUT = re.compile(
     r"(?:;|,| \()[^;,(]*\bdata\."
-    r"(?:columns|missing_values|missing|decimal|thousands|header|separator|context)\b.*",
+    r"(?:columns|missing_values|missing|decimal|thousands|header|separator|encoding|array|context)\b.*",
     re.DOTALL,
 )
 
@@ -173,9 +175,7 @@ def _settings(data: Data, facts: DataFacts, file: Path) -> Data:
     wanted = {*(settings.columns or ()), *(settings.context or ())}
     if not wanted or not file.is_file():
         return settings
-    with file.open(encoding="utf-8", errors="replace", newline="") as stream:
-        line = stream.readline(1 << 16)
-    names = next(csv.reader([line]), [])
+    names = next(csv.reader([first_line(file)]), [])
     if not wanted <= {name.strip() for name in names}:
         return settings
     ours = {"separator": "comma", "decimal": "point", "thousands": "none"}

@@ -12,6 +12,8 @@ from jko.config.sections import Finite, Fraction, Positive, Section, switch
 CLASS = "class"
 #: endings of files that are pictures
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp")
+#: endings of files of plain numbers, whose columns have no names
+UNNAMED = (".npy", ".npz", ".zarr", ".zip")
 #: copies that ``auto`` tries where a table has fewer rows than that
 AUTO_COPIES, FEW_ROWS = 16, 10_000
 #: starts that ``auto`` tries; the first one stays where two are equal
@@ -54,6 +56,10 @@ Thousands = Annotated[
 ]
 
 
+Encoding = Literal[
+    "auto", "utf-8", "utf-16", "windows-1250", "windows-1251", "windows-1252", "iso-8859-1", "iso-8859-2",
+    "shift-jis", "gb18030",
+]  # fmt: skip
 Start = Annotated[Literal["on", "off", "whiten", "marginals", "mixture", "auto"], BeforeValidator(switch)]
 
 
@@ -99,8 +105,8 @@ class Data(Section):
     first three on validation rows, by short trials.
 
     ``missing_values`` are numbers that stand for an empty cell, such as −999; ``missing`` says what is then
-    done. ``header``, ``separator``, ``decimal`` and ``thousands`` say how a CSV is written, where that is not
-    seen from the file itself.
+    done. ``header``, ``separator``, ``decimal``, ``thousands`` and ``encoding`` say how a CSV is written,
+    where that is not seen from the file itself. ``array`` names the array of an NPZ or a Zarr group.
 
     ``rows`` as the source are rows given from Python, of which ``content`` is the SHA-256.
 
@@ -120,6 +126,8 @@ class Data(Section):
     separator: Separator = "auto"
     decimal: Decimal = "auto"
     thousands: Thousands = "auto"
+    encoding: Encoding = "auto"
+    array: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     dequantise: Annotated[Literal["auto", "off"], BeforeValidator(switch)] = "auto"
     standardise: Start = "on"
     rows: Annotated[int, Strict(), Field(ge=2, le=100_000_000)] = 20_000

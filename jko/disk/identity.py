@@ -14,7 +14,7 @@ from jko.core.digest import digest_of
 from jko.core.errors import InputError
 from jko.core.plain import Json
 from jko.core.step_sizes import stored
-from jko.disk.commit import file_digest
+from jko.disk.content import absent, content_digest, is_there
 
 #: raised when a change alters what the evaluation computes
 EVALUATION = 8
@@ -31,13 +31,16 @@ OF_BRACKET = ("resolutions", "samples")
 #: keys of the network that came after chains were trained (see :func:`without_defaults`)
 LATER_NETWORK = ("kind", "lipschitz")
 #: and those of the data
-LATER_DATA = ("content", "context", "missing_values", "header", "separator", "decimal", "thousands")
+LATER_DATA = (
+    "content", "context", "missing_values", "header", "separator", "decimal", "thousands", "encoding",
+    "array",
+)  # fmt: skip
 #: and those of the target
 LATER_TARGET = ("correction", "power")
 
 
 def source_key(config: Config, content: str | None = None) -> str:
-    """Identity of the data before they are loaded: settings, seed, and the file's bytes.
+    """Identity of the data before they are loaded: settings, seed, and the bytes of the file or store.
 
     Args:
         config: the settings.
@@ -46,9 +49,9 @@ def source_key(config: Config, content: str | None = None) -> str:
     data = without_defaults(config.data, LATER_DATA)
     if config.data.file is not None:
         path = Path(config.data.file)
-        if not path.is_file():
-            raise InputError(f"data.file = {str(path)!r}: no such file")
-        data["file"] = content or file_digest(path)
+        if not is_there(path):
+            raise InputError(f"data.file = {str(path)!r}: {absent(path)}")
+        data["file"] = content or content_digest(path)
     if config.data.source in ("digits", "breast_cancer"):
         data["version"] = importlib.metadata.version("scikit-learn")
     return digest_of({"data": data, "seed": config.seed, "numerics": NUMERICS})

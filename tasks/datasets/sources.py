@@ -54,7 +54,7 @@ def curve(settings: Data, seed: int) -> Table:
 
 
 def file(settings: Data, seed: int) -> Table:
-    """A CSV, NPY or grey picture file."""
+    """A table or a grey picture of a file."""
     from tasks.datasets.pictures import is_picture, load_picture
 
     if is_picture(settings.file or ""):

@@ -29,7 +29,7 @@ def made_up(config: Config, facts: DataFacts, train: Array) -> FreshRows | None:
     """
     if not (config.data.is_table and config.target.standard):
         return None
-    grid = (0.0,) * facts.dim if facts.smoothing else facts.grid  # smoothed rows lie on no grid
+    grid = (0.0,) * facts.dim if facts.smoothing else facts.steps  # smoothed rows lie on no grid
     return fresh_rows(train, grid, seed=config.seed)
 
 

@@ -21,37 +21,35 @@ from tasks.adapters.system.terminal import say
     help="What samples of a conditional chain are given, as class=3; contexts of training rows by default.",
 )  # fmt: skip
 @click.option(
-    "--continuous",
-    is_flag=True,
-    help="Leave dequantised columns as they are drawn, between points of their grid.",
-)
-@click.option("-o", "output", type=PLACE, required=True, help="A .csv, .npy or .parquet.")
-def sample(
-    *, chain: Path, rows: int, seed: int, given: tuple[str, ...], continuous: bool, output: Path
-) -> None:
+    "--raw", "--continuous", "raw", is_flag=True,
+    help="Write the chain's own numbers: off any grid, and as what columns became.",
+)  # fmt: skip
+@click.option("-o", "output", type=PLACE, required=True, help="A .csv, .parquet, .feather, .npy or .xlsx.")
+def sample(*, chain: Path, rows: int, seed: int, given: tuple[str, ...], raw: bool, output: Path) -> None:
     """Draw samples from a chain.
 
-    The chain in DIR is complete. Samples are in the data's units; dequantised columns are on their grid.
+    The chain in DIR is complete. Samples are rows of its table: the same columns, types, levels and grids.
     """
     from flows.views.models import draw_samples
 
-    draw_samples(chain_at(chain, project_root()), rows, seed, output, given=given, continuous=continuous)
-    say(f"{rows} samples in {output}", err=True)
+    said = draw_samples(chain_at(chain, project_root()), rows, seed, output, given=given, raw=raw)
+    say(f"{rows} samples in {output}{f'; {said}' if said else ''}", err=True)
 
 
 @click.command(cls=Command, example="jko score data/chain rows.csv -o scores.csv")
 @click.argument("chain", type=CHAIN, metavar="DIR")
 @click.argument("file", type=PLACE, metavar="FILE")
-@click.option("-o", "output", type=PLACE, required=True, help="A .csv, .npy or .parquet.")
+@click.option("-o", "output", type=PLACE, required=True, help="A .csv, .parquet, .feather, .npy or .xlsx.")
 @click.option(
     "--missing", type=click.Choice(["drop", "refuse"]), default="drop", show_default=True,
-    help="Rows with empty or infinite cells: an empty line for each, or none is scored.",
+    help="Rows with cells that cannot be: an empty line for each, or none is scored.",
 )  # fmt: skip
 def score(chain: Path, file: Path, output: Path, missing: str) -> None:
     """Write the log-density of every row of a file.
 
     The law is that of the chain in DIR, the unit is nats in the data's units, and every row of FILE has
-    its line. Under a conditional chain FILE holds the columns of the context, too (class for classes).
+    its line. Where columns have kinds it is the log-probability. Under a conditional chain FILE holds the
+    columns of the context, too (class for classes).
     """
     from flows.views.scoring import score_file
 

@@ -11,10 +11,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from jko.columns.column import Values
+from jko.columns.column import Cell, Values
 from jko.core.errors import InputError
 from jko.preparation.names import listed, shown
 
+#: a type of pandas in words, or the categories of a column that has some
+Dtype = str | tuple[Cell, ...]
+#: text as pandas holds it, which need not be said
+TEXT = "str"
 #: names of types whose only values say that there is none
 NOTHING = ("NoneType", "NAType", "NaTType")
 #: types of objects by the type of a column that holds them, and what stands there for an empty cell
@@ -89,6 +93,20 @@ def cells_of(frame: Frame, names: Sequence[str] | None = None) -> dict[str, Cell
         raise InputError(
             f"columns of {' and '.join(map(str, sorted(lengths)))} rows; all need the same number"
         )
+    return found
+
+
+def dtypes_of(frame: Frame) -> dict[str, Dtype]:
+    """Types of columns that are none of numpy's: a word, or the categories."""
+    found: dict[str, Dtype] = {}
+    for key in getattr(frame, "columns", ()):
+        kind: Any = getattr(frame[key], "dtype", None)
+        categories = getattr(kind, "categories", None)
+        plain = () if categories is None else tuple(categories.tolist())
+        if categories is not None and all(isinstance(one, bool | int | float | str) for one in plain):
+            found[str(key)] = plain
+        elif categories is None and not isinstance(kind, np.dtype | None) and str(kind) != TEXT:
+            found[str(key)] = str(kind)
     return found
 
 

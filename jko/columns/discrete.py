@@ -64,6 +64,15 @@ class OnGrid(Discrete):
         z, log_det = around(numbers, step, noise[:, 0])
         return z[:, None], log_det
 
+    @property
+    def steps(self) -> tuple[float, ...]:
+        """That of the grid."""
+        return (self.grid()[1],)
+
+    def log_det(self, encoded: Array) -> Array:
+        """See :meth:`Column.log_det`."""
+        return np.full(len(encoded), math.log(self.grid()[1]))
+
     def points(self, encoded: Array) -> Array:
         """The points of the grid that numbers decode to."""
         (origin, step), (low, high) = self.grid(), self.ends()

@@ -43,7 +43,11 @@ def infer(frame: Frame, given: Schema | None = None) -> Schema:
     Raises:
         InputError: the table has no rows or no columns, or the given schema has other columns.
     """
-    cells = cells_of(frame)
+    return infer_cells(cells_of(frame), given)
+
+
+def infer_cells(cells: Mapping[str, Cells], given: Schema | None = None) -> Schema:
+    """The schema of a table from its cells, see :func:`infer`."""
     rows = len(next(iter(cells.values())).values) if cells else 0
     if not rows:
         raise InputError("the table has no rows")

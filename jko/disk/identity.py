@@ -26,6 +26,8 @@ CERTIFICATE = 5
 BRACKET = 5
 #: raised when a change alters the broad law that is fitted
 DEFENCE = 1
+#: raised when a change alters what kinds are told from a table, or how columns are encoded
+KINDS = 1
 #: what is measured once, of the whole chain
 OF_BRACKET = ("resolutions", "samples")
 #: keys of the network that came after chains were trained (see :func:`without_defaults`)
@@ -47,6 +49,9 @@ def source_key(config: Config, content: str | None = None) -> str:
         content: SHA-256 of the file, where it is known already.
     """
     data = without_defaults(config.data, LATER_DATA)
+    data.pop("kinds", None)
+    if config.data.kinds_used != "off":
+        data["kinds"] = _kinds(config.data.kinds_used)
     if config.data.file is not None:
         path = Path(config.data.file)
         if not is_there(path):
@@ -55,6 +60,19 @@ def source_key(config: Config, content: str | None = None) -> str:
     if config.data.source in ("digits", "breast_cancer"):
         data["version"] = importlib.metadata.version("scikit-learn")
     return digest_of({"data": data, "seed": config.seed, "numerics": NUMERICS})
+
+
+def _kinds(kinds: str) -> JsonValue:
+    """What the kinds of columns add to the identity of data: the content of their file, if there is one.
+
+    Raises:
+        InputError: there is no such file, or it holds no kinds.
+    """
+    if kinds == "auto":
+        return {"auto": KINDS}
+    from jko.columns.written import read_schema  # here, since few chains need it
+
+    return {"content": read_schema(Path(kinds)).content, "version": KINDS}
 
 
 def data_fingerprint(data_digest: str) -> str:

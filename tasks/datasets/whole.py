@@ -5,13 +5,36 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from jko.columns.cells import cells_of, dtypes_of
 from jko.config.data_section import Data
 from jko.core.errors import InputError
+from jko.preparation.kinds import Whole
 from jko.preparation.names import listed, shown
 from jko.preparation.table import Marks
 from tasks.datasets.choice import mark_missing
 from tasks.datasets.files import read_frame
+from tasks.datasets.kinds import table_name
 from tasks.datasets.written import Written
+
+
+def load_whole(settings: Data, known: Marks | None = None) -> Whole:
+    """The table ``settings.file`` with all columns that are asked for, and their context among them.
+
+    Args:
+        settings: name the file and say how it is read.
+        known: marks of another file like it.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    path, context = Path(settings.file or ""), tuple(settings.context or ())
+    asked = None if settings.columns is None else (*settings.columns, *context)
+    written = read_whole(path, settings.model_copy(update={"columns": asked}), known)
+    frame = written.frame
+    return Whole(
+        table_name(path), str(path), cells_of(frame), written.notes, written.marks, context_columns=context,
+        dtypes=dtypes_of(frame),
+    )  # fmt: skip
 
 
 def read_whole(path: Path, settings: Data | None = None, known: Marks | None = None) -> Written:

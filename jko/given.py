@@ -142,7 +142,9 @@ class Form:
             ordered: columns whose categories have an order.
         """
         if self.make is not None:
-            own = {name: values.tolist() if values.dtype == object else values for name, values in cells.items()}
+            own = {
+                name: values.tolist() if values.dtype == object else values for name, values in cells.items()
+            }
             return self.make(own)
         if (pandas := _pandas()) is None:
             return cells

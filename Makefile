@@ -1,13 +1,14 @@
 # make run   the main job: a JKO chain on handwritten digits, evaluated and reported
 # make test  everything that guards the project;  make test-all  what takes longer, too
 # make docs  the site of the pages, in docs/_build/html
+# make campaigns  every case of the campaigns, of which make test-all carries out one in so many; hours
 # make mutants  changes jko/certify and jko/measure statement by statement: do the tests of values notice?
 # make benchmarks DATA=FOLDER  this project beside others, hours; stopped, it goes on with what is missing
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run test test-all mutants docs lint clean benchmarks benchmarks-install
+.PHONY: run test test-all campaigns mutants docs lint clean benchmarks benchmarks-install
 
 run: $(READY)
 	@$(BIN)/jko train
@@ -18,6 +19,10 @@ test: $(READY) lint
 
 test-all: $(READY) lint
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --no-loadscope-reorder --require-outside
+
+campaigns: $(READY)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --no-loadscope-reorder --require-outside --whole \
+		-k "campaign_of or ends_with_the_same_digest" tests/campaign tests/flows/test_kills.py
 
 # results are kept in mutants/: what neither a statement nor a test has changed is not tried again
 mutants: $(READY)

@@ -29,7 +29,7 @@ from jko.disk.layout import Layout
 from jko.disk.lock import writing
 from jko.disk.manifest import keep_manifest
 from jko.disk.weights import BLOCK, save_weights, write_record
-from jko.face import Setting, asked_settings, config_of
+from jko.face import Setting, asked_settings, config_of, wants_kinds
 from jko.flow import Flow
 from jko.given import Context, Named, Rows, path_of
 from jko.given_table import selected, table_of
@@ -56,7 +56,7 @@ def train(
     Called again with the same rows, settings and folder it goes on where it ended, or has nothing to do.
 
     Args:
-        x: rows as of :func:`jko.fit`, or the path of a CSV, NPY or picture.
+        x: rows as of :func:`jko.fit`, or the path of a table or a picture.
         folder: the chain folder; the project is the nearest folder above the working directory with a
             ``dvc.yaml``, else the working directory.
         context: as of :func:`jko.fit`; of a file, name columns in ``data.context``.
@@ -77,7 +77,7 @@ def train(
         request = build_request(root, preset=preset, file=str(x), assignments=words, seed=seed)
         _bring_up(Job(request.name, request.config, layout, root, command))
         return jko.load(folder)
-    table, form = table_of(x, context)
+    table, form = table_of(x, context, kinds=wants_kinds(x, preset, settings))
     config = config_of(table, preset, settings, seed)
     job = Job(layout.chain.name, config, layout, root, command)
     if make_plan(config, layout).data_digest is not None:
@@ -86,7 +86,8 @@ def train(
         with tempfile.TemporaryDirectory() as place, all_threads(config.runtime.threads):
             rows = FlowFolder(Path(place) / "rows", config)
             with writing(rows.layout):
-                rows.begin(made_rows(selected(table, config), config))
+                named = form.kind == "frame"
+                rows.begin(made_rows(selected(table, config, named=named), config))
             _bring_up(replace(job, source=rows.layout))
     flow = jko.load(folder)
     flow.form = form
@@ -149,7 +150,7 @@ def _built(flow: Flow, held_out: NDArray[np.float32] | None) -> Iterator[ChainSt
     if held_out is not None:
         arrays = {**arrays, "validation": held_out, "test": held_out}
     facts = flow.facts
-    digest = data_digest(arrays, facts.row_shift, facts.row_scale, facts.start)
+    digest = data_digest(arrays, facts.row_shift, facts.row_scale, facts.start, facts.kinds)
     chain = fingerprints(flow.config, digest)[: len(flow) + 1]
     law = None if flow.chain.defence is None else flow.chain.defence.law
     with tempfile.TemporaryDirectory() as place, all_threads(flow.config.runtime.threads):

@@ -15,6 +15,7 @@ from jko.core.errors import InputError
 from jko.core.plain import Json, shortened
 from jko.core.plain_yaml import plain_yaml
 from jko.presets import merged, nested, read_preset, read_yaml
+from tasks.datasets.kinds import table_name
 
 #: letters of a key of --set
 LONGEST_KEY = 100
@@ -70,7 +71,7 @@ def build_request(
     if seed is not None:
         values = merged(values, {"seed": seed})
     changed = bool(preset or file or assignments or base or seed is not None)
-    name = Path(file).stem if file else preset or "default"
+    name = table_name(file) if file else preset or "default"
     return Request(parse_config(without_lost_blocks(values, brought)), name, default=not changed)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from jko.chain.defence import Defence
 from jko.config import Config, parse_config
-from jko.config.data_section import Data
+from jko.config.data_section import KINDS, Data
 from jko.core.device import readable_here, require_device
 from jko.core.errors import InputError
 from jko.core.plain import Json, shortened
@@ -26,8 +26,9 @@ from jko.disk.lock import writing
 from jko.disk.manifest import required_manifest, stored_config
 from jko.disk.weights import chain_of
 from jko.flow import Flow
-from jko.given import Form, Named, Rows, path_of
+from jko.given import Form, Named, Rows, is_frame, path_of
 from jko.given_table import content_of, selected, table_of
+from jko.preparation.kinds import Whole
 from jko.preparation.made import MadeRows, made_rows
 from jko.preparation.table import Table
 from jko.presets import merged, nested, read_preset
@@ -124,9 +125,9 @@ def fit(
     if on_block is not None and not callable(on_block):
         raise InputError(f"on_block = {shortened(on_block)} cannot be called; give a function of one block")
     place = None if folder is None else path_of(folder)
-    table, form = table_of(x, context)
-    config = config_of(table, preset, settings, seed)
-    table = selected(table, config)
+    given, form = table_of(x, context, kinds=wants_kinds(x, preset, settings))
+    config = config_of(given, preset, settings, seed)
+    table = selected(given, config, named=form.kind == "frame")
     require_device(config)
     with all_threads(config.runtime.threads), Line(config, shown=progress) as line:
         if place is None:
@@ -186,15 +187,34 @@ def _warn(notes: tuple[str, ...]) -> None:
             warnings.warn(note.removeprefix(WARNING), stacklevel=4)
 
 
+def wants_kinds(x: Rows, preset: str | None, settings: Mapping[str, Setting] | Config | None) -> bool:
+    """Whether columns of rows have kinds: those of a data frame, unless the settings take them for numbers.
+
+    Raises:
+        InputError: an unknown preset, setting or value, or kinds for columns without names.
+    """
+    asked = asked_settings(settings)
+    if not is_frame(x):
+        data = asked.get("data")
+        kinds = data.get("kinds") if isinstance(data, Mapping) else None
+        if kinds not in (None, False, *KINDS):
+            raise InputError(f"data.kinds = {shortened(kinds)} is for data frames, whose columns have names")
+        return False
+    rows: dict[str, Json] = {"source": "rows", "content": "0" * 64, "file": None, "context": None}
+    values = merged(read_preset(preset or TABLE), asked)
+    return parse_config(merged(values, {"data": rows})).data.kinds_used != "off"
+
+
 def config_of(
-    table: Table, preset: str | None, settings: Mapping[str, Setting] | Config | None, seed: int
+    table: Table | Whole, preset: str | None, settings: Mapping[str, Setting] | Config | None, seed: int
 ) -> Config:
     """The settings of a training.
 
     Raises:
         InputError: an unknown preset, setting or value, or settings that need the pipeline.
     """
-    values = read_preset(preset or (PICTURES if table.image_shape else TABLE))
+    pictures = isinstance(table, Table) and table.image_shape is not None
+    values = read_preset(preset or (PICTURES if pictures else TABLE))
     values = merged(values, {"seed": plain(seed)})
     asked = asked_settings(settings)
     own: dict[str, Json] = {"source": "rows", "content": content_of(table), "file": None, "context": None}
@@ -202,6 +222,8 @@ def config_of(
         classes = table.context_columns[0].startswith("class=")
         own["context"] = "class" if classes else list(table.context_columns)
     _refuse_files(asked.get("data"), own)
+    if isinstance(table, Table):
+        own["kinds"] = "off"
     config = parse_config(merged(merged(values, asked), {"data": own}))
     rules = config.stop.certificate, config.stop.movement, config.stop.bracket
     if any(rules) or not config.target.standard or config.start.weights:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from jko.build import start_law
 from jko.chain.chain import Chain
+from jko.chain.kinds import log_probabilities
 from jko.chain.noise import log_densities, noisy, row_seeds
 from jko.chain.sampling import draw, log_density
 from jko.config import Config
@@ -22,7 +23,7 @@ from jko.core.threads import torch_threads
 from jko.disk.flows import save_flow
 from jko.distribution import FlowDistribution
 from jko.flow_given import FlowGiven
-from jko.given import Array, Context, Form, Frame, Rows, Series, Values, path_of, taken
+from jko.given import Array, Context, Form, Frame, Rows, Series, Values, is_frame, path_of, taken
 from jko.maps.start_map import Marginals, Whiten
 from jko.preparation.facts import DataFacts
 from jko.training.block_trainer import FitResult
@@ -65,7 +66,8 @@ class Flow(FlowGiven):
     ) -> None:
         super().__init__()
         self.chain, self.data_digest = chain.requires_grad_(False), data_digest
-        self.facts, self.config, self.form, self.folder = facts, config, form or Form(), folder
+        self.facts, self.config, self.folder = facts, config, folder
+        self.form = form or Form("tensor" if facts.kinds is None else "frame")
         self.rows, self.results = rows, tuple(results)
 
     def __len__(self) -> int:
@@ -75,7 +77,7 @@ class Flow(FlowGiven):
     def __repr__(self) -> str:
         """One line."""
         given = f", given {', '.join(self.context_columns)}" if self.facts.context else ""
-        return f"Flow({len(self)} blocks, {self.dim} columns{given}, of {self.facts.name})"
+        return f"Flow({len(self)} blocks, {len(self.columns)} columns{given}, of {self.facts.name})"
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Flow:
         """Units, start map and broad law stay in float64 whatever the blocks are turned into."""
@@ -107,7 +109,7 @@ class Flow(FlowGiven):
         rows, form = self.joined(x, context)
         with torch_threads(self.config.runtime.threads):
             pushed = self.chain.push(rows) if self._gradient(rows) else self.chain(rows)
-        return form.rows(pushed.x[:, : self.dim], self.columns)
+        return form.rows(pushed.x[:, : self.dim], self.raw_columns)
 
     @overload
     def inverse(self, z: Tensor, context: Context | None = None) -> Tensor: ...
@@ -126,7 +128,7 @@ class Flow(FlowGiven):
             NumericalError: some rows get values that are not finite.
         """
         z, shape = self._flat(z)
-        rows, form = taken(z, self.columns)
+        rows, form = taken(z, self.raw_columns)
         form = replace(form, shape=shape)
         self._refuse(rows)
         if not rows.isfinite().all():
@@ -134,7 +136,8 @@ class Flow(FlowGiven):
         standard = self._beside(rows.to(self.chain.shift.device), self._context(context, len(rows)))
         with torch_threads(self.config.runtime.threads):
             pull = self.chain.pull if self._gradient(standard) else self.chain.inverse
-            return form.rows(pull(standard)[:, : self.dim], self.columns)
+            x = pull(standard)[:, : self.dim]
+        return self._decoded(x, form) if form.kind == "frame" else form.rows(x, self.raw_columns)
 
     def trajectory(self, x: Rows, context: Context | None = None) -> Tensor:
         """Positions on the way to noise: before the first block, and behind every one.
@@ -163,6 +166,10 @@ class Flow(FlowGiven):
         :meth:`log_prob_with_error` says of columns of integers is a mean over the noise that made them
         continuous.
 
+        Where columns have kinds, a data frame holds the table's own columns. The result is then the
+        log-probability of its rows: a mass, a density, or the product of both
+        (:func:`jko.chain.kinds.log_probabilities`). Tensors and arrays hold the real columns of the chain.
+
         Args:
             x: rows in data units.
             context: as of :meth:`forward`.
@@ -170,9 +177,26 @@ class Flow(FlowGiven):
         Raises:
             InputError: other columns than the flow's.
         """
+        cells = self.cells_of(x)
+        if cells is not None:
+            return self._of_cells(x, cells, context)[0]
         rows, form = self.joined(x, context)
         with torch_threads(self.config.runtime.threads):
             return form.values(self._log_prob(rows))
+
+    def _of_cells(
+        self, x: Rows, cells: Mapping[str, Array], context: Context | None
+    ) -> tuple[Values, Values]:
+        """Log-probabilities of rows whose columns have kinds, and their standard errors over draws."""
+        assert self.facts.kinds is not None
+        form = Form("frame" if is_frame(x) else "array", index=getattr(x, "index", None))
+        count = len(next(iter(cells.values())))
+        given = self._context(self.context_in(x, context), count)
+        beside = self._with_context(torch.empty((count, 0), dtype=torch.float64), given).cpu().numpy()
+        with torch_threads(self.config.runtime.threads):
+            found = log_probabilities(self.chain, self.facts.kinds, cells, beside, seed=self.config.seed)
+        values, errors = torch.from_numpy(found).unbind(1)
+        return form.values(values), form.values(errors)
 
     @overload
     def log_prob_with_error(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]: ...
@@ -185,13 +209,16 @@ class Flow(FlowGiven):
     def log_prob_with_error(self, x: Rows, context: Context | None = None) -> tuple[Values, Values]:
         """Log-density of rows and its standard error over draws of noise, nats, both of shape (rows,).
 
-        Noise is that of dequantised columns, and of probes where log-determinants are estimated; without
-        either the error is 0. These are the figures of ``jko score``.
+        Noise is that of dequantised columns and of kinds, and of probes where log-determinants are estimated;
+        without any the error is 0. These are the figures of ``jko score``.
 
         Args:
             x: rows in data units.
             context: as of :meth:`forward`.
         """
+        cells = self.cells_of(x)
+        if cells is not None:
+            return self._of_cells(x, cells, context)
         rows, form = self.joined(x, context)
         given = rows.detach().double().cpu().numpy()
         with torch_threads(self.config.runtime.threads):
@@ -204,12 +231,12 @@ class Flow(FlowGiven):
     @overload
     def sample(
         self, rows: int = 1, *, context: Context | None = None, seed: int = 0,
-        return_log_prob: Literal[False] = False, continuous: bool = False,
+        return_log_prob: Literal[False] = False, continuous: bool = False, raw: bool = False,
     ) -> Rows: ...  # fmt: skip
     @overload
     def sample(
         self, rows: int = 1, *, context: Context | None = None, seed: int = 0,
-        return_log_prob: Literal[True], continuous: bool = False,
+        return_log_prob: Literal[True], continuous: bool = False, raw: bool = False,
     ) -> tuple[Rows, Values]: ...  # fmt: skip
     def sample(
         self,
@@ -219,11 +246,14 @@ class Flow(FlowGiven):
         seed: int = 0,
         return_log_prob: bool = False,
         continuous: bool = False,
+        raw: bool = False,
     ) -> Rows | tuple[Rows, Values]:
         """Independent rows of the model in data units, in the form that was given to :func:`jko.fit`.
 
         Dequantised columns, as counts, are led back to their grid: the noise that made them continuous is
-        taken off. The log-density is that of the continuous rows, which come where it is asked for.
+        taken off. Where columns have kinds, rows are a data frame of the table's own columns, in its types;
+        without pandas, its columns by name. The log-density is that of the continuous rows, which come where
+        it is asked for.
 
         Args:
             rows: how many.
@@ -231,6 +261,7 @@ class Flow(FlowGiven):
             seed: of the draws: the same seed gives the same rows.
             return_log_prob: whether their log-densities in nats are given, too; the rows are continuous.
             continuous: whether dequantised columns stay as they are drawn.
+            raw: the same; where columns have kinds, the chain's own real columns come back.
 
         Returns:
             Shape (rows, d), and log-densities of shape (rows,) beside them where asked for.
@@ -241,9 +272,9 @@ class Flow(FlowGiven):
         given = self._context(context, rows)
         with torch.no_grad():
             x = self.drawn(rows, given, seed).double()
-            if not (return_log_prob or continuous):
+            if not (return_log_prob or continuous or raw):
                 return self._on_grid(x)
-            found = self.form.rows(x, self.columns)
+            found = self.form.rows(x, self.raw_columns)
             if not return_log_prob:
                 return found
             with torch_threads(self.config.runtime.threads):
@@ -253,10 +284,22 @@ class Flow(FlowGiven):
 
     def _on_grid(self, x: Tensor) -> Rows:
         """Drawn rows in the form of the flow, gridded columns on their grid."""
+        if self.facts.kinds is not None:
+            return self._decoded(x, self.form)
         if not self.facts.origins:
             return self.form.rows(x, self.columns)
         exact = torch.from_numpy(self.facts.on_grid(x.cpu().numpy()))
         return self.form.rows(exact.to(x.device), self.columns, whole=self.facts.whole_columns)
+
+    def _decoded(self, x: Tensor, form: Form) -> Rows:
+        """Real columns as the table's own, in its types."""
+        kinds = self.facts.kinds
+        if kinds is None:
+            return form.rows(x, self.columns)
+        found: Rows = form.cells(
+            kinds.decode(x.detach().double().cpu().numpy()), self.facts.dtypes, kinds.ordered
+        )
+        return found
 
     def drawn(self, rows: int, context: Tensor | None, seed: int) -> Tensor:
         """Rows of the model in data units, with gradients where torch keeps them, shape (rows, d)."""

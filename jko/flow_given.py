@@ -2,40 +2,38 @@
 
 from __future__ import annotations
 
-import sys
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from operator import index
-from typing import Any, SupportsIndex, cast
+from typing import Any, SupportsIndex
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from jko.columns.cells import Cells, Frame, cells_of
-from jko.columns.column import Values
+from jko.columns.cells import Cells, cells_of
+from jko.columns.column import Column, Values
+from jko.columns.known import as_known
 from jko.conditional.asked import Bounds, asked_of
 from jko.conditional.found import Worth
 from jko.conditional.imputing import STEPS, Filled, draw_missing
-from jko.conditional.kinds import Kinds, constraints_of, kinds_of, loose
+from jko.conditional.kinds import Kinds, constraints_of, kinds_of, raw_kinds
 from jko.conditional.law import Law
 from jko.conditional.sampling import draw_given
 from jko.conditional.words import Given, conditions_of
-from jko.config import Config
 from jko.core.errors import InputError
 from jko.core.plain import shortened
 from jko.core.threads import torch_threads
 from jko.flow_rows import FlowRows
-from jko.given import Context, Form, Rows, is_frame, taken
+from jko.given import Context, Form, Rows, frame_of, is_frame, taken
 from jko.preparation.table import Array
 
 
 class FlowGiven(FlowRows):
     """Rows of a flow given any of its columns, though it was trained on none of them as a context."""
 
-    config: Config
     form: Form
 
     @abstractmethod
@@ -58,6 +56,7 @@ class FlowGiven(FlowRows):
         context: Context | None = None,
         seed: SupportsIndex = 0,
         continuous: bool = False,
+        raw: bool = False,
         tries: int = 100_000,
         steps: int = 300,
     ) -> tuple[Rows, Worth]:
@@ -76,6 +75,7 @@ class FlowGiven(FlowRows):
             context: what all of the rows are conditioned on, where the flow is.
             seed: of the draws: the same seed gives the same rows.
             continuous: whether dequantised columns stay as they are drawn.
+            raw: the same; where columns have kinds, the chain's own real columns come back.
             tries: samples at most that are drawn to find some which fulfil the conditions.
             steps: of every Markov chain at most.
 
@@ -93,7 +93,10 @@ class FlowGiven(FlowRows):
         asked = asked_of(kinds, constraints_of(kinds, conditions), " and ".join(map(str, conditions)))
         law = self.as_law(self._context(context, None))
         y, worth = draw_given(law, asked, count, seed=own_seed, bounds=Bounds(tries, steps))
-        return self._back(kinds, y, continuous), worth
+        x = torch.from_numpy(y)
+        if continuous or raw:
+            return self.form.rows(x, self.raw_columns), worth
+        return self._on_grid(x), worth
 
     def impute(
         self, x: Rows, draws: int = 1, *, seed: SupportsIndex = 0, steps: int = STEPS
@@ -117,45 +120,66 @@ class FlowGiven(FlowRows):
         many, own_seed = _whole(draws, "draws", 1), _whole(seed, "seed", 0)
         if self.facts.context:
             raise InputError("the flow is conditional; holes are filled by unconditional flows alone")
-        kinds = kinds_of(self.facts)
-        if kinds.schema is not None:
-            return self._impute_table(kinds, x, many, own_seed, _whole(steps, "steps", 0))
+        count = _whole(steps, "steps", 0)
+        if self.facts.kinds is not None and (is_frame(x) or isinstance(x, Mapping)):
+            return self._impute_table(x, many, own_seed, count)
         x, shape = self._flat(x)
-        rows, form = taken(x, self.columns)
+        rows, form = taken(x, self.raw_columns)
         form = replace(form, shape=shape)
         self._refuse(rows)
         values = rows.detach().double().cpu().numpy()
         if np.isinf(values).any():
             raise InputError("the rows hold a number that is infinite; a hole is NaN")
         cells = {name: Cells(values[:, at], ~np.isnan(values[:, at])) for at, name in enumerate(self.columns)}
-        places, y, filled = self._filled(loose(kinds), cells, many, own_seed, _whole(steps, "steps", 0))
+        places, y, filled = self._filled(raw_kinds(self.facts), cells, many, own_seed, count)
         whole = np.tile(values, (many, 1, 1))
         exact = [self.facts.on_grid(one) for one in y]
         for one, own in zip(whole, exact, strict=True):
             one[places] = np.where(np.isnan(values[places]), own, values[places])
-        return _shaped(whole, form, self.columns, self.facts.whole_columns), filled
+        return _shaped(whole, form, self.raw_columns, self.facts.whole_columns), filled
 
-    def _impute_table(self, kinds: Kinds, x: Rows, draws: int, seed: int, steps: int) -> tuple[Rows, Filled]:
-        """The same for rows of a table with a schema: columns by name, one below the other."""
-        if not is_frame(x):
-            raise InputError("the flow was trained on a table with a schema; give a data frame")
-        cells = cells_of(cast("Frame", x), kinds.names)
-        places, y, filled = self._filled(kinds, cells, draws, seed, steps)
-        assert kinds.schema is not None
-        found: dict[str, Values] = {"draw": np.repeat(np.arange(1, draws + 1), _length(cells))}
+    def _impute_table(self, x: Rows, draws: int, seed: int, steps: int) -> tuple[Rows, Filled]:
+        """The same for rows of a table whose columns have kinds."""
+        assert self.facts.kinds is not None
+        frame_or_columns: Any = frame_of(x) if is_frame(x) else x
+        cells = cells_of(frame_or_columns, list(self.facts.names))
+        found, filled = self.impute_cells(cells, draws, seed=seed, steps=steps)
+        frame: Any = self.form.cells(found, self.facts.dtypes, self.facts.kinds.ordered)
+        index = getattr(x, "index", None)
+        if index is not None and self.form.make is None and hasattr(frame, "index"):
+            frame.index = list(index) * draws
+        rows: Rows = frame
+        return rows, filled
+
+    def impute_cells(
+        self, cells: Mapping[str, Cells], draws: int, *, seed: int = 0, steps: int = STEPS
+    ) -> tuple[dict[str, Values], Filled]:
+        """Columns of a table by name with their holes filled, one draw below the other.
+
+        Args:
+            cells: of the columns that samples hold.
+            draws: of every row; with several the first column, ``draw``, says which.
+            seed: of the draws.
+            steps: of the Markov chains behind every draw.
+
+        Raises:
+            InputError: a flow whose columns have no kinds, or a cell that is none of its kind.
+        """
+        kinds = kinds_of(self.facts)
+        if kinds.schema is None or self.facts.context:
+            raise InputError("cells are filled by unconditional flows whose columns have kinds alone")
+        known = {
+            name: known_cells(column, cells[name])
+            for name, column in zip(kinds.names, kinds.columns, strict=True)
+        }
+        places, y, filled = self._filled(kinds, known, draws, seed, steps)
         decoded = [kinds.schema.decode(one) for one in y]
-        for name, own in cells.items():
-            parts = []
-            for one in decoded:
-                drawn = one[name]
-                column = np.resize(drawn, len(own.present)) if len(drawn) else own.values.copy()
-                column[places] = drawn
-                column[own.present] = own.values[own.present]
-                parts.append(column)
-            found[name] = np.concatenate(parts)
-        if draws == 1:
-            del found["draw"]
-        return _framed(found), filled
+        found: dict[str, Values] = {}
+        if draws > 1:
+            found["draw"] = np.repeat(np.arange(1, draws + 1), filled.rows)
+        for name, own in known.items():
+            found[name] = np.concatenate([_with_holes_filled(own, places, one[name]) for one in decoded])
+        return found, filled
 
     def _filled(
         self, kinds: Kinds, cells: Mapping[str, Cells], draws: int, seed: int, steps: int
@@ -195,29 +219,33 @@ class FlowGiven(FlowRows):
 
         return Law(self.dim, draw, density)
 
-    def _back(self, kinds: Kinds, y: Array, continuous: bool) -> Rows:
-        """Encoded rows as samples come."""
-        x = torch.from_numpy(y)
-        if kinds.schema is not None and not continuous:
-            return _framed(kinds.schema.decode(y))
-        return self.form.rows(x, self.columns) if continuous else self._on_grid(x)
 
-
-def _framed(columns: Mapping[str, Values]) -> Rows:
-    """Columns by name as a data frame.
+def known_cells(column: Column, own: Cells) -> Cells:
+    """Cells in the type that a kind knows them in; what stands for an empty one does not count.
 
     Raises:
-        InputError: pandas, which is not imported here, is not there.
+        InputError: a cell is none of its kind.
     """
-    pandas = sys.modules.get("pandas")
-    if pandas is None:
-        raise InputError("rows of a table come back as a data frame: import pandas first")
-    frame: Rows = pandas.DataFrame(dict(columns))
-    return frame
+    there = as_known(column, own.there)
+    if len(there):
+        column.encode(there, np.full((len(there), column.noise_width), 0.5))
+    values = np.empty(len(own.present), dtype=there.dtype)
+    values[own.present] = there
+    return Cells(values, own.present)
 
 
-def _length(cells: Mapping[str, Cells]) -> int:
-    return len(next(iter(cells.values())).present)
+def _with_holes_filled(own: Cells, places: NDArray[np.int64], drawn: Values) -> Values:
+    """A column of a table with drawn cells where it has holes.
+
+    Args:
+        own: its cells.
+        places: numbers of rows with a hole in any column.
+        drawn: decoded cells of these rows.
+    """
+    found = np.empty(len(own.present), dtype=drawn.dtype)
+    found[places] = drawn
+    found[own.present] = own.there
+    return found
 
 
 def _shaped(whole: Array, form: Form, columns: Sequence[str], whole_columns: Sequence[str]) -> Rows:
@@ -229,6 +257,8 @@ def _shaped(whole: Array, form: Form, columns: Sequence[str], whole_columns: Seq
         if draws == 1:
             return flat
         return flat.reshape(draws, rows, *flat.shape[1:])  # type: ignore[union-attr]
+    if form.make is not None:
+        raise InputError("holes of plain numbers are filled in arrays, tensors and data frames of pandas")
     found: Any = replace(form, shape=None).rows(
         torch.from_numpy(whole.reshape(-1, dim)), columns, whole_columns
     )

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from jko.chain.chain import Chain
+from jko.chain.kinds import one_draw
+from jko.columns.cells import cells_of
+from jko.columns.column import Values
+from jko.columns.known import as_known
+from jko.config import Config
 from jko.core.errors import InputError
-from jko.given import Context, Form, Rows, is_frame, numbers, taken
+from jko.given import Context, Form, Rows, frame_of, is_frame, numbers, taken
 from jko.preparation.context import asked_columns, by_class, one_hot
 from jko.preparation.facts import DataFacts
 
@@ -19,6 +25,7 @@ class FlowRows(nn.Module):
 
     chain: Chain
     facts: DataFacts
+    config: Config
 
     @property
     def dim(self) -> int:
@@ -27,8 +34,30 @@ class FlowRows(nn.Module):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the columns."""
+        """Names of the columns of the data."""
+        return self.facts.names
+
+    @property
+    def raw_columns(self) -> tuple[str, ...]:
+        """Names of the real columns that the chain models: where columns have kinds, what they became."""
         return self.facts.columns
+
+    def cells_of(self, x: object) -> dict[str, Values] | None:
+        """Cells of a data frame in the table's own columns; ``None`` for plain numbers.
+
+        Raises:
+            InputError: a column is missing, a cell is empty or none of its kind.
+        """
+        schema = self.facts.kinds
+        if schema is None or not (is_frame(x) or isinstance(x, Mapping)):
+            return None
+        frame = frame_of(x) if is_frame(x) else x
+        return {
+            column.name: as_known(column, cells)
+            for column, cells in zip(
+                schema.kept, schema.complete(cells_of(frame, list(schema.names))).values(), strict=True
+            )
+        }
 
     @property
     def context_columns(self) -> tuple[str, ...]:
@@ -48,7 +77,10 @@ class FlowRows(nn.Module):
         Raises:
             InputError: other columns than the flow's, or a context that does not fit.
         """
-        both = (*self.columns, *self.context_columns) if context is None else self.columns
+        cells = self.cells_of(x)
+        if cells is not None:
+            return self._encoded(x, cells, context)
+        both = (*self.raw_columns, *self.context_columns) if context is None else self.raw_columns
         x, shape = self._flat(x)
         rows, form = taken(x, both)
         form = replace(form, shape=shape)
@@ -57,6 +89,21 @@ class FlowRows(nn.Module):
         self._refuse(rows)
         rows = rows.to(self.chain.shift.device)
         return self._with_context(rows, self._context(context, len(rows))), form
+
+    def _encoded(self, x: Rows, cells: dict[str, Values], context: Context | None) -> tuple[Tensor, Form]:
+        """Rows of a data frame whose columns have kinds as real numbers, by the first draw of their noise."""
+        assert self.facts.kinds is not None
+        rows = torch.from_numpy(one_draw(self.facts.kinds, cells, seed=self.config.seed))
+        given = self.context_in(x, context)
+        device = self.chain.shift.device
+        form = Form("frame", index=getattr(x, "index", None))
+        return self._with_context(rows.to(device), self._context(given, len(rows))), form
+
+    def context_in(self, x: Rows, context: Context | None) -> Context | None:
+        """The context that stands beside rows of a data frame, where it is not given apart."""
+        if context is not None or not self.facts.context or not is_frame(x):
+            return context
+        return taken(x, self.context_columns)[0]
 
     def _flat(self, x: Rows) -> tuple[Rows, tuple[int, int] | None]:
         """Pictures as rows, with their height and width; rows as they are."""
@@ -68,7 +115,7 @@ class FlowRows(nn.Module):
     def _refuse(self, rows: Tensor) -> None:
         if rows.shape[1] != self.dim:
             raise InputError(
-                f"{rows.shape[1]} columns; the flow has {self.dim} ({', '.join(self.columns[:10])})"
+                f"{rows.shape[1]} columns; the flow has {self.dim} ({', '.join(self.raw_columns[:10])})"
             )
 
     def _context(self, context: Context | None, rows: int | None) -> Tensor | None:

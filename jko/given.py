@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -13,8 +15,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from jko.columns.cells import Dtype
 from jko.core.errors import InputError
 from jko.core.plain import shortened
+from jko.given_columns import Columns, columns_of, is_foreign
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
@@ -53,6 +57,12 @@ class Frame(Protocol):
 
     def __len__(self) -> int:
         """Number of rows."""
+
+    def __iter__(self) -> Iterator[Hashable]:
+        """Names of the columns."""
+
+    def __getitem__(self, name: str, /) -> object:
+        """The column of a name."""
 
 
 class _Places(Protocol):
@@ -107,6 +117,8 @@ class Form:
         labels: the names of a data frame's columns as they were given: 3 and not ``"3"``.
         integers: columns of a data frame that held integers.
         shape: height and width, where every row is a picture.
+        make: makes a data frame of columns by name, where it is not one of pandas.
+        dtypes: the types of a data frame's columns by name, where these have kinds.
     """
 
     kind: Kind = "tensor"
@@ -116,6 +128,38 @@ class Form:
     labels: tuple[Hashable, ...] = ()
     integers: tuple[str, ...] = ()
     shape: tuple[int, int] | None = None
+    make: Callable[[dict[str, Array]], Rows] | None = None
+    dtypes: Mapping[str, Any] = field(default_factory=dict)
+
+    def cells(
+        self, cells: Mapping[str, Array], dtypes: Mapping[str, Dtype], ordered: Collection[str] = ()
+    ) -> Any:
+        """Cells of columns as a data frame; as they are where pandas is not installed.
+
+        Args:
+            cells: by name.
+            dtypes: types of columns where these are none of numpy's; those of this form come before them.
+            ordered: columns whose categories have an order.
+        """
+        if self.make is not None:
+            own = {
+                name: values.tolist() if values.dtype == object else values for name, values in cells.items()
+            }
+            return self.make(own)
+        if (pandas := _pandas()) is None:
+            return cells
+        frame = pandas.DataFrame(dict(cells))
+        for name in frame.columns:
+            kind = self.dtypes.get(name, dtypes.get(name))
+            if isinstance(kind, tuple):
+                kind = pandas.CategoricalDtype(list(kind), ordered=name in ordered)
+            if getattr(kind, "tz", None) is not None or (isinstance(kind, str) and ", " in kind):
+                frame[name] = pandas.to_datetime(frame[name], utc=True).astype(kind)
+            elif kind is not None and frame[name].dtype != kind:
+                frame[name] = frame[name].astype(kind)
+        labels = {str(label): label for label in self.labels}
+        frame.columns = [labels.get(name, name) for name in frame.columns]
+        return frame
 
     def rows(self, values: Tensor, columns: Sequence[str], whole: Sequence[str] = ()) -> Rows:
         """Rows of numbers, shape (rows, d), in this form; a data frame has these columns.
@@ -133,21 +177,37 @@ class Form:
         if self.kind == "array":
             return array if self.dtype is None else array.astype(self.dtype)
         labels = {str(label): label for label in self.labels}
-        frame = sys.modules["pandas"].DataFrame(array)
-        for at, name in enumerate(columns):
-            if name in whole and name in self.integers and (abs(array[:, at]) < LARGEST).all():
-                frame[at] = array[:, at].astype(np.int64)
+        made = {
+            at: array[:, at].astype(np.int64)
+            for at, name in enumerate(columns)
+            if name in whole and name in self.integers and (abs(array[:, at]) < LARGEST).all()
+        }
+        if self.make is not None:
+            return self.make({name: made.get(at, array[:, at]) for at, name in enumerate(columns)})
+        if (pandas := _pandas()) is None:
+            return values
+        frame = pandas.DataFrame(array)
+        for at, integers in made.items():
+            frame[at] = integers
         frame.columns = [labels.get(name, name) for name in columns]
         return frame
 
     def values(self, values: Tensor) -> Values:
-        """One number a row, shape (rows,), in this form; a data frame gives a series with its index."""
+        """One number a row, shape (rows,), in this form; of pandas' data frame a series with its index."""
         if self.kind == "tensor":
             return values.to(device=self.device)
         array = values.detach().cpu().numpy()
-        if self.kind == "array":
+        if self.kind == "array" or self.make is not None:
             return array
-        return sys.modules["pandas"].Series(array, index=self.index)
+        return array if (pandas := _pandas()) is None else pandas.Series(array, index=self.index)
+
+
+def _pandas() -> ModuleType | None:
+    """Where data frames come from, if it is installed: the library does without it."""
+    try:
+        return import_module("pandas")
+    except ModuleNotFoundError:
+        return None
 
 
 def path_of(folder: str | Path) -> Path:
@@ -162,9 +222,15 @@ def path_of(folder: str | Path) -> Path:
 
 
 def is_frame(value: object) -> TypeIs[Frame | Series]:
-    """Whether this is a data frame or a series of pandas, which is not imported to find that out."""
+    """Whether this is a data frame, or a series of pandas; no package is imported to find that out."""
     pandas = sys.modules.get("pandas")
-    return pandas is not None and isinstance(value, pandas.DataFrame | pandas.Series)
+    of_pandas = pandas is not None and isinstance(value, pandas.DataFrame | pandas.Series)
+    return of_pandas or isinstance(value, Columns) or is_foreign(value)
+
+
+def types_of(frame: Frame) -> dict[str, Any]:
+    """The type of each column of a data frame by name."""
+    return dict(zip(map(str, frame.columns), frame.dtypes, strict=True))
 
 
 def _is_series(value: Frame | Series) -> TypeIs[Series]:
@@ -177,6 +243,8 @@ def frame_of(value: Frame | Series) -> Frame:
     Raises:
         InputError: two columns have the same name.
     """
+    if is_foreign(value):
+        return columns_of(value)
     if _is_series(value):
         value = value.to_frame("x0" if value.name is None else value.name)
     names = [str(name) for name in value.columns]
@@ -264,4 +332,6 @@ def _of_frame(frame: Frame, columns: Sequence[str]) -> tuple[Tensor, Form]:
     labels = tuple(frame.columns)
     kinds = zip(wanted, taken_columns.dtypes, strict=True)
     integers = tuple(name for name, kind in kinds if kind.kind in "iu")
-    return _table(torch.from_numpy(array)), Form("frame", index=frame.index, labels=labels, integers=integers)
+    make = frame.make if isinstance(frame, Columns) else None
+    form = Form("frame", index=frame.index, labels=labels, integers=integers, make=make)
+    return _table(torch.from_numpy(array)), form

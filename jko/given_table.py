@@ -8,19 +8,28 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from jko.columns.cells import Cells, cells_of, dtypes_of
+from jko.columns.indices import index_why
 from jko.config import Config
 from jko.config.data_section import Data
 from jko.core.digest import digest_of
 from jko.core.errors import InputError
-from jko.given import Context, Form, Frame, Named, Rows, frame_of, is_frame, numbers, taken
+from jko.given import Context, Form, Frame, Named, Rows, frame_of, is_frame, numbers, taken, types_of
+from jko.given_columns import Columns
 from jko.preparation.context import conditioned
 from jko.preparation.facts import array_digest
+from jko.preparation.kinds import Whole, kinds_table
 from jko.preparation.names import check_names, listed, shown
 from jko.preparation.table import Array, Table
 
 
-def table_of(x: Rows, context: Named | None = None) -> tuple[Table, Form]:
+def table_of(x: Rows, context: Named | None = None, *, kinds: bool = False) -> tuple[Table | Whole, Form]:
     """Rows with their context as a table, and the form in which they were given.
+
+    Args:
+        x: rows.
+        context: what they are conditioned on.
+        kinds: whether columns of a data frame have kinds, which are told later (:func:`selected`).
 
     Raises:
         InputError: no rows of numbers, or a context that does not fit them.
@@ -32,6 +41,8 @@ def table_of(x: Rows, context: Named | None = None) -> tuple[Table, Form]:
         columns = tuple(str(name) for name in x.columns)
         check_names(columns, "the data frame")
         wanted = _names(x, context)
+        if kinds:
+            return _whole_frame(x, context, wanted)
         names = tuple(name for name in columns if name not in wanted)
         if wanted and not names:
             raise InputError("every column is in the context, and none is left to model")
@@ -46,15 +57,38 @@ def table_of(x: Rows, context: Named | None = None) -> tuple[Table, Form]:
     return _conditioned(table, context), replace(form, shape=shape)
 
 
-def selected(table: Table, config: Config) -> Table:
+def _whole_frame(frame: Frame, context: Named | None, names: tuple[str, ...]) -> tuple[Whole, Form]:
+    """A data frame whose columns have kinds, with its context."""
+    make = frame.make if isinstance(frame, Columns) else None
+    labels = tuple(frame.columns)
+    form = Form("frame", index=frame.index, labels=labels, dtypes=types_of(frame), make=make)
+    whole = Whole("rows", "the data frame", cells_of(frame), context_columns=names, dtypes=dtypes_of(frame))
+    if names or context is None:
+        return whole, form
+    empty = Table("rows", np.empty((whole.count, 0)), ())
+    beside = _conditioned(empty, context)
+    return replace(whole, context=beside.context, context_columns=beside.context_columns), form
+
+
+def selected(table: Table | Whole, config: Config, *, named: bool = False) -> Table:
     """The columns and rows that ``data.columns``, ``data.missing_values`` and ``data.missing`` choose.
+
+    Args:
+        table: all rows.
+        config: the settings.
+        named: whether the columns had names: of those that are not chosen, the ones that number rows are left
+            out, as those of a file are.
 
     Raises:
         InputError: no such column, or a number that is missing or infinite.
     """
     settings = config.data
+    if isinstance(table, Whole):
+        return kinds_table(_chosen(table, settings), settings, config.seed)
     if settings.columns is not None:
         table = _with_columns(table, settings.columns)
+    elif named:
+        table = _without_indices(table)
     whole = table.rows if table.context is None else np.concatenate([table.rows, table.context], axis=1)
     both = _marked(whole, settings)
     empty = np.isnan(both).any(axis=1)
@@ -73,12 +107,61 @@ def selected(table: Table, config: Config) -> Table:
     )
 
 
-def content_of(table: Table) -> str:
+def _without_indices(table: Table) -> Table:
+    """The table without columns that number rows or things, with a note on each."""
+    found = {}
+    for number, (name, values) in enumerate(zip(table.columns, table.rows.T, strict=True)):
+        why = index_why(name, values[~np.isnan(values)], first=not number)
+        found.update({name: why} if why else {})
+    if not found or len(found) == len(table.columns):
+        return table
+    notes = [f"left out, an index: column {shown(name)} ({why})" for name, why in found.items()]
+    kept = _with_columns(table, tuple(name for name in table.columns if name not in found))
+    return replace(kept, notes=(*table.notes, *notes))
+
+
+def _chosen(whole: Whole, settings: Data) -> Whole:
+    """The columns that the settings name, cells that stand for a missing one being none."""
+    names = settings.columns
+    if names is not None:
+        missing = [name for name in names if name not in whole.cells]
+        if missing:
+            raise InputError(
+                f"{whole.place}: no column {shown(missing[0])}; it has {listed(list(whole.cells))}"
+            )
+        beside = whole.context_columns if whole.context is None else ()
+        whole = replace(whole, cells={name: whole.cells[name] for name in (*names, *beside)})
+    if not settings.missing_values:
+        return whole
+    return replace(whole, cells={name: _unmarked(own, settings) for name, own in whole.cells.items()})
+
+
+def _unmarked(cells: Cells, settings: Data) -> Cells:
+    if cells.values.dtype.kind not in "iuf":
+        return cells
+    marked = np.isnan(_marked(cells.values.astype(float), settings))
+    return replace(cells, present=cells.present & ~marked)
+
+
+def content_of(table: Table | Whole) -> str:
     """SHA-256 of the rows of a table with their names and context."""
+    if isinstance(table, Whole):
+        own = {name: _content(cells) for name, cells in table.cells.items()}
+        beside = {} if table.context is None else {"context": table.context}
+        return str(digest_of([array_digest(beside), list(own.items()), table.context_columns]))
     arrays = {"rows": table.rows}
     if table.context is not None:
         arrays["context"] = table.context
     return str(digest_of([array_digest(arrays), table.columns, table.context_columns]))
+
+
+def _content(cells: Cells) -> str:
+    """SHA-256 of the cells of a column, each with its type."""
+    there = cells.there
+    words = "\0".join(f"{type(cell).__name__} {cell}" for cell in there.tolist()).encode()
+    values = np.frombuffer(words, np.uint8) if there.dtype.kind == "O" else there.view(np.uint8)
+    parts = {"present": cells.present, "values": values}
+    return str(digest_of([array_digest(parts), str(there.dtype), [str(level) for level in cells.order]]))
 
 
 def _with_columns(table: Table, names: tuple[str, ...]) -> Table:

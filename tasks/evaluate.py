@@ -13,6 +13,8 @@ from prefect import State, task
 
 from jko.build import start_law, target_of
 from jko.chain.chain import Chain
+from jko.chain.kinds import log_probabilities
+from jko.chain.noise import DRAWS
 from jko.chain.sampling import draw, mass_error, target_figures
 from jko.config import Config
 from jko.core.context import state_of, with_context
@@ -24,7 +26,7 @@ from jko.disk.identity import evaluation_fingerprint
 from jko.disk.sealed import write_json
 from jko.laws.densities import Density
 from jko.measure.measures import chain_inversion_error
-from jko.preparation.facts import array_digest
+from jko.preparation.facts import DataFacts, array_digest
 from jko.statistics.copies import copies
 from jko.statistics.fresh_rows import FreshRows
 from tasks.adapters.store.arrays import read_samples, write_arrays
@@ -53,6 +55,8 @@ CONTEXT = "generated_context"
 NOT_COPIED = dict.fromkeys(("nearest_training_row", "copied_share", "copied_share_se", "copied_share_test"))
 #: rows kept of the generated and of the test rows, to be shown beside those of other chains
 SHOWN_ROWS = 1000
+#: test rows at most that are scored by several draws of noise
+DRAWN_ROWS = 5000
 #: numbers that float32 holds with room to spare
 LARGEST_SHOWN, SMALLEST_SHOWN = 1e30, 1e-30
 
@@ -117,12 +121,17 @@ def evaluate(store: ChainStore) -> Evaluation:
         scored = log_prob_of_cuts(chain, test, config.seed)
         cuts, cuts_se, defence = scored.values, scored.errors, scored.defence
         found = paths(chain, parts["test"], config.seed)
+    added = facts.kinds_log_det(parts["test"])
+    cuts = cuts + added
+    if defence is not None and defence.nll_blocks is not None:
+        defence = defence.model_copy(update={"nll_blocks": defence.nll_blocks - float(added.mean())})
     for k, values in enumerate(cuts):
         check_finite(values, k)
     components, fresh = config.evaluation.mixture_components, made_up(config, facts, parts["train"])
     beside = parts if fresh is None else {**parts, "test": np.concatenate([parts["test"], fresh.rows])}
     fitted = fitted_baselines(parts, components, config.seed, dim=facts.dim)
-    every = {name: one.log_density(beside["test"]) for name, one in fitted.items()}
+    kinds = facts.kinds_log_det(beside["test"])
+    every = {name: one.log_density(beside["test"]) + kinds for name, one in fitted.items()}
     baselines = {name: values[: len(test)] for name, values in every.items()}
     states = {name: rows[:, : facts.dim] for name, rows in parts.items()}
     contexts = drawn_contexts(config, parts["train"][:, facts.dim :], config.evaluation.samples)
@@ -136,15 +145,20 @@ def evaluate(store: ChainStore) -> Evaluation:
     test_rows = read_samples(layout, 0, fingerprints[0], "test_rows").astype(np.int64)
     look: dict[str, FreshLook | list[ScoredRow]] = {}
     if fresh is not None:
-        scores = (cuts[-1], scored.blocks, baselines["mixture"])
+        scores = (cuts[-1], scored.blocks + added, baselines["mixture"])
         look = {
-            "fresh": looked_at(chain, fresh, every["mixture"][len(test) :], config.seed),
+            "fresh": looked_at(
+                chain, fresh, every["mixture"][len(test) :], config.seed, added=kinds[len(test) :]
+            ),
             "surprising": surprising(test_rows, parts["test"], scores),
         }
     figures: dict[str, object] = {
         "steps": len(chain.blocks),
         "test_digest": array_digest({"row": test_rows, "values": parts["test"]}),
-        "test": nll_figures(cuts[-1], cuts_se[-1], facts, test_rows, mass_se=mass_error(chain)).plain(),
+        "test": {
+            **nll_figures(cuts[-1], cuts_se[-1], facts, test_rows, mass_se=mass_error(chain)).plain(),
+            **kinds_figures(config, chain, facts, parts["test"]),
+        },
         "cuts": cut_figures(
             cuts, [one.acceptance_se if one else 0.0 for one in chain.corrections], test_rows
         ),
@@ -162,7 +176,7 @@ def evaluate(store: ChainStore) -> Evaluation:
         "row": test_rows,
         "log_density": cuts[-1],
         "log_density_se": cuts_se[-1],
-        **({"log_density_blocks": scored.blocks} if defence else {}),
+        **({"log_density_blocks": scored.blocks + added} if defence else {}),
         **{f"log_density_cut_{k}": values for k, values in enumerate(cuts)},
         **{f"log_density_{name}": values for name, values in baselines.items()},
     }
@@ -174,10 +188,46 @@ def evaluate(store: ChainStore) -> Evaluation:
     return Evaluation(EvaluationFigures.model_validate(figures), pd.DataFrame(rows), shown, arrays)
 
 
-def looked_at(chain: Chain, fresh: FreshRows, mixture: Array, seed: int) -> FreshLook:
-    """Figures of made-up rows under a chain, beside their log-densities under the Gaussian mixture."""
+def kinds_figures(config: Config, chain: Chain, facts: DataFacts, test: Array) -> dict[str, object]:
+    """What the probability of a row is, and the NLL of test rows by several draws of the noise of kinds.
+
+    Args:
+        config: the settings.
+        chain: the chain.
+        facts: of the data; nothing is said of columns without kinds.
+        test: the test rows, encoded, shape (rows, d + c).
+    """
+    schema = facts.kinds
+    if schema is None:
+        return {}
+    told: dict[str, object] = {"unit": schema.meaning, "bound": schema.exactness == "bound"}
+    if schema.exactness == "exact":
+        return told
+    rows = at_most(test, DRAWN_ROWS)
+    cells = schema.decode(rows[:, : facts.dim])
+    found = log_probabilities(chain, schema, cells, rows[:, facts.dim :], seed=config.seed)
+    return told | {
+        "nll_draws": float(-found[:, 0].mean()),
+        "nll_draws_se": float(found[:, 0].std(ddof=1) / np.sqrt(len(found))),
+        "draws": DRAWS,
+        "draws_se": float(np.sqrt((found[:, 1] ** 2).mean())),
+    }
+
+
+def looked_at(
+    chain: Chain, fresh: FreshRows, mixture: Array, seed: int, *, added: Array | float = 0.0
+) -> FreshLook:
+    """Figures of made-up rows under a chain, beside their log-densities under the Gaussian mixture.
+
+    Args:
+        chain: the chain.
+        fresh: the rows.
+        mixture: their log-densities under the mixture.
+        seed: of probes.
+        added: what the kinds of their columns add to log-densities.
+    """
     found = log_prob_of_cuts(chain, torch.from_numpy(fresh.rows), seed)
-    return fresh_figures(fresh, found.values[-1], found.blocks, mixture)
+    return fresh_figures(fresh, found.values[-1] + added, found.blocks + added, mixture)
 
 
 def drawn_contexts(config: Config, training: Array, count: int) -> Array | None:

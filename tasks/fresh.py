@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from typing import TypedDict
 
@@ -11,12 +10,11 @@ from numpy.typing import NDArray
 
 from jko.config import Config
 from jko.preparation.facts import DataFacts
+from jko.statistics.disputed import differences, limit_of
 from jko.statistics.fresh_rows import FreshRows, fresh_rows
 from tasks.adapters.store.evaluated import FreshLook, ScoredRow
 
 Array = NDArray[np.float64]
-#: nats from which two scores of a row disagree, and what each column adds where that is more
-DISAGREES, EACH_COLUMN = 100.0, 4.0
 #: rows that are kept of a list
 LISTED = 10
 
@@ -31,7 +29,7 @@ def made_up(config: Config, facts: DataFacts, train: Array) -> FreshRows | None:
     """
     if not (config.data.is_table and config.target.standard):
         return None
-    grid = (0.0,) * facts.dim if facts.smoothing else facts.grid  # smoothed rows lie on no grid
+    grid = (0.0,) * facts.dim if facts.smoothing else facts.steps  # smoothed rows lie on no grid
     return fresh_rows(train, grid, seed=config.seed)
 
 
@@ -44,7 +42,7 @@ def fresh_figures(rows: FreshRows, model: Array, blocks: Array, mixture: Array) 
         blocks: the same under the chain's blocks without a defence.
         mixture: the same under the Gaussian mixture.
     """
-    apart, limit = differences(blocks, mixture), limit_of(rows.rows)
+    apart, limit = differences(blocks, mixture), limit_of(rows.rows.shape[1])
     order = np.argsort(-np.abs(apart), kind="stable")[:LISTED]
     edges = [int(column) if column >= 0 else None for column in rows.columns]
     return FreshLook(
@@ -69,7 +67,7 @@ def surprising(
     """The test rows that the model finds least likely, lowest first.
 
     A low score is a sign of an anomaly only as far as the model can be trusted there: ``disputed`` says that
-    a Gaussian mixture scores the row otherwise by more than :func:`limit_of`.
+    a Gaussian mixture scores the row otherwise by more than :func:`jko.statistics.disputed.limit_of`.
 
     Args:
         numbers: of the rows in their source.
@@ -78,7 +76,7 @@ def surprising(
     """
     model, blocks, mixture = scores
     lowest = np.argsort(model, kind="stable")
-    apart, limit = np.abs(differences(blocks, mixture)), limit_of(rows)
+    apart, limit = np.abs(differences(blocks, mixture)), limit_of(rows.shape[1])
     return [
         ScoredRow(
             row=int(numbers[i]),
@@ -88,19 +86,6 @@ def surprising(
         )
         for i in lowest[:LISTED]
     ]
-
-
-def limit_of(rows: Array) -> float:
-    """Nats from which two scores of a row disagree: the more columns, the more two good models differ by."""
-    return max(DISAGREES, EACH_COLUMN * rows.shape[1])
-
-
-def differences(blocks: Array, mixture: Array) -> Array:
-    """Scores of the blocks less those of the mixture; −∞ where the blocks have none, 0 where neither has."""
-    ours, theirs = (np.where(np.isfinite(values), values, -math.inf) for values in (blocks, mixture))
-    with np.errstate(invalid="ignore"):
-        apart: Array = ours - theirs
-    return np.where(np.isnan(apart), 0.0, apart)
 
 
 class Scores(TypedDict):

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from jko.certify.evidence_interval import EvidenceInterval
 from jko.certify.records import Certificate, GuaranteedStep
 from jko.certify.resolution import Bracket
+from jko.core.display import pair_of
 from jko.disk.identity import certificate_fingerprint, evaluation_fingerprint
 from jko.disk.sealed import read_sealed
 from jko.measure.figures import StepFigures
@@ -97,6 +98,8 @@ def headline(figures: EvaluationFigures) -> dict[str, float]:
     flat: dict[str, float | None] = {
         "test/nll": figures.test.nll,
         "test/nll_se": figures.test.nll_se,
+        "test/nll_draws": figures.test.nll_draws,
+        "test/nll_draws_se": figures.test.nll_draws_se,
         **{f"test/{name}": figures.test.figure(name) for name in BESIDE},
         "test/gap_to_entropy": figures.test.gap_to_entropy,
         "test/gap_to_entropy_se": figures.test.gap_to_entropy_se,
@@ -143,6 +146,28 @@ def stored_certificate(store: ChainStore) -> Certificate | None:
     """The certificate on disk, if it belongs to these blocks and settings."""
     wanted = certificate_fingerprint(store.config, store.digest or "")
     return read_sealed(store.layout.certificate, Certificate, wanted)
+
+
+#: what the probability of a row is, in words
+UNITS = {
+    "density": "densities in the data's units",
+    "mass": "probabilities of rows",
+    "mixed": "probabilities of discrete cells times densities of the others",
+}
+
+
+def nll_words(figures: EvaluationFigures | None) -> str:
+    """A sentence on what the NLL of a table with kinds of columns is; empty for plain numbers."""
+    test = None if figures is None else figures.test
+    if test is None or (test.unit == "density" and not test.bound):
+        return ""
+    of = f"the NLL is of {UNITS.get(test.unit, test.unit)}"
+    if not test.bound:
+        return of
+    more = f"; {test.draws} draws give {pair_of(test, 'nll_draws')} nats" if test.draws else ""
+    return (
+        f"{of}; with one draw of noise for each row it is an upper bound{more}, a bound nearer to the model's"
+    )
 
 
 def nll_warning(figures: EvaluationFigures | None) -> str:

@@ -15,21 +15,19 @@ from jko.core.display import figure, pair_of
 from jko.core.errors import InputError
 from jko.judged import Judged, Judgement
 from tasks.adapters.system.output import write_whole
-from tasks.datasets.files import choose_columns, finite_rows, read_frame
-from tasks.datasets.parquet import PARQUET, read_parquet
+from tasks.datasets.choice import choose_columns, finite_rows
+from tasks.datasets.files import read_frame
+from tasks.datasets.kinds import has_names
 from tasks.report.drawing import STYLE, data_uri, page, png
 from tasks.report.ranks import of_columns
 from tasks.report.resolution import by_pairs, by_resolution
 from tasks.report.worst import beside, worst_of
 
-#: ends with a file of plain numbers
-NPY = ".npy"
-
 
 def read_rows(
     path: Path, columns: Sequence[str] | None = None, groups: Sequence[str] = ()
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """The numeric columns of a CSV, NPY or Parquet file.
+    """The numeric columns of a file of any kind.
 
     Args:
         path: the file.
@@ -42,13 +40,10 @@ def read_rows(
     Raises:
         InputError: no such file, another kind, a column is missing, or a number is not finite.
     """
-    notes: tuple[str, ...] = ()
-    if path.suffix.lower() == PARQUET:
-        whole = read_parquet(path)
-    else:
-        written = read_frame(path, Data(source="file", file=str(path)))
-        whole, notes = written.frame, written.notes
-    if columns is not None and path.suffix.lower() == NPY:
+    named = has_names(path)
+    written = read_frame(path, Data(source="file", file=str(path)))
+    whole, notes = written.frame, written.notes
+    if columns is not None and not named:
         if whole.shape[1] != len(columns):
             raise InputError(f"{path}: {whole.shape[1]} columns beside the {len(columns)} of held-out rows")
         whole = whole.set_axis(list(columns), axis=1)
@@ -60,7 +55,7 @@ def read_rows(
     text = [name for name in groups if not pd.api.types.is_numeric_dtype(whole[name])]
     numbers = whole.drop(columns=text)
     wanted = None if columns is None else [name for name in columns if name not in text]
-    chosen, more = choose_columns(numbers, wanted, path)
+    chosen, more = choose_columns(numbers, wanted, path, named=named)
     frame, dropped = _whole_rows(chosen.astype(float), whole[text], path)
     if columns is None:
         order = [str(name) for name in whole.columns if name in frame.columns]

@@ -35,6 +35,7 @@ from jko.measure.figures import BlockFigures, StepFigures
 from jko.measure.measures import EXACT_ROWS, HeldOut, root_mean_square
 from jko.measure.measures import measure_block as block_figures
 from jko.preparation.facts import DataFacts
+from jko.preparation.names import listed
 from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.plan import keep_figures, measured_content, same_source, stored_figures
 from tasks.baselines import mixture_log_density
@@ -213,6 +214,12 @@ def unfit(config: Config, facts: DataFacts) -> str:
             "the data were dequantised with uniform noise, whose jumps make the Fisher information and "
             "so ε infinite; set data.smoothing, such as 0.01, for a law with finite ε"
         )
+    if jumping := spread_out(facts):
+        return (
+            f"{listed(jumping)}: cells with a mass of their own are spread by noise, whose jumps make the "
+            "Fisher information and so ε infinite; data.kinds=off with data.smoothing=0.01 gives a law with "
+            "finite ε"
+        )
     if facts.atoms:
         return (
             f"{', '.join(facts.atoms)}: a value has a probability of its own there (an atom), so the data "
@@ -221,6 +228,13 @@ def unfit(config: Config, facts: DataFacts) -> str:
     if config.data.source == "curve":
         return "data on a curve have no density; set data.smoothing, such as 0.02"
     return ""
+
+
+def spread_out(facts: DataFacts) -> list[str]:
+    """Columns whose cells have masses, so that their encoded law has jumps."""
+    if facts.kinds is None:
+        return []
+    return [column.name for column in facts.kinds.kept if column.width and column.meaning != "density"]
 
 
 @contextmanager

@@ -104,7 +104,7 @@ def data_check(layout: Layout, chain: tuple[str, ...], wanted: str) -> Check:
     """The prepared arrays and their units have the digest that names the chain's data."""
     facts = read_facts(layout, chain[0])
     arrays = read_arrays(layout.block(0, chain[0]) / SAMPLES)
-    found = data_digest(arrays, facts.row_shift, facts.row_scale, facts.start)
+    found = data_digest(arrays, facts.row_shift, facts.row_scale, facts.start, facts.kinds)
     # chains begun before the units counted have the digest of the arrays alone
     same = found == wanted or array_digest(arrays) == wanted
     return Check("data digest", same, f"arrays and units hash to {found[:12]}")

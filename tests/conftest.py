@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
+from tests.campaign.sample import Part, part_of
+
 #: tests of minutes that share nothing with their file
-APART = "::test_whole_campaign_"
+APART = "::test_campaign_of_"
 #: the longer ones begin first, so that no worker is left with one at the end
-LONG = ("tests/campaign/", "tests/flows/")
+LONG = ("tests/campaign/", "tests/flows/", "tests/test_")
 
 
 class Scheduling(LoadFileScheduling):
@@ -35,12 +37,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--require-outside", action="store_true", help="fail where an outside program is absent")
+    parser.addoption("--whole", action="store_true", help="every case of the campaigns, not one in so many")
+    parser.addoption("--sample", type=int, default=0, help="a number: other cases of the campaigns for each")
+
+
+@pytest.fixture(scope="session")
+def part(pytestconfig: pytest.Config) -> Callable[[int], Part]:
+    """Cases of a campaign: one in so many, all with ``--whole``."""
+    return part_of(pytestconfig)
 
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for the servers' state; the environment of the embedded systems set once."""
     from tasks.adapters.system.environment import platform_environment
+    from tests.projects import new_store
 
     folder = tmp_path_factory.mktemp("home")
     # a test before this one may have called the command line, which sets what is not set
@@ -48,6 +59,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         os.environ.pop(name, None)
     os.environ["PREFECT_PROFILES_PATH"] = str(folder / "profiles.toml")
     platform_environment(folder)
+    new_store(folder / ".jko" / "mlflow.db")
     return folder
 
 

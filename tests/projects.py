@@ -6,7 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -24,13 +26,17 @@ network: {hidden: [8, 8]}
 solver: {steps: 3}
 training: {flow_matching_iterations: 20, iterations: 5, batch_size: 64}
 blocks: {}
-measure: {inversion_limit: 0.05}
+measure: {inversion_limit: 0.05, samples: 200, resolutions: [0.5]}
 stop: {certificate: null}
 start: {weights: null}
 evaluation: {samples: 50, mixture_components: [1]}
 defence: {share: auto}
 runtime: {threads: 1}
 """
+
+
+#: few samples at one resolution, where a test is about something else
+ROUGH = ("--set", "measure.samples=200", "--set", "measure.resolutions=[0.5]")
 
 
 def run(folder: Path, *words: str) -> str:
@@ -78,6 +84,23 @@ def call(patch: pytest.MonkeyPatch, *words: str) -> int:
     except SystemExit as stop:
         return int(stop.code or 0)
     return 0
+
+
+@cache
+def migrated_store() -> TemporaryDirectory[str]:
+    """A folder with an empty store of MLflow, whose tables take seconds to make; gone with this process."""
+    from mlflow.tracking import MlflowClient
+
+    folder = TemporaryDirectory(prefix="jko-store-")
+    MlflowClient(f"sqlite:///{folder.name}/mlflow.db").search_experiments()
+    return folder
+
+
+def new_store(path: Path) -> str:
+    """An empty store of MLflow in a file; its address."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(Path(migrated_store().name) / "mlflow.db", path)
+    return f"sqlite:///{path.resolve()}"
 
 
 def trained_project(folder: Path, *commands: tuple[str, ...]) -> Path:

@@ -24,7 +24,7 @@ MAY_IMPORT = {
 }
 #: outside system -> the only modules that may import it
 OWNERS = {
-    "zarr": {"tasks.adapters.store.arrays"},
+    "zarr": {"tasks.adapters.store.arrays", "tasks.adapters.store.foreign"},
     "safetensors": {"jko.disk.tensors"},
     # the store is opened in one place, for the tracker, which writes metrics, and for whoever reads runs back
     "mlflow": {f"tasks.adapters.mlflow.{name}" for name in ("runs", "tracking", "tracking_store")},

@@ -113,6 +113,7 @@ assert torch.equal(jko.load("flow").sample(5).float(), flow.sample(5))
 """
 
 
+@pytest.mark.slow
 def test_a_chain_of_the_command_line_is_loaded_without_the_pipeline(tmp_path: Path) -> None:
     """Its samples and log-densities are the same to the last bit as with everything installed."""
     with zipfile.ZipFile(ROOT / "tests" / "fixtures" / "moons.zip") as kept:

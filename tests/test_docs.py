@@ -154,6 +154,7 @@ def broken_links(site: Path) -> list[str]:
     return sorted(broken)
 
 
+@pytest.mark.slow
 def test_the_site_is_built_without_a_warning_and_every_link_in_it_leads_somewhere(tmp_path: Path) -> None:
     done = built(DOCS, tmp_path)
     assert not done.returncode, done.stderr

@@ -30,13 +30,16 @@ def describe(
     """Say of what kind the columns of a table are, and why.
 
     One line a column: name, kind, missing cells, different ones, range, values that many rows share, why it
-    is of this kind, and warnings. FILE is .csv, .npy or .parquet.
+    is of this kind, and warnings. FILE is a table of any kind that is read; how it was read is said, too.
+    Or it is the folder of a chain: then these are the kinds that it was trained with, and its start.
     """
+    if Path(file).is_dir():
+        describe_chain(Path(file), output, as_json=as_json)
+        return
     from flows.settings import with_assignments
     from jko.columns.infer import infer
     from jko.columns.written import described, facts, read_schema, to_yaml
     from jko.config import parse_config
-    from tasks.adapters.system.output import write_whole
     from tasks.datasets.whole import read_whole
 
     given = None if known is None else read_schema(Path(known))
@@ -44,13 +47,44 @@ def describe(
     written = read_whole(Path(file), with_assignments(own, assignments).data)
     schema = infer(written.frame, given)
     if as_json:
-        say(json.dumps({"file": str(file), "notes": list(written.notes), **facts(schema)}, indent=1))
+        told = {"file": str(file), "read_as": written.how, "notes": list(written.notes)}
+        say(json.dumps({**told, **facts(schema)}, indent=1))
     else:
         for line in described(schema):
             say(one_line(line))
-        for note in (f"{schema.rows} rows", *written.notes):
+        for note in (f"read as: {written.how}", f"{schema.rows} rows", *written.notes):
             say(f"{file}: {note}", err=True)
     if output is not None:
-        text = to_yaml(schema)
-        write_whole(Path(output), lambda stream: stream.write(text.encode()))
-        say(f"kinds of columns in {output}", err=True)
+        _write(to_yaml(schema), Path(output))
+
+
+def describe_chain(folder: Path, output: Path | None, *, as_json: bool) -> None:
+    """Say with which kinds of columns a chain was trained, and how its rows get into start coordinates."""
+    from flows.places import chain_at, project_root
+    from jko.columns.written import described, facts, to_yaml
+    from jko.core.errors import InputError
+    from jko.disk.facts import read_facts
+    from jko.disk.manifest import required_manifest, stored_config
+
+    layout = chain_at(folder, project_root())
+    found = read_facts(layout, required_manifest(layout).fingerprints[0])
+    if found.kinds is None:
+        raise InputError(f"{folder}: the columns of this chain have no kinds: they are plain numbers")
+    start = found.start_kind or stored_config(layout).data.standardise
+    if as_json:
+        told = {"file": str(folder), "start": start, "choices": list(found.choices), **facts(found.kinds)}
+        say(json.dumps(told, indent=1))
+    else:
+        for line in described(found.kinds):
+            say(one_line(line))
+        for note in (f"start {start}", *found.choices):
+            say(f"{folder}: {note}", err=True)
+    if output is not None:
+        _write(to_yaml(found.kinds), Path(output))
+
+
+def _write(text: str, output: Path) -> None:
+    from tasks.adapters.system.output import write_whole
+
+    write_whole(output, lambda stream: stream.write(text.encode()))
+    say(f"kinds of columns in {output}", err=True)

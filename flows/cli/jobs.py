@@ -47,7 +47,7 @@ def settings_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that choose settings and a chain, the same for every command that takes them."""
     options = (
         click.option("--preset", type=PRESET, help="Named settings, such as digits, rose, moons or tabular."),
-        click.option("--data", "file", type=PLACE, help="A CSV or NPY table, or a grey picture."),
+        click.option("--data", "file", type=PLACE, help="A table (CSV, Parquet, NPY, …) or a grey picture."),
         click.option(
             "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override one setting."
         ),

@@ -43,7 +43,7 @@ def judge(
 ) -> None:
     """Say how far data and any model are apart, by its samples.
 
-    Files are .csv, .npy or .parquet. Models may be of any kind and any program.
+    Files are tables of any kind that is read. Models may be of any kind and any program.
     """
     from jko.judging import judge as judge_models
     from tasks.judging import read_rows, write_page

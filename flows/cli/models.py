@@ -39,11 +39,10 @@ STEPS = click.IntRange(1, 1_000_000)
     help="Steps at most of Markov chains, where samples will not do.",
 )  # fmt: skip
 @click.option(
-    "--continuous",
-    is_flag=True,
-    help="Leave dequantised columns as they are drawn, between points of their grid.",
-)
-@click.option("-o", "output", type=PLACE, required=True, help="A .csv, .npy or .parquet.")
+    "--raw", "--continuous", "raw", is_flag=True,
+    help="Write the chain's own numbers: off any grid, and as what columns became.",
+)  # fmt: skip
+@click.option("-o", "output", type=PLACE, required=True, help="A .csv, .parquet, .feather, .npy or .xlsx.")
 @click.option("--json", "as_json", is_flag=True, help="Print what the samples are worth as JSON.")
 def sample(
     *,
@@ -53,13 +52,13 @@ def sample(
     given: tuple[str, ...],
     tries: int,
     steps: int,
-    continuous: bool,
+    raw: bool,
     output: Path,
     as_json: bool,
 ) -> None:
     """Draw samples from a chain.
 
-    The chain in DIR is complete. Samples are in the data's units; dequantised columns are on their grid.
+    The chain in DIR is complete. Samples are rows of its table: the same columns, types, levels and grids.
     With conditions they are drawn from the law that the chain has where these hold, and what they are worth
     is told.
     """
@@ -71,7 +70,7 @@ def sample(
     told: dict[str, JsonValue] = {"method": "samples", "rows": rows, "effective": rows}
     if conditions:
         worth = sample_given(
-            layout, rows, seed, output, given=conditions, context=context, continuous=continuous,
+            layout, rows, seed, output, given=conditions, context=context, raw=raw,
             tries=tries, steps=steps,
         )  # fmt: skip
         told = worth.plain()
@@ -79,8 +78,8 @@ def sample(
             say(f"warning: {note}", err=True)
         say(f"{output}: {worth}", err=True)
     else:
-        draw_samples(layout, rows, seed, output, given=given, continuous=continuous)
-        say(f"{rows} samples in {output}", err=True)
+        said = draw_samples(layout, rows, seed, output, given=given, raw=raw)
+        say(f"{rows} samples in {output}{f'; {said}' if said else ''}", err=True)
     if as_json:
         say(json.dumps({**told, "output": str(output)}, indent=1))
 
@@ -88,16 +87,17 @@ def sample(
 @click.command(cls=Command, example="jko score data/chain rows.csv -o scores.csv")
 @click.argument("chain", type=CHAIN, metavar="DIR")
 @click.argument("file", type=PLACE, metavar="FILE")
-@click.option("-o", "output", type=PLACE, required=True, help="A .csv, .npy or .parquet.")
+@click.option("-o", "output", type=PLACE, required=True, help="A .csv, .parquet, .feather, .npy or .xlsx.")
 @click.option(
     "--missing", type=click.Choice(["drop", "refuse"]), default="drop", show_default=True,
-    help="Rows with empty or infinite cells: an empty line for each, or none is scored.",
+    help="Rows with cells that cannot be: an empty line for each, or none is scored.",
 )  # fmt: skip
 def score(chain: Path, file: Path, output: Path, missing: str) -> None:
     """Write the log-density of every row of a file.
 
     The law is that of the chain in DIR, the unit is nats in the data's units, and every row of FILE has
-    its line. Under a conditional chain FILE holds the columns of the context, too (class for classes).
+    its line. Where columns have kinds it is the log-probability. Under a conditional chain FILE holds the
+    columns of the context, too (class for classes).
     """
     from flows.views.scoring import score_file
 
@@ -110,7 +110,7 @@ def score(chain: Path, file: Path, output: Path, missing: str) -> None:
 @click.command(cls=Command, example="jko impute data/chain rows.csv --draws 5 -o filled.csv")
 @click.argument("chain", type=CHAIN, metavar="DIR")
 @click.argument("file", type=PLACE, metavar="FILE")
-@click.option("-o", "output", type=PLACE, required=True, help="A .csv, .npy or .parquet.")
+@click.option("-o", "output", type=PLACE, required=True, help="A .csv, .parquet, .feather, .npy or .xlsx.")
 @click.option(
     "--draws", type=click.IntRange(1, 100_000), default=1, show_default=True,
     help="Draws of every row; of several, a first column says which.",

@@ -90,7 +90,7 @@ def down() -> None:
     cls=Group, invoke_without_command=True, example='jko schedule --preset digits --cron "0 3 * * *"'
 )
 @click.option("--preset", type=PRESET, help="Named settings, as for jko train.")
-@click.option("--data", "file", type=PLACE, help="A CSV or NPY table, or a grey picture.")
+@click.option("--data", "file", type=PLACE, help="A table (CSV, Parquet, NPY, …) or a grey picture.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override one setting.")
 @click.option(
     "--name", help="Of the schedule and its chain .jko/chains/NAME; default: of the preset or file."

@@ -36,7 +36,7 @@ class SweepWords(TypedDict):
 @click.option(
     "--preset", type=PRESET, help="Named settings that all cells start from, such as digits or rose."
 )
-@click.option("--data", "file", type=PLACE, help="A CSV or NPY table, or a grey picture.")
+@click.option("--data", "file", type=PLACE, help="A table (CSV, Parquet, NPY, …) or a grey picture.")
 @click.option(
     "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Set one setting for all cells."
 )

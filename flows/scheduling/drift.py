@@ -18,12 +18,14 @@ from jko.disk.layout import Layout
 from jko.disk.manifest import required_manifest
 from jko.laws.smoothing import ornstein_uhlenbeck
 from jko.preparation.facts import DataFacts
+from jko.preparation.kinds import known_rows
 from jko.preparation.prepare import PARTS
-from jko.preparation.table import Array
+from jko.preparation.table import Array, Marks
 from tasks.adapters.store.arrays import read_samples
 from tasks.adapters.store.chain_store import chain_digest
 from tasks.adapters.store.evaluated import TEST_ROWS, evaluation_files
 from tasks.datasets.sources import SOURCES
+from tasks.datasets.whole import load_whole
 
 #: rows that are scored at most
 LARGEST = 10_000
@@ -62,9 +64,8 @@ def drift(layout: Layout, config: Config) -> Drift:
         InputError: the data cannot be scored under that chain.
     """
     old, chain, facts = open_chain(layout)
-    table = SOURCES[config.data.source](columns_of(config.data, facts), old.seed + 1)
-    rows = rows_of(table, facts, old.seed)
-    numbers = np.flatnonzero(unseen(rows, layout, facts, table.rows[0]))
+    rows, name, origin = _chains_rows(config, old, facts)
+    numbers = np.flatnonzero(unseen(rows, layout, facts, origin))
     recognised = {"drift/seen_left_out": 0.0 if facts.smoothing else 1.0}
     if len(numbers) < 2:
         found = {"drift/rows": float(len(numbers)), **recognised}
@@ -78,15 +79,38 @@ def drift(layout: Layout, config: Config) -> Drift:
         started = facts.in_start_coordinates(rows)  # a smoothed chain has no context
         rows = facts.in_data_units(ornstein_uhlenbeck(started, facts.smoothing, draw))
     scores = -chain.log_prob(torch.from_numpy(rows), seed=old.seed)[0].double().cpu().numpy()
+    scores = scores - facts.kinds_log_det(rows)
     tested = scored_rows(old, layout)
     if tested is None:
         raise InputError(f"{layout.chain}: it has no test NLL to compare with; run jko resume {layout.chain}")
     if np.isfinite(scores).sum() < 2:
         bad = int((~np.isfinite(scores)).sum())
-        raise InputError(f"{table.name}: {bad} of {len(scores)} rows have no finite density under the chain")
+        raise InputError(f"{name}: {bad} of {len(scores)} rows have no finite density under the chain")
     names = (*facts.columns, *facts.context_columns)
     new = Rows(numbers, scores, facts.in_data_units(as_stored(rows, facts)))
     return compared(new, Rows(*tested, own_rows(layout, facts)), names, recognised)
+
+
+def _chains_rows(config: Config, old: Config, facts: DataFacts) -> tuple[Array, str, Array]:
+    """New rows as a chain takes them, data units; what they are called, and a point of their grid.
+
+    Of columns with kinds the kinds are those of the chain, and rows that do not fit them are left out.
+
+    Raises:
+        InputError: the data cannot be scored under that chain.
+    """
+    data = columns_of(config.data, facts)
+    if facts.kinds is None:
+        table = SOURCES[data.source](data.model_copy(update={"kinds": "off"}), old.seed + 1)
+        return rows_of(table, facts, old.seed), table.name, table.rows[0]
+    known = known_rows(load_whole(data, Marks(*facts.marks) if facts.marks else None), facts.kinds)
+    given = np.flatnonzero(~known.empty)  # the noise of a row goes by its place among those without holes
+    cells = {name: values[given] for name, values in known.cells.items()}
+    beside = np.empty((len(given), 0)) if known.whole.context is None else known.whole.context[given]
+    rows = np.concatenate([facts.kinds.encode(cells, old.seed).values, beside], axis=1)[known.usable[given]]
+    if not len(rows):
+        raise InputError(f"{known.whole.place}: no row fits the kinds of the chain's columns: {known.why}")
+    return rows, known.whole.name, np.zeros(facts.dim)
 
 
 def scored_rows(config: Config, layout: Layout) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:

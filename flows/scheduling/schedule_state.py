@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from jko.config import Config
 from jko.core.errors import InputError
-from jko.disk.commit import file_digest
+from jko.disk.content import absent, content_digest, is_there, size_and_time
 from jko.disk.sealed import read_json, write_json
 from tasks.adapters.dvc.versions import fetch_tracked, recorded_md5
 
@@ -88,12 +88,12 @@ def look(config: Config, root: Path, known: Seen | None) -> Seen | None:
     if known is not None and recorded == known.recorded and _is_same(path, known):
         return known
     fetch_tracked(path, root)
-    if not path.is_file():
-        raise InputError(f"data.file = {str(path)!r}: no such file")
-    status = path.stat()
-    sha256 = known.sha256 if known is not None and _is_same(path, known) else file_digest(path)
+    if not is_there(path):
+        raise InputError(f"data.file = {str(path)!r}: {absent(path)}")
+    size, changed = size_and_time(path)
+    sha256 = known.sha256 if known is not None and _is_same(path, known) else content_digest(path)
     since = known.since if known is not None and known.sha256 == sha256 else now()
-    return Seen(str(path), status.st_size, status.st_mtime_ns, sha256, recorded, since)
+    return Seen(str(path), size, changed, sha256, recorded, since)
 
 
 def now() -> str:
@@ -102,7 +102,6 @@ def now() -> str:
 
 
 def _is_same(path: Path, known: Seen) -> bool:
-    if not path.is_file() or str(path) != known.path:
+    if not is_there(path) or str(path) != known.path:
         return False
-    status = path.stat()
-    return (status.st_size, status.st_mtime_ns) == (known.size, known.mtime_ns)
+    return size_and_time(path) == (known.size, known.mtime_ns)

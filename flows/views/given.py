@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from flows.views.models import check_output, open_chain, write_table
+from flows.views.models import check_numbers, check_output, open_chain, write_table
+from flows.views.scored import file_settings, naming_no_settings
 from flows.views.scoring import read_scored
 from jko.conditional.found import Worth
 from jko.conditional.imputing import Filled
@@ -22,7 +23,9 @@ from jko.flow import Flow
 from jko.given import LARGEST, Form
 from jko.preparation.context import asked_columns, given_context
 from jko.preparation.facts import DataFacts
+from jko.preparation.table import Marks
 from tasks.datasets.contexts import context_table
+from tasks.datasets.whole import load_whole
 
 
 def split_given(layout: Layout, given: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -65,7 +68,7 @@ def sample_given(
     *,
     given: Sequence[str],
     context: Sequence[str] = (),
-    continuous: bool = False,
+    raw: bool = False,
     tries: int,
     steps: int,
 ) -> Worth:
@@ -78,7 +81,7 @@ def sample_given(
         output: the file.
         given: the conditions.
         context: words on the context, of a conditional chain.
-        continuous: whether dequantised columns stay as they are drawn.
+        raw: whether the chain's own numbers are written.
         tries: samples at most that are drawn to find some which fulfil the conditions.
         steps: of Markov chains at most.
 
@@ -95,10 +98,11 @@ def sample_given(
         )
     row = given_context(context, names) if names else None
     found, worth = flow.sample_given(
-        rows, list(given), context=row, seed=seed, continuous=continuous, tries=tries, steps=steps,
+        rows, list(given), context=row, seed=seed, raw=raw, tries=tries, steps=steps,
     )  # fmt: skip
     assert isinstance(found, pd.DataFrame)  # the form of the flow
     frame = found
+    check_numbers(frame, output)
     if row is not None:
         frame = frame.join(context_table(np.tile(row, (rows, 1)), names))
     write_table(frame, output)
@@ -130,14 +134,41 @@ def impute_file(
     if output.resolve() == file.resolve():
         raise InputError(f"-o {output}: this is the file with the holes; name another one")
     flow = opened(layout)
+    if flow.facts.context:
+        raise InputError("the chain is conditional; holes are filled by unconditional chains alone")
+    found, filled, notes = (_fill_numbers if flow.facts.kinds is None else _fill_table)(
+        flow, file, draws=draws, seed=seed, steps=steps
+    )
+    check_numbers(found, output)
+    write_table(found, output)
+    return filled, notes
+
+
+def _fill_numbers(
+    flow: Flow, file: Path, *, draws: int, seed: int, steps: int
+) -> tuple[pd.DataFrame, Filled, tuple[str, ...]]:
+    """Rows of columns of plain numbers with their holes filled, how, and notes on the file."""
     cells = read_scored(flow.config.data, flow.facts, file)
     values = cells.frame.to_numpy(dtype=float)
     if np.isinf(values).any():
         raise InputError(f"{file}: a cell is infinite; only numbers and empty cells are allowed")
     found, filled = flow.impute(_named(values, flow.facts), draws, seed=seed, steps=steps)
     assert isinstance(found, pd.DataFrame)  # the form of the rows
-    write_table(_whole(found.reset_index(drop=True), flow.facts), output)
-    return filled, cells.notes
+    return _whole(found.reset_index(drop=True), flow.facts), filled, cells.notes
+
+
+def _fill_table(
+    flow: Flow, file: Path, *, draws: int, seed: int, steps: int
+) -> tuple[pd.DataFrame, Filled, tuple[str, ...]]:
+    """The same of a table whose columns have kinds."""
+    facts = flow.facts
+    assert facts.kinds is not None
+    with naming_no_settings():
+        marks = Marks(*facts.marks) if facts.marks else None
+        whole = load_whole(file_settings(flow.config.data, facts, file), marks)
+    found, filled = flow.impute_cells(whole.cells, draws, seed=seed, steps=steps)
+    frame = Form("frame").cells(found, facts.dtypes, facts.kinds.ordered)
+    return pd.DataFrame(frame), filled, whole.notes
 
 
 def _named(values: np.ndarray, facts: DataFacts) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from jko.build import start_law
 from jko.chain.chain import Chain
 from jko.chain.sampling import draw
+from jko.columns.outside import told_outside
 from jko.config import Config
 from jko.config.data_section import Data
 from jko.core.errors import InputError
@@ -21,17 +23,20 @@ from jko.disk.durable import replacing
 from jko.disk.facts import read_facts
 from jko.disk.layout import Layout
 from jko.disk.manifest import required_manifest, stored_config
-from jko.given import LARGEST
+from jko.given import LARGEST, Form
 from jko.preparation.context import asked_columns, context_of, given_context
 from jko.preparation.facts import DataFacts
 from jko.preparation.prepare import dequantise
 from jko.preparation.table import Array, Table
 from tasks.adapters.store.arrays import read_some
 from tasks.adapters.store.chains import load_chain
-from tasks.adapters.system.output import csv_text
+from tasks.adapters.system.output import csv_text, safe_frame
 from tasks.datasets.contexts import context_table
+from tasks.datasets.kinds import has_names
 
-WRITERS = (".csv", ".npy", ".parquet")
+WRITERS = (".csv", ".npy", ".parquet", ".feather", ".xlsx")
+#: what pandas writes spreadsheets with
+SPREADSHEETS = ("xlsxwriter", "openpyxl")
 
 
 def open_chain(layout: Layout) -> tuple[Config, Chain, DataFacts]:
@@ -53,9 +58,9 @@ def draw_samples(
     output: Path,
     *,
     given: Sequence[str] = (),
-    continuous: bool = False,
-) -> None:
-    """Write samples of a chain's model, data units, one column per dimension, on the grid of gridded ones.
+    raw: bool = False,
+) -> str:
+    """Write samples of a chain's model as rows of its table: in its columns, types, levels and grids.
 
     Those of a conditional chain have their context beside them, in the columns that ``jko score`` wants.
 
@@ -65,13 +70,20 @@ def draw_samples(
         seed: of the draws.
         output: the file.
         given: the context of all samples, as ``class=3``; contexts of training rows by default.
-        continuous: whether dequantised columns stay as they are drawn.
+        raw: whether the chain's own numbers are written, data units, one column per dimension: neither led
+            back to grids, nor to cells of other kinds.
+
+    Returns:
+        A sentence on what is outside the range of the training rows; empty where columns have no kinds.
 
     Raises:
         InputError: a context that the chain has not, or no place to write.
     """
     check_output(output)
     config, chain, facts = open_chain(layout)
+    plain = facts.kinds is None or raw
+    if not plain:
+        check_numbers(_as_cells(np.zeros((1, facts.dim)), facts), output)
     law = start_law(config)
     context = sampled_contexts(layout, facts, rows, seed, given=given)
     if law is not None:
@@ -79,13 +91,42 @@ def draw_samples(
     else:
         drawn = chain.sample(rows, context=None if context is None else torch.from_numpy(context), seed=seed)
     values = drawn.double().cpu().numpy()
-    frame = pd.DataFrame(values if continuous else facts.on_grid(values), columns=list(facts.columns))
-    if not continuous and output.suffix.lower() != ".npy":  # which has one type for all columns
-        whole = [name for name in facts.whole_columns if (frame[name].abs() < LARGEST).all()]
-        frame = frame.astype(dict.fromkeys(whole, np.int64))
+    frame = _as_numbers(values, facts, output, raw=raw) if plain else _as_cells(values, facts)
+    said = "" if plain or facts.kinds is None else told_outside(facts.kinds, facts.kinds.decode(values))
     if context is not None:
         frame = frame.join(context_table(context, facts.context_columns))
     write_table(frame, output)
+    return said
+
+
+def _as_numbers(values: Array, facts: DataFacts, output: Path, *, raw: bool) -> pd.DataFrame:
+    """Samples in columns of plain numbers; integers where whole grids are led back to."""
+    frame = pd.DataFrame(values if raw else facts.on_grid(values), columns=list(facts.columns))
+    if raw or output.suffix.lower() == ".npy":  # which has one type for all columns
+        return frame
+    whole = [name for name in facts.whole_columns if (frame[name].abs() < LARGEST).all()]
+    return frame.astype(dict.fromkeys(whole, np.int64))
+
+
+def _as_cells(values: Array, facts: DataFacts) -> pd.DataFrame:
+    """Samples in the table's own columns, of its types."""
+    assert facts.kinds is not None
+    cells = facts.kinds.decode(values)
+    return pd.DataFrame(Form("frame").cells(cells, facts.dtypes, facts.kinds.ordered))
+
+
+def check_numbers(frame: pd.DataFrame, output: Path) -> None:
+    """Refuse text for a file of plain numbers.
+
+    Raises:
+        InputError: a column holds something else than numbers.
+    """
+    other = [name for name, kind in frame.dtypes.items() if getattr(kind, "kind", "O") not in "biuf"]
+    if other and output.suffix.lower() == ".npy":
+        raise InputError(
+            f"-o {output}: column {other[0]!r} holds no numbers, and .npy holds nothing else; give a .csv or "
+            ".parquet, or --raw"
+        )
 
 
 def sampled_contexts(
@@ -110,15 +151,15 @@ def sampled_contexts(
 def columns_of(settings: Data, facts: DataFacts) -> Data:
     """The settings of other data with the columns that a chain was trained on, where they have names.
 
-    An NPY holds the columns of the state, then those of the context.
+    An array holds the columns of the state, then those of the context.
     """
     if settings.file is None:
         return settings.model_copy(update={"columns": None})
     asked = asked_columns(facts.context_columns)
-    named = not settings.file.lower().endswith(".npy")
+    named = has_names(settings.file)
     if not named:
         asked = tuple(f"x{facts.dim + i}" for i in range(len(asked)))
-    return settings.model_copy(update={"columns": facts.columns if named else None, "context": asked or None})
+    return settings.model_copy(update={"columns": facts.names if named else None, "context": asked or None})
 
 
 def rows_of(table: Table, facts: DataFacts, seed: int) -> Array:
@@ -161,6 +202,8 @@ def check_output(path: Path) -> None:
         raise InputError(
             f"-o {path}: files of kind {path.suffix!r} are not written; allowed: {', '.join(WRITERS)}"
         )
+    if path.suffix.lower() == ".xlsx" and not any(map(find_spec, SPREADSHEETS)):
+        raise InputError(f"-o {path}: a spreadsheet needs a package: pip install {SPREADSHEETS[-1]}")
     try:
         check_place(path)
     except OSError as error:
@@ -186,7 +229,7 @@ def check_place(path: Path) -> None:
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table in one step; in a CSV no name begins as a formula of a spreadsheet does."""
+    """Write a table in one step; in a CSV or spreadsheet nothing begins as a formula does."""
     kind = path.suffix.lower()
     try:
         with replacing(path) as stream:
@@ -194,6 +237,10 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
                 stream.write(csv_text(frame).encode())
             elif kind == ".npy":
                 np.save(stream, frame.to_numpy(), allow_pickle=False)
+            elif kind == ".feather":
+                frame.to_feather(stream)
+            elif kind == ".xlsx":
+                safe_frame(frame).to_excel(stream, index=False)
             else:
                 frame.to_parquet(stream, index=False)
     except OSError as error:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, TypedDict
 
 from flows.session import Job
 from jko.certify.records import Certificate
 from jko.config import Config
+from jko.config.data_section import KINDS
 from jko.core.step_sizes import shown, stored
 from jko.disk.commit import FACTS, SAMPLES
 from jko.disk.damage import damaged_in, is_whole
@@ -45,6 +47,7 @@ class PlannedWork(TypedDict):
     """What a job would do, as ``jko plan --json`` prints it.
 
     ``choices`` says in sentences what was or will be chosen of the data's preparation by trials, and why.
+    ``kinds`` are those of the columns by name, once they are known; ``start`` is the start map.
     """
 
     chain: str
@@ -55,6 +58,8 @@ class PlannedWork(TypedDict):
     blocks: list[PlannedBlock]
     then: list[LaterStage]
     choices: list[str]
+    kinds: dict[str, str] | None
+    start: str | None
 
 
 def planned_work(job: Job) -> PlannedWork:
@@ -71,6 +76,7 @@ def planned_work(job: Job) -> PlannedWork:
         chain, _ = planned(config, layout, plan.data_digest)
     blocks = [described(config, layout, chain, block, before) for block in plan.blocks]
     in_parts(job, blocks)
+    stored = prepared_facts(job, chain, blocks)
     complete = all(block["action"] == "done" for block in blocks)
     digest = chain_digest(layout, chain) if chain and complete else None
     return {
@@ -81,16 +87,37 @@ def planned_work(job: Job) -> PlannedWork:
         "digest": digest,
         "blocks": blocks,
         "then": later_stages(config, layout, chain, digest),
-        "choices": choices(job, chain, blocks),
+        "choices": choices(job, stored),
+        "kinds": kinds_of(job, stored),
+        "start": stored.start_kind or job.config.data.standardise if stored else None,
     }
 
 
-def choices(job: Job, chain: tuple[str, ...], blocks: list[PlannedBlock]) -> list[str]:
+def prepared_facts(job: Job, chain: tuple[str, ...], blocks: list[PlannedBlock]) -> StoredFacts | None:
+    """What is known of the data, where they are prepared."""
+    if not chain or blocks[0]["action"] != "done":
+        return None
+    return read_model(job.layout.block(0, chain[0]) / FACTS, StoredFacts)
+
+
+def choices(job: Job, stored: StoredFacts | None) -> list[str]:
     """What was chosen when the data were prepared, or will be."""
-    if chain and blocks[0]["action"] == "done":
-        facts = read_model(job.layout.block(0, chain[0]) / FACTS, StoredFacts)
-        return [] if facts is None else list(facts.choices)
-    return [job.config.data.left_open] if job.config.data.left_open else []
+    if stored is not None:
+        return list(stored.choices)
+    data = job.config.data
+    kinds = "kinds of columns: told from the training rows" if data.kinds_used == "auto" else ""
+    return [said for said in (kinds, data.left_open) if said]
+
+
+def kinds_of(job: Job, stored: StoredFacts | None) -> dict[str, str] | None:
+    """The kinds of columns by name: of the prepared data, or of the file that the settings name."""
+    if stored is not None:
+        return None if stored.kinds is None else {one.name: one.kind for one in stored.kinds.columns}
+    if job.config.data.kinds_used in KINDS:
+        return None
+    from jko.columns.written import read_schema
+
+    return {one.name: one.kind for one in read_schema(Path(job.config.data.kinds_used)).columns}
 
 
 def in_parts(job: Job, blocks: list[PlannedBlock]) -> None:
@@ -203,8 +230,13 @@ def show_plan(layout: Layout, found: PlannedWork) -> None:
     for stage in found["then"]:
         table.add_row(stage["stage"], "", ACTIONS[stage["action"]], stage["reason"], "")
     console.print(table)
+    if found["kinds"]:
+        listed = ", ".join(f"{name} {kind}" for name, kind in found["kinds"].items())
+        console.print(f"data: {listed}", markup=False)
     for sentence in found["choices"]:
-        console.print(f"data: {sentence}")
+        console.print(f"data: {sentence}", markup=False)
+    if found["kinds"] and found["start"] and not found["choices"]:
+        console.print(f"data: start {found['start']}")
     train = [block for block in found["blocks"] if block["index"] and block["action"] in ("train", "retrain")]
     if found["stopped"]:
         console.print(f"the chain ends there: {found['stopped']}")

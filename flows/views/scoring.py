@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import math
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flows.views.models import check_output, columns_of, open_chain, plain_rows, write_table
+from flows.views.models import check_output, open_chain, plain_rows, write_table
+from flows.views.scored import Scored, beside_mean, file_settings, naming_no_settings
+from flows.views.scored_kinds import score_kinds
 from jko.build import start_law
 from jko.chain.noise import log_densities
 from jko.config.data_section import Data
@@ -21,50 +19,9 @@ from jko.core.errors import InputError
 from jko.disk.layout import Layout
 from jko.preparation.context import known_classes
 from jko.preparation.facts import DataFacts
-from jko.preparation.table import Array, Marks, Table
-from jko.statistics.heavy import warning
-from jko.statistics.robust import heavy_rows, robust
-from tasks.datasets.files import Cells, finite_rows, read_cells
-
-#: what a refusal says of settings that would help a training run, up to its end
-WAY_OUT = re.compile(
-    r"(?:;|,| \()[^;,(]*\bdata\."
-    r"(?:columns|missing_values|missing|decimal|thousands|header|separator|context)\b.*",
-    re.DOTALL,
-)
-
-
-@dataclass(frozen=True)
-class Scored:
-    """What was written.
-
-    Args:
-        rows: of the file.
-        mean: of the log-densities, nats, data units.
-        left: why rows were left empty, and how many.
-        notes: on how the file was read.
-        median: of the log-densities, nats, data units.
-        warning: a sentence that names rows which decide the mean; empty where none does.
-    """
-
-    rows: int
-    mean: float
-    left: Mapping[str, int]
-    notes: tuple[str, ...] = ()
-    median: float = math.nan
-    warning: str = ""
-
-    def __str__(self) -> str:
-        """One sentence."""
-        empty = sum(self.left.values())
-        reasons = ", ".join(f"{count} {why}" for why, count in self.left.items() if count)
-        rest = f"; {empty} left empty ({reasons})" if empty else ""
-        median = f" (median {self.median:.4f})" if math.isfinite(self.median) else ""
-        said = f"; {self.warning}" if self.warning else ""
-        return (
-            f"{self.rows - empty} of {self.rows} rows scored, mean log-density {self.mean:.4f} nats{median}"
-            f"{rest}{said}"
-        )
+from jko.preparation.table import Marks, Table
+from tasks.datasets.choice import finite_rows
+from tasks.datasets.files import Cells, read_cells
 
 
 def score_file(layout: Layout, file: Path, output: Path, *, missing: str = "drop") -> Scored:
@@ -87,6 +44,8 @@ def score_file(layout: Layout, file: Path, output: Path, *, missing: str = "drop
     if output.resolve() == file.resolve():
         raise InputError(f"-o {output}: this is the file to score; name another one")
     config, chain, facts = open_chain(layout)
+    if facts.kinds is not None:
+        return score_kinds(config, chain, facts, file, output, missing=missing)
     cells = read_scored(config.data, facts, file)
     if missing == "refuse":
         finite_rows(cells.frame, missing, cells.path, way_out="leave --missing at drop")
@@ -105,44 +64,19 @@ def score_file(layout: Layout, file: Path, output: Path, *, missing: str = "drop
     return Scored(len(frame), mean, left, cells.notes, *beside_mean(scores))
 
 
-def beside_mean(scores: Array) -> tuple[float, str]:
-    """Median of the log-densities, and a sentence that names rows which decide their mean.
-
-    Args:
-        scores: −log q of every row of a file, nats; not a number where it has none.
-    """
-    scored = np.flatnonzero(np.isfinite(scores))
-    if not len(scored):
-        return math.nan, ""
-    found = robust(scores[scored])
-    return -found.median, warning(heavy_rows(scores[scored], found, scored), found.mean, "mean of −log q")
-
-
 def read_scored(data: Data, facts: DataFacts, file: Path) -> Cells:
     """The cells of a file in a chain's columns, read as its training file was.
 
     Raises:
         InputError: the file is none that the chain can take.
     """
-    return _read(_settings(data, facts, file), facts)
+    return _read(file_settings(data, facts, file), facts)
 
 
 def _read(settings: Data, facts: DataFacts) -> Cells:
-    """The file's cells; a refusal names no settings, since a score takes none.
-
-    Raises:
-        InputError: the file is none that the chain can score.
-    """
-    try:
+    """The file's cells."""
+    with naming_no_settings():
         return read_cells(settings, Marks(*facts.marks) if facts.marks else None)
-    except InputError as error:
-        said = WAY_OUT.sub("", str(error))
-        if said == str(error):
-            raise
-        closed = ")" * (said.count("(") - said.count(")"))
-        raise InputError(
-            f"{said}{closed}; it is read as the chain's training file was, so write it in the same way"
-        ) from None
 
 
 def usable_rows(cells: Cells, context: Sequence[str]) -> tuple[Table, NDArray[np.int64], dict[str, int]]:
@@ -174,19 +108,3 @@ def usable_rows(cells: Cells, context: Sequence[str]) -> tuple[Table, NDArray[np
     if not known.any():
         return table, kept, left  # refused by its first class
     return cells.table(values[kept[known]]), kept[known], {**left, "of an unknown class": int((~known).sum())}
-
-
-def _settings(data: Data, facts: DataFacts, file: Path) -> Data:
-    """How the file is read: as the chain's own, or as our own files are written where its header says so."""
-    settings = columns_of(data.model_copy(update={"source": "file", "file": str(file)}), facts)
-    wanted = {*(settings.columns or ()), *(settings.context or ())}
-    if not wanted or not file.is_file():
-        return settings
-    with file.open(encoding="utf-8", errors="replace", newline="") as stream:
-        line = stream.readline(1 << 16)
-    names = next(csv.reader([line]), [])
-    if not wanted <= {name.strip() for name in names}:
-        return settings
-    ours = {"separator": "comma", "decimal": "point", "thousands": "none"}
-    asked = {name: value for name, value in ours.items() if getattr(data, name) != "auto" and len(names) > 1}
-    return settings.model_copy(update={"header": "yes", **asked})

@@ -20,7 +20,7 @@ from jko.statistics.heavy import TRIM
 from tasks.adapters.store.chain_store import ChainStore, chain_digest
 from tasks.adapters.store.plan import block_figures
 from tasks.adapters.system.terminal import say
-from tasks.headline import headline, nll_warning, stored_certificate, stored_evaluation
+from tasks.headline import headline, nll_warning, nll_words, stored_certificate, stored_evaluation
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,18 +40,28 @@ class BlockStatus(TypedDict):
     metrics: dict[str, JsonValue]
 
 
+class OfNll(TypedDict):
+    """What a test NLL is: its unit, whether it is a bound, and that as a sentence, empty for numbers."""
+
+    unit: str
+    bound: bool
+    words: str
+
+
 class ChainStatus(TypedDict):
     """A chain, as ``jko status --json`` prints it.
 
     Its state is ``complete``, ``partial``, ``running`` or ``broken``. ``damaged`` lists the files that are
     not what was committed; no figure is read from them. ``says`` are the sentences on how far data and model
-    are apart.
+    are apart. ``nll`` says whether the test NLL is of a ``density``, of a ``mass`` or ``mixed``, and whether
+    it is a bound; null without one.
     """
 
     state: str
     digest: str | None
     blocks: list[BlockStatus]
     metrics: dict[str, float]
+    nll: OfNll | None
     says: list[str]
     warnings: list[str]
     damaged: list[str]
@@ -82,6 +92,9 @@ def chain_status(layout: Layout) -> ChainStatus:
         "digest": chain_digest(layout, chain),
         "blocks": blocks,
         "metrics": metrics,
+        "nll": None
+        if evaluated is None
+        else {"unit": evaluated.test.unit, "bound": evaluated.test.bound, "words": nll_words(evaluated)},
         "says": [] if certificate is None else list(certificate.chain.apart),
         "warnings": [said for said in (nll_warning(evaluated),) if said],
         "damaged": damaged,
@@ -152,7 +165,8 @@ def status_table(layout: Layout, found: ChainStatus) -> None:
         console.print(why, soft_wrap=True, markup=False)
     for key, value in found["metrics"].items():
         console.print(f"{key:28s} {figure(value, '.6g')}")
-    for said in (*found["says"], *found["warnings"]):
+    words_of_nll = [found["nll"]["words"]] if found["nll"] and found["nll"]["words"] else []
+    for said in (*words_of_nll, *found["says"], *found["warnings"]):
         console.print(said, soft_wrap=True, markup=False)
     if words := fresh_words(found["metrics"]):
         console.print(words, soft_wrap=True, markup=False)
@@ -209,7 +223,10 @@ def result_table(job: Job, finished: Finished) -> None:
     table = Table(show_header=True, title=None)
     table.add_column("on held-out test rows")
     table.add_column("nats (± one SE)", justify="right")
+    evaluated = stored_evaluation(store)
     table.add_row("NLL of the chain", pair_of(figures, "test/nll"))
+    if "test/nll_draws" in figures:
+        table.add_row("  by several draws of noise", pair_of(figures, "test/nll_draws"))
     for label, cell in beside_mean(figures):
         table.add_row(f"  {label}", cell)
     if "test/gap_to_entropy" in figures:
@@ -218,7 +235,7 @@ def result_table(job: Job, finished: Finished) -> None:
     table.add_row("NLL of a Gaussian mixture", figure(figures.get("test/nll_mixture"), ".3f"))
     table.add_row("NLL of one Gaussian", figure(figures.get("test/nll_gaussian"), ".3f"))
     console.print(table)
-    if said := nll_warning(stored_evaluation(store)):
+    for said in filter(None, (nll_words(evaluated), nll_warning(evaluated))):
         console.print(said, soft_wrap=True, markup=False)
     if words := fresh_words(figures):
         console.print(words, soft_wrap=True, markup=False)

@@ -14,7 +14,7 @@ from jko.columns.circular import Circular
 from jko.columns.column import Above0, Column, Exactness, Finite, Meaning, Values, as_numbers, typed
 from jko.columns.conditions import COMPARED, Condition, number_of
 from jko.columns.discrete import Gridded, Integer
-from jko.columns.noise import log_normal, nearest_corner, normal_of, on_simplex
+from jko.columns.noise import log_normal, nearest_corner, normal_of, on_simplex, simplex_log_det
 from jko.columns.real import Bounded, Continuous, Positive
 from jko.columns.regions import Constraint, WithAtoms
 from jko.core.errors import InputError
@@ -131,6 +131,15 @@ class Atoms(Column):
             COMPARED[one.op](atom, [number_of(value, self.name) for value in one.values])
             for one in conditions
         )
+
+    def log_det(self, encoded: Array) -> Array:
+        """See :meth:`Column.log_det`."""
+        count, width = len(self.atoms), self.value.width
+        which, values = encoded[:, :count], encoded[:, count:]
+        spread = np.array(self.spread[:width])
+        filler = -log_normal((values - np.array(self.centre[:width])) / spread) + float(np.log(spread).sum())
+        others = nearest_corner(which) == count
+        return simplex_log_det(which) + np.where(others, self.value.log_det(values), filler)
 
     def codes(self, numbers: Array) -> NDArray[np.int64]:
         """The number of every cell's atom, K for none of them, shape (n,)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Protocol
@@ -11,10 +11,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from jko.columns.column import Values
+from jko.columns.column import Cell, Values
 from jko.core.errors import InputError
 from jko.preparation.names import listed, shown
 
+#: a type of pandas in words, or the categories of a column that has some
+Dtype = str | tuple[Cell, ...]
+#: text as pandas holds it, which need not be said
+TEXT = "str"
 #: names of types whose only values say that there is none
 NOTHING = ("NoneType", "NAType", "NaTType")
 #: types of objects by the type of a column that holds them, and what stands there for an empty cell
@@ -58,8 +62,13 @@ class Cells:
 
 def names_of(frame: Frame) -> list[str]:
     """Names of all columns."""
-    names: Iterable[object] = getattr(frame, "columns", frame)
-    return [str(name) for name in names]
+    return [str(name) for name in _keys_of(frame)]
+
+
+def _keys_of(frame: Frame) -> Iterable[Hashable]:
+    """Names of all columns as the table has them; those of a table of Arrow stand elsewhere."""
+    found: Iterable[Hashable] = getattr(frame, "column_names", getattr(frame, "columns", frame))
+    return found
 
 
 def cells_of(frame: Frame, names: Sequence[str] | None = None) -> dict[str, Cells]:
@@ -72,8 +81,7 @@ def cells_of(frame: Frame, names: Sequence[str] | None = None) -> dict[str, Cell
     Raises:
         InputError: there is no such column, or columns are of different lengths.
     """
-    keys: Iterable[Any] = getattr(frame, "columns", frame)
-    known: dict[str, Any] = {str(key): key for key in keys}
+    known: dict[str, Any] = {str(key): key for key in _keys_of(frame)}
     missing = [name for name in names or () if name not in known]
     if missing:
         raise InputError(
@@ -85,6 +93,20 @@ def cells_of(frame: Frame, names: Sequence[str] | None = None) -> dict[str, Cell
         raise InputError(
             f"columns of {' and '.join(map(str, sorted(lengths)))} rows; all need the same number"
         )
+    return found
+
+
+def dtypes_of(frame: Frame) -> dict[str, Dtype]:
+    """Types of columns that are none of numpy's: a word, or the categories."""
+    found: dict[str, Dtype] = {}
+    for key in getattr(frame, "columns", ()):
+        kind: Any = getattr(frame[key], "dtype", None)
+        categories = getattr(kind, "categories", None)
+        plain = () if categories is None else tuple(categories.tolist())
+        if categories is not None and all(isinstance(one, bool | int | float | str) for one in plain):
+            found[str(key)] = plain
+        elif categories is None and not isinstance(kind, np.dtype | None) and str(kind) != TEXT:
+            found[str(key)] = str(kind)
     return found
 
 
@@ -103,7 +125,8 @@ def read_cells(column: object) -> Cells:
     if values.dtype.kind in "biu":
         return Cells(values, np.ones(len(values), dtype=bool), order)
     values = values.astype(object)
-    present = np.array([not _is_nothing(cell) for cell in values], dtype=bool)
+    holes: Callable[[], Any] | None = getattr(column, "isna", None)  # of pandas, and many times as fast
+    present = np.array([not _is_nothing(cell) for cell in values] if holes is None else ~holes(), dtype=bool)
     return _of_one_type(Cells(values, present, order))
 
 

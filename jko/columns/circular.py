@@ -11,7 +11,7 @@ from pydantic import model_validator
 
 from jko.columns.column import Above0, Column, Exactness, Finite, Meaning, Values, as_numbers, typed
 from jko.columns.conditions import Condition, ends_of, impossible, single
-from jko.columns.noise import on_circle, turns_of
+from jko.columns.noise import LOG_2PI, on_circle, turns_of
 from jko.columns.regions import Constraint, Ends, Sectors
 from jko.preparation.grid import on_grid
 from jko.preparation.table import Array
@@ -111,6 +111,12 @@ class Circular(Column):
             return typed(found, self.dtype)
         many = np.rint(along / self.step) % round(self.period / self.step)
         return typed(on_grid(self.low + many * self.step, self.low, self.step), self.dtype)
+
+    def log_det(self, encoded: Array) -> Array:
+        """See :meth:`Column.log_det`."""
+        own = LOG_2PI - math.log(self.period) + (0.0 if self.step is None else math.log(self.step))
+        found: Array = own + 0.5 * (encoded**2).sum(axis=1)
+        return found
 
 
 def _wrapped(turns: Ends) -> Ends:

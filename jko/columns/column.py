@@ -112,6 +112,11 @@ class Column(Record):
         return 1
 
     @property
+    def steps(self) -> tuple[float, ...]:
+        """Distances of neighbouring cells in each encoded column, 0 where there are none."""
+        return (0.0,) * self.width
+
+    @property
     def encoded_names(self) -> tuple[str, ...]:
         """Names of the encoded columns."""
         return tuple(f"{self.name}{part}" for part in self.parts)
@@ -145,6 +150,10 @@ class Column(Record):
             InputError: no cell fulfils them, or they are none that the kind can be asked.
         """
         raise InputError(f"{conditions[0]}: columns of kind {self.kind} take no conditions")
+
+    def log_det(self, encoded: Array) -> Array:
+        """What :meth:`encode` gave as log_det, from the real columns alone, nats, (n, width) to (n,)."""
+        return np.zeros(len(encoded))
 
     def outside(self, cells: Values, right: NDArray[np.bool_], allowed: str) -> None:
         """Refuse cells that are not right.

@@ -67,6 +67,11 @@ class Dates(Discrete):
             raise ValueError(f"origin = {origin!r} is no date, as 2025-01-31 is") from None
         return origin
 
+    @property
+    def steps(self) -> tuple[float, ...]:
+        """Dates are numbered."""
+        return (1.0,)
+
     def encode(self, cells: Values, noise: Array) -> tuple[Array, Array]:
         """See :meth:`Column.encode`."""
         moments = self.moments(cells)

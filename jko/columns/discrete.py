@@ -80,6 +80,15 @@ class OnGrid(Discrete):
         cell = on_grid(np.array([sum(cells[0]) / 2]), origin, step)[0].item() if one else None
         return Constraint(Intervals(ends), cell)
 
+    @property
+    def steps(self) -> tuple[float, ...]:
+        """That of the grid."""
+        return (self.grid()[1],)
+
+    def log_det(self, encoded: Array) -> Array:
+        """See :meth:`Column.log_det`."""
+        return np.full(len(encoded), math.log(self.grid()[1]))
+
     def points(self, encoded: Array) -> Array:
         """The points of the grid that numbers decode to."""
         (origin, step), (low, high) = self.grid(), self.ends()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -41,7 +43,11 @@ def infer(frame: Frame, given: Schema | None = None) -> Schema:
     Raises:
         InputError: the table has no rows or no columns, or the given schema has other columns.
     """
-    cells = cells_of(frame)
+    return infer_cells(cells_of(frame), given)
+
+
+def infer_cells(cells: Mapping[str, Cells], given: Schema | None = None) -> Schema:
+    """The schema of a table from its cells, see :func:`infer`."""
     rows = len(next(iter(cells.values())).values) if cells else 0
     if not rows:
         raise InputError("the table has no rows")
@@ -53,17 +59,16 @@ def infer(frame: Frame, given: Schema | None = None) -> Schema:
 
 def _inferred(name: str, cells: Cells, *, first: bool) -> Column:
     """A column of the kind that its cells have."""
-    found = _kind_of(name, cells, first=first)
-    return found.column.model_copy(
-        update={"why": found.why, "seen": seen_in(found.column, cells, found.warnings)}
-    )
+    unique = _distinct(cells.there)  # of many rows this takes longest, so it is done once
+    found = _kind_of(name, cells, unique, first=first)
+    seen = seen_in(found.column, cells, found.warnings, unique=unique)
+    return found.column.model_copy(update={"why": found.why, "seen": seen})
 
 
-def _kind_of(name: str, cells: Cells, *, first: bool) -> Found:
+def _kind_of(name: str, cells: Cells, unique: Values, *, first: bool) -> Found:
     there = cells.there
     if not len(there):
         return Found(Constant(name=name), "no row has a cell")
-    unique = _distinct(there)
     if there.dtype.kind == "f" and not np.isfinite(there).any():
         return Found(Text(name=name), "no finite number: left out")
     if len(unique) == 1:
@@ -74,20 +79,24 @@ def _kind_of(name: str, cells: Cells, *, first: bool) -> Found:
     if there.dtype.kind == "M":
         return date_kind(name, there.astype(there.dtype.str))
     if there.dtype.kind in "biuf":
-        return number_kind(name, _some(there), there, holes=not cells.present.all(), first=first)
+        holes = not cells.present.all()
+        return number_kind(name, _some(there), there, unique, holes=holes, first=first)
     return word_kind(name, _some(there), unique, cells.order)
 
 
-def seen_in(column: Column, cells: Cells, warnings: Sequence[str] = ()) -> Seen:
+def seen_in(
+    column: Column, cells: Cells, warnings: Sequence[str] = (), *, unique: Values | None = None
+) -> Seen:
     """What cells are like.
 
     Args:
         column: of which kind they are: where all cells have a mass, none is named as an atom.
         cells: of the column.
         warnings: sentences.
+        unique: the different cells, where they are known already.
     """
     there = cells.there
-    unique = _distinct(there)
+    unique = _distinct(there) if unique is None else unique
     low, high = _ends(column, unique)
     return Seen(
         missing=round(float(1 - cells.present.mean()), 6),
@@ -185,7 +194,13 @@ def _some(values: Values) -> Values:
     """All cells, or a random sample of very many."""
     if len(values) <= LOOKED_AT:
         return values
-    return values[np.sort(np.random.default_rng(0).choice(len(values), LOOKED_AT, replace=False))]
+    return values[_some_of(len(values))]
+
+
+@lru_cache(maxsize=2)
+def _some_of(count: int) -> NDArray[np.int64]:
+    """Numbers of the rows that are looked at, ascending."""
+    return np.sort(np.random.default_rng(0).choice(count, LOOKED_AT, replace=False))
 
 
 def _distinct(values: Values) -> Values:
@@ -197,9 +212,7 @@ def _counted(values: Values) -> tuple[Values, NDArray[np.int64]]:
     if values.dtype.kind != "O":
         unique, counts = np.unique(values, return_counts=True)
         return unique, counts
-    many: dict[Any, int] = {}
-    for cell in values:
-        many[cell] = many.get(cell, 0) + 1
+    many: dict[Any, int] = Counter(values.tolist())
     pairs = sorted(many.items(), key=lambda pair: (-pair[1], str(pair[0])))
     found = np.empty(len(pairs), dtype=object)
     found[:] = [cell for cell, _ in pairs]

@@ -12,7 +12,8 @@ from jko.columns.aside import Index, Text
 from jko.columns.circular import Circular
 from jko.columns.column import Column, Values, typed
 from jko.columns.discrete import Gridded, Integer
-from jko.columns.found import ANGLES, CYCLES, IDS, PERCENT, Found, plain_cell, words_of
+from jko.columns.found import ANGLES, CYCLES, PERCENT, Found, plain_cell, words_of
+from jko.columns.indices import index_why
 from jko.columns.infer_reals import mark_warning, real_kind, with_atoms
 from jko.columns.levels import Boolean, Categorical, Ordinal
 from jko.preparation.checks import far_out, is_marker
@@ -36,6 +37,7 @@ class Numbers:
         name: its name.
         some: cells that kinds are told from, float64.
         cells: all finite ones, in the type of the table.
+        unique: the different ones, ascending.
         dtype: that the column should come back with.
         warnings: sentences.
     """
@@ -43,6 +45,7 @@ class Numbers:
     name: str
     some: Array
     cells: Values
+    unique: Values
     dtype: str
     warnings: tuple[str, ...] = ()
 
@@ -56,13 +59,14 @@ class Numbers:
         return Found(column, why, (*self.warnings, *more))
 
 
-def number_kind(name: str, some: Values, cells: Values, *, holes: bool, first: bool) -> Found:
+def number_kind(name: str, some: Values, cells: Values, unique: Values, *, holes: bool, first: bool) -> Found:
     """The kind of a column of at least two different numbers or truth values.
 
     Args:
         name: of the column.
         some: cells that kinds are told from.
         cells: all of them.
+        unique: the different ones, ascending.
         holes: whether cells are missing: whole numbers are then floats in many tables.
         first: whether it is the first column.
     """
@@ -73,45 +77,20 @@ def number_kind(name: str, some: Values, cells: Values, *, holes: bool, first: b
     if infinite.any():
         warnings = (f"{int(infinite.sum())} cells are infinite, and such rows are refused",)
         cells, some = cells[~infinite], some[np.isfinite(some)]
-        if len(np.unique(cells)) < 2:
+        unique = unique[np.isfinite(unique)]
+        if len(unique) < 2:
             return Found(Text(name=name), "no two different finite numbers: left out", warnings)
     numbers = np.asarray(cells, dtype=float)
     whole = bool((numbers == np.rint(numbers)).all())
     dtype = "int64" if holes and whole and cells.dtype.kind == "f" else str(cells.dtype)
-    column = Numbers(name, np.asarray(some, dtype=float), cells, dtype, warnings)
-    if whole and (why := _index_why(name, numbers, first=first)):
-        return column.found(Index(name=name), why)
+    column = Numbers(name, np.asarray(some, dtype=float), cells, unique, dtype, warnings)
+    if whole and (why := index_why(name, cells, first=first)):
+        return column.found(Index(name=name), f"an index: {why}; left out")
     if cells.dtype.kind in "iu" and np.abs(numbers).max() >= LARGEST:
         return _far_integers(column)
-    few = np.unique(cells)
-    if len(few) == 2:
-        return _two(column, few, whole=whole)
+    if len(unique) == 2:
+        return _two(column, unique, whole=whole)
     return _circle(column) or (_whole(column) if whole and np.abs(numbers).max() < LARGEST else _fine(column))
-
-
-def _index_why(name: str, numbers: Array, *, first: bool) -> str:
-    """Why whole numbers number rows; empty where they do not."""
-    unique = len(np.unique(numbers)) == len(numbers)
-    unnamed = first and (name.startswith("Unnamed: ") or not name.strip())
-    if unnamed and (unique or _in_turn(numbers)):
-        return "an index: the first column has no name and numbers the rows; left out"
-    if not unique or len(numbers) < 3:
-        return ""
-    if words_of(name) & IDS:
-        return "an index: whole numbers, all different, and its name says so; left out"
-    if first and numbers[0] in (0, 1) and (np.diff(numbers) == 1).all():
-        return f"an index: it counts the rows from {numbers[0]:g} on; left out"
-    return ""
-
-
-def _in_turn(numbers: Array) -> bool:
-    """Whether whole numbers number the rows of several tables in turn, or of one that was drawn from."""
-    lowest, count = numbers.min(), len(numbers)
-    if lowest not in (0, 1) or numbers.max() > count:
-        return False
-    steps = np.diff(numbers)
-    in_turn = ((steps == 1) | (numbers[1:] == lowest)).all() and 2 * (steps == 1).sum() >= len(steps)
-    return bool(in_turn or 2 * len(np.unique(numbers)) >= count)
 
 
 def _far_integers(column: Numbers) -> Found:
@@ -177,7 +156,7 @@ def _turning(column: Numbers, period: float, start: float) -> Found:
 def _whole(column: Numbers) -> Found:
     """Whole numbers: counts, or a grid of coarser steps."""
     numbers, step = column.numbers, grid_step(column.some)
-    distinct, low = len(np.unique(numbers)), 0 if numbers.min() >= 0 else None
+    distinct, low = len(column.unique), 0 if numbers.min() >= 0 else None
     ends = "; never below 0" if low == 0 else ""
     origin = grid_origin(numbers, step) if step > 1 else None
     if origin is not None and step == round(step) and _exact(column, origin, step):
@@ -203,7 +182,7 @@ def _whole(column: Numbers) -> Found:
 def _fine(column: Numbers) -> Found:
     """Numbers with parts: on a grid, of few values, or real."""
     numbers, step = column.numbers, _neat(grid_step(column.some))
-    unique = np.unique(column.cells)
+    unique = column.unique
     if not step and not (len(unique) <= MANY_VALUES and MANY_VALUES * len(unique) <= len(numbers)):
         return real_kind(column.name, column.some, column.cells, column.dtype, column.warnings)
     origin = grid_origin(numbers, step) if step else None

@@ -39,7 +39,7 @@ def real_kind(name: str, some: Array, cells: Values, dtype: str, warnings: Seque
     spikes = [value for value, _ in atoms(some) if value not in lonely]
     special = [*lonely, *spikes]
     body = numbers[~np.isin(numbers, special)]
-    if len(np.unique(body)) < 2:
+    if not len(body) or body.min() == body.max():
         special, spikes, body = [], [], numbers
     own = {"name": name, "dtype": dtype, "places": _places(numbers)}
     value, why, ends = _value_kind(words_of(name), body, spikes, own)

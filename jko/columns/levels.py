@@ -38,7 +38,7 @@ from pydantic import Field, model_validator
 from jko.columns.column import Cell, Values, as_object
 from jko.columns.conditions import COMPARED, Condition, impossible, no_order, number_of, same_cell
 from jko.columns.discrete import Discrete
-from jko.columns.noise import around, nearest_corner, on_simplex
+from jko.columns.noise import around, nearest_corner, on_simplex, simplex_log_det
 from jko.columns.regions import Constraint, Corners, Intervals, Region
 from jko.core.errors import InputError
 from jko.preparation.names import listed, shown
@@ -143,6 +143,11 @@ class Ordinal(Levels):
             return COMPARED[condition.op](level, values)
         return COMPARED[condition.op](code, [self.place(value, condition) for value in condition.values])
 
+    @property
+    def steps(self) -> tuple[float, ...]:
+        """Those of the levels."""
+        return (1.0,)
+
     def encode(self, cells: Values, noise: Array) -> tuple[Array, Array]:
         """See :meth:`Column.encode`."""
         z, log_det = around(self.codes(cells).astype(float), 1.0, noise[:, 0])
@@ -181,6 +186,11 @@ class Categorical(Levels):
         return self.width
 
     @property
+    def steps(self) -> tuple[float, ...]:
+        """Those of the levels on a line."""
+        return (0.0,) * self.width if self.by_simplex else (1.0,)
+
+    @property
     def sheets(self) -> int:
         """On a simplex one point for each level goes to the same."""
         return len(self.levels) if self.by_simplex else 1
@@ -202,6 +212,10 @@ class Categorical(Levels):
         if self.by_simplex:
             return self.of_codes(nearest_corner(encoded))
         return self.of_codes(np.rint(np.clip(encoded[:, 0], 0, len(self.levels) - 1)).astype(np.int64))
+
+    def log_det(self, encoded: Array) -> Array:
+        """See :meth:`Column.log_det`."""
+        return simplex_log_det(encoded) if self.by_simplex else np.zeros(len(encoded))
 
 
 class Boolean(Levels):
@@ -227,3 +241,7 @@ class Boolean(Levels):
     def decode(self, encoded: Array) -> Values:
         """See :meth:`Column.decode`."""
         return self.of_codes(1 - nearest_corner(encoded))
+
+    def log_det(self, encoded: Array) -> Array:
+        """See :meth:`Column.log_det`."""
+        return simplex_log_det(encoded)

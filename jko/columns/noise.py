@@ -78,7 +78,12 @@ def on_simplex(codes: NDArray[np.int64], count: int, uniform: Array) -> tuple[Ar
     ratios[rows, codes] = ratios[rows, largest]
     ratios[rows, largest] = own
     z = ratios @ directions
-    return z, -math.log(count) - log_normal(z)
+    return z, simplex_log_det(z)
+
+
+def simplex_log_det(z: Array) -> Array:
+    """−log q = −log K − log N(z; 0, I) of points on a simplex, nats, of shape (n, K − 1) to (n,)."""
+    return -math.log(z.shape[1] + 1) - log_normal(z)
 
 
 def nearest_corner(z: Array) -> NDArray[np.int64]:

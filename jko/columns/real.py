@@ -126,6 +126,10 @@ class Positive(Real):
         right = self._sign * (np.asarray(found, dtype=float) - self.edge) > 0
         return np.where(right, found, beside)
 
+    def log_det(self, encoded: Array) -> Array:
+        """See :meth:`Column.log_det`."""
+        return -self._sign * encoded[:, 0]
+
 
 class Bounded(Real):
     """Numbers between two ends, which none of them is: z = log (x − low) − log (high − x).
@@ -179,3 +183,9 @@ class Bounded(Real):
         first = max(self.low + self.finest(), np.nextafter(self.low, np.inf))
         last = min(self.high - self.finest(), np.nextafter(self.high, -np.inf))
         return typed(self.rounded(np.clip(found, first, last)), self.dtype)
+
+    def log_det(self, encoded: Array) -> Array:
+        """See :meth:`Column.log_det`."""
+        z = np.abs(encoded[:, 0])
+        found: Array = z + 2 * np.log1p(np.exp(-z)) - np.log(self.high - self.low)
+        return found

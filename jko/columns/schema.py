@@ -85,6 +85,26 @@ class Schema(Record):
         return sum(column.width for column in self.columns)
 
     @property
+    def noise_width(self) -> int:
+        """How many uniform numbers a row takes."""
+        return sum(column.noise_width for column in self.kept)
+
+    @property
+    def steps(self) -> tuple[float, ...]:
+        """Distances of neighbouring cells in each real column, 0 where there are none."""
+        return tuple(step for column in self.columns for step in column.steps)
+
+    @property
+    def ordered(self) -> tuple[str, ...]:
+        """Names of the columns of levels in an order."""
+        return tuple(column.name for column in self.kept if isinstance(column, Ordinal))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns that samples hold."""
+        return tuple(column.name for column in self.kept)
+
+    @property
     def encoded_names(self) -> tuple[str, ...]:
         """Their names, no two alike."""
         found: dict[str, None] = {}
@@ -117,16 +137,43 @@ class Schema(Record):
         Raises:
             InputError: a column is missing, has an empty cell, or one that its kind does not allow.
         """
-        cells = self._complete(cells_of(frame, [column.name for column in self.kept]))
+        cells = self.complete(cells_of(frame, [column.name for column in self.kept]))
         rows = len(next(iter(cells.values()))) if cells else 0
-        values, log_det = [np.empty((rows, 0))], np.zeros(rows)
+        noise = [
+            np.random.default_rng(counter_seed(seed, "columns", column.name, draw)).random(
+                (rows, column.noise_width)
+            )
+            for column in self.kept
+        ]
+        return self.encode_cells(cells, np.concatenate([np.empty((rows, 0)), *noise], axis=1))
+
+    def encode_cells(self, cells: Mapping[str, Values], noise: Array) -> Encoded:
+        """Rows as real numbers, with given noise.
+
+        Args:
+            cells: of the columns that samples hold, by name, shape (rows,) each.
+            noise: uniform on [0, 1), shape (rows, noise_width).
+
+        Raises:
+            InputError: a cell that its kind does not allow.
+        """
+        values, log_det, first = [np.empty((len(noise), 0))], np.zeros(len(noise)), 0
+        noise = np.clip(noise, SMALLEST, 1 - SMALLEST)
         for column in self.kept:
-            random = np.random.default_rng(counter_seed(seed, "columns", column.name, draw))
-            noise = np.clip(random.random((rows, column.noise_width)), SMALLEST, 1 - SMALLEST)
-            z, own = column.encode(cells[column.name], noise)
+            own = noise[:, first : first + column.noise_width]
+            z, change = column.encode(cells[column.name], own)
             values.append(z)
-            log_det += own
+            log_det += change
+            first += column.noise_width
         return Encoded(np.concatenate(values, axis=1), log_det, self.encoded_names)
+
+    def log_det(self, values: Array) -> Array:
+        """What is added to the log-density of real numbers, nats, shape (rows, d) to (rows,)."""
+        found, first = np.zeros(len(values)), 0
+        for column in self.kept:
+            found += column.log_det(values[:, first : first + column.width])
+            first += column.width
+        return found
 
     def decode(self, values: Array) -> dict[str, Values]:
         """The cells of real numbers: names, order and types of the table, but for what is left out.
@@ -145,12 +192,24 @@ class Schema(Record):
             first += column.width
         return found
 
+    @property
+    def content(self) -> dict[str, JsonValue]:
+        """The schema without what is only told: schemas of equal content encode and decode alike."""
+        value = self.plain()
+        columns = value["columns"]
+        assert isinstance(columns, list)
+        return {"version": self.version, "columns": [_untold(column) for column in columns]}
+
     def plain(self) -> dict[str, JsonValue]:
         """The schema as JSON and YAML hold it."""
         return self.model_dump(mode="json", exclude_none=True)
 
-    def _complete(self, cells: Mapping[str, Cells]) -> dict[str, Values]:
-        """Cells of columns without a hole; of one that is empty in every row any will do."""
+    def complete(self, cells: Mapping[str, Cells]) -> dict[str, Values]:
+        """Cells of columns without a hole; of one that is empty in every row any will do.
+
+        Raises:
+            InputError: a cell is missing.
+        """
         empty = {column.name for column in self.kept if isinstance(column, Constant) and column.value is None}
         holes = {name: int((~own.present).sum()) for name, own in cells.items() if name not in empty}
         for name, count in holes.items():
@@ -187,6 +246,13 @@ def parse_schema(value: object, place: str) -> Schema:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise InputError(f"{place}: {_where(first['loc'], value)}{first['msg']}") from None
+
+
+def _untold(column: JsonValue) -> JsonValue:
+    """A column, or the value in one, without what is only told of it."""
+    if not isinstance(column, dict):
+        return column
+    return {name: _untold(value) for name, value in column.items() if name not in ("why", "seen")}
 
 
 def _where(place: tuple[int | str, ...], value: object) -> str:

@@ -97,9 +97,8 @@ def kinds_of(facts: DataFacts) -> Kinds:
     This is the one place where a chain is asked for its schema. Without one a column is on its grid, or
     spread by one step where not all rows lie on a grid, or real.
     """
-    schema: Schema | None = getattr(facts, "schema", None)
-    if schema is not None:
-        return Kinds(schema.kept, schema)
+    if facts.kinds is not None:
+        return Kinds(facts.kinds.kept, facts.kinds)
     columns: list[Column] = []
     for name, step in zip(facts.columns, facts.grid, strict=True):
         if name in facts.origins:
@@ -109,6 +108,13 @@ def kinds_of(facts: DataFacts) -> Kinds:
         else:
             columns.append(Continuous(name=name))
     return Kinds(tuple(columns))
+
+
+def raw_kinds(facts: DataFacts) -> Kinds:
+    """The numbers that a chain models, each for itself: with a schema, real columns."""
+    if facts.kinds is None:
+        return loose(kinds_of(facts))
+    return Kinds(tuple(Continuous(name=name) for name in facts.columns))
 
 
 def constraints_of(kinds: Kinds, conditions: Sequence[Condition]) -> dict[str, Constraint]:

@@ -12,6 +12,10 @@ from jko.config.sections import Finite, Fraction, Positive, Section, switch
 CLASS = "class"
 #: endings of files that are pictures
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp")
+#: endings of files of plain numbers, whose columns have no names
+UNNAMED = (".npy", ".npz", ".zarr", ".zip")
+#: words for the kinds of columns, and endings of files that hold some
+KINDS, SCHEMAS = ("auto", "off"), (".yaml", ".yml", ".json")
 #: copies that ``auto`` tries where a table has fewer rows than that
 AUTO_COPIES, FEW_ROWS = 16, 10_000
 #: starts that ``auto`` tries; the first one stays where two are equal
@@ -52,6 +56,20 @@ Thousands = Annotated[
     Literal["auto", "none", "comma", "point", "space", "apostrophe"],
     _words(none="", comma=",", point=".", space=" ", apostrophe="'"),
 ]
+
+
+Encoding = Literal[
+    "auto", "utf-8", "utf-16", "windows-1250", "windows-1251", "windows-1252", "iso-8859-1", "iso-8859-2",
+    "shift-jis", "gb18030",
+]  # fmt: skip
+
+
+def _kinds(value: object) -> object:
+    """A bare off is a switch for YAML; what is no word is a file."""
+    found = switch(value)
+    if isinstance(found, str) and found not in KINDS and not found.lower().endswith(SCHEMAS):
+        raise ValueError(f"data.kinds = {found!r}: give auto, off or a .yaml of jko describe --write")
+    return found
 
 
 Start = Annotated[Literal["on", "off", "whiten", "marginals", "mixture", "auto"], BeforeValidator(switch)]
@@ -99,8 +117,12 @@ class Data(Section):
     first three on validation rows, by short trials.
 
     ``missing_values`` are numbers that stand for an empty cell, such as −999; ``missing`` says what is then
-    done. ``header``, ``separator``, ``decimal`` and ``thousands`` say how a CSV is written, where that is not
-    seen from the file itself.
+    done. ``header``, ``separator``, ``decimal``, ``thousands`` and ``encoding`` say how a CSV is written,
+    where that is not seen from the file itself. ``array`` names the array of an NPZ or a Zarr group.
+
+    ``kinds`` says of what kind every column of a table is (:mod:`jko.columns`): ``auto`` tells it from the
+    training rows, where columns have names; a file of ``jko describe --write`` says it; ``off`` takes all
+    columns for plain numbers. ``auto`` is ``off`` with ``smoothing``, and with ``dequantise: off``.
 
     ``rows`` as the source are rows given from Python, of which ``content`` is the SHA-256.
 
@@ -120,6 +142,9 @@ class Data(Section):
     separator: Separator = "auto"
     decimal: Decimal = "auto"
     thousands: Thousands = "auto"
+    encoding: Encoding = "auto"
+    array: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    kinds: Annotated[str, BeforeValidator(_kinds)] = "auto"
     dequantise: Annotated[Literal["auto", "off"], BeforeValidator(switch)] = "auto"
     standardise: Start = "on"
     rows: Annotated[int, Strict(), Field(ge=2, le=100_000_000)] = 20_000
@@ -137,6 +162,14 @@ class Data(Section):
         """Whether the rows are those of a table, and no draws of a law or of a picture."""
         picture = self.file is not None and self.file.lower().endswith(PICTURES)
         return self.source in CONTEXT_SOURCES and not picture
+
+    @property
+    def kinds_used(self) -> str:
+        """What kinds stands for in the end: ``auto``, ``off`` or a file."""
+        unnamed = self.file is None or self.file.lower().endswith((*UNNAMED, *PICTURES))
+        plain = self.smoothing > 0 or self.dequantise == "off"
+        named = self.source == "rows" or (self.source == "file" and not unnamed)
+        return "off" if self.kinds == "auto" and (plain or not named) else self.kinds
 
     @property
     def left_open(self) -> str:
@@ -164,6 +197,17 @@ class Data(Section):
             )
         if self.smoothing:
             raise ValueError("data.smoothing and data.context do not go together; set one of them only")
+        return self
+
+    @model_validator(mode="after")
+    def _of_kinds(self) -> Data:
+        if self.kinds in KINDS:
+            return self
+        if self.model_copy(update={"kinds": "auto"}).kinds_used == "off":
+            raise ValueError(
+                f"data.kinds = {self.kinds} is for tables whose columns have names, without data.smoothing "
+                "and with data.dequantise = auto; elsewhere it is auto or off"
+            )
         return self
 
     @model_validator(mode="after")

@@ -18,6 +18,8 @@ from jko.maps.start_kinds import start_map
 from jko.maps.start_map import StartMap
 from jko.preparation.facts import DataFacts
 
+#: facts that are written only where there are some
+SOMETIMES = ("atoms", "marks", "choices", "origins", "start_kind", "kinds", "dtypes")
 #: beside the facts, the numbers of the start map
 START = "start.safetensors"
 
@@ -26,9 +28,10 @@ def write_facts(folder: Path, facts: DataFacts) -> None:
     """Store the facts beside the arrays; those of a context, atoms and marks only where there are some."""
     if facts.start is not None:
         write_tensors(folder / START, facts.start.state_dict())
-    values = asdict(replace(facts, start=None))
+    values = asdict(replace(facts, start=None, kinds=None))
+    values["kinds"] = None if facts.kinds is None else facts.kinds.plain()
     absent = {"start"} | {name for name in values if name.startswith("context") and not facts.context}
-    absent |= {name for name in ("atoms", "marks", "choices", "origins", "start_kind") if not values[name]}
+    absent |= {name for name in SOMETIMES if not values[name]}
     kept = {name: value for name, value in values.items() if name not in absent}
     write_json(folder / FACTS, kept)
 
@@ -55,6 +58,8 @@ def read_facts(layout: Layout, fingerprint: str) -> DataFacts:
     gridded = {name for name, step in zip(facts.columns, facts.grid, strict=True) if step > 0}
     if facts.origins.keys() - gridded or not np.isfinite(list(facts.origins.values())).all():
         raise InputError(f"{folder / FACTS}: origins: finite numbers of dequantised columns are needed")
+    if facts.kinds is not None and facts.kinds.encoded_names != facts.columns:
+        raise InputError(f"{folder / FACTS}: kinds: they are of other columns than the rows")
     columns = facts.dim + facts.context
     if not facts.row_shift.shape == facts.row_scale.shape == (columns,):
         raise InputError(f"{folder / FACTS}: {columns} columns need as many shifts and scales")

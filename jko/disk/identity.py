@@ -14,7 +14,7 @@ from jko.core.digest import digest_of
 from jko.core.errors import InputError
 from jko.core.plain import Json
 from jko.core.step_sizes import stored
-from jko.disk.commit import file_digest
+from jko.disk.content import absent, content_digest, is_there
 
 #: raised when a change alters what the evaluation computes
 EVALUATION = 8
@@ -26,32 +26,53 @@ CERTIFICATE = 5
 BRACKET = 5
 #: raised when a change alters the broad law that is fitted
 DEFENCE = 1
+#: raised when a change alters what kinds are told from a table, or how columns are encoded
+KINDS = 1
 #: what is measured once, of the whole chain
 OF_BRACKET = ("resolutions", "samples")
 #: keys of the network that came after chains were trained (see :func:`without_defaults`)
 LATER_NETWORK = ("kind", "lipschitz")
 #: and those of the data
-LATER_DATA = ("content", "context", "missing_values", "header", "separator", "decimal", "thousands")
+LATER_DATA = (
+    "content", "context", "missing_values", "header", "separator", "decimal", "thousands", "encoding",
+    "array",
+)  # fmt: skip
 #: and those of the target
 LATER_TARGET = ("correction", "power")
 
 
 def source_key(config: Config, content: str | None = None) -> str:
-    """Identity of the data before they are loaded: settings, seed, and the file's bytes.
+    """Identity of the data before they are loaded: settings, seed, and the bytes of the file or store.
 
     Args:
         config: the settings.
         content: SHA-256 of the file, where it is known already.
     """
     data = without_defaults(config.data, LATER_DATA)
+    data.pop("kinds", None)
+    if config.data.kinds_used != "off":
+        data["kinds"] = _kinds(config.data.kinds_used)
     if config.data.file is not None:
         path = Path(config.data.file)
-        if not path.is_file():
-            raise InputError(f"data.file = {str(path)!r}: no such file")
-        data["file"] = content or file_digest(path)
+        if not is_there(path):
+            raise InputError(f"data.file = {str(path)!r}: {absent(path)}")
+        data["file"] = content or content_digest(path)
     if config.data.source in ("digits", "breast_cancer"):
         data["version"] = importlib.metadata.version("scikit-learn")
     return digest_of({"data": data, "seed": config.seed, "numerics": NUMERICS})
+
+
+def _kinds(kinds: str) -> JsonValue:
+    """What the kinds of columns add to the identity of data: the content of their file, if there is one.
+
+    Raises:
+        InputError: there is no such file, or it holds no kinds.
+    """
+    if kinds == "auto":
+        return {"auto": KINDS}
+    from jko.columns.written import read_schema  # here, since few chains need it
+
+    return {"content": read_schema(Path(kinds)).content, "version": KINDS}
 
 
 def data_fingerprint(data_digest: str) -> str:

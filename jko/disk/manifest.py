@@ -17,6 +17,8 @@ from jko.disk.sealed import SEAL, model_of, read_json, read_sealed, write_sealed
 FORMAT = 1
 #: of chains that were made before there was a defence: their law stays what it was
 WITHOUT_DEFENCE: dict[str, JsonValue] = {"share": 0.0}
+#: and of those that were made before columns had kinds
+WITHOUT_KINDS: dict[str, JsonValue] = {"kinds": "off"}
 #: what it holds, and held before it had a seal
 HELD = {"format", "config", "data_digest", "fingerprints"}
 
@@ -99,7 +101,11 @@ def _known(path: Path) -> Manifest | None:
     found = model_of(Manifest, whole.plain())
     if found is None or not _follows(found):
         return None
-    return found.model_copy(update={"config": {"defence": dict(WITHOUT_DEFENCE), **found.config}})
+    data = found.config.get("data")
+    older: dict[str, JsonValue] = {"defence": dict(WITHOUT_DEFENCE), **found.config}
+    if isinstance(data, dict):
+        older["data"] = {**WITHOUT_KINDS, **data}
+    return found.model_copy(update={"config": older})
 
 
 def _follows(found: Manifest) -> bool:

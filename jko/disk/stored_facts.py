@@ -5,6 +5,24 @@ from __future__ import annotations
 from jko.core.records import Number, Record
 
 
+class StoredColumn(Record):
+    """A part of :class:`jko.columns.column.Column`.
+
+    Args:
+        name: of the column.
+        kind: its word.
+    """
+
+    name: str
+    kind: str
+
+
+class StoredKinds(Record):
+    """A part of :class:`jko.columns.schema.Schema`."""
+
+    columns: tuple[StoredColumn, ...] = ()
+
+
 class StoredFacts(Record):
     """A part of :class:`jko.preparation.facts.DataFacts`, whose words these are.
 
@@ -14,6 +32,8 @@ class StoredFacts(Record):
         image_shape: of rows that are pictures.
         entropy: with its standard error, where it is known.
         choices: sentences on what was chosen of the preparation by trials.
+        kinds: of the table's columns, where they have some.
+        start_kind: word for the start map, empty where there is none.
     """
 
     name: str = ""
@@ -21,3 +41,5 @@ class StoredFacts(Record):
     image_shape: tuple[int, int] | None = None
     entropy: dict[str, Number] | None = None
     choices: tuple[str, ...] = ()
+    kinds: StoredKinds | None = None
+    start_kind: str = ""

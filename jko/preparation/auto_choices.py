@@ -17,6 +17,7 @@ from jko.config import Config, parse_config
 from jko.config.data_section import AUTO_COPIES, FEW_ROWS, STARTS
 from jko.core.display import with_error
 from jko.core.errors import NumericalError
+from jko.preparation.kinds import KindTable
 from jko.preparation.prepare import prepare
 from jko.preparation.table import Array, Table
 from jko.statistics.robust import robust
@@ -94,7 +95,10 @@ def _trial(table: Table, config: Config) -> Array:
         found = trial_log_density(config, rows, dim, share=SHARE).numpy()
     except NumericalError:
         return np.full(len(rows["validation"]), -np.inf)
-    return found + prepared.log_det(prepared.arrays["validation"][:MOST_ROWS])
+    found = found + prepared.log_det(prepared.arrays["validation"][:MOST_ROWS])
+    if not isinstance(table, KindTable):
+        return found
+    return found + table.schema.log_det(table.rows[prepared.arrays["validation_rows"][:MOST_ROWS]])
 
 
 def _best(found: Mapping[Key, Array]) -> Key:

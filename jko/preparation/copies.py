@@ -9,6 +9,7 @@ from jko.config import Config
 from jko.core.seeds import counter_seed
 from jko.laws.smoothing import manifold_parzen
 from jko.preparation.context import per_class
+from jko.preparation.kinds import KindTable
 from jko.preparation.table import Array, Table
 
 
@@ -40,6 +41,8 @@ def all_copies(table: Table, train: NDArray[np.int64], grid: Array, config: Conf
     Returns:
         Shape ((copies − 1) · rows, d + c).
     """
+    if isinstance(table, KindTable):
+        return _of_kinds(table, train, config)
     if table.context is None:
         return copies(table.rows[train], grid, config)
     more = config.data.augment.copies_of(len(train)) - 1
@@ -51,3 +54,25 @@ def all_copies(table: Table, train: NDArray[np.int64], grid: Array, config: Conf
         moved[:, own] = _copies_of(table.rows[train[own]], grid, config, more, str(value))
     beside = np.broadcast_to(context, (more, *context.shape))
     return np.concatenate([moved, beside], axis=2).reshape(-1, moved.shape[2] + context.shape[1])
+
+
+def _of_kinds(table: KindTable, train: NDArray[np.int64], config: Config) -> Array:
+    """Copies of rows whose columns have kinds: each has noise of its own, and real numbers are smoothed.
+
+    Neighbours are near in the real columns, each divided by its deviation. A discrete cell stays what it is.
+    """
+    more = config.data.augment.copies_of(len(train)) - 1
+    context = np.empty((len(train), 0)) if table.context is None else table.context[train]
+    if not more:
+        return np.empty((0, table.rows.shape[1] + context.shape[1]))
+    cells = {name: values[train] for name, values in table.cells.items()}
+    found = np.stack([table.schema.encode(cells, config.seed, draw).values for draw in range(1, more + 1)])
+    moving = np.array([column.exactness == "exact" for column in table.schema.kept for _ in column.parts])
+    own = table.rows[train]
+    spread = own.std(axis=0)
+    standard = own / np.where(spread > 0, spread, 1.0)
+    for value, rows in per_class(context, table.context_columns).items():
+        steps = _copies_of(standard[rows], np.zeros(len(spread)), config, more, "kinds", str(value))
+        found[:, rows] += np.where(moving, (steps - standard[rows]) * spread, 0.0)
+    beside = np.broadcast_to(context, (more, *context.shape))
+    return np.concatenate([found, beside], axis=2).reshape(-1, found.shape[2] + context.shape[1])

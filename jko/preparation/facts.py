@@ -6,18 +6,27 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import InstanceOf
+from pydantic import BeforeValidator, InstanceOf
 
+from jko.columns.cells import Dtype
+from jko.columns.schema import Schema, parse_schema
 from jko.core.digest import digest_of
 from jko.laws.densities import Estimate
 from jko.maps.start_map import StartMap, pieces, start_log_det
 from jko.preparation.grid import grid_origin, on_grid
+from jko.preparation.kinds import KindTable
 from jko.preparation.prepare import PARTS, Prepared
 from jko.preparation.table import Table
+
+
+def _schema(value: object) -> object:
+    """The kinds as JSON holds them, which strict reading of facts would not take."""
+    return value if value is None or isinstance(value, Schema) else parse_schema(value, "kinds")
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,9 @@ class DataFacts:
         choices: sentences on what was chosen of the preparation by trials on validation rows.
         origins: a point of the grid of each dequantised column, all rows of which lie on it, data units;
             none where rows are smoothed.
+        kinds: of the table's columns, where ``columns`` are the real ones that they became; ``None`` where
+            they are columns of plain numbers.
+        dtypes: types that columns of the table come back with, where these are none of numpy's.
         start_kind: word for the start map, empty where there is none.
         start: the map from standardised units to start coordinates; its numbers are stored beside the facts.
     """
@@ -68,6 +80,8 @@ class DataFacts:
     marks: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     origins: Mapping[str, float] = field(default_factory=dict)
+    kinds: Annotated[Schema | None, BeforeValidator(_schema)] = None
+    dtypes: Mapping[str, Dtype] = field(default_factory=dict)
     start_kind: str = ""
     start: InstanceOf[StartMap] | None = None
 
@@ -126,8 +140,23 @@ class DataFacts:
         return found
 
     def log_det(self, stored: NDArray[np.generic]) -> NDArray[np.float64]:
-        """Block 0's log-determinant at stored rows, nats, shape (rows,)."""
-        return start_log_det(self.start, self.scale, stored)
+        """The log-determinant of block 0 and of the kinds, at stored rows, nats, shape (rows,)."""
+        found = start_log_det(self.start, self.scale, stored)
+        return found if self.kinds is None else found + self.kinds_log_det(self.in_data_units(stored))
+
+    def kinds_log_det(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What the kinds of columns add to a log-density of rows in data units, nats, shape (rows,)."""
+        return np.zeros(len(rows)) if self.kinds is None else self.kinds.log_det(rows[:, : self.dim])
+
+    @property
+    def steps(self) -> tuple[float, ...]:
+        """Distances of neighbouring values in each column that has noise, 0 in the others, data units."""
+        return self.grid if self.kinds is None else self.kinds.steps
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns of the table."""
+        return self.columns if self.kinds is None else self.kinds.names
 
 
 def array_digest(arrays: Mapping[str, NDArray[np.generic]]) -> str:
@@ -149,6 +178,7 @@ def data_digest(
     shift: NDArray[np.generic],
     scale: NDArray[np.generic],
     start: StartMap | None = None,
+    kinds: Schema | None = None,
 ) -> str:
     """Identity of prepared data: the arrays, and the units that their standardised values stand for.
 
@@ -158,11 +188,13 @@ def data_digest(
             last bits of another processor are no other data.
         scale: the same of the scale.
         start: the start map; it counts in float32, too.
+        kinds: of the columns; what is only told of them does not count.
     """
     units = {**_in_float32("shift", shift), **_in_float32("scale", scale)}
     tables = {} if start is None else start_tables(start)
     parts = {f"start_{name}": values.astype(np.float32) for name, values in tables.items()}
-    return array_digest({**arrays, **units, **parts})
+    found = array_digest({**arrays, **units, **parts})
+    return found if kinds is None else digest_of({"arrays": found, "kinds": kinds.content})
 
 
 def start_tables(start: StartMap) -> dict[str, NDArray[np.float64]]:
@@ -223,5 +255,7 @@ def facts_of(
         origins=_origins(table, prepared),
         start_kind="" if prepared.start is None else prepared.start.kind,
         start=prepared.start,
+        kinds=table.schema if isinstance(table, KindTable) else None,
+        dtypes=dict(table.dtypes) if isinstance(table, KindTable) else {},
         marks=() if table.marks is None else (table.marks.decimal, table.marks.thousands),
     )

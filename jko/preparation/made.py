@@ -52,7 +52,7 @@ def made_rows(table: Table, config: Config, entropy: Entropy = lambda prepared: 
     choice = choose(table, config)
     prepared = prepare(table, choice.config)
     facts = facts_of(table, prepared, choices=choice.notes, entropy=entropy(prepared))
-    digest = data_digest(prepared.arrays, prepared.shift, prepared.scale, prepared.start)
+    digest = data_digest(prepared.arrays, prepared.shift, prepared.scale, prepared.start, facts.kinds)
     return MadeRows(facts, prepared.arrays, law_of(config, facts, prepared), digest)
 
 

@@ -27,7 +27,9 @@ from jko.preparation.context import asked_columns, by_class
 from jko.preparation.copies import all_copies
 from jko.preparation.dependence import note_on_dependence, refuse_equal
 from jko.preparation.grid import atoms, grid_step
-from jko.preparation.names import shown
+from jko.preparation.kinds import KindTable
+from jko.preparation.names import listed, shown
+from jko.preparation.split import split_rows
 from jko.preparation.table import Array, Table
 
 PARTS = ("train", "validation", "test")
@@ -81,7 +83,7 @@ def prepare(table: Table, config: Config) -> Prepared:
         InputError: too few rows, a column that stays constant or loses its values in float32, columns that
             determine each other.
     """
-    parts = split_rows(len(table.rows), config, table.name)
+    parts = parts_of(table, config)
     if table.entropy is None and table.grid is None and config.data.smoothing == 0:
         beside = () if by_class(table.context_columns) else table.context_columns
         both = np.concatenate([table.rows, table.context], axis=1) if beside else table.rows
@@ -122,6 +124,25 @@ def prepare(table: Table, config: Config) -> Prepared:
     )
     with_atoms = columns_with_atoms(table, grid)
     return Prepared(arrays, shift, scale, grid, notes, config.data.smoothing, bound, with_atoms, start)
+
+
+def parts_of(table: Table, config: Config) -> dict[str, NDArray[np.int64]]:
+    """Numbers of the training, validation and test rows; held-out ones fit the kinds of their columns.
+
+    Raises:
+        InputError: too few rows.
+    """
+    parts = split_rows(len(table.rows), config.data, config.seed, table.name)
+    if not isinstance(table, KindTable):
+        return parts
+    parts = {name: rows[table.fits[rows]] for name, rows in parts.items()}
+    few = [name for name, rows in parts.items() if len(rows) < 2]
+    if few:
+        raise InputError(
+            f"{table.name}: {len(parts[few[0]])} {few[0]} rows fit the kinds that the training rows show, "
+            "and 2 are needed; give kinds that fit with data.kinds, see jko describe --write"
+        )
+    return parts
 
 
 def unfitted(config: Config) -> Config:
@@ -166,7 +187,8 @@ def _checked(
     dim, on = table.rows.shape[1], config.data.standardise != "off"
     (shift, scale, grid), classes = units, by_class(table.context_columns)
     check_distinct(table.rows[train], shift[:dim], scale[:dim], table.columns, table.name, standardised=on)
-    notes = () if table.grid is not None else notes_on_values(table.rows, grid, table.columns)
+    plain = table.grid is None and not isinstance(table, KindTable)
+    notes = notes_on_values(table.rows, grid, table.columns) if plain else ()
     if table.context is not None and not classes:
         context = table.context[train]
         check_distinct(context, shift[dim:], scale[dim:], table.context_columns, table.name, standardised=on)
@@ -235,7 +257,7 @@ def start_of_rows(own: Array, more: Array, units: tuple[Array, Array], config: C
 
 def grid_steps(table: Table, config: Config) -> Array:
     """Grid step of every column that needs dequantising, 0 for the others."""
-    if config.data.dequantise == "off" or table.entropy is not None:
+    if config.data.dequantise == "off" or table.entropy is not None or isinstance(table, KindTable):
         return np.zeros(table.rows.shape[1])
     if table.grid is not None:
         return np.full(table.rows.shape[1], table.grid)
@@ -289,18 +311,6 @@ def smoothing_w2(train: Array, config: Config) -> float | None:
     return smoothing_w2_bound(second_moment, train.shape[1], config.data.smoothing)
 
 
-def split_rows(count: int, config: Config, name: str) -> dict[str, NDArray[np.int64]]:
-    """Indices of the training, validation and test rows, by seed."""
-    split = config.data.split
-    held = {"validation": round(count * split.validation), "test": round(count * split.test)}
-    held = {part: max(2, number) for part, number in held.items()}
-    if count - sum(held.values()) < 2:
-        raise InputError(f"{name}: {count} rows; at least 6 are needed to train, validate and test")
-    order = np.random.default_rng(counter_seed(config.seed, "split")).permutation(count)
-    test, validation, train = np.split(order, np.cumsum([held["test"], held["validation"]]))
-    return {"train": np.sort(train), "validation": np.sort(validation), "test": np.sort(test)}
-
-
 def standardisation(train: Array, config: Config, table: Table) -> tuple[Array, Array]:
     """Mean and standard deviation of the training rows; 0 and 1 when switched off."""
     deviation = train.std(axis=0)
@@ -332,6 +342,9 @@ def _notes(
     if gridded:
         which = "all columns" if len(gridded) == len(grid) else ", ".join(gridded)
         notes.append(f"dequantised with uniform noise of one grid step: {which}")
+    if isinstance(table, KindTable):
+        spread = [column.name for column in table.schema.kept if column.noise_width]
+        notes += [f"made continuous by noise: {listed(spread, 50)}"] if spread else []
     augment = config.data.augment
     more = augment.copies_of(len(parts["train"])) - 1
     if more:

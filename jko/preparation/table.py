@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jko.config.data_section import Data
-from jko.laws.densities import Estimate
+
+if TYPE_CHECKING:  # it loads much, and a table that is looked at needs nothing of it
+    from jko.laws.densities import Estimate
 
 Array = NDArray[np.float64]
 

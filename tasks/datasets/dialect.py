@@ -1,37 +1,21 @@
-"""How a CSV is written: encoding, separator, and whether its first line holds names."""
+"""How a CSV is written: encoding, separator, quotes, and whether its first line holds names."""
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from jko.config.data_section import Data
 from jko.core.errors import InputError
-from jko.preparation.names import check_names, shown
-from tasks.datasets.formats import is_number
-from tasks.datasets.numerals import INTEGER
+from jko.preparation.names import check_names
+from jko.preparation.table import Marks
+from tasks.datasets.encodings import encoding_of
+from tasks.datasets.fields import SEPARATORS, Reader, quote_of, separator_of
+from tasks.datasets.header import is_header, named_in
+from tasks.datasets.text import Text
 
-SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "space": " "}
-#: bytes that are looked at, and records
-HEAD, RECORDS = 1 << 20, 1000
-#: bytes searched at a time
-PIECE = 1 << 24
-BEGINNINGS = {
-    b"version https://git-lfs.github.com": "a Git LFS pointer in place of the data; run git lfs pull",
-    b"PK\x03\x04": "a ZIP archive or a spreadsheet; save it as CSV",
-    b"\x1f\x8b": "compressed by gzip; unpack it",
-    b"PAR1": "a Parquet file; save it as CSV",
-    b"\x93NUMPY": "an NPY array; name it .npy",
-    b"\x89HDF": "an HDF5 file; save its table as CSV or NPY",
-}
-#: what an empty cell is written as (pandas knows more)
-EMPTY = frozenset(("", "na", "n/a", "#n/a", "nan", "-nan", "null", "none", "<na>"))
-#: a table whose columns are all integers needs so many for 0, 1, 2, … above them to be names
-SURE_RANGE = 5
+#: bytes that are looked at
+HEAD = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -44,6 +28,9 @@ class Dialect:
         skip: lines before the first row.
         names: of the columns.
         notes: sentences for the user.
+        quote: the mark around fields.
+        named: whether the file has a line of names.
+        quoted: whether fields with quotes were seen.
     """
 
     encoding: str
@@ -51,67 +38,65 @@ class Dialect:
     skip: int
     names: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    quote: str = '"'
+    named: bool = True
+    quoted: bool = False
+
+    def says(self, marks: Marks | None) -> str:
+        """How the file was read, in words.
+
+        Args:
+            marks: those of its numbers; ``None`` where they show none.
+        """
+        known = {mark: word for word, mark in SEPARATORS.items() if mark in "\t "}
+        words = [f"separator {known.get(self.separator, repr(self.separator))}"]
+        words += [] if marks is None else [f"decimal {marks.decimal!r}"]
+        if marks is not None and marks.thousands:
+            words.append("thousands " + ("space" if marks.thousands == " " else repr(marks.thousands)))
+        words.append({"utf-8-sig": "UTF-8 with a byte order mark"}.get(self.encoding, self.encoding.upper()))
+        words.append(f"quotes {self.quote}" if self.quoted else "no quotes")
+        return ", ".join([*words, "a line of names" if self.named else "no names"])
 
 
-def refuse_other_kinds(path: Path) -> None:
-    """Refuse a file that is plainly something else than its name says.
-
-    Raises:
-        InputError: a Git LFS pointer, an archive, a spreadsheet.
-    """
-    with path.open("rb") as stream:
-        start = stream.read(64)
-    for beginning, kind in BEGINNINGS.items():
-        if start.startswith(beginning) and not (path.suffix.lower() == ".npy" and beginning == b"\x93NUMPY"):
-            raise InputError(f"{path}: this is {kind}")
-
-
-def find_dialect(path: Path, settings: Data) -> Dialect:
+def find_dialect(source: Text, settings: Data) -> Dialect:
     """Look at the beginning of a CSV.
 
     Raises:
         InputError: no text, names that are refused, or a first line that may be names or a row.
     """
-    encoding = _encoding(path)
-    text, notes = _head(path, encoding), []
+    path, encoding = source.path, encoding_of(source, settings.encoding)
+    text, notes = _head(source, encoding), []
     comments = _comments(text)
-    separator = _declared(text) or _separator(_without(text, len(comments)), settings, path)
-    records, starts = _records(_without(text, len(comments)), separator, path)
+    body_text = _without(text, len(comments))
+    quote = quote_of(body_text)
+    read = Reader(path, quote)
+    separator = _declared(text) or separator_of(body_text, settings, read, tabs=source.form.ending == ".tsv")
+    records, starts = read.records(body_text, separator)
     if not records:
         raise InputError(f"{path}: the table has no rows")
     first, body = records[0], records[1:]
-    commented = _named_in(comments, separator, first, path)
+    commented, named = named_in(comments, separator, first, read), True
     if commented:
         names, skip = commented, len(comments)
-    elif _is_header(first, body, settings, path):
+    elif is_header(first, body, settings, path):
         names, skip = first, len(comments) + starts[0] + 1
     else:
-        names, skip = [f"x{i}" for i in range(len(first))], len(comments) + starts[0]
+        names, skip, named = [f"x{i}" for i in range(len(first))], len(comments) + starts[0], False
     if comments:
         notes.append(f"left out, lines of comment at the beginning: {len(comments)}")
     if separator == " ":
         names = [name for name in names if name]
     names = [name or f"Unnamed: {i}" for i, name in enumerate(names)]
     check_names(names, path)
-    return Dialect(encoding, separator, skip, tuple(names), tuple(notes))
+    return Dialect(
+        encoding, separator, skip, tuple(names), tuple(notes), quote, named, quoted=quote in body_text
+    )  # fmt: skip
 
 
-def _encoding(path: Path) -> str:
-    """UTF-8, or what a byte order mark says; other bytes than text are refused."""
-    with path.open("rb") as stream:
-        start = stream.read(4)
-        if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            return "utf-16"
-        stream.seek(0)
-        while piece := stream.read(PIECE):
-            if b"\0" in piece:
-                raise InputError(f"{path}: not a readable CSV table (it holds NUL bytes; is it text?)")
-    return "utf-8-sig" if start.startswith(b"\xef\xbb\xbf") else "utf-8"
-
-
-def _head(path: Path, encoding: str) -> str:
+def _head(source: Text, encoding: str) -> str:
     """The first lines, whole ones."""
-    with path.open("rb") as stream:
+    path = source.path
+    with source.open() as stream:
         raw = stream.read(HEAD)
         more = bool(stream.read(1))
     try:
@@ -147,99 +132,3 @@ def _declared(text: str) -> str | None:
     """The separator that a first line ``sep=;`` names, as spreadsheets write it."""
     found = re.match(r"sep=([,;\t|])\n", text)
     return found[1] if found else None
-
-
-def _records(text: str, separator: str, path: Path) -> tuple[list[list[str]], list[int]]:
-    """The first records that are not blank, and the number of lines before each."""
-    records, starts, before = [], [], 0
-    if separator == " ":
-        reader = ([*line.split()] for line in text.split("\n"))
-        pairs = ((record, number) for number, record in enumerate(reader, start=1))
-    else:
-        lines = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
-        pairs = ((record, lines.line_num) for record in lines)
-    try:
-        for record, number in pairs:
-            if record and not re.fullmatch(r"sep=[,;\t|]?", separator.join(record).strip()):
-                records.append(record)
-                starts.append(before)
-            before = number
-            if len(records) > RECORDS:
-                break
-    except csv.Error as error:
-        raise InputError(f"{path}: not a readable CSV table ({error})") from None
-    return records, starts
-
-
-def _separator(text: str, settings: Data, path: Path) -> str:
-    """The separator by which every line has as many fields, and most fields are numbers."""
-    if settings.separator != "auto":
-        return SEPARATORS[settings.separator]
-    found = []
-    for mark in ",;\t|":
-        try:
-            records = _records(text, mark, path)[0]
-        except InputError:
-            continue
-        widths = [len(record) for record in records]
-        usual = max(set(widths), key=widths.count, default=0)
-        if usual > 1:
-            cells = [cell for record in records[1:100] for cell in record]
-            numbers = sum(map(is_number, cells)) / max(len(cells), 1)
-            alike = widths.count(usual) / len(widths)
-            found.append((alike == 1, numbers if alike == 1 else alike, mark))
-    best = max(found, key=lambda one: one[:2], default=(True, 1.0, ","))
-    return best[2] if best[0] or best[1] > 0.5 else ","
-
-
-def _named_in(comments: Sequence[str], separator: str, first: list[str], path: Path) -> list[str]:
-    """Names in the last line of comment, as numpy writes them, above a row of numbers."""
-    if not comments or not all(map(is_number, first)):
-        return []
-    records, _ = _records(comments[-1].lstrip("# "), separator, path)
-    names = records[0] if records else []
-    return names if len(names) == len(first) and not any(map(is_number, names)) else []
-
-
-def _is_header(first: list[str], body: list[list[str]], settings: Data, path: Path) -> bool:
-    """Whether the first line holds names: something else stands there than in the columns below.
-
-    Raises:
-        InputError: it may be names or a row.
-    """
-    if settings.header != "auto":
-        return settings.header == "yes"
-    context = settings.context if isinstance(settings.context, tuple) else ()
-    wanted = {*(settings.columns or ()), *context}
-    if wanted and wanted <= set(first):
-        return True
-    alike, other, numeric = 0, 0, 0
-    whole = True  # whether all columns of numbers are of integers
-    for i, cell in enumerate(first):
-        below = [record[i] for record in body if i < len(record) and not _is_empty(record[i])]
-        numbers = [one for one in below if is_number(one)]
-        if 2 * len(numbers) <= len(below) or _is_empty(cell):
-            continue
-        numeric += 1
-        integers = any(INTEGER.fullmatch(one.strip()) for one in numbers)
-        whole = whole and integers
-        other += not is_number(cell)
-        alike += is_number(cell) and (integers or not INTEGER.fullmatch(cell.strip()))
-    if numeric == 0 or (other and not alike):
-        return True
-    if _is_range(first) and (not alike or not first[0].strip() or (whole and len(first) >= SURE_RANGE)):
-        return True
-    raise InputError(
-        f"{path}: the first line ({shown(', '.join(first))}) may be a header or a row of numbers; "
-        "data.header=yes takes it for names, data.header=no for a row"
-    )
-
-
-def _is_empty(cell: str) -> bool:
-    return cell.strip().lower() in EMPTY
-
-
-def _is_range(first: list[str]) -> bool:
-    """0, 1, 2, … as pandas names columns, with nothing above an index."""
-    names = first[1:] if first and not first[0].strip() else first
-    return bool(names) and [name.strip() for name in names] == [str(i) for i in range(len(names))]

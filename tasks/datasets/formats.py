@@ -67,7 +67,22 @@ def refuse_dressed(cells: pd.Series, place: str) -> None:
         place: file and column, for the sentence.
 
     Raises:
-        InputError: more than half of the cells are so, those that are plain numbers counted with them.
+        InputError: there are such numbers.
+    """
+    example = dressed(cells)
+    if example:
+        raise InputError(
+            f"{place} holds numbers in a format that is not read, as {shown(example)}; write plain "
+            "numbers, or "
+            "leave the column out with data.columns"
+        )
+
+
+def dressed(cells: pd.Series) -> str:
+    """A number in a format that is not read, if more than half of the cells are so, else an empty text.
+
+    Args:
+        cells: tidy, not empty ones; those that are plain numbers are counted with them.
     """
     words = cells.value_counts()
     plain, dresses = 0, dict[tuple[str, str], tuple[int, str]]()
@@ -81,13 +96,8 @@ def refuse_dressed(cells: pd.Series, place: str) -> None:
             plain += int(count)
     count, example = max(dresses.values(), default=(0, ""))
     if not (count and 2 * plain <= len(cells) < 2 * (count + plain)):  # of most numbers the others are named
-        example = _worded(words)
-    if example:
-        raise InputError(
-            f"{place} holds numbers in a format that is not read, as {shown(example)}; write plain "
-            "numbers, or "
-            "leave the column out with data.columns"
-        )
+        return _worded(words)
+    return example
 
 
 def _worded(words: pd.Series) -> str:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-import os
 import tokenize
 import warnings
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from jko.core.errors import InputError
+from tasks.datasets.room import memory
 
 #: bytes of a header at most; that of an array of numbers has about a hundred
 LONGEST_HEADER = 10_000
@@ -31,27 +31,45 @@ def read_npy(path: Path) -> NDArray[np.float64]:
         InputError: it is no NPY array of real numbers in one or two axes, its header promises other bytes
             than there are, or they do not fit into memory.
     """
-    size = path.stat().st_size
     with path.open("rb") as stream:
-        shape, kind = _header(stream, path)
-        _check(shape, kind, path)
-        wanted, there = math.prod(shape) * kind.itemsize, size - stream.tell()
-        if wanted != there:
-            raise InputError(
-                f"{path}: its header promises {wanted} bytes of numbers (shape {shape}, {kind}) and the file "
-                f"holds {there}; it is cut short or damaged"
-            )
-        if 8 * math.prod(shape) > _memory():
-            raise InputError(f"{path}: {math.prod(shape)} numbers do not fit into this machine's memory")
-        stream.seek(0)
-        try:
-            values = npy.read_array(stream, allow_pickle=False, max_header_size=LONGEST_HEADER)
-        except BROKEN:
-            raise InputError(f"{path}: not a readable NPY array") from None
+        return array_of(stream, path.stat().st_size, str(path))
+
+
+def array_of(stream: IO[bytes], size: int, path: str) -> NDArray[np.float64]:
+    """The array of a stream that can be sought, shape (rows, d), float64.
+
+    Args:
+        stream: at its first byte.
+        size: bytes that it has.
+        path: of the file, for sentences.
+
+    Raises:
+        InputError: as of :func:`read_npy`.
+    """
+    shape, kind = header_of(stream, path)
+    check_kind(shape, kind, path)
+    wanted, there = math.prod(shape) * kind.itemsize, size - stream.tell()
+    if wanted != there:
+        raise InputError(
+            f"{path}: its header promises {wanted} bytes of numbers (shape {shape}, {kind}) and the file "
+            f"holds {there}; it is cut short or damaged"
+        )
+    if 8 * math.prod(shape) > memory():
+        raise InputError(f"{path}: {math.prod(shape)} numbers do not fit into this machine's memory")
+    stream.seek(0)
+    try:
+        values = npy.read_array(stream, allow_pickle=False, max_header_size=LONGEST_HEADER)
+    except BROKEN:
+        raise InputError(f"{path}: not a readable NPY array") from None
+    return in_columns(values, path)
+
+
+def in_columns(values: NDArray[np.floating], path: str) -> NDArray[np.float64]:
+    """Numbers of one or two axes as float64 of shape (rows, d)."""
     return exact_floats(values.reshape(len(values), -1) if values.ndim == 1 else values, path)
 
 
-def exact_floats(values: NDArray[np.floating], path: Path) -> NDArray[np.float64]:
+def exact_floats(values: NDArray[np.floating], path: str) -> NDArray[np.float64]:
     """Numbers as float64; integers that are the same there, but were not, are refused.
 
     Raises:
@@ -69,7 +87,7 @@ def exact_floats(values: NDArray[np.floating], path: Path) -> NDArray[np.float64
     return found
 
 
-def _header(stream: BinaryIO, path: Path) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
+def header_of(stream: IO[bytes], path: str) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
     """Shape and dtype as the header has them; the stream is then where the numbers begin."""
     refusal = InputError(f"{path}: not a readable NPY array; give real numbers of shape (rows, d)")
     try:
@@ -90,7 +108,12 @@ def _header(stream: BinaryIO, path: Path) -> tuple[tuple[int, ...], np.dtype[np.
     return shape, kind
 
 
-def _check(shape: tuple[int, ...], kind: np.dtype[np.generic], path: Path) -> None:
+def check_kind(shape: tuple[int, ...], kind: np.dtype[np.generic], path: str) -> None:
+    """Refuse arrays that hold other things than real numbers, or have other axes than rows and columns.
+
+    Raises:
+        InputError: this is such an array.
+    """
     if kind.hasobject:
         raise InputError(
             f"{path}: not a readable NPY array: it holds Python objects, which may run code when they are "
@@ -99,8 +122,3 @@ def _check(shape: tuple[int, ...], kind: np.dtype[np.generic], path: Path) -> No
     sizes = all(isinstance(one, int) and not isinstance(one, bool) and one >= 0 for one in shape)
     if not sizes or len(shape) not in (1, 2) or kind.kind not in "fiu" or kind.shape:
         raise InputError(f"{path}: needs a real array of shape (rows, d), this is {kind} of shape {shape}")
-
-
-def _memory() -> int:
-    """Bytes of this machine's memory."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

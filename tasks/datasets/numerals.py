@@ -55,7 +55,9 @@ class Hints:
 
 def tidy(cells: pd.Series) -> pd.Series:
     """Text cells without outer spaces and with plain minus signs, spaces and apostrophes."""
-    return cells.astype(str).str.translate(TYPESET).str.strip()
+    places, words = pd.factorize(cells.astype(str))  # a word that occurs often is tidied once
+    plain = pd.Series(words).str.translate(TYPESET).str.strip()
+    return pd.Series(plain.array.take(places), index=cells.index)
 
 
 def forms_of(cells: pd.Series) -> dict[str, str]:

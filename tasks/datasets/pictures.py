@@ -14,7 +14,7 @@ from jko.config.data_section import PICTURES
 from jko.core.errors import InputError
 from jko.laws.densities import PictureDensity
 from jko.preparation.checks import far_out, is_marker
-from tasks.datasets.dialect import refuse_other_kinds
+from tasks.datasets.kinds import refuse_other_kinds
 
 #: what is decoded: other kinds have readers that start programs, whatever the file is called
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP")

@@ -5,57 +5,58 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
-
+from jko.columns.cells import cells_of, dtypes_of
 from jko.config.data_section import Data
 from jko.core.errors import InputError
-from jko.preparation.names import check_names, listed, shown
-from tasks.datasets.csv_table import Written
-from tasks.datasets.files import mark_missing, read_frame
-from tasks.datasets.formats import refuse_dressed
-from tasks.datasets.parquet import PARQUET, read_parquet
+from jko.preparation.kinds import Whole
+from jko.preparation.names import listed, shown
+from jko.preparation.table import Marks
+from tasks.datasets.choice import mark_missing
+from tasks.datasets.files import read_frame
+from tasks.datasets.kinds import table_name
+from tasks.datasets.written import Written
 
 
-def read_whole(path: Path, settings: Data | None = None) -> Written:
-    """All columns of a CSV, NPY or Parquet file, with text, dates and empty cells as they are.
+def load_whole(settings: Data, known: Marks | None = None) -> Whole:
+    """The table ``settings.file`` with all columns that are asked for, and their context among them.
+
+    Args:
+        settings: name the file and say how it is read.
+        known: marks of another file like it.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    path, context = Path(settings.file or ""), tuple(settings.context or ())
+    asked = None if settings.columns is None else (*settings.columns, *context)
+    written = read_whole(path, settings.model_copy(update={"columns": asked}), known)
+    frame = written.frame
+    return Whole(
+        table_name(path), str(path), cells_of(frame), written.notes, written.marks, context_columns=context,
+        dtypes=dtypes_of(frame),
+    )  # fmt: skip
+
+
+def read_whole(path: Path, settings: Data | None = None, known: Marks | None = None) -> Written:
+    """All columns of a file of any kind, with text, dates and empty cells as they are.
 
     Args:
         path: the file.
-        settings: how a CSV is written, which columns are taken, and what stands for an empty cell.
+        settings: how a CSV is written, which array and columns are taken, and what stands for an empty cell.
+        known: marks of another file like it, for numbers that can be read in two ways.
 
     Raises:
         InputError: no such file, another kind, no rows, or it cannot be read; names that are refused.
     """
-    known = settings or Data(source="file", file=str(path))
-    written = _read(path, known)
-    frame, wanted = written.frame, known.columns or ()
+    settings = settings or Data(source="file", file=str(path))
+    written = read_frame(path, settings, known, as_text=True)
+    frame, wanted = written.frame, settings.columns or ()
     unknown = [name for name in wanted if name not in frame.columns]
     if unknown:
         raise InputError(f"{path}: no column {shown(unknown[0])}; it has {listed(list(frame.columns))}")
     frame = frame[list(wanted)] if wanted else frame
-    if not known.missing_values:
+    if not settings.missing_values:
         return replace(written, frame=frame)
-    marked, notes = mark_missing(frame.select_dtypes("number"), known.missing_values)
+    marked, notes = mark_missing(frame.select_dtypes("number"), settings.missing_values)
     frame = frame.assign(**{str(name): marked[name] for name in marked.columns})
     return replace(written, frame=frame, notes=(*written.notes, *notes))
-
-
-def _read(path: Path, settings: Data) -> Written:
-    if path.suffix.lower() != PARQUET:
-        notes: list[str] = []
-
-        def noted(cells: pd.Series, place: str) -> None:
-            """<=50K and >50K are two words of a table, though each could be a number."""
-            try:
-                refuse_dressed(cells, place)
-            except InputError as refusal:
-                told = str(refusal).removeprefix(f"{path}: ").partition(";")[0]
-                notes.append(f"{told}: taken as text")
-
-        written = read_frame(path, settings, dressed=noted)
-        return replace(written, notes=(*written.notes, *notes))
-    frame: pd.DataFrame = read_parquet(path)
-    check_names([str(name) for name in frame.columns], path)
-    if frame.empty:
-        raise InputError(f"{path}: the table has no rows")
-    return Written(frame)

@@ -18,7 +18,7 @@ from jko.disk.damage import is_whole
 from jko.statistics.heavy import TRIM
 from tasks.adapters.store.chain_store import ChainStore
 from tasks.adapters.store.evaluated import EvaluationFigures, MeanNll, TargetFigures
-from tasks.headline import nll_warning
+from tasks.headline import nll_warning, nll_words
 from tasks.options import DURABLE, skipped
 from tasks.report import pictures
 from tasks.report.claims import panel_of
@@ -78,7 +78,7 @@ def render(content: Content, images: dict[str, str | None]) -> str:
     values: dict[str, Any] = {
         "facts": content.facts, "steps": content.steps, "figures": figures, "digest": content.digest,
         "models": models, "cards": cards(content), "pictures": images, "versions": versions(),
-        "warning": nll_warning(figures), "trim": TRIM,
+        "warning": nll_warning(figures), "trim": TRIM, "nll_words": nll_words(figures),
         "brackets": content.certificate.chain.bracket, "apart": content.certificate.chain.apart,
         "step_text": shown, "figure": figure, "pair_of": pair_of,
         "panel": panel_of(content.certificate, content.facts.entropy), "legend": LEGEND,

@@ -40,7 +40,7 @@ TINY_CHAIN: Mapping[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("seconds", [6.0, 12.0])
+@pytest.mark.parametrize("seconds", [6.0, pytest.param(12.0, marks=pytest.mark.slow)])
 def test_our_chain_spends_its_budget_and_no_more(problem: Problem, seconds: float) -> None:
     assert 0.98 <= ratio("ours", problem, TINY_CHAIN, seconds) <= 1.02
 
@@ -48,7 +48,7 @@ def test_our_chain_spends_its_budget_and_no_more(problem: Problem, seconds: floa
 @pytest.mark.parametrize(
     ("name", "schedule", "seconds"),
     [
-        ("end_to_end", "constant", 8.0),
+        pytest.param("end_to_end", "constant", 8.0, marks=pytest.mark.slow),
         ("end_to_end", "cosine", 8.0),
         ("nsf", "cosine", 8.0),
         pytest.param("cnf", "cosine", 30.0, marks=pytest.mark.slow),

@@ -38,11 +38,11 @@ def problem() -> Problem:
     return law_problem("eight_gaussians", "plane", eight_gaussians(), 0, rows=(2000, 200, 500))
 
 
-@pytest.mark.parametrize("variant", ["default", "plain_jko"])
+@pytest.mark.parametrize("variant", ["default", pytest.param("plain_jko", marks=pytest.mark.slow)])
 def test_the_chain_beats_one_gaussian_and_tells_the_exact_error_of_every_step(
     problem: Problem, variant: str
 ) -> None:
-    budget = Budget(8.0)
+    budget = Budget(5.0)
     track = Track(problem, budget)
     density = ours.fit(problem, budget, {"variant": variant, **TINY}, 0, track)
     other = gaussian.fit(problem, Budget(4.0), {}, 0, Track(problem, Budget(4.0)))

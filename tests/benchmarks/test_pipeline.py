@@ -12,6 +12,7 @@ from benchmarks.watched import run
 from jko.core.errors import JkoError
 
 
+@pytest.mark.slow
 def test_a_watched_run_knows_its_parts_and_its_memory(server: str, tmp_path: Path) -> None:
     words = ("train", "--preset", "smoke", "--set", "steps.count=1", "--chain", "chain", *TINY)
     found = run(tmp_path, *words, server=server)
@@ -23,6 +24,7 @@ def test_a_watched_run_knows_its_parts_and_its_memory(server: str, tmp_path: Pat
     assert f"**{found['peak_mb']:.0f}**" in shown
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_says_so(tmp_path: Path) -> None:
     with pytest.raises(JkoError, match="failed: jko: "):
         run(tmp_path, "train", "--preset", "smoke", "--set", "steps.count=0")

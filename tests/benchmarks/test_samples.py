@@ -13,7 +13,7 @@ pytest.importorskip("zuko")
 from benchmarks.samples import main
 
 
-@pytest.mark.parametrize("context", [[], ["sex"]])
+@pytest.mark.parametrize("context", [pytest.param([], marks=pytest.mark.slow), ["sex"]])
 def test_both_models_have_samples_in_files(context: list[str], tmp_path: Path) -> None:
     words = [word for name in context for word in ("--context", name)]
     name = "diabetes" if context else "moons"

@@ -30,6 +30,7 @@ def test_objective_and_gradient_agree_with_the_adjoint() -> None:
     assert found["gradient_relative"] < 1e-3
 
 
+@pytest.mark.slow
 def test_solvers_are_timed_in_processes_of_their_own() -> None:
     chain, rows = new_chain(torch.zeros(2), torch.ones(2)), torch.zeros(600, 2)
     weights = keep(chain.state_dict())

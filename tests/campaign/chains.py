@@ -26,6 +26,7 @@ SMALL = (
     "data.rows=160", "network.hidden=[6]", "solver.steps=2", "steps={count: 2, first: 0.3}",
     "training.flow_matching_iterations=30", "training.iterations=4", "training.validate_every=4",
     "training.batch_size=32", "evaluation={samples: 40, mixture_components: [1]}", "runtime.threads=1",
+    "measure.samples=200", "measure.resolutions=[0.3, 0.5]",
 )  # fmt: skip
 GAUSSIAN = (
     "data={source: gaussian, mean: [0, 0], std: [1, 1], rows: 160}", "data.standardise=off",

@@ -24,6 +24,7 @@ from jko.core.errors import InputError, JkoError
 from tests.campaign.asked import run, where
 from tests.campaign.chains import CHAIN, KINDS, Kind, bring_up, inside, job_of, make, resumed
 from tests.campaign.judged import judge
+from tests.campaign.sample import EVERY, Part
 from tests.campaign.ways import FILE_WAYS, FOLDER_WAYS, apply
 
 #: what belongs to a result; the run folder does not
@@ -232,14 +233,14 @@ def draw_case(bench: Bench, number: int) -> Case:
 
 
 def carry_out(
-    count: int, folder: Path, first: int = 0, only: Collection[str] = tuple(KINDS)
+    count: int, folder: Path, first: int = 0, only: Collection[str] = tuple(KINDS), part: Part = EVERY
 ) -> Iterator[Outcome]:
-    """Cases ``first``.. shared out among the kinds of chains; only those of the kinds that are named."""
+    """Cases ``first``.. shared out among the kinds of chains; of the kinds that are named a part each."""
     kinds = sorted(KINDS)
     for index, name in enumerate(kinds):
         if name in only:
             bench = Bench(KINDS[name], folder / name)
-            for number in range(first + index, first + count, len(kinds)):
+            for number in range(first + index, first + count, len(kinds))[part]:
                 yield bench.carry_out(draw_case(bench, number))
             shutil.rmtree(folder / name)
 

@@ -27,6 +27,7 @@ from typing import Any
 from jko.core.errors import JkoError
 from tests.campaign import small
 from tests.campaign.forked import forked
+from tests.campaign.sample import EVERY, Part
 from tests.campaign.trees import copied, fast_place, state_of
 from tests.campaign.watched import Operation, watching
 
@@ -184,24 +185,21 @@ class Tally:
         )
 
 
-def points(segments: list[Segment], way: str, every: int) -> Iterator[tuple[Segment, int, Operation]]:
-    """The operations to fail, every so many, with their numbers in their segments."""
-    count = 0
+def points(segments: list[Segment], way: str) -> Iterator[tuple[Segment, int, Operation]]:
+    """The operations to fail, with their numbers in their segments."""
     for segment in segments:
         kept = [operation for operation in segment.operations if can_fail(way, operation)]
         for number, operation in enumerate(kept, start=1):
-            if count % every == 0:
-                yield segment, number, operation
-            count += 1
+            yield segment, number, operation
 
 
-def campaign(folder: Path, ways: tuple[str, ...] = WAYS, every: int = 1) -> Tally:
-    """Let every n-th operation fail in these ways."""
+def campaign(folder: Path, ways: tuple[str, ...] = WAYS, part: Part = EVERY) -> Tally:
+    """Let every n-th operation fail in these ways, or a part of them."""
     begun, tally, root = time.monotonic(), Tally(), folder / "project"
     root.mkdir()
     recording = forked(record, root, folder / "copies").got()
     for way in ways:
-        cases = list(points(recording[0], way, every))
+        cases = list(points(recording[0], way))[part]
         for first in range(0, len(cases), BATCH):
             tally = forked(tried, tally, recording, root, way, cases[first : first + BATCH]).got()
     tally.seconds = time.monotonic() - begun
@@ -270,7 +268,7 @@ def main() -> None:
     parser.add_argument("--way", choices=WAYS, action="append")
     words = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=fast_place()) as folder:
-        tally = campaign(Path(folder), tuple(words.way or WAYS), words.every)
+        tally = campaign(Path(folder), tuple(words.way or WAYS), slice(None, None, words.every))
     print(tally)
     print(*tally.failures, sep="\n")
 

@@ -29,6 +29,7 @@ from tasks.adapters.store.parent_chain import started_from
 from tests.campaign import small
 from tests.campaign.disk import Disk, Tree, build, hidden
 from tests.campaign.forked import forked
+from tests.campaign.sample import EVERY, Part
 from tests.campaign.trees import copied, fast_place
 from tests.campaign.watched import Operation, watching
 
@@ -274,15 +275,15 @@ def states(recording: Recording, tally: Tally, name: str) -> list[State]:
 
 
 def campaign(
-    folder: Path, names: tuple[str, ...] = tuple(HISTORIES), every: int = 1, *, careless: bool = False
+    folder: Path, names: tuple[str, ...] = tuple(HISTORIES), part: Part = EVERY, *, careless: bool = False
 ) -> Tally:
-    """Cut the power in these histories; of the states, start every so many again."""
+    """Cut the power in these histories; of the states of each, start a part again."""
     begun, tally = time.monotonic(), Tally()
     for number, name in enumerate(names):
         root = folder / f"project-{number}"
         root.mkdir()
         recording = forked(record, root, folder / f"start-{number}", name, careless).got()
-        kept = states(recording, tally, name)[::every]
+        kept = states(recording, tally, name)[part]
         end = recording.moments[-1].standing
         for first in range(0, len(kept), BATCH):
             tally.failures += forked(started_again, root, name, kept[first : first + BATCH], end).got()
@@ -324,7 +325,7 @@ def main() -> None:
     parser.add_argument("--history", choices=HISTORIES, action="append")
     words = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=fast_place()) as folder:
-        tally = campaign(Path(folder), tuple(words.history or HISTORIES), words.every)
+        tally = campaign(Path(folder), tuple(words.history or HISTORIES), slice(None, None, words.every))
     print(tally)
     print(*dict.fromkeys(tally.failures), sep="\n")
 

@@ -49,7 +49,9 @@ def config(count: int = 2, **others: Any) -> Config:
         "training": {
             "flow_matching_iterations": 2, "iterations": 2, "batch_size": 16, "validate_every": 2,
         },
-        "measure": {"inversion_limit": 1e6, "rows": 16, "reference_rows": 16},
+        "measure": {
+            "inversion_limit": 1e6, "rows": 16, "reference_rows": 16, "samples": 40, "resolutions": [0.5],
+        },
         "evaluation": {"samples": 10, "mixture_components": [1]},
         "runtime": {"threads": 1, "checkpoint_seconds": 0.0},
     }  # fmt: skip

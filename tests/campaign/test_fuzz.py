@@ -16,9 +16,10 @@ from PIL import Image
 from tests.campaign import fuzz
 from tests.campaign.fuzz import SHARES, cases, project, read_all
 from tests.campaign.fuzz_files import chunk
+from tests.campaign.sample import Part
 
-#: inputs of ``make test`` and of ``make test-all``
-FAST, WHOLE = 500, 20_000
+#: inputs of ``make test``, and of the whole, of which ``make test-all`` reads one in so many
+FAST, WHOLE, SOME = 200, 20_000, 3
 
 
 @pytest.fixture(scope="module")
@@ -41,15 +42,15 @@ def test_hostile_inputs_are_read_or_refused_in_one_sentence(folder: Path) -> Non
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(SHARES))
-def test_whole_campaign_of_hostile_inputs(kind: str, folder: Path) -> None:
-    assert faults([case for case in cases(WHOLE) if case[0] == kind], folder) == []
+def test_campaign_of_hostile_inputs(kind: str, folder: Path, part: Callable[[int], Part]) -> None:
+    assert faults([case for case in cases(WHOLE) if case[0] == kind][part(SOME)], folder) == []
 
 
 def test_many_inputs_are_read_not_only_refused(folder: Path) -> None:
     """A generator of rubbish alone would find nothing behind the first check."""
-    found = read_all([("csv", number) for number in range(120)], folder)
+    found = read_all([("csv", number) for number in range(60)], folder)
     states = [one.state for one in found]
-    assert states.count("accepted") > 4
+    assert states.count("accepted") > 2
     assert states.count("refused") > 10
 
 

@@ -13,11 +13,12 @@ from jko.disk.layout import Layout
 from jko.disk.manifest import stored_config
 from jko.preparation.prepare import smoothing_noise
 from tests.flows.test_partial import answer, jko
+from tests.projects import ROUGH
 
 CURVE = (
     "--preset", "smoke", "--set", "data={source: curve, rows: 9000, smoothing: 0.05}",
     "--set", "data.split={validation: 0.2, test: 0.3}",
-    "--set", "evaluation={samples: 500, mixture_components: [1]}", "--chain", "chain",
+    "--set", "evaluation={samples: 500, mixture_components: [1]}", *ROUGH, "--chain", "chain",
 )  # fmt: skip
 
 
@@ -66,7 +67,7 @@ def test_the_noise_of_the_rows_is_drawn_again(folder: Path) -> None:
 
 def test_rows_that_are_not_smoothed_give_the_reason(folder: Path) -> None:
     jko(folder, "train", *CURVE[:-2], "--set", "data={source: moons, rows: 1500, smoothing: 0}",
-        "--chain", "plain")  # fmt: skip
+        "--chain", "plain", "--stop-after", "1")  # fmt: skip
     above = answer(folder, "certify", "plain")["chain"]["above"]
     assert "kl_bound" not in above
     assert "not smoothed" in above["reason"]

@@ -106,21 +106,6 @@ def test_a_chain_stops_where_its_bracket_is_small_and_the_test_rows_are_asked(
     )
 
 
-def test_a_chain_to_a_target_says_why_it_has_no_bracket(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], server: str
-) -> None:
-    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
-    monkeypatch.chdir(tmp_path)
-    words = (
-        "--set", "training.iterations=2", "--set", "training.flow_matching_iterations=2",
-        "--set", "steps.sizes=[0.25]", "--set", "data.rows=1000", "--set", "evaluation.samples=500",
-    )  # fmt: skip
-    assert call(monkeypatch, "train", "--preset", "targets", "--chain", "t", *words) == 0
-    whole = json.loads(said(capsys, monkeypatch, "certify", "t", "--json"))["chain"]
-    assert whole["bracket"] == []
-    assert "no rows of the target are held out" in whole["reasons"]["certified_resolution"]
-
-
 def test_names_in_mlflow_lead_back() -> None:
     assert told_as("bracket/upper@0.2") == "bracket/upper:0.2"
     assert own_name(told_as("bracket/upper@0.2")) == "bracket/upper@0.2"

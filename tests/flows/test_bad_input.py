@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -124,7 +125,30 @@ CASES = {
     "unknown column": Case(
         "train --data {f} --set data.columns=[gamma]", ("'gamma'", "alpha, beta"), text(numbers(50))
     ),
-    "unknown kind of file": Case("train --data {f}", (".xyz", ".csv, .npy"), text("1"), "t.xyz"),
+    "unknown kind of file": Case("train --data {f}", (".xyz", ".csv and .tsv", ".npy"), text("1"), "t.xyz"),
+    "half of a packed table": Case(
+        "train --data {f}",
+        ("t.csv.gz", "cut short or damaged"),
+        lambda path: path.write_bytes(gzip.compress(numbers(500).encode())[:400]),
+        "t.csv.gz",
+    ),
+    "several arrays": Case(
+        "train --data {f}",
+        ("t.npz", "2 arrays, 'X' (9 × 2), 'y' (9)", "data.array=X"),
+        lambda path: np.savez(path, X=np.zeros((9, 2)), y=np.zeros(9)),
+        "t.npz",
+    ),
+    "a file that DVC has": Case(
+        "train --data {f}",
+        ("table.csv", "no such file", "dvc pull table.csv"),
+        lambda path: path.with_name("table.csv.dvc").write_text("outs: []"),
+    ),
+    "no folder of an array": Case(
+        "train --data {f}",
+        ("t.zarr", "no Zarr store of format 3"),
+        lambda path: path.mkdir(),
+        "t.zarr",
+    ),
     "npy that is none": Case("train --data {f}", ("x.npy", "not a readable NPY"), text("hello"), "x.npy"),
     "npy of three axes": Case(
         "train --data {f}", ("x.npy", "(rows, d)"), lambda path: np.save(path, np.zeros((2, 2, 2))), "x.npy"

@@ -43,7 +43,9 @@ KINDS: dict[str, tuple[Callable[[], Any], str, float]] = {
 }
 
 
-@pytest.mark.parametrize("kinds", [("refuses",), ("hangs", "trickles")], ids=" and ".join)
+@pytest.mark.parametrize(
+    "kinds", [("refuses",), pytest.param(("hangs", "trickles"), marks=pytest.mark.slow)], ids=" and ".join
+)
 def test_a_named_prefect_server_that_does_not_answer_is_one_sentence(
     tmp_path: Path, kinds: tuple[str, ...]
 ) -> None:

@@ -18,12 +18,12 @@ from jko.laws import gaussian
 from jko.measure.measures import measure_epsilon
 from tasks.adapters.store.arrays import read_samples
 from tasks.adapters.store.chain_store import ChainStore
-from tests.projects import call, trained_project
+from tests.projects import ROUGH, call, trained_project
 
 CHAIN = Path("chain")
 QUICK = (
     "--set", "training.flow_matching_iterations=60", "--set", "training.iterations=20",
-    "--set", "data.rows=4000",
+    "--set", "data.rows=4000", *ROUGH,
 )  # fmt: skip
 BLOCK = {
     "epsilon", "epsilon_squared", "epsilon_squared_se", "epsilon_class", "epsilon_ot", "kappa",

@@ -13,13 +13,16 @@ from jko.disk.sealed import read_json
 from tasks.adapters.store.plan import checkpointed_iteration
 from tests.commands import Command
 from tests.flows.test_resume import PATIENCE, blocks, digest, new_project, start, wait_for
+from tests.projects import ROUGH
 
+#: tests/tasks/test_checkpoint.py holds the same without processes that are killed
+pytestmark = pytest.mark.slow
 #: one block of some seconds
 MATCHING, JKO = 1200, 250
 TOTAL = MATCHING + JKO
 SETTINGS = (
     "--preset", "smoke", "--set", "steps.count=1", "--set", "data.rows=2000",
-    "--set", f"training.flow_matching_iterations={MATCHING}", "--set", f"training.iterations={JKO}",
+    "--set", f"training.flow_matching_iterations={MATCHING}", "--set", f"training.iterations={JKO}", *ROUGH,
 )  # fmt: skip
 OFTEN = ("--set", "runtime.checkpoint_seconds=0.05")
 GOES_ON = re.compile(rf"^block 1 goes on from iteration (\d+) of {TOTAL} \(checkpoint\)$", re.MULTILINE)
@@ -76,7 +79,6 @@ def test_killed_twice_in_one_block_it_goes_on_from_the_checkpoint(
     assert_complete(folder, uninterrupted)
 
 
-@pytest.mark.slow
 def test_a_damaged_checkpoint_begins_the_block_anew(tmp_path: Path, server: str, uninterrupted: str) -> None:
     folder = new_project(tmp_path)
     kill_after(folder, start(folder, "train", *SETTINGS, *OFTEN, "--chain", "chain"), 100)

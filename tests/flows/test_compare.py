@@ -17,12 +17,12 @@ import pytest
 from jko.disk.sealed import read_json
 from tasks.adapters.mlflow.runs import Runs
 from tests.commands import command
-from tests.projects import call
+from tests.projects import ROUGH, call, new_store
 
 TINY = (
     "--set", "training.flow_matching_iterations=40", "--set", "training.iterations=5",
     "--set", "steps.count=2", "--set", "data.rows=600", "--set", "evaluation.samples=100",
-    "--set", "measure.critic_centres=5",
+    "--set", "measure.critic_centres=5", *ROUGH,
 )  # fmt: skip
 LONGER = ("--set", "training.flow_matching_iterations=120")
 
@@ -33,10 +33,9 @@ def project(tmp_path_factory: pytest.TempPathFactory, server: str) -> Iterator[P
     root = tmp_path_factory.mktemp("compared") / "project"
     root.mkdir()
     (root / "dvc.yaml").write_text("stages: {}\n")
-    (root / ".jko").mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root.resolve() / '.jko' / 'mlflow.db'}")
+        patch.setenv("MLFLOW_TRACKING_URI", new_store(root / ".jko" / "mlflow.db"))
         for name, more in (("a", ()), ("b", LONGER), ("c", ("--seed", "1"))):
             assert call(patch, "train", "--preset", "smoke", *TINY, *more, "--chain", name) == 0
         yield root
@@ -105,6 +104,7 @@ def test_a_run_says_the_same_as_its_chain(
     assert files["runs"][0]["metrics"]["time/train_cpu_s"] > 0
 
 
+@pytest.mark.slow
 def test_a_run_is_compared_after_its_chain_was_retrained_and_deleted(
     project: Path, inside: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

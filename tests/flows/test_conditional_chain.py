@@ -9,18 +9,19 @@ import pandas as pd
 import pytest
 
 from tests.flows.test_partial import answer, digest, jko
+from tests.projects import ROUGH
 
 COVARIATES = (
     "--preset", "smoke", "--set", "data={source: file, file: table.csv, context: [age, dose]}",
     "--set", "steps={count: 2, sizes: [0.5, 4.0]}", "--set", "network.hidden=[16]",
     "--set", "training.flow_matching_iterations=200", "--set", "training.iterations=20",
-    "--set", "evaluation={samples: 60, mixture_components: [1]}",
+    "--set", "evaluation={samples: 60, mixture_components: [1]}", *ROUGH,
 )  # fmt: skip
 CLASSES = (
     "--preset", "digits-by-class", "--set", "steps={count: 1, sizes: [4.0]}", "--set", "network.hidden=[16]",
     "--set", "blocks={1: {flow_matching_iterations: 60, iterations: 4}}", "--set", "data.augment.copies=2",
     "--set", "solver.steps=2", "--set", "evaluation={samples: 60, mixture_components: [1]}",
-    "--chain", "classes",
+    *ROUGH, "--chain", "classes",
 )  # fmt: skip
 
 
@@ -102,6 +103,7 @@ def test_rows_without_the_context_cannot_be_scored(folder: Path) -> None:
     assert "no column 'age'" in jko(folder, "score", "whole", "less.csv", "-o", "s.csv", code=2)
 
 
+@pytest.mark.slow
 def test_digits_by_class_are_drawn_scored_and_shown(classes: Path) -> None:
     jko(classes, "sample", "classes", "-n", "20", "-o", "threes.csv", "--given", "class=3")
     drawn = pd.read_csv(classes / "threes.csv")
@@ -112,6 +114,7 @@ def test_digits_by_class_are_drawn_scored_and_shown(classes: Path) -> None:
     assert (classes / "classes.report" / "samples.png").is_file()
 
 
+@pytest.mark.slow
 def test_unknown_classes_are_refused(classes: Path) -> None:
     jko(classes, "sample", "classes", "-n", "20", "-o", "any.csv")
     drawn = pd.read_csv(classes / "any.csv")

@@ -140,8 +140,22 @@ def test_words_that_could_be_numbers_are_levels(tmp_path: Path) -> None:
     )
     found = described(tmp_path / "rows.csv")
     assert [line.split()[1] for line in found.stdout.splitlines()] == ["integer", "categorical"]
-    assert "column 'income' holds numbers in a format that is not read, as '" in found.stderr
-    assert "taken as text" in found.stderr
+    assert "50K' and the like are taken as words" in found.stderr
+    assert "format" not in found.stderr
+
+
+def test_how_a_file_was_read_is_told(tmp_path: Path) -> None:
+    """One line for people, and the same for programs."""
+    frame = pd.DataFrame({"größe": RNG.normal(5, 1, 90).round(3), "wort": RNG.choice(["a b", "c;d"], 90)})
+    place = tmp_path / "rows.csv.gz"
+    frame.to_csv(place, index=False, sep=";", decimal=",", encoding="cp1252")
+    how = "gzip, separator ';', decimal ',', WINDOWS-1252, quotes \", a line of names"
+    assert described(place).stderr.splitlines()[0] == f"{place}: read as: {how}"
+    assert json.loads(described(place, "--json").stdout)["read_as"] == how
+    np.savez(tmp_path / "rows.npz", x=RNG.normal(size=(40, 2)), y=np.arange(40.0))
+    chosen = described(tmp_path / "rows.npz", "--set", "data.array=x")
+    assert "read as: NPZ, array 'x'" in chosen.stderr
+    assert [line.split()[0] for line in chosen.stdout.splitlines()] == ["x0", "x1"]
 
 
 def test_a_schema_of_another_table_is_refused(table: Path, tmp_path: Path) -> None:

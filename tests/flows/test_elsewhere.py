@@ -27,10 +27,12 @@ from tests.elsewhere import DEVICE, Away, Elsewhere
 from tests.flows.test_cuda import KINDS
 from tests.flows.test_partial import jko
 
+#: kinds of ``make test``
+QUICK = ("residual", "classes", "corrected target")
 #: every operation counts, and none twice; the second block starts from the first, as every later one would
 SHORT = (
     "--set", "training.flow_matching_iterations=2", "--set", "training.iterations=2",
-    "--set", "measure={rows: 60, reference_rows: 10, inversion_limit: 10}",
+    "--set", "measure={rows: 60, reference_rows: 10, inversion_limit: 10, samples: 60, resolutions: [0.5]}",
     "--set", "evaluation={samples: 40, mixture_components: [1]}",
     "--set", "steps={count: 2, sizes: [0.3, 0.5]}",
 )  # fmt: skip
@@ -80,7 +82,14 @@ def trained_elsewhere(config: Config, layout: Layout) -> tuple[str, ...]:
 
 
 @pytest.mark.filterwarnings("ignore:for .*copying from a non-meta parameter")
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind.startswith("forward")])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        kind if kind in QUICK else pytest.param(kind, marks=pytest.mark.slow)
+        for kind in KINDS
+        if not kind.startswith("forward")
+    ],
+)
 def test_no_tensor_of_the_host_meets_one_of_the_device(kind: str, project: Path) -> None:
     """The forward schemes take derivatives forward (``torch.func.jvp``), which the stand-in cannot."""
     trained_elsewhere(settings_of((*KINDS[kind], *SHORT)), Layout(Path("chain")))

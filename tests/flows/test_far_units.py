@@ -60,6 +60,7 @@ def trained(rows: NDArray[np.float64], name: str) -> Layout:
     return layout
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error:overflow")
 def test_far_units_end_where_near_ones_do(project: Path) -> None:
     near, far = trained(ROWS, "near"), trained(ROWS * UNITS, "far")

@@ -13,11 +13,10 @@ import pytest
 import torch
 
 import jko
-from jko.columns.infer import infer
 from jko.core.errors import InputError
 from tests.flows.test_partial import answer
 from tests.flows.test_partial import jko as command
-from tests.flows.test_scoring import trained
+from tests.flows.test_scoring import table, trained
 
 EXACT: dict[str, Any] = {
     "solver": {"steps": 3, "probes": 2, "divergence": "exact"}, "runtime": {"threads": 1},
@@ -28,6 +27,13 @@ EXACT: dict[str, Any] = {
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A chain of counts, visits ~ Poisson(4), and amount = visits + N(0, 1)."""
     return trained(tmp_path_factory.mktemp("given"), data={"standardise": "mixture"}, **EXACT)
+
+
+@pytest.fixture(scope="module")
+def plain() -> jko.Flow:
+    """The same law as an array: columns of plain numbers, of which one is dequantised."""
+    x = table(1500, 0).to_numpy(dtype=float)
+    return jko.fit(x, preset="smoke", settings={"data.standardise": "mixture"}, seed=0, progress=False)
 
 
 def sampled(
@@ -121,7 +127,7 @@ def test_holes_of_a_file_are_filled(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("visits,amount\n3,inf\n,2\n", "a cell is infinite"),
+        ("visits,amount\n3,inf\n,2\n", "column 'amount' holds a number that is not finite"),
         ("visits\n3\n", "no column 'amount'"),
         ("visits,amount\n3,text\n4,2\n", "holds text"),
     ],
@@ -137,20 +143,33 @@ def test_the_file_itself_is_not_written_over(folder: Path) -> None:
     assert "name another one" in command(folder, "impute", "chain", "own.csv", "-o", "own.csv", code=2)
 
 
-def test_python_gives_the_form_that_was_given(folder: Path) -> None:
-    flow = jko.load(folder / "chain")
-    rows, worth = flow.sample_given(30, {"visits": [3, 5]}, seed=4)
-    assert isinstance(rows, torch.Tensor)
+def test_python_gives_the_form_that_was_given(folder: Path, plain: jko.Flow) -> None:
+    rows, worth = plain.sample_given(30, {"x0": [3, 5]}, seed=4)
+    assert isinstance(rows, np.ndarray)
     assert set(rows[:, 0].tolist()) <= {3.0, 5.0}
     assert json.loads(worth.model_dump_json())["method"] == "rejection"
     holes = np.array([[3.0, np.nan], [np.nan, 2.5], [1.0, 2.0]])
-    filled, how = flow.impute(holes, 4, seed=1)
+    filled, how = plain.impute(holes, 4, seed=1)
     assert isinstance(filled, np.ndarray)
     assert filled.shape == (4, 3, 2)
     assert (filled[:, 2] == [1, 2]).all()
     assert (filled[:, 0, 0] == 3).all()
     assert (filled[:, 1, 0] == np.round(filled[:, 1, 0])).all()  # on the grid
     assert how.holes == 2
+    same, _ = plain.impute(torch.from_numpy(holes), 4, seed=1)
+    assert isinstance(same, torch.Tensor)
+    np.testing.assert_allclose(np.asarray(same), filled)
+    nothing, told = plain.impute(holes[2:])
+    assert np.asarray(nothing).tolist() == [[1.0, 2.0]]
+    assert told.holes == 0
+    flow = jko.load(folder / "chain")
+    rows, _ = flow.sample_given(30, {"visits": [3, 5]}, seed=4)
+    assert isinstance(rows, pd.DataFrame)
+    assert set(rows["visits"]) <= {3, 5}
+    rows, _ = flow.sample_given(30, {"visits": [3, 5]}, seed=4, raw=True)
+    assert isinstance(rows, pd.DataFrame)
+    assert set(rows["visits"].round()) <= {3, 5}
+    assert (rows["visits"] != rows["visits"].round()).any()
     frame = pd.DataFrame(holes, columns=["visits", "amount"], index=["a", "b", "c"])
     one, _ = flow.impute(frame, seed=1)
     assert isinstance(one, pd.DataFrame)
@@ -159,11 +178,6 @@ def test_python_gives_the_form_that_was_given(folder: Path) -> None:
     assert isinstance(many, pd.DataFrame)
     assert list(many) == ["draw", "visits", "amount"]
     assert list(many.index) == ["a", "b", "c"] * 2
-    same, _ = flow.impute(torch.from_numpy(holes), 4, seed=1)
-    np.testing.assert_allclose(np.asarray(same), filled)
-    nothing, told = flow.impute(holes[2:])
-    assert np.asarray(nothing).tolist() == [[1.0, 2.0]]
-    assert told.holes == 0
 
 
 @pytest.mark.parametrize(
@@ -175,6 +189,7 @@ def test_python_gives_the_form_that_was_given(folder: Path) -> None:
         (lambda flow: flow.impute(np.zeros((2, 2)), 0), "draws = 0 is not allowed"),
         (lambda flow: flow.impute(np.zeros((2, 3))), "3 columns; the flow has 2"),
         (lambda flow: flow.impute(np.full((2, 2), np.inf)), "infinite"),
+        (lambda flow: flow.impute(pd.DataFrame({"visits": [3, None], "amount": [np.inf, 1]})), "not finite"),
         (lambda flow: flow.sample_given(5, {"visits": 3}, context=[1.0]), "not conditional"),
     ],
 )
@@ -186,8 +201,8 @@ def test_python_refuses_in_one_sentence(folder: Path, call: Any, sentence: str) 
 def test_a_conditional_chain_takes_conditions_beside_its_context(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     dose = rng.integers(0, 2, 1000) * 1.0
-    table = pd.DataFrame({"dose": dose, "x": 3 * dose + rng.normal(size=1000), "y": rng.normal(size=1000)})
-    flow = jko.fit(table, context="dose", preset="smoke", folder=tmp_path / "chain", progress=False)
+    doses = pd.DataFrame({"dose": dose, "x": 3 * dose + rng.normal(size=1000), "y": rng.normal(size=1000)})
+    flow = jko.fit(doses, context="dose", preset="smoke", folder=tmp_path / "chain", progress=False)
     rows, _ = flow.sample_given(100, "y > 1", context=[1.0])
     assert isinstance(rows, pd.DataFrame)
     assert (rows["y"] > 1).all()
@@ -205,17 +220,16 @@ def test_a_conditional_chain_takes_conditions_beside_its_context(tmp_path: Path)
 
 
 def test_a_chain_with_a_schema_is_given_cells_of_its_table() -> None:
-    """A chain on encoded rows, whose facts hold the schema by which they were encoded."""
     rng = np.random.default_rng(0)
     channel = rng.choice(np.array(["shop", "online", "phone"], dtype=object), 1500, p=[0.5, 0.3, 0.2])
     visits = rng.poisson(np.where(channel == "shop", 2, 8))
     paid = np.where(rng.random(1500) < 0.4, 0.0, rng.gamma(2, 30, 1500))
-    table = pd.DataFrame({"channel": channel, "visits": visits, "paid": paid, "kind": "a"})
-    schema = infer(table)
-    encoded = schema.encode(table)
-    frame = pd.DataFrame(encoded.values, columns=list(encoded.names))
-    flow = jko.fit(frame, preset="smoke", settings={"data.standardise": "marginals"}, seed=0, progress=False)
-    object.__setattr__(flow.facts, "schema", schema)
+    orders = pd.DataFrame({"channel": channel, "visits": visits, "paid": paid, "kind": "a"})
+    flow = jko.fit(orders, preset="smoke", settings={"data.standardise": "marginals"}, seed=0, progress=False)
+    assert flow.facts.kinds is not None
+    assert [column.kind for column in flow.facts.kinds.columns] == [
+        "categorical", "integer", "atoms", "constant",
+    ]  # fmt: skip
     rows, worth = flow.sample_given(80, ["channel = shop", "kind = a"])
     assert isinstance(rows, pd.DataFrame)
     assert list(rows) == ["channel", "visits", "paid", "kind"]
@@ -233,7 +247,7 @@ def test_a_chain_with_a_schema_is_given_cells_of_its_table() -> None:
     assert (rows["paid"] == 0).all()
     with pytest.raises(InputError, match="has no level 'mail'"):
         flow.sample_given(5, "channel = mail")
-    holes = table.head(30).copy()
+    holes = orders.head(30).copy()
     holes.loc[0:9, "channel"] = None
     holes["visits"] = holes["visits"].astype("Int64")
     holes.loc[5:14, "visits"] = pd.NA
@@ -242,7 +256,7 @@ def test_a_chain_with_a_schema_is_given_cells_of_its_table() -> None:
     assert isinstance(filled, pd.DataFrame)
     assert len(filled) == 90
     assert not filled.isna().any().any()
-    assert (filled["channel"][10:30] == table["channel"][10:30]).all()
-    assert (filled["visits"][:5] == table["visits"][:5]).all()
+    assert (filled["channel"][10:30] == orders["channel"][10:30]).all()
+    assert (filled["visits"][:5] == orders["visits"][:5]).all()
     assert set(filled["channel"]) <= {"shop", "online", "phone"}
     assert how.holes == 25

@@ -35,6 +35,23 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_files_of_any_kind_are_judged(
+    files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An index is left out of the held-out rows; arrays go by place."""
+    held = drawn(300, 0)
+    held.assign(row_id=range(300)).to_csv("held.tsv.gz", index=False, sep="\t")
+    drawn(300, 1).to_feather("good.feather")
+    np.savez("same.npz", rows=drawn(300, 1).to_numpy())
+    words = ("judge", "--data", "held.tsv.gz", "--samples", "good.feather", "--samples", "same.npz", "--json")
+    assert call(monkeypatch, *words) == 0
+    said = capsys.readouterr()
+    one, other = json.loads(said.out)["models"]
+    assert [found["column"] for found in one["columns"]] == COLUMNS
+    assert one["energy"] == other["energy"]
+    assert "held.tsv.gz: left out, an index: column 'row_id'" in said.err
+
+
 def test_models_of_files_are_judged(
     files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -87,6 +104,7 @@ def test_a_single_column_has_a_page_without_a_map(
     assert "100 held-out rows, 1 column." in page
 
 
+@pytest.mark.slow
 def test_groups_of_files_may_be_text(
     files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

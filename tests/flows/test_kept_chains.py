@@ -17,6 +17,8 @@ from tests.campaign.asked import run
 from tests.campaign.chains import CHAIN, KINDS, bring_up, resumed
 from tests.fixtures.make import VERSIONS, answers, archive_of
 
+#: kinds that are gone on with in ``make test``
+QUICK = ("conditional", "moons")
 #: other processors and libraries round otherwise
 ROUNDING = {"rtol": 1e-3, "atol": 1e-3}
 
@@ -76,6 +78,11 @@ def test_scores_and_samples_are_those_of_before(kept: dict[str, Any]) -> None:
     assert digests[0] == digests[1]
 
 
+@pytest.mark.parametrize(
+    "kept",
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in sorted(KINDS)],
+    indirect=True,
+)
 def test_going_on_keeps_every_block(kept: dict[str, Any]) -> None:
     """Only the report is made; then there is nothing to do."""
     layout = Layout(Path(CHAIN))

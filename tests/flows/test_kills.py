@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.campaign.sample import part_of
 from tests.kills import COUNT, Whole, carry_out, keep_row, kill_of, undisturbed
 
-#: one of each way in ``make test``, but for SIGKILL and SIGTERM, which ``test_resume.py`` has there
-QUICK = (2, 4, 5)
+#: of the whole ``make test-all`` has one in so many; signals and a limit are in other tests of ``make test``
+SOME = 3
 
 
 @pytest.fixture(scope="module")
@@ -18,9 +19,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory, server: str) -> Whole:
     return undisturbed(tmp_path_factory.mktemp("whole"))
 
 
-@pytest.mark.parametrize(
-    "number", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in range(COUNT)]
-)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    metafunc.parametrize("number", range(COUNT)[part_of(metafunc.config)(SOME)])
+
+
+@pytest.mark.slow
 def test_the_next_start_ends_with_the_same_digest(number: int, whole: Whole, tmp_path: Path) -> None:
     row = carry_out(kill_of(number), whole, tmp_path / "trial")
     if folder := os.environ.get("KILLS"):

@@ -11,11 +11,12 @@ import pytest
 
 from jko.disk.commit import SAMPLES
 from tests.commands import command
+from tests.projects import ROUGH
 
 SMALL = (
     "--preset", "smoke", "--set", "data.rows=400", "--set", "training.flow_matching_iterations=30",
     "--set", "training.iterations=6", "--set", "evaluation.samples=50",
-    "--set", "evaluation.mixture_components=[1]",
+    "--set", "evaluation.mixture_components=[1]", *ROUGH,
 )  # fmt: skip
 
 

@@ -17,8 +17,9 @@ from jko.disk.manifest import required_manifest, stored_config
 from jko.disk.sealed import read_json
 from tasks.adapters.store.arrays import read_samples
 from tasks.adapters.store.chains import load_chain, read_curve
+from tasks.adapters.store.parent_chain import tracked_run
 from tasks.headline import STEP
-from tests.projects import call, trained_project
+from tests.projects import ROUGH, call, trained_project
 
 CHAIN = Path("chain")
 QUICK = ("--set", "training.flow_matching_iterations=60", "--set", "training.iterations=20")
@@ -176,7 +177,7 @@ def test_changing_one_block_trains_it_and_those_after_only(
     inside: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old = status(monkeypatch, capsys)
-    change = ("--set", "blocks.3.iterations=25")
+    change = ("--set", "blocks.3.iterations=25", "--stop-after", "3")
     assert call(monkeypatch, "train", "--preset", "smoke", *QUICK, *change, "--chain", str(CHAIN)) == 0
     assert "block 3: training.iterations 20 → 25" in capsys.readouterr().err
     new = status(monkeypatch, capsys)
@@ -230,10 +231,14 @@ def test_mlflow_has_one_run_with_steps_and_where_it_came_from(inside: Layout) ->
 
 
 def test_prefect_knows_every_block_as_a_task(inside: Layout, server: str) -> None:
+    from mlflow.tracking import MlflowClient
     from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter
 
+    run = MlflowClient().get_run(str(tracked_run(inside))).data.tags["jko.prefect_run"]
+    own = FlowRunFilter.model_validate({"id": {"any_": [run]}})
     with get_client(sync_client=True) as client:
-        names = {run.name for run in client.read_task_runs()}
+        names = {run.name for run in client.read_task_runs(flow_run_filter=own)}
     assert {f"block-{k}-{verb}" for k in (1, 2, 3) for verb in ("train", "push", "measure")} <= names
 
 
@@ -243,7 +248,7 @@ def test_a_tracking_failure_costs_a_warning_and_no_result(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-    assert call(monkeypatch, "train", "--preset", "smoke", *QUICK, "--set", "steps.count=1") == 0
+    assert call(monkeypatch, "train", "--preset", "smoke", *QUICK, *ROUGH, "--set", "steps.count=1") == 0
     assert "tracking stopped, the run goes on" in caplog.text
 
 

@@ -13,6 +13,7 @@ import pytest
 import zarr
 
 from tests.flows.test_partial import answer, jko
+from tests.projects import ROUGH
 
 POWER = (
     "--preset", "smoke", "--set", "data={source: gaussian, mean: [0], std: [1], rows: 4000}",
@@ -21,7 +22,7 @@ POWER = (
     "--set", "steps={count: 3, sizes: [0.5, 1.0, 2.0]}", "--set", "network.hidden=[32, 32]",
     "--set", "training={iterations: 150, learning_rate: 0.01, batch_size: 500, validate_every: 50}",
     "--set", "evaluation={samples: 500, mixture_components: [1]}",
-    "--chain", "chain",
+    *ROUGH, "--chain", "chain",
 )  # fmt: skip
 LEVEL = (9 / 8) ** (1 / 3)
 #: G of N(0, 1): E x²/2 + ∫ ρ²

@@ -44,7 +44,7 @@ TINY = {
         "flow_matching_iterations": 60, "iterations": 10, "batch_size": 64, "validate_every": 20,
         "flow_matching_learning_rate": 0.005,
     },
-    "measure": {"critic_centres": 3, "reference_rows": 20},
+    "measure": {"critic_centres": 3, "reference_rows": 20, "samples": 200, "resolutions": [0.5]},
     "evaluation": {"samples": 50, "mixture_components": [1, 2]},
 }  # fmt: skip
 
@@ -230,6 +230,7 @@ def starts_like_its_parent(layout: Layout, parent: Layout, *, expected: bool) ->
         assert (abs(curve["objective"].iloc[0] - float(terms.total)) < 1e-6) == expected
 
 
+@pytest.mark.slow
 def test_killed_it_is_gone_on_with_from_the_same_weights_without_the_parent(
     root: Path, warmed: tuple[Path, Outcome]
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from flows.cli.main import main
+from tests.projects import ROUGH
 
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -19,7 +20,7 @@ FLAGS = (
 
 @pytest.mark.outside("chromium", "apt-get install chromium (or your system's package)")
 def test_a_browser_shows_the_page(project: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = ["train", "--preset", "gaussian", "--set", "data.rows=500", "--set", "steps.count=1"]
+    words = ["train", "--preset", "gaussian", "--set", "data.rows=500", "--set", "steps.count=1", *ROUGH]
     monkeypatch.setattr("sys.argv", ["jko", *words, "--chain", "chain"])
     main()
     page, shot = project / "chain.report" / "report.html", project / "shot.png"
@@ -51,7 +52,18 @@ def test_pictures_are_drawn_for_one_dimension_and_for_many(
         settings = [word for text in quick for word in ("--set", text)]
         monkeypatch.setattr(
             "sys.argv",
-            ["jko", "train", "--data", name, "--set", "steps.count=2", *settings, "--chain", name[:3]],
+            [
+                "jko",
+                "train",
+                "--data",
+                name,
+                "--set",
+                "steps.count=1",
+                *settings,
+                *ROUGH,
+                "--chain",
+                name[:3],
+            ],
         )
         main()
         assert (project / f"{name[:3]}.report" / "report.html").is_file()

@@ -18,7 +18,7 @@ from jko.laws.gaussian import Gaussian
 from jko.maps.residual_block import ResidualBlock
 from tasks.adapters.store.arrays import read_samples
 from tasks.adapters.store.chains import load_chain, read_curve
-from tests.projects import call, trained_project
+from tests.projects import ROUGH, call, trained_project
 
 CHAIN = Path("chain")
 QUICK = (
@@ -26,7 +26,7 @@ QUICK = (
     "--set", "data.rows=3000", "--set", "data.mean=[1.0,-0.5]", "--set", "data.std=[1.6,0.7]",
     "--set", "steps.count=2",
     "--set", "training.iterations=120", "--set", "training.batch_size=256",
-    "--set", "training.learning_rate=0.01", "--set", "evaluation.samples=2000",
+    "--set", "training.learning_rate=0.01", "--set", "evaluation.samples=2000", *ROUGH,
 )  # fmt: skip
 LAW = Gaussian.of([1.0, -0.5], [1.6, 0.7])
 

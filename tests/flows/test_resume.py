@@ -13,11 +13,12 @@ import pytest
 
 from jko.disk.sealed import read_json
 from tests.commands import Command, command
+from tests.projects import ROUGH
 
 #: blocks long enough (about a second each) to be killed in
 SETTINGS = (
     "--preset", "smoke", "--set", "training.flow_matching_iterations=500",
-    "--set", "training.iterations=60", "--set", "data.rows=2000",
+    "--set", "training.iterations=60", "--set", "data.rows=2000", *ROUGH,
 )  # fmt: skip
 PATIENCE = 120.0
 
@@ -98,16 +99,16 @@ def assert_one_truthful_run(folder: Path) -> None:
     assert sorted(states) == ["Completed", "Crashed", "Crashed"]
 
 
-@pytest.mark.parametrize("end", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
-def test_asked_to_stop_it_says_how_to_go_on(
-    tmp_path: Path, server: str, uninterrupted: str, end: signal.Signals
-) -> None:
+def test_asked_to_stop_it_says_how_to_go_on(tmp_path: Path, server: str, uninterrupted: str) -> None:
+    """Twice, the second time by Ctrl-C."""
     folder = new_project(tmp_path)
-    run = start(folder, "train", *SETTINGS, "--chain", "chain")
-    wait_for(lambda: 1 in blocks(folder) or run.poll() is not None, "block 1")
-    run.send_signal(end)
-    assert run.wait(PATIENCE) == 130
-    assert (folder / "log.txt").read_text().strip().splitlines()[-1] == "to continue: jko resume chain"
+    for k, end in ((1, signal.SIGTERM), (2, signal.SIGINT)):
+        run = start(folder, "train", *SETTINGS, "--chain", "chain")
+        wait_for(lambda k=k, run=run: k in blocks(folder) or run.poll() is not None, f"block {k}")
+        run.send_signal(end)
+        assert run.wait(PATIENCE) == 130
+        assert (folder / "log.txt").read_text().strip().splitlines()[-1] == "to continue: jko resume chain"
+        assert max(blocks(folder)) == k, "the signal came too late to be in the middle of the chain"
     assert start(folder, "resume", "chain").wait(PATIENCE) == 0
     assert digest(folder) == uninterrupted
 

@@ -18,7 +18,7 @@ from jko.disk.layout import Layout
 from tasks.adapters.mlflow.runs import Runs, TrackedRun
 from tasks.adapters.store.lock import chain_lock
 from tasks.headline import STEP
-from tests.projects import call
+from tests.projects import call, new_store
 
 COUNT = 100
 VERSIONS = ("1" * 32 + ".dir", "2" * 32 + ".dir")
@@ -29,7 +29,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project whose store holds a hundred runs of two presets on two data versions."""
     root = tmp_path_factory.mktemp("hundred")
     (root / "dvc.yaml").write_text("stages: {}\n")
-    (root / ".jko").mkdir()
+    new_store(root / ".jko" / "mlflow.db")
     fill(root, COUNT)
     return root
 

@@ -1,4 +1,7 @@
-"""Runs by the clock: a schedule of seconds on a real server, and what bad input is told."""
+"""Runs by the clock: a schedule of seconds on a real server, and what bad input is told.
+
+What a run does that fires is in ``test_scheduled.py``, in this process; here it is fired by ``jko up``.
+"""
 
 from __future__ import annotations
 
@@ -61,6 +64,7 @@ def overdue(server: str) -> list[str]:
     return [str(run.id) for run in runs_of(NAME, server) if run.expected_start_time < now]
 
 
+@pytest.mark.slow
 def test_one_run_trains_and_the_next_has_nothing_to_do(
     fired: str, folder: Path, inside: Callable[..., str]
 ) -> None:
@@ -74,6 +78,7 @@ def test_one_run_trains_and_the_next_has_nothing_to_do(
     assert json.loads(inside("status", f".jko/chains/{NAME}", "--json"))["state"] == "complete"
 
 
+@pytest.mark.slow
 def test_of_the_missed_runs_one_stands_for_all(fired: str) -> None:
     runs = runs_of(NAME, fired)
     first = min((run for run in runs if run.state_name == "Completed"), key=lambda run: run.start_time)
@@ -84,6 +89,7 @@ def test_of_the_missed_runs_one_stands_for_all(fired: str) -> None:
     assert all("one run stands for all" in run.state.message for run in missed)
 
 
+@pytest.mark.slow
 def test_mlflow_shows_the_run_on_its_page(fired: str, folder: Path) -> None:
     from mlflow.tracking import MlflowClient
 
@@ -95,6 +101,7 @@ def test_mlflow_shows_the_run_on_its_page(fired: str, folder: Path) -> None:
     assert "test/nll" in runs[0].data.metrics
 
 
+@pytest.mark.slow
 def test_the_deployment_holds_the_validated_settings_as_a_form(fired: str, folder: Path) -> None:
     with client_of(fired) as client:
         deployment = client.read_deployment_by_name(f"jko-scheduled/{NAME}")
@@ -111,6 +118,7 @@ def test_the_deployment_holds_the_validated_settings_as_a_form(fired: str, folde
     assert deployment.parameters["config"]["training"]["iterations"] == 5
 
 
+@pytest.mark.slow
 def test_the_server_refuses_parameters_that_are_none(fired: str) -> None:
     from prefect.exceptions import PrefectHTTPStatusError
 
@@ -121,6 +129,7 @@ def test_the_server_refuses_parameters_that_are_none(fired: str) -> None:
             client.create_flow_run_from_deployment(found.id, parameters=wrong)
 
 
+@pytest.mark.slow
 def test_the_list_says_when_and_how_it_went(fired: str, inside: Callable[..., str]) -> None:
     (entry,) = json.loads(inside("schedule", "list", "--json"))
     assert entry["name"] == NAME
@@ -140,6 +149,7 @@ def test_the_list_says_when_and_how_it_went(fired: str, inside: Callable[..., st
     assert "paused" in said
 
 
+@pytest.mark.slow
 def test_up_again_says_so_and_starts_nothing(fired: str, folder: Path, inside: Callable[..., str]) -> None:
     before = up_record(folder)
     found = json.loads(inside("up", "--json"))

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from flows.views.status import chain_status
 from jko.disk.layout import Layout
@@ -21,6 +22,7 @@ SETTINGS = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_server_lost_in_the_middle_costs_a_warning(tmp_path: Path, home: Path, server: str) -> None:
     """With a server of its own, killed with its keeper once block 1 is committed."""
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")

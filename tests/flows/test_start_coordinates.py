@@ -22,7 +22,7 @@ ROWS = 600
 QUICK = (
     "training.flow_matching_iterations=60", "training.iterations=0", "training.batch_size=128",
     "network.hidden=[16,16]", "steps.sizes=[0.5,4.0]", "solver.steps=4", "evaluation.samples=300",
-    "evaluation.mixture_components=[1]",
+    "evaluation.mixture_components=[1]", "measure.samples=200", "measure.resolutions=[0.5]",
 )  # fmt: skip
 
 
@@ -34,7 +34,7 @@ def table(rows: int = ROWS, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame({"percent": percent, "amount": amount, "heavy": draw.standard_t(2, rows)})
 
 
-@pytest.fixture(scope="module", params=["marginals", "whiten"])
+@pytest.fixture(scope="module", params=["marginals", pytest.param("whiten", marks=pytest.mark.slow)])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp(str(request.param))
     table().to_csv(place / "t.csv", index=False)

@@ -16,13 +16,13 @@ from jko.disk.layout import Layout
 from jko.disk.manifest import required_manifest, stored_config
 from tasks.adapters.store.lock import chain_lock
 from tasks.adapters.store.parent_chain import adopt_start, read_origin, tracked_run
-from tests.projects import call, trained_project
+from tests.projects import ROUGH, call, trained_project
 
 TINY = (
     "--preset", "smoke", "--set", "steps.count=2", "--set", "data.rows=300",
     "--set", "measure.critic_centres=3",
     "--set", "training.flow_matching_iterations=60", "--set", "training.iterations=10",
-    "--set", "evaluation.samples=50",
+    "--set", "evaluation.samples=50", *ROUGH,
 )  # fmt: skip
 
 
@@ -99,9 +99,10 @@ def test_weights_that_are_gone_are_told(inside: Path, tmp_path: Path) -> None:
 
 def flow_runs(root: Path, chain: str) -> list[Any]:
     from prefect.client.orchestration import get_client  # after the server is named
+    from prefect.client.schemas.sorting import FlowRunSort
 
     with get_client(sync_client=True) as client:
-        runs = client.read_flow_runs()
+        runs = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=30)
     return [
         run
         for run in runs

@@ -22,13 +22,13 @@ from tasks.adapters.store.chains import load_chain, read_curve
 from tasks.adapters.store.lock import chain_lock
 from tasks.adapters.store.parent_chain import read_origin
 from tasks.adapters.store.plan import block_figures, keep_figures
-from tests.projects import call, trained_project
+from tests.projects import ROUGH, call, trained_project
 
 TINY = (
     "--preset", "smoke", "--set", "steps.count=2", "--set", "data.rows=300",
     "--set", "measure.critic_centres=3", "--set", "blocks.2.learning_rate=0.003",
     "--set", "training.flow_matching_iterations=60", "--set", "training.iterations=10",
-    "--set", "evaluation.samples=50",
+    "--set", "evaluation.samples=50", *ROUGH,
 )  # fmt: skip
 OLD = (0.3, 0.3 * 1.5)
 
@@ -159,6 +159,7 @@ def test_people_are_shown_steps_and_figures(
         assert part in said
 
 
+@pytest.mark.slow
 def test_a_new_chain_stopped_half_way_is_gone_on_with(inside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed after its weights were written and the first block trained: the same command, the same bits."""
     from flows import step_plans

@@ -18,12 +18,13 @@ from PIL import Image
 from jko.disk.sealed import write_json
 from tasks.adapters.system.processes import identity
 from tests.commands import Command, command
+from tests.projects import ROUGH
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = (
     "--preset", "smoke", "--set", "data.rows=300", "--set", "network.hidden=[8]", "--set", "steps.count=3",
     "--set", "training.flow_matching_iterations=10", "--set", "training.iterations=4",
-    "--set", "evaluation.samples=50", "--set", "evaluation.mixture_components=[1]",
+    "--set", "evaluation.samples=50", "--set", "evaluation.mixture_components=[1]", *ROUGH,
 )  # fmt: skip
 
 

@@ -39,6 +39,7 @@ def test_stages_make_the_same_chain(made: Path) -> None:
     assert "data/chain\n" in lock
 
 
+@pytest.mark.slow
 def test_a_changed_parameter_shows_in_the_diffs(made: Path) -> None:
     (made / "params.yaml").write_text(PARAMS.replace("iterations: 5,", "iterations: 9,"))
     said = run(made, "jko", "train")

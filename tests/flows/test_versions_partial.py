@@ -12,6 +12,7 @@ import pytest
 from tests.commands import Command
 from tests.projects import PARAMS, git, new_project, run
 
+pytestmark = pytest.mark.slow
 #: a second block long enough to be interrupted in
 LONG = PARAMS.replace("iterations: 20", "iterations: 20000")
 
@@ -54,7 +55,6 @@ def test_a_partial_chain_is_pulled_and_finished_elsewhere(shared: Path, tmp_path
     assert (shared / "dvc.lock").read_text() == (other / "dvc.lock").read_text()
 
 
-@pytest.mark.slow
 def test_an_interrupted_chain_is_known_to_dvc(shared: Path) -> None:
     (shared / "params.yaml").write_text(
         LONG.replace("blocks: {}", "blocks: {1: {flow_matching_iterations: 5}}")

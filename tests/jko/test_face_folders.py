@@ -32,7 +32,7 @@ import sys; sys.path.insert(0, {str(ROOT)!r})
 import torch
 from tests.jko.faces import FEW, rows
 import jko
-training = {{**FEW["training"], "flow_matching_iterations": 800}}
+training = {{**FEW["training"], "flow_matching_iterations": 300}}
 slow = {{**FEW, "training": training, "runtime.checkpoint_seconds": 0.05}}
 jko.fit(rows(), settings=slow, folder={str(tmp_path / "a")!r}, progress=False)
 """
@@ -46,7 +46,7 @@ jko.fit(rows(), settings=slow, folder={str(tmp_path / "a")!r}, progress=False)
     assert process.wait() == -signal.SIGKILL
     assert len(weights(tmp_path / "a")) == 1
     done: list[bool] = []
-    training = {**FEW["training"], "flow_matching_iterations": 800}  # type: ignore[dict-item]
+    training = {**FEW["training"], "flow_matching_iterations": 300}  # type: ignore[dict-item]
     slow = {**FEW, "training": training, "runtime.checkpoint_seconds": 0.05}
     for folder in ("a", "b"):
         jko.fit(

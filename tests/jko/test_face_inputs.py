@@ -24,7 +24,8 @@ def flow() -> jko.Flow:
         (np.array([[1.0, np.nan]] * 30), "row 0 holds a number that is not finite"),
         (np.ones((30, 2)), "constant"),
         (np.zeros((3, 1)), "at least 6"),
-        (pd.DataFrame({"a": ["x"] * 30, "b": range(30)}), "column 'a' holds"),
+        (pd.DataFrame({"a": ["x"] * 30, "b": [2] * 30}), "no column is left to model"),
+        (pd.DataFrame({"a": [*map(str, range(29)), "x"]}), "column 'a' holds text 'x' at data row 30"),
         (torch.zeros(30, 2, dtype=torch.complex64), "holds no rows of numbers"),
     ],
 )

@@ -41,6 +41,7 @@ def test_the_density_on_a_line_integrates_to_one(start: str) -> None:
     assert float(torch.trapezoid(flow.log_prob(at).exp(), at)) == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_the_density_in_the_plane_integrates_to_one(plane: jko.Flow) -> None:
     at = torch.linspace(4, 16, 601, dtype=torch.float64)  # a coarser grid misses knots of the splines
     grid = torch.cartesian_prod(at, at)

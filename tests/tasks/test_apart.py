@@ -35,6 +35,7 @@ def test_the_ripples_have_their_density() -> None:
         assert found == pytest.approx(share, abs=4 * (share / len(rows)) ** 0.5 + 1e-3)
 
 
+@pytest.mark.slow
 def test_what_hides_from_a_critic_shows_in_the_columns() -> None:
     """KL is 2.13 nats; a critic says next to nothing, and every column is known to be wrong."""
     one = apart.hidden()

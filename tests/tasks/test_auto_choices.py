@@ -9,7 +9,8 @@ import pytest
 
 from jko.config import Config, parse_config
 from jko.preparation.auto_choices import choose
-from jko.preparation.prepare import prepare, split_rows
+from jko.preparation.prepare import prepare
+from jko.preparation.split import split_rows
 from jko.preparation.table import Table
 
 ROWS = 900
@@ -54,7 +55,7 @@ def test_copies_are_tried_where_rows_are_few() -> None:
 def test_the_choice_does_not_look_at_test_rows() -> None:
     settings = config(standardise="auto", augment={"copies": 1})
     table, other = spiked(), spiked()
-    test = split_rows(ROWS, settings, "t")["test"]
+    test = split_rows(ROWS, settings.data, settings.seed, "t")["test"]
     other.rows[test] = other.rows[test][::-1]  # the same grid and range
     other.rows[test, 1] *= 1.5
     assert choose(table, settings) == choose(other, settings)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import resource
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -25,9 +24,9 @@ from jko.maps.ode_block import Block
 from jko.training.block_trainer import FitResult, fit_block
 from jko.training.fit_state import FitState
 from tasks.adapters.store.plan import checkpointed_iteration
+from tests.campaign.forked import forked
 from tests.oracles import normal
 
-ROOT = Path(__file__).resolve().parents[2]
 FINGERPRINT = "f" * 64
 TOTAL = 12
 
@@ -140,11 +139,13 @@ def assert_starts_anew(
     same(again, whole)
 
 
-def test_every_flipped_byte_and_every_cut_is_seen(layout: Layout, path: Path) -> None:
+@pytest.mark.parametrize(("head", "body"), [(7, 61), pytest.param(1, 13, marks=pytest.mark.slow)])
+def test_every_flipped_byte_and_every_cut_is_seen(layout: Layout, path: Path, head: int, body: int) -> None:
+    """Of the header and of what comes behind it every so many bytes."""
     stopped(layout)
     content = path.read_bytes()
     length = int.from_bytes(content[:8], "little")
-    places = [*range(8 + length), *range(8 + length, len(content), 13), len(content) - 1]
+    places = [*range(0, 8 + length, head), *range(8 + length, len(content), body), len(content) - 1]
     for place in places:
         harmed = bytearray(content)
         harmed[place] ^= 1 << place % 8
@@ -258,40 +259,41 @@ def test_a_place_that_cannot_be_written_costs_one_warning(
     assert said[1].startswith("block 1: no checkpoint was written, training goes on")
 
 
+def trained_in(chain: Path, limit: int) -> tuple[str, list[str]]:
+    """What training comes to and says where no file may be larger."""
+    said: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    logging.disable(logging.NOTSET)
+    logging.getLogger().addHandler(handler)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    _, result, resumed = train(Layout(chain))
+    return f"{resumed} {result!r}", said
+
+
 def test_a_full_disk_costs_a_warning_and_leaves_the_old_one(layout: Layout, path: Path) -> None:
     """A real limit on the size of files, in a process of its own."""
     stopped(layout)
-    script = f"""
-import pathlib, resource
-from tests.tasks.test_checkpoint import FINGERPRINT, Layout, train
-limit = pathlib.Path({str(path)!r}).stat().st_size - 100
-resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-block, result, resumed = train(Layout(pathlib.Path({str(layout.chain)!r})))
-print(resumed, repr(result))
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert done.stderr.count("no checkpoint was written") == 1
-    assert "File too large" in done.stderr
+    found, said = forked(trained_in, layout.chain, path.stat().st_size - 100).got()
+    (line,) = [one for one in said if "no checkpoint was written" in one]
+    assert "File too large" in line
     assert checkpointed_iteration(layout, 1, FINGERPRINT) == 8
     assert [file.name for file in path.parent.iterdir()] == [path.name]
     again = train(layout)
-    assert done.stdout.strip() == f"{again[2]} {again[1]!r}"
+    assert found == f"{again[2]} {again[1]!r}"
 
 
-@pytest.mark.parametrize("moment", ["os.fsync", "os.replace"])
+def killed_at(moment: str, chain: Path) -> None:
+    """Training until a function of ``os`` is called."""
+    setattr(os, moment, lambda *given: os.kill(os.getpid(), signal.SIGKILL))
+    train(Layout(chain))
+
+
+@pytest.mark.parametrize("moment", ["fsync", "replace"])
 def test_killed_while_writing_the_old_one_stays_whole(layout: Layout, path: Path, moment: str) -> None:
     """A real SIGKILL; what the writer leaves is removed by the next holder of the chain."""
     stopped(layout, 4)
-    script = f"""
-import os, pathlib, signal
-from tests.tasks.test_checkpoint import Layout, train
-{moment} = lambda *a: os.kill(os.getpid(), signal.SIGKILL)
-train(Layout(pathlib.Path({str(layout.chain)!r})))
-"""
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False)
-    assert done.returncode == -signal.SIGKILL
+    assert forked(killed_at, moment, layout.chain).code == -signal.SIGKILL
     assert len(list(path.parent.iterdir())) == 2
     assert checkpointed_iteration(layout, 1, FINGERPRINT) == 3
     remove_temporary(*layout.places)

@@ -98,7 +98,7 @@ def test_covariates_are_standardised_and_never_dequantised(tmp_path: Path) -> No
 
 def test_a_constant_covariate_is_refused(tmp_path: Path) -> None:
     pd.DataFrame({"x": np.arange(30.0), "u": 1.0}).to_csv(tmp_path / "c.csv", index=False)
-    settings = config(source="file", file=str(tmp_path / "c.csv"), context=["u"])
+    settings = config(source="file", file=str(tmp_path / "c.csv"), context=["u"], kinds="off")
     with pytest.raises(InputError, match="'u' is constant"):
         prepare(SOURCES["file"](settings.data, 0), settings)
 

@@ -15,11 +15,12 @@ from jko.config import parse_config
 from jko.laws.student_t import fit_student_t
 from jko.maps.invertible import Pushed
 from jko.preparation.facts import DataFacts
+from jko.statistics.disputed import DISAGREES
 from jko.statistics.fresh_rows import FreshRows
 from tasks.adapters.store.evaluated import EvaluationFigures, FreshLook, ScoredRow
 from tasks.baselines import baseline_log_densities
 from tasks.evaluate import looked_at
-from tasks.fresh import DISAGREES, fresh_figures, made_up, surprising
+from tasks.fresh import fresh_figures, made_up, surprising
 from tasks.report.fresh import fresh_panel, row_words
 from tests.oracles import identity_block
 

@@ -51,6 +51,7 @@ def test_no_score_where_the_law_is_unknown_or_switched_off() -> None:
     assert density_of(parse_config({}).data) is None
 
 
+@pytest.mark.slow
 def test_the_law_of_the_smoothed_curve_fits_its_rows() -> None:
     """Mean log-density of the prepared rows is minus its entropy; the plain curve has none."""
     _, facts, rows = known(source="curve", smoothing=0.02)

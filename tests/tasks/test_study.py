@@ -124,6 +124,7 @@ def starts(tmp_path_factory: pytest.TempPathFactory) -> list[Started]:
     return found
 
 
+@pytest.mark.slow
 def test_the_quick_study_writes_its_tables_and_pictures(starts: list[Started]) -> None:
     assert sorted(starts[0].files) == sorted(NAMES)
     assert all(content for content in starts[0].files.values())
@@ -134,6 +135,7 @@ def test_the_quick_study_writes_its_tables_and_pictures(starts: list[Started]) -
     assert "guard" in starts[0].output
 
 
+@pytest.mark.slow
 def test_stored_cells_are_not_computed_again(starts: list[Started]) -> None:
     first, second = starts
     assert first.progress.count("training") == 2
@@ -146,6 +148,7 @@ def test_stored_cells_are_not_computed_again(starts: list[Started]) -> None:
     assert first.cells.keys() == second.cells.keys()
 
 
+@pytest.mark.slow
 def test_no_exact_certificate_of_the_quick_study_is_violated(starts: list[Started]) -> None:
     rows = pd.read_csv(io.BytesIO(starts[0].files["study.csv"]))
     exact = rows[rows.score == "exact score"]
@@ -153,6 +156,7 @@ def test_no_exact_certificate_of_the_quick_study_is_violated(starts: list[Starte
     assert (exact.looseness.dropna() > 1).all()
 
 
+@pytest.mark.slow
 def test_the_quick_study_has_a_bracket_of_every_block_and_resolution(starts: list[Started]) -> None:
     rows = pd.read_csv(io.BytesIO(starts[0].files["brackets.csv"]))
     assert len(rows) == 2 * 2 * len(RESOLUTIONS)

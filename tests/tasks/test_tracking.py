@@ -14,16 +14,15 @@ from jko.disk.layout import Layout
 from tasks.adapters.mlflow.tracking import Tracker, git_commit
 from tasks.adapters.mlflow.tracking_store import follow_move
 from tasks.adapters.system.journal import Journal
+from tests.projects import new_store
 
 IDENTITY = "a" * 64
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An SQLite store, migrated once."""
-    uri = f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
-    MlflowClient(uri).search_experiments()
-    return uri
+    """An SQLite store."""
+    return new_store(tmp_path_factory.mktemp("mlflow") / "mlflow.db")
 
 
 @pytest.fixture
@@ -70,7 +69,7 @@ def test_a_lost_store_is_filled_again_from_the_journal(
     tmp_path: Path, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened(tmp_path).step(1, {"nll": 3.0})
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'other.db'}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", new_store(tmp_path / "other.db"))
     tracker = opened(tmp_path)
     other = MlflowClient(f"sqlite:///{tmp_path / 'other.db'}")
     assert other.get_run(str(tracker.run_id)).data.metrics == {"step/nll": 3.0}
@@ -111,8 +110,8 @@ def test_the_git_commit_is_empty_outside_git(tmp_path: Path) -> None:
 
 def project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
     """The project's own store, as the command line sets it."""
-    (folder / ".jko").mkdir(exist_ok=True)
-    uri = f"sqlite:///{folder.resolve() / '.jko' / 'mlflow.db'}"
+    path = folder / ".jko" / "mlflow.db"
+    uri = f"sqlite:///{path.resolve()}" if path.exists() else new_store(path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     return MlflowClient(uri)
 

@@ -145,7 +145,7 @@ def fetch_tracked(path: Path, root: Path) -> None:
         InputError: it cannot be had.
     """
     md5 = recorded_md5(path)
-    if md5 is None or (path.is_file() and _md5(path) == md5):
+    if md5 is None or (path.exists() and version_of(path) == md5):
         return
     from dvc.repo import Repo
 
@@ -159,7 +159,7 @@ def fetch_tracked(path: Path, root: Path) -> None:
             if not repo.cache.local.exists(md5):
                 repo.fetch([str(record)])
             repo.checkout([str(record)])
-        if _md5(path) != md5:
+        if version_of(path) != md5:
             raise InputError("DVC left another file in its place")
     except Exception as error:  # whatever DVC or a remote raise
         said = " ".join(str(error).split()) or type(error).__name__
@@ -169,7 +169,10 @@ def fetch_tracked(path: Path, root: Path) -> None:
         ) from None
 
 
-def _md5(path: Path) -> str:
+def version_of(path: Path) -> str:
+    """The hash that DVC gives a file or a folder as it is now."""
+    if path.is_dir():
+        return data_version(path)
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 

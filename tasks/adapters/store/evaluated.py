@@ -59,9 +59,25 @@ class MeanNll(Record):
 
 
 class ChainNll(MeanNll):
-    """That of the chain, which is always there."""
+    """That of the chain, which is always there.
+
+    Args:
+        nll: the mean, by one draw of noise where columns have kinds.
+        unit: what the probability of a row is: ``density``, ``mass`` or ``mixed``.
+        bound: whether the mean is an upper bound of that of the model, since noise was added to rows.
+        nll_draws: the mean by several draws, a bound nearer to the truth; null where none are needed.
+        nll_draws_se: its standard error.
+        draws: how many.
+        draws_se: the root mean square of the rows' standard errors over draws.
+    """
 
     nll: Number
+    unit: str = "density"
+    bound: bool = False
+    nll_draws: Figure = None
+    nll_draws_se: Figure = None
+    draws: Count | None = None
+    draws_se: Figure = None
 
 
 class Baselines(Record):

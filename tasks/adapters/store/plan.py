@@ -16,6 +16,7 @@ from jko.core.digest import digest_of
 from jko.core.errors import InputError
 from jko.disk.checkpoint import read_checkpoint
 from jko.disk.commit import read_commit, stored_commit
+from jko.disk.content import is_there
 from jko.disk.damage import damaged_in
 from jko.disk.durable import move
 from jko.disk.identity import (
@@ -89,7 +90,7 @@ def stored_source_key(config: Config, layout: Layout) -> str | None:
     Data that were prepared under these very settings need their file no more.
     """
     file = config.data.file
-    if file is None or Path(file).is_file():
+    if file is None or is_there(Path(file)):
         return None
     manifest = known_manifest(layout)
     if manifest is None:
@@ -115,7 +116,7 @@ def same_source(config: Config, layout: Layout, fingerprint: str) -> bool:
         return True
     commit = stored_commit(layout.block(0, fingerprint))
     known = None if commit is None else commit.record.source_key
-    return Path(config.data.file).is_file() and known == source_key(config)
+    return is_there(Path(config.data.file)) and known == source_key(config)
 
 
 def stored_figures(store: ChainStore, k: int) -> Measured | None:

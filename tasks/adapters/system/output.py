@@ -25,12 +25,17 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 def csv_text(frame: pd.DataFrame, *, float_format: str | None = None) -> str:
     """A table as CSV in which no name and no text begins as a formula does (see :func:`guarded`)."""
+    return str(safe_frame(frame).to_csv(index=False, float_format=float_format))
+
+
+def safe_frame(frame: pd.DataFrame) -> pd.DataFrame:
+    """A table in which no name and no text begins as a formula does."""
     safe = frame.rename(columns=lambda name: guarded(name) if isinstance(name, str) else name)
     for place, kind in enumerate(safe.dtypes):
         if kind.kind == "O" or str(kind) in ("str", "string", "category"):
             cells = list(safe.iloc[:, place])
             safe.isetitem(place, [guarded(cell) if isinstance(cell, str) else cell for cell in cells])
-    return str(safe.to_csv(index=False, float_format=float_format))
+    return safe
 
 
 def guarded(text: str) -> str:

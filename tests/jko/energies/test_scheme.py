@@ -148,7 +148,7 @@ def test_the_default_is_the_objective_of_the_jko_step_bit_for_bit() -> None:
 
 def test_random_signs_estimate_the_forward_objective() -> None:
     """d = 9 has no exact divergence; the mean over draws is that of the exact trace within 4 SE."""
-    block, x = random_block("one_layer", 9), normal(64, 9, seed=2)
+    block, x = random_block("one_layer", 9), normal(24, 9, seed=2)
     step = Step(gaussian_reference(), "forward_euler")
     draws = torch.stack([step.objective(block, x, stream(i)).total.detach() for i in range(50)])
     work, moved = x, block.push_forward(x)

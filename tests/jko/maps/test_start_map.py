@@ -133,7 +133,7 @@ def test_equal_columns_can_be_whitened() -> None:
     assert fit_whiten(u)(torch.from_numpy(u))[0].isfinite().all()
 
 
-@pytest.mark.parametrize("kind", ["whiten", "marginals", "mixture"])
+@pytest.mark.parametrize("kind", ["whiten", "marginals", pytest.param("mixture", marks=pytest.mark.slow)])
 def test_a_map_is_made_again_from_its_numbers(kind: str) -> None:
     u = np.concatenate([columns("zeros"), columns("heavy")], axis=1)
     fitted = fit_start(kind, u, ROWS)

@@ -101,14 +101,14 @@ def errors_of(rows: int, matrix: Tensor | None, repeats: int, centres: int) -> t
     return np.array(scores), true
 
 
-@pytest.mark.parametrize("rows", [100, 400, 2000])
+@pytest.mark.parametrize("rows", [100, 400, pytest.param(2000, marks=pytest.mark.slow)])
 def test_exact_steps_of_a_mixture_have_no_error(rows: int) -> None:
     scores, _ = errors_of(rows, None, 50, 30)
     assert abs(scores.mean()) < 0.5
     assert np.mean(np.abs(scores) <= 2) >= 0.9
 
 
-@pytest.mark.parametrize("rows", [100, 400, 2000])
+@pytest.mark.parametrize("rows", [100, 400, pytest.param(2000, marks=pytest.mark.slow)])
 def test_inexact_steps_of_a_mixture_are_never_overrated(rows: int) -> None:
     """The class sees most of ξ, never more than all of it: a lower bound up to its error."""
     matrix = torch.tensor([[1.15, 0.1], [0.1, 0.9]], dtype=torch.float64)

@@ -18,7 +18,7 @@ def family(rng: np.random.Generator, columns: int, rows: tuple[int, int], by: fl
 
 
 @pytest.mark.parametrize("columns", [1, 20])
-@pytest.mark.parametrize("rows", [(400, 100), (60, 2)])
+@pytest.mark.parametrize("rows", [(400, 100), pytest.param((60, 2), marks=pytest.mark.slow)])
 def test_some_column_moves_as_seldom_as_the_level_says(columns: int, rows: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
     repetitions = 300 if columns == 1 else 100

@@ -1,0 +1,234 @@
+"""A flow as a density estimator of scikit-learn."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from jko.anomalies import SecondOpinion, anomaly_table, blocks_alone, densities
+from jko.chain.chain import Chain
+from jko.config import Config
+from jko.core.errors import InputError
+from jko.core.plain import shortened
+from jko.disk.tensors import pack_tensors, unpack_tensors
+from jko.face import Setting, fit
+from jko.given import Array, Frame, Rows, is_frame
+from jko.packed_flow import packed, unpacked
+from jko.sklearn_parameters import RandomState, seed_of, settings_of
+
+try:
+    from sklearn.base import BaseEstimator, DensityMixin
+    from sklearn.utils.validation import check_is_fitted, validate_data
+except ModuleNotFoundError:
+    raise ImportError("jko.sklearn needs scikit-learn: pip install 'scikit-learn>=1.6'") from None
+
+if TYPE_CHECKING:
+    from jko.flow import Flow
+
+#: rows that are needed to train and to choose weights
+FEWEST = 6
+#: units that anomalies are scored in
+START, DATA = "start", "data"
+
+
+class JKOFlow(DensityMixin, BaseEstimator):
+    """A flow that is trained by :func:`jko.fit`, with the methods of scikit-learn's density estimators.
+
+    ``score_samples`` and ``score_samples``' mean ``score`` are those of
+    :class:`sklearn.mixture.GaussianMixture`; ``sample`` is that of :class:`sklearn.neighbors.KernelDensity`,
+    rows alone. It works in ``Pipeline``, ``cross_val_score``, ``GridSearchCV`` and ``clone``.
+
+    A tenth of the rows given to ``fit`` chooses the weights. Two rows are held out for figures, and not a
+    tenth as by :func:`jko.fit`: cross-validation holds rows out by itself.
+
+    Args:
+        preset: named settings; ``tabular`` by default.
+        max_iter: the most iterations of a kind (flow matching, JKO objective) in a block; as many as the
+            settings say by default. It never raises them.
+        settings: changes to the preset, as of :func:`jko.fit`: nested or with dotted keys.
+        random_state: an integer is the seed of :func:`jko.fit`, 0 by default, so that a fit can be repeated.
+            A generator of numpy gives a seed, and ``None`` stands for numpy's own one.
+        verbose: whether a line on standard error shows the progress.
+
+    Attributes:
+        flow_: the trained :class:`jko.Flow`. ``flow_.save`` keeps it, and :func:`jko.load` reads it again.
+        n_features_in_: d.
+        feature_names_in_: names of the columns, where ``fit`` was given a data frame with names.
+        n_iter_: iterations of the block with the most.
+
+    Example:
+        >>> rows = np.random.default_rng(0).normal(size=(200, 2))
+        >>> model = JKOFlow(max_iter=5, settings={"steps.count": 1, "data.standardise": "on",
+        ...                                       "data.augment.copies": 1}).fit(rows)
+        >>> model.score_samples(rows).shape, model.sample(3, random_state=0).shape
+        ((200,), (3, 2))
+    """
+
+    flow_: Flow
+
+    def __init__(
+        self,
+        preset: str | None = None,
+        *,
+        max_iter: int | None = None,
+        settings: Mapping[str, Setting] | Config | None = None,
+        random_state: RandomState = 0,
+        verbose: bool = False,
+    ) -> None:
+        self.preset = preset
+        self.max_iter = max_iter
+        self.settings = settings
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: Array | Frame, y: object = None) -> JKOFlow:
+        """Train a flow on rows.
+
+        Args:
+            X: rows of numbers, shape (rows, d); an array, or a data frame of pandas.
+            y: not used; it is here for pipelines.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            ValueError: rows or settings that cannot be used; :class:`jko.InputError` is one, too.
+        """
+        rows = validate_data(self, X, dtype=np.float64, ensure_min_samples=FEWEST)
+        self.flow_ = fit(
+            X if is_frame(X) else rows,
+            preset=self.preset,
+            settings=settings_of(self.preset, self.settings, self.max_iter),
+            seed=seed_of(self.random_state),
+            progress=self.verbose,
+        )
+        self.n_iter_ = max(one.curve[-1].iteration for one in self.flow_.results if one is not None)
+        self._opinion: SecondOpinion | None = None
+        return self
+
+    def score_samples(self, X: Array | Frame) -> NDArray[np.float64]:
+        """Log-density of every row, nats, in the units of the rows.
+
+        These are the figures of ``jko score``, and those of :meth:`jko.Flow.log_prob_with_error`, computed in
+        float64: a row's score does not depend on the other rows that are given with it.
+
+        Args:
+            X: shape (rows, d).
+
+        Returns:
+            Shape (rows,).
+        """
+        rows = self._rows(X)
+        return densities(self.flow_, self._exact(), rows)
+
+    def score(self, X: Array | Frame, y: object = None) -> float:
+        """Mean log-density of rows, nats: larger is better, and folds of any size can be compared.
+
+        Args:
+            X: shape (rows, d).
+            y: not used.
+        """
+        return float(self.score_samples(X).mean())
+
+    def sample(self, n_samples: int = 1, random_state: RandomState = None) -> Rows:
+        """Independent rows of the model.
+
+        Args:
+            n_samples: how many.
+            random_state: an integer draws the same rows each time; ``None`` draws others each time.
+
+        Returns:
+            Shape (n_samples, d): a data frame like the one that ``fit`` was given, or an array.
+        """
+        check_is_fitted(self)
+        return self.flow_.sample(n_samples, seed=seed_of(random_state))
+
+    @overload
+    def anomaly_scores(self, X: Array, *, units: str = START) -> NDArray[np.void]: ...
+    @overload
+    def anomaly_scores(self, X: Frame, *, units: str = START) -> Frame: ...
+    def anomaly_scores(self, X: Array | Frame, *, units: str = START) -> NDArray[np.void] | Frame:
+        r"""How odd every row is, and whether a second opinion agrees.
+
+        .. math:: score(x) = -\log q(x) + \log|\det\nabla S(x)|
+
+        with block 0, S. This is −log of the density of the row's start coordinates. Behind ``marginals`` the
+        training rows are standard normal there in every column, so that the score does not depend on how a
+        column is measured: a density in data units is high wherever a column's values lie close together.
+        ``rank`` is 1 for the oddest row.
+
+        ``score_mixture`` is the score of a Gaussian mixture of the training rows. Where it differs from that
+        of the flow's blocks by more than 100 nats, or 4 a column if that is more, the row is ``disputed``:
+        its score says more of the models than of the row. The mixture is fitted when it is first needed.
+
+        Args:
+            X: shape (rows, d).
+            units: ``start``, or ``data`` for −log q(x) alone, which is −:meth:`score_samples`.
+
+        Returns:
+            A data frame with the index of the one given, or an array with these four fields.
+
+        Raises:
+            ValueError: rows or units that cannot be used.
+
+        Source: Le Lan and Dinh, Perfect density models cannot guarantee anomaly detection, Entropy 23 (2021)
+        1690, of what such a score depends on.
+        """
+        if units not in (START, DATA):
+            raise InputError(f"units = {shortened(units)} is not allowed; give {START} or {DATA}")
+        rows, chain = self._rows(X), self._exact()
+        model = densities(self.flow_, chain, rows)
+        blocks = blocks_alone(self.flow_, chain, rows, model)
+        mixture = self._second().log_density(rows)
+        if units == START:
+            volume = chain.start_log_det(torch.from_numpy(rows).to(chain.shift.device)).cpu().numpy()
+            model, blocks, mixture = model - volume, blocks - volume, mixture - volume
+        found = anomaly_table(model, blocks, mixture, rows.shape[1])
+        if not is_frame(X):
+            return found
+        frame: Frame = sys.modules["pandas"].DataFrame(found, index=X.index)
+        return frame
+
+    def _rows(self, x: Array | Frame) -> NDArray[np.float64]:
+        """Rows as an array, checked against those of ``fit``."""
+        check_is_fitted(self)
+        rows: NDArray[np.float64] = validate_data(self, x, dtype=np.float64, reset=False)
+        return rows
+
+    def _exact(self) -> Chain:
+        """A copy of the chain in float64."""
+        return copy.deepcopy(self.flow_.chain).double()
+
+    def _second(self) -> SecondOpinion:
+        """The mixture of the training rows, fitted now if it was not before."""
+        if self._opinion is None:
+            facts, rows = self.flow_.facts, self.flow_.rows
+            assert rows is not None  # the flow was trained here: one that was kept brings its mixture
+            self._opinion = SecondOpinion.of(facts.in_data_units(rows["train"][: facts.rows["source"]]))
+        return self._opinion
+
+    def __getstate__(self) -> dict[str, object]:
+        """Parameters, and the flow and its mixture as bytes of safetensors and JSON."""
+        state = dict(super().__getstate__())
+        if "flow_" in state:
+            # without the training rows, so the mixture must be made before
+            opinion = self._second()
+            state |= {"flow_": packed(self.flow_), "_opinion": pack_tensors(opinion.tensors(), {})}
+        return state
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        """What :meth:`__getstate__` gave; every file of the flow is verified."""
+        found = dict(state)
+        flow, opinion = found.get("flow_"), found.get("_opinion")
+        if isinstance(flow, dict) and isinstance(opinion, bytes):
+            found |= {
+                "flow_": unpacked(flow),
+                "_opinion": SecondOpinion.from_tensors(unpack_tensors(opinion)),
+            }
+        super().__setstate__(found)

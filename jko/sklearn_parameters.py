@@ -1,0 +1,66 @@
+"""Parameters of an estimator of scikit-learn as those of ``jko.fit``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Integral
+
+import numpy as np
+
+from jko.config import Config
+from jko.config.sections import Training
+from jko.core.errors import InputError
+from jko.core.plain import Json, shortened
+from jko.face import TABLE, Setting, asked_settings
+from jko.presets import merged, read_preset
+
+#: cross-validation holds rows out by itself: as few as possible are held out within a fit
+OWN: Mapping[str, Json] = {"data": {"split": {"test": 1e-9}}}
+#: settings that ``max_iter`` is the most of
+ITERATIONS = ("flow_matching_iterations", "iterations")
+#: an integer, a generator, or nothing for numpy's own
+RandomState = int | np.random.RandomState | None
+
+
+def settings_of(
+    preset: str | None, settings: Mapping[str, Setting] | Config | None, max_iter: int | None
+) -> dict[str, Json]:
+    """Changes to a preset, with as few rows held out as can be and at most so many iterations.
+
+    Args:
+        preset: named settings; those of tables by default.
+        settings: what is asked for, as of :func:`jko.fit`.
+        max_iter: the most iterations of a kind in every block; ``None`` leaves them as they are.
+
+    Raises:
+        InputError: ``max_iter`` is no number of iterations.
+    """
+    asked = merged(OWN, asked_settings(settings))
+    if max_iter is None:
+        return asked
+    if isinstance(max_iter, bool) or not isinstance(max_iter, Integral) or max_iter < 1:
+        raise InputError(f"max_iter = {shortened(max_iter)} is not allowed; give 1 or more, or None")
+    values, most = merged(read_preset(preset or TABLE), asked), int(max_iter)
+    usual = {name: getattr(Training(), name) for name in ITERATIONS}
+    blocks = {k: _at_most(block, most) for k, block in (values.get("blocks") or {}).items()}
+    training = _at_most({**usual, **(values.get("training") or {})}, most)
+    return merged(asked, {"training": training, "blocks": blocks})
+
+
+def _at_most(section: Mapping[str, Json], most: int) -> dict[str, Json]:
+    """The iterations that a section of the settings asks for, at most so many; none that it leaves out."""
+    named = {name: section.get(name) for name in ITERATIONS}
+    return {name: min(value, most) for name, value in named.items() if isinstance(value, int)}
+
+
+def seed_of(random_state: RandomState) -> int:
+    """A seed of jko for a random state of scikit-learn.
+
+    Raises:
+        ValueError: it is none.
+    """
+    from sklearn.utils import check_random_state
+
+    if isinstance(random_state, Integral) and not isinstance(random_state, bool):
+        return int(random_state)
+    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))

@@ -22,14 +22,14 @@ from jko.core.plain import shortened
 from jko.core.threads import torch_threads
 from jko.disk.flows import save_flow
 from jko.distribution import FlowDistribution
-from jko.flow_rows import FlowRows
+from jko.flow_given import FlowGiven
 from jko.given import Array, Context, Form, Frame, Rows, Series, Values, is_frame, path_of, taken
 from jko.maps.start_map import Marginals, Whiten
 from jko.preparation.facts import DataFacts
 from jko.training.block_trainer import FitResult
 
 
-class Flow(FlowRows):
+class Flow(FlowGiven):
     r"""Blocks :math:`T_N \circ \dots \circ T_1` behind block 0, as a model of rows in data units.
 
     .. math:: \log q(x) = \log N(T(x); 0, I) + \log|\det\nabla T(x)|

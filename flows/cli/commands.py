@@ -47,6 +47,7 @@ GROUPS = {
     "Use": {
         "sample": Entry("models.sample", "Draw samples from a chain"),
         "score": Entry("models.score", "Write the log-density of every row of a file"),
+        "impute": Entry("models.impute", "Fill the empty cells of a file by draws from a chain"),
         "judge": Entry("judging.judge", "Say how far data and any model are apart, by its samples"),
     },
     "Schedule": {

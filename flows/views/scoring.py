@@ -46,7 +46,7 @@ def score_file(layout: Layout, file: Path, output: Path, *, missing: str = "drop
     config, chain, facts = open_chain(layout)
     if facts.kinds is not None:
         return score_kinds(config, chain, facts, file, output, missing=missing)
-    cells = _read(file_settings(config.data, facts, file), facts)
+    cells = read_scored(config.data, facts, file)
     if missing == "refuse":
         finite_rows(cells.frame, missing, cells.path, way_out="leave --missing at drop")
     table, kept, left = usable_rows(cells, facts.context_columns)
@@ -62,6 +62,15 @@ def score_file(layout: Layout, file: Path, output: Path, *, missing: str = "drop
     scores = -frame["log_density"].to_numpy()
     mean = float(frame["log_density"].mean())
     return Scored(len(frame), mean, left, cells.notes, *beside_mean(scores))
+
+
+def read_scored(data: Data, facts: DataFacts, file: Path) -> Cells:
+    """The cells of a file in a chain's columns, read as its training file was.
+
+    Raises:
+        InputError: the file is none that the chain can take.
+    """
+    return _read(file_settings(data, facts, file), facts)
 
 
 def _read(settings: Data, facts: DataFacts) -> Cells:

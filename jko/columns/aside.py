@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
 
 from jko.columns.column import Cell, Column, Meaning, Values, as_object
+from jko.columns.conditions import COMPARED, Condition, impossible, number_of, same_cell
+from jko.columns.regions import Constraint, Everywhere
+from jko.core.errors import InputError
 from jko.preparation.table import Array
 
 
@@ -48,6 +52,19 @@ class Constant(Aside):
             self.outside(cells, right, f"{self.value!r} alone is allowed")
         return super().encode(cells, noise)
 
+    def constraint(self, conditions: Sequence[Condition]) -> Constraint:
+        """See :meth:`Column.constraint`."""
+        if not all(self._fulfils(one) for one in conditions):
+            raise impossible(conditions, f"every cell is {self.value!r}")
+        return Constraint(Everywhere(), self.value)
+
+    def _fulfils(self, condition: Condition) -> bool:
+        if condition.op in ("=", "in", "!="):
+            known = any(same_cell(self.value, value) for value in condition.values)
+            return known != (condition.op == "!=")
+        own = number_of(self.value, self.name)
+        return COMPARED[condition.op](own, [number_of(value, self.name) for value in condition.values])
+
     def decode(self, encoded: Array) -> Values:
         """See :meth:`Column.decode`."""
         if self.value is None:
@@ -64,6 +81,10 @@ class LeftOut(Aside):
     def meaning(self) -> Meaning:
         """Nothing is said of it."""
         return "none"
+
+    def constraint(self, conditions: Sequence[Condition]) -> Constraint:
+        """See :meth:`Column.constraint`: the model does not know the column."""
+        raise InputError(f"{conditions[0]}: column {self.name!r} ({self.kind}) is left out of the model")
 
     def decode(self, encoded: Array) -> Values:
         """Nothing to decode: empty cells."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -11,9 +12,12 @@ from pydantic import Field, model_validator
 
 from jko.columns.circular import Circular
 from jko.columns.column import Above0, Column, Exactness, Finite, Meaning, Values, as_numbers, typed
+from jko.columns.conditions import COMPARED, Condition, number_of
 from jko.columns.discrete import Gridded, Integer
 from jko.columns.noise import log_normal, nearest_corner, normal_of, on_simplex, simplex_log_det
 from jko.columns.real import Bounded, Continuous, Positive
+from jko.columns.regions import Constraint, WithAtoms
+from jko.core.errors import InputError
 from jko.preparation.table import Array
 
 #: what the cells beside the atoms can be
@@ -104,6 +108,29 @@ class Atoms(Column):
         found = self.value.decode(encoded[:, count:])
         known = np.r_[np.array(self.atoms), math.nan][codes]
         return np.where(codes == count, found, typed(np.where(codes == count, 0.0, known), str(found.dtype)))
+
+    def constraint(self, conditions: Sequence[Condition]) -> Constraint:
+        """See :meth:`Column.constraint`; beside an atom, a single real number has no mass."""
+        codes = tuple(code for code, atom in enumerate(self.atoms) if self._fulfils(atom, conditions))
+        try:
+            value = self.value.constraint(conditions)
+        except InputError:
+            if not codes:
+                raise
+            value = None
+        if value is None or (codes and value.thin):
+            cell = self.atoms[codes[0]] if len(codes) == 1 else None
+            return Constraint(WithAtoms(codes, len(self.atoms), None), cell)
+        alone = not codes or (len(codes) == 1 and self.atoms[codes[0]] == value.cell)
+        region = WithAtoms(codes, len(self.atoms), value.region)
+        return Constraint(region, value.cell if alone else None, thin=value.thin)
+
+    def _fulfils(self, atom: float, conditions: Sequence[Condition]) -> bool:
+        """Whether an atom fulfils all conditions."""
+        return all(
+            COMPARED[one.op](atom, [number_of(value, self.name) for value in one.values])
+            for one in conditions
+        )
 
     def log_det(self, encoded: Array) -> Array:
         """See :meth:`Column.log_det`."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import model_validator
 
 from jko.columns.column import Above0, Column, Exactness, Finite, Meaning, Values, as_numbers, typed
+from jko.columns.conditions import Condition, ends_of, impossible, single
 from jko.columns.noise import LOG_2PI, on_circle, turns_of
+from jko.columns.regions import Constraint, Ends, Sectors
 from jko.preparation.grid import on_grid
 from jko.preparation.table import Array
 
@@ -80,6 +83,26 @@ class Circular(Column):
         z, log_det = on_circle(moved / self.period, noise[:, 0])
         return z, log_det + own
 
+    def constraint(self, conditions: Sequence[Condition]) -> Constraint:
+        """See :meth:`Column.constraint`; a direction has mass zero where there is no grid."""
+        end = self.low + self.period
+        grid = None if self.step is None else (self.low, self.step)
+        first = np.nextafter(self.low, -np.inf)  # low itself is a number of the circle
+        domain = (first, end) if self.step is None else (self.low, end - self.step)
+        ends = ends_of(conditions, self.name, grid=grid, domain=domain)
+        if not ends:
+            raise impossible(conditions, f"numbers from {self.low:g} to below {end:g} are there")
+        half = 0.0 if self.step is None else self.step / 2
+        ends = tuple((max(a, self.low - half), min(b, end - half)) for a, b in ends)
+        alone = single(ends)
+        if self.step is None and alone is None and any(a == b for a, b in ends):
+            raise impossible(conditions, "single directions have no mass beside each other; give a range")
+        if self.step is not None and len(ends) == 1 and ends[0][1] - ends[0][0] < 1.5 * self.step:
+            alone = on_grid(np.array([sum(ends[0]) / 2]), self.low, self.step)[0].item()
+        turns = tuple(((a - self.low) / self.period, (b - self.low) / self.period) for a, b in ends)
+        thin = self.step is None and alone is not None
+        return Constraint(Sectors(_wrapped(turns)), alone, thin=thin)
+
     def decode(self, encoded: Array) -> Values:
         """See :meth:`Column.decode`."""
         along = turns_of(encoded) * self.period
@@ -94,3 +117,9 @@ class Circular(Column):
         own = LOG_2PI - math.log(self.period) + (0.0 if self.step is None else math.log(self.step))
         found: Array = own + 0.5 * (encoded**2).sum(axis=1)
         return found
+
+
+def _wrapped(turns: Ends) -> Ends:
+    """Intervals of turns, what lies below 0 at the other end."""
+    below = tuple((low + 1, 1.0) for low, _ in turns if low < 0)
+    return (*((max(low, 0.0), high) for low, high in turns), *below)

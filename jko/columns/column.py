@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
+from jko.columns.conditions import Condition
+from jko.columns.regions import Constraint
 from jko.core.errors import InputError
 from jko.core.records import Record
 from jko.preparation.names import shown
@@ -137,6 +139,17 @@ class Column(Record):
     def decode(self, encoded: Array) -> Values:
         """The cells of real columns, of shape (n, width); any finite numbers are some."""
         raise NotImplementedError
+
+    def constraint(self, conditions: Sequence[Condition]) -> Constraint:
+        """What conditions on the cell leave of the encoded numbers.
+
+        Args:
+            conditions: on this column, one or more; all are to be fulfilled.
+
+        Raises:
+            InputError: no cell fulfils them, or they are none that the kind can be asked.
+        """
+        raise InputError(f"{conditions[0]}: columns of kind {self.kind} take no conditions")
 
     def log_det(self, encoded: Array) -> Array:
         """What :meth:`encode` gave as log_det, from the real columns alone, nats, (n, width) to (n,)."""

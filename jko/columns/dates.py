@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from jko.columns.column import Values
+from jko.columns.conditions import Condition, ends_of, impossible
 from jko.columns.discrete import Discrete
 from jko.columns.noise import around
+from jko.columns.regions import Constraint, Intervals
 from jko.core.errors import InputError
 from jko.preparation.names import shown
 from jko.preparation.table import Array
@@ -81,10 +83,50 @@ class Dates(Discrete):
 
     def decode(self, encoded: Array) -> Values:
         """See :meth:`Column.decode`."""
+        low, high = self._ends()
+        found = self._of_steps(np.rint(np.clip(encoded[:, 0], low, high)).astype(np.int64))
+        return self._written(found)
+
+    def constraint(self, conditions: Sequence[Condition]) -> Constraint:
+        """See :meth:`Column.constraint`; dates are written as the column has them, or as ISO 8601 does."""
+        counted = [
+            Condition(one.column, one.op, tuple(self._steps(value, one) for value in one.values))
+            for one in conditions
+        ]
+        ends = ends_of(counted, self.name, grid=(0.0, 1.0), domain=self._ends())
+        if not ends:
+            raise impossible(
+                conditions, f"steps of {self.step} {WORDS[self.unit]} from {self.origin} are there"
+            )
+        one = len(ends) == 1 and ends[0][1] - ends[0][0] < 1.5
+        cell = self._written(self._of_steps(np.rint([sum(ends[0]) / 2]).astype(np.int64)))[0] if one else None
+        return Constraint(Intervals(ends), cell)
+
+    def _steps(self, value: object, condition: Condition) -> float:
+        """Steps from the origin to a date; between two steps, where it is none of them.
+
+        Raises:
+            InputError: it is no date.
+        """
+        read = None if self.form is None else parsed_dates(np.array([str(value)], dtype=object), self.form)
+        try:
+            moment = np.datetime64(str(value)) if read is None else read[0]
+        except ValueError:
+            moment = np.datetime64("NaT")
+        if np.isnat(moment):
+            written = "as 2025-01-31" if self.form is None else f"written {self.form}"
+            raise InputError(f"{condition}: {shown(value)} is no date, {written}")
+        counted = (moment.astype(f"M8[{self.unit}]") - self._zero()).astype(np.int64) // self.step
+        return float(counted) if self._of_steps(counted) == moment else float(counted) + 0.5
+
+    def _ends(self) -> tuple[float, float]:
+        """Steps to the first and last date that is decoded."""
         first, last = NANO_ENDS if "ns" in (self.unit, self.dtype[-3:-1]) else ENDS
         ends = [(end.astype(f"M8[{self.unit}]") - self._zero()).astype(np.int64) for end in (first, last)]
-        low, high = -(-ends[0] // self.step), ends[1] // self.step
-        found = self._of_steps(np.rint(np.clip(encoded[:, 0], float(low), float(high))).astype(np.int64))
+        return float(-(-ends[0] // self.step)), float(ends[1] // self.step)
+
+    def _written(self, found: NDArray[np.datetime64]) -> Values:
+        """Dates as the column has them."""
         if self.form is None:
             return found.astype(self.dtype)
         unique, places = np.unique(found.astype("M8[us]"), return_inverse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -18,7 +19,9 @@ from jko.columns.column import (
     as_numbers,
     typed,
 )
+from jko.columns.conditions import Condition, ends_of, impossible
 from jko.columns.noise import around
+from jko.columns.regions import Constraint, Intervals
 from jko.preparation.grid import on_grid
 from jko.preparation.table import Array
 
@@ -63,6 +66,19 @@ class OnGrid(Discrete):
         self.outside(cells, right, f"steps of {step:g} from {origin:g} are allowed, {_between(low, high)}")
         z, log_det = around(numbers, step, noise[:, 0])
         return z[:, None], log_det
+
+    def constraint(self, conditions: Sequence[Condition]) -> Constraint:
+        """See :meth:`Column.constraint`."""
+        (origin, step), (low, high) = self.grid(), self.ends()
+        ends = ends_of(conditions, self.name, grid=(origin, step), domain=(low, high))
+        if not ends:
+            raise impossible(
+                conditions, f"steps of {step:g} from {origin:g} are allowed, {_between(low, high)}"
+            )
+        cells = [(max(a, low - step / 2), min(b, high + step / 2)) for a, b in ends]
+        one = len(cells) == 1 and cells[0][1] - cells[0][0] < 1.5 * step
+        cell = on_grid(np.array([sum(cells[0]) / 2]), origin, step)[0].item() if one else None
+        return Constraint(Intervals(ends), cell)
 
     @property
     def steps(self) -> tuple[float, ...]:

@@ -27,6 +27,8 @@ line in either way.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import numpy as np
@@ -34,8 +36,12 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from jko.columns.column import Cell, Values, as_object
+from jko.columns.conditions import COMPARED, Condition, impossible, no_order, number_of, same_cell
 from jko.columns.discrete import Discrete
 from jko.columns.noise import around, nearest_corner, on_simplex, simplex_log_det
+from jko.columns.regions import Constraint, Corners, Intervals, Region
+from jko.core.errors import InputError
+from jko.preparation.names import listed, shown
 from jko.preparation.table import Array
 
 #: levels at most that are spread on a simplex where nothing else is said
@@ -65,6 +71,58 @@ class Levels(Discrete):
         self.outside(cells, found >= 0, f"it has {len(self.levels)} levels, as {self.levels[0]!r}")
         return found
 
+    def constraint(self, conditions: Sequence[Condition]) -> Constraint:
+        """See :meth:`Column.constraint`."""
+        codes = tuple(code for code in range(len(self.levels)) if self._fulfils(code, conditions))
+        if not codes:
+            raise impossible(conditions)
+        return Constraint(self.region(codes), self.levels[codes[0]] if len(codes) == 1 else None)
+
+    def region(self, codes: Sequence[int]) -> Region:
+        """Where levels lie: intervals of a line, if nothing else is said.
+
+        Args:
+            codes: their numbers in the list.
+        """
+        last = len(self.levels) - 1
+        return Intervals(
+            tuple(
+                (-math.inf if code == 0 else code - 0.5, math.inf if code == last else code + 0.5)
+                for code in codes
+            )
+        )
+
+    def place(self, value: object, condition: Condition) -> float:
+        """The number of a value in the list.
+
+        Raises:
+            InputError: there is no such level.
+        """
+        for code, level in enumerate(self.levels):
+            if same_cell(level, value):
+                return code
+        raise InputError(
+            f"{condition}: column {shown(self.name)} has no level {shown(value)}; it has "
+            f"{listed([shown(level) for level in self.levels])}"
+        )
+
+    def _fulfils(self, code: int, conditions: Sequence[Condition]) -> bool:
+        """Whether a level fulfils all conditions."""
+        return all(
+            COMPARED[one.op](code, [self.place(value, one) for value in one.values])
+            if one.op in ("=", "!=", "in")
+            else self.compared(code, one)
+            for one in conditions
+        )
+
+    def compared(self, code: int, condition: Condition) -> bool:
+        """Whether a level fulfils ``<``, ``<=``, ``>`` or ``>=``.
+
+        Raises:
+            InputError: the levels have no order.
+        """
+        raise no_order(condition, self.levels)
+
     def of_codes(self, codes: NDArray[np.int64]) -> Values:
         """The cells of numbers in the list."""
         found: Values = as_object(self.levels)[codes]
@@ -75,6 +133,15 @@ class Ordinal(Levels):
     """Levels in an order, low to high, such as small, medium, large: z = k + u − ½ for the level k."""
 
     kind: Literal["ordinal"] = "ordinal"
+
+    def compared(self, code: int, condition: Condition) -> bool:
+        """See :meth:`Levels.compared`; numbers may lie between levels that are numbers."""
+        level = self.levels[code]
+        if all(isinstance(own, int | float) for own in self.levels):
+            assert isinstance(level, int | float)
+            values = [number_of(value, self.name) for value in condition.values]
+            return COMPARED[condition.op](level, values)
+        return COMPARED[condition.op](code, [self.place(value, condition) for value in condition.values])
 
     @property
     def steps(self) -> tuple[float, ...]:
@@ -128,6 +195,10 @@ class Categorical(Levels):
         """On a simplex one point for each level goes to the same."""
         return len(self.levels) if self.by_simplex else 1
 
+    def region(self, codes: Sequence[int]) -> Region:
+        """See :meth:`Levels.region`."""
+        return Corners(tuple(codes)) if self.by_simplex else super().region(codes)
+
     def encode(self, cells: Values, noise: Array) -> tuple[Array, Array]:
         """See :meth:`Column.encode`."""
         codes = self.codes(cells)
@@ -157,6 +228,10 @@ class Boolean(Levels):
     def sheets(self) -> int:
         """A point and its mirror image go to the same."""
         return 2
+
+    def region(self, codes: Sequence[int]) -> Region:
+        """See :meth:`Levels.region`."""
+        return Corners(tuple(1 - code for code in codes))
 
     def encode(self, cells: Values, noise: Array) -> tuple[Array, Array]:
         """See :meth:`Column.encode`."""

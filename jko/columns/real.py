@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from jko.columns.column import Column, Finite, Values, as_numbers, typed
+from jko.columns.conditions import Condition, ends_of, impossible, single
+from jko.columns.regions import Constraint, Intervals
+from jko.core.errors import InputError
+from jko.preparation.names import shown
 from jko.preparation.table import Array
 
 
@@ -30,6 +36,32 @@ class Real(Column):
     def finest(self) -> float:
         """The smallest distance of two numbers that the column is written with, 0 where there is none."""
         return 0.0 if self.places is None else float(10.0**-self.places)
+
+    def domain(self) -> tuple[float, float]:
+        """The ends of the numbers that there are: left out where the column is not rounded."""
+        return -math.inf, math.inf
+
+    def along(self, numbers: Array) -> Array:
+        """The z of numbers of the domain, shape (n,) to (n,); it grows with them."""
+        return numbers
+
+    def constraint(self, conditions: Sequence[Condition]) -> Constraint:
+        """See :meth:`Column.constraint`; a single number has mass zero, though it is rounded to."""
+        step = self.finest()
+        grid = None if not step else (0.0, step)
+        ends = ends_of(conditions, self.name, grid=grid, domain=self.domain(), points=True)
+        if not ends:
+            low, high = self.domain()
+            raise impossible(conditions, f"numbers from {low:g} to {high:g} are there")
+        alone = single(ends)
+        if alone is None and any(low == high for low, high in ends):
+            raise InputError(
+                f"{conditions[0]}: single numbers of column {shown(self.name)} have no mass beside each "
+                "other; give one of them, or a range"
+            )
+        z = self.along(np.array(ends, dtype=float).ravel()).reshape(-1, 2)
+        region = Intervals(tuple((float(low), float(high)) for low, high in z))
+        return Constraint(region, alone, thin=alone is not None)
 
 
 class Continuous(Real):
@@ -62,6 +94,17 @@ class Positive(Real):
     @property
     def _sign(self) -> float:
         return 1.0 if self.side == "above" else -1.0
+
+    def domain(self) -> tuple[float, float]:
+        """See :meth:`Real.domain`."""
+        if self.side == "above":
+            return self.edge + self.finest(), math.inf
+        return -math.inf, self.edge - self.finest()
+
+    def along(self, numbers: Array) -> Array:
+        """See :meth:`Real.along`."""
+        with np.errstate(divide="ignore"):
+            return self._sign * np.log(np.maximum(self._sign * (numbers - self.edge), 0.0))
 
     def encode(self, cells: Values, noise: Array) -> tuple[Array, Array]:
         """See :meth:`Column.encode`."""
@@ -107,6 +150,17 @@ class Bounded(Real):
         if not self.low < self.high:
             raise ValueError(f"low = {self.low:g} is to be below high = {self.high:g}")
         return self
+
+    def domain(self) -> tuple[float, float]:
+        """See :meth:`Real.domain`."""
+        return self.low + self.finest(), self.high - self.finest()
+
+    def along(self, numbers: Array) -> Array:
+        """See :meth:`Real.along`."""
+        with np.errstate(divide="ignore"):
+            below = np.log(np.maximum(numbers - self.low, 0.0))
+            above = np.log(np.maximum(self.high - numbers, 0.0))
+        return below - above
 
     def encode(self, cells: Values, noise: Array) -> tuple[Array, Array]:
         """See :meth:`Column.encode`."""

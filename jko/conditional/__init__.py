@@ -1,0 +1,1 @@
+"""Rows of an unconditional law, given some of their columns."""

@@ -136,7 +136,7 @@ def fingerprint(champion: Champion, part: str) -> str:
     """Identity of what the figures depend on."""
     sources = {name: file_digest(ROOM.parent / name) for name in SOURCES}
     numbers = [ROWS, NEW, SHIFT, REPETITIONS, TRIES, NUMERICS]
-    about = [champion.law, champion.seed, list(champion.settings), part, list(HARDLY)]
+    about: list[Any] = [champion.law, champion.seed, list(champion.settings), part, list(HARDLY)]
     return digest_of([about, numbers, sources, read_preset("tabular")])
 
 

@@ -57,7 +57,8 @@ def run_case(case: Case, results: Path) -> Mapping[str, Any]:
             found |= run(case)
             valid.add(part)
             done = {name: marks[name] for name in PARTS if name in valid}
-            record = {"case": asdict(case), "fingerprints": done, **found}
+            case_of = {**asdict(case), "settings": list(case.settings)}
+            record = {"case": case_of, "fingerprints": done, **found}
             if valid == set(PARTS):
                 record |= verdict(found)
             write_json(path, record)

@@ -83,7 +83,7 @@ def fingerprints(case: Case) -> dict[str, str]:
     """Identity of what each part depends on, by its name: code, numerics and the presets of tables."""
     sources = {part: {name: file_digest(ROOM / name) for name in names} for part, names in SOURCES.items()}
     presets = [read_preset(name) for name in ("tabular", "digits")]
-    common = {"case": asdict(case), "edition": EDITION}
+    common: dict[str, Any] = {"case": asdict(case), "edition": EDITION}
     copies = settings_of(case).data.augment.model_dump()
     return {
         "chain": digest_of({**common, "sources": sources["chain"], "presets": presets, "numerics": NUMERICS}),

@@ -133,7 +133,7 @@ def error(area: float, odd: int, others: int) -> float:
     Source: Hanley and McNeil, Radiology 143 (1982) 29–36.
 
     >>> round(error(0.5, 100, 100), 4)
-    0.041
+    0.0409
     """
     first, second = area / (2 - area), 2 * area**2 / (1 + area)
     total = area * (1 - area) + (odd - 1) * (first - area**2) + (others - 1) * (second - area**2)

@@ -14,8 +14,9 @@ from jko.core.plain import Json, shortened
 from jko.face import TABLE, Setting, asked_settings
 from jko.presets import merged, read_preset
 
-#: cross-validation holds rows out by itself: as few as possible are held out within a fit
-OWN: Mapping[str, Json] = {"data": {"split": {"test": 1e-9}}}
+#: cross-validation holds rows out by itself: as few as possible are held out within a fit; columns are
+#: numbers here, whatever a data frame's names say
+OWN: Mapping[str, Json] = {"data": {"split": {"test": 1e-9}, "kinds": "off"}}
 #: settings that ``max_iter`` is the most of
 ITERATIONS = ("flow_matching_iterations", "iterations")
 #: an integer, a generator, or nothing for numpy's own

@@ -123,7 +123,7 @@ def test_unchanged_data_are_skipped_and_the_look_is_recorded(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = number_of_runs()
-    monkeypatch.setattr("flows.scheduling.schedule_state.file_digest", None)  # the file is not even read
+    monkeypatch.setattr("flows.scheduling.schedule_state.content_digest", None)  # the file is not even read
     outcomes = []
     for moment in ("2001-01-01T00:00:00+00:00", "2002-01-01T00:00:00+00:00"):
         monkeypatch.setattr("flows.refresh.now", lambda moment=moment: moment)

@@ -113,12 +113,13 @@ def trained(case: Case, folder: Path) -> tuple[Array, dict[str, float], Config]:
     columns = list(GENERATORS[case.generator].columns)
     for name, rows in (("rows", case.table), ("fresh", case.new)):
         pd.DataFrame(rows, columns=columns).to_csv(folder / f"{name}.csv", index=False)
-    chosen = [word for text in case.settings for word in ("--set", text)]
+    settings = (*case.settings, "data.kinds=off")  # as the mixture beside it takes the columns
+    chosen = [word for text in settings for word in ("--set", text)]
     said(folder, "train", "--data", "rows.csv", "--chain", "chain", "--seed", str(case.seed), *chosen)
     said(folder, "score", "chain", "fresh.csv", "-o", "scores.csv")
     scores = pd.read_csv(folder / "scores.csv")["log_density"].to_numpy(dtype=float)
     metrics = json.loads((folder / "chain.evaluation" / FIGURES).read_text())["test"]
-    request = build_request(folder, file=str(folder / "rows.csv"), assignments=case.settings, seed=case.seed)
+    request = build_request(folder, file=str(folder / "rows.csv"), assignments=settings, seed=case.seed)
     test = {"nll": float(metrics["nll"]), "nll_se": float(metrics["nll_se"])}
     return np.where(np.isnan(scores), np.inf, -scores), test, request.config
 

@@ -31,7 +31,8 @@ def read_table(known: Set, path: Path | None) -> Table:
         chosen = list(known.places or range(rows.shape[1]))
         return Table(known.name, rows[:, chosen], tuple(f"c{i}" for i in chosen))
     columns = {"columns": list(known.columns)} if known.columns else {}
-    config = parse_config({"data": {"source": "file", "file": str(path), "missing": "drop", **columns}})
+    data = {"source": "file", "file": str(path), "missing": "drop", "kinds": "off", **columns}
+    config = parse_config({"data": data})
     return SOURCES["file"](config.data, config.seed)
 
 

@@ -63,6 +63,11 @@ class Case:
     settings: tuple[str, ...] = ()
 
     @property
+    def assignments(self) -> tuple[str, ...]:
+        """What changes the defaults: columns are numbers, as the mixture beside the chain takes them."""
+        return (*self.settings, "data.kinds=off")
+
+    @property
     def name(self) -> str:
         """Its file's name without the ending."""
         mark = f"-{digest_of(list(self.settings))[:8]}" if self.settings else ""
@@ -97,7 +102,7 @@ def settings_of(case: Case) -> Config:
         folder = Path(place)
         _write(folder, case, "rows", case.table)
         return build_request(
-            folder, file=str(folder / "rows.csv"), assignments=case.settings, seed=case.seed
+            folder, file=str(folder / "rows.csv"), assignments=case.assignments, seed=case.seed
         ).config
 
 
@@ -128,7 +133,7 @@ def trained(case: Case, folder: Path) -> tuple[Array, dict[str, float]]:
     """
     _write(folder, case, "rows", case.table)
     _write(folder, case, "fresh", case.new)
-    chosen = [word for text in case.settings for word in ("--set", text)]
+    chosen = [word for text in case.assignments for word in ("--set", text)]
     said(folder, "train", "--data", "rows.csv", "--chain", "chain", "--seed", str(case.seed), *chosen)
     said(folder, "score", "chain", "fresh.csv", "-o", "scores.csv")
     scores = pd.read_csv(folder / "scores.csv")["log_density"].to_numpy(dtype=float)

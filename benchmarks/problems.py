@@ -222,5 +222,5 @@ def file_table(settings: Mapping[str, Any]) -> Table:
     Raises:
         InputError: it cannot be read.
     """
-    config = parse_config({"data": {"source": "file", **settings}})
+    config = parse_config({"data": {"source": "file", "kinds": "off", **settings}})
     return SOURCES["file"](config.data, config.seed)

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from flows.scheduling.drifted import Drift, Rows, compared, words
 from flows.views.models import columns_of, open_chain, rows_of
+from jko.chain.kinds import fixed_rows
+from jko.columns.schema import Schema
 from jko.config import Config
 from jko.core.errors import InputError
 from jko.core.rows import at_most
@@ -29,6 +31,8 @@ from tasks.datasets.whole import load_whole
 
 #: rows that are scored at most
 LARGEST = 10_000
+#: decimals by which directions without their noise are compared
+PLACES = 4
 #: share of a chain's rows that must differ on their grid for a row to be recognised there
 DISTINCT = 0.99
 
@@ -170,12 +174,23 @@ def _on_grid(
         facts: what is known of the chain's data.
         origin: a point of the grid.
     """
+    if facts.kinds is not None:
+        return _by_cells(standard, facts, facts.kinds)
     gridded = np.flatnonzero(facts.grid)
     if rows is None:
         rows = facts.in_data_units(standard)
     found = standard.astype(np.float64)  # float32 would not tell large numbers of steps apart
     found[:, gridded] = np.rint((rows[:, gridded] - origin[gridded]) / np.array(facts.grid)[gridded])
     return _as_bytes(found + 0.0)  # -0 is 0
+
+
+def _by_cells(standard: NDArray[np.float32], facts: DataFacts, kinds: Schema) -> NDArray[np.generic]:
+    """Every row as one value, cells that got noise without it."""
+    cells = kinds.decode(facts.in_data_units(standard)[:, : facts.dim])
+    noisy = np.array([column.exactness == "bound" for column in kinds.kept for _ in column.parts])
+    found = standard.astype(np.float64)
+    found[:, : facts.dim] = np.where(noisy, np.round(fixed_rows(kinds, cells), PLACES), found[:, : facts.dim])
+    return _as_bytes(found + 0.0)
 
 
 def _as_bytes(rows: NDArray[np.generic]) -> NDArray[np.generic]:

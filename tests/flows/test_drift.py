@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from flows.scheduling import drift
 from flows.scheduling.drift import as_stored, own_rows, unseen
+from jko.columns.infer import infer
 from jko.disk.commit import committing
 from jko.disk.layout import Layout
 from jko.preparation.facts import DataFacts
@@ -79,3 +80,28 @@ def test_a_chain_s_own_rows_are_those_of_all_parts_rounded_as_new_ones_are(tmp_p
     facts = replace(facts, rows={"source": 800})
     new = facts.in_data_units(as_stored(dequantise(table, np.array(facts.grid), 0), facts))
     np.testing.assert_array_equal(own_rows(layout, facts), new)
+
+
+def test_a_row_of_kinds_is_recognised_in_another_place(tmp_path: Path) -> None:
+    """Its noise goes by the place, its cells do not."""
+    rng = np.random.default_rng(2)
+    cells = {
+        "n": rng.integers(0, 900, 1100), "c": rng.choice(np.array(["a", "b"], dtype=object), 1100),
+        "x": rng.normal(size=1100), "paid": np.where(rng.random(1100) < 0.5, 0.0, rng.gamma(2, 30, 1100)),
+    }  # fmt: skip
+    kinds = infer(cells)
+    dim = kinds.width
+    facts = DataFacts(
+        name="table", columns=kinds.encoded_names, shift=(3.0,) * dim, scale=(7.0,) * dim, grid=(0.0,) * dim,
+        notes=(), rows={}, entropy=None, image_shape=None, kinds=kinds,
+    )  # fmt: skip
+    first = kinds.encode({name: values[:1000] for name, values in cells.items()}, 0).values
+    layout = Layout(tmp_path / "chain")
+    with committing(layout.block(0, NAME), NAME, {}) as folder:
+        standard = as_stored(first, facts)
+        parts = {"train": standard[:800], "validation": standard[800:900], "test": standard[900:]}
+        write_arrays(folder / "samples.zarr", parts, {})
+    later = kinds.encode({name: values[100:] for name, values in cells.items()}, 0).values
+    new = np.flatnonzero(unseen(later, layout, facts, np.zeros(dim)))
+    assert set(range(900, 1000)) <= set(new)
+    assert len(new) <= 105

@@ -21,7 +21,7 @@ from scipy.stats import rankdata
 
 from benchmarks.cell import RESULTS, ROOM
 from benchmarks.command import sentences
-from benchmarks.detectors import DETECTORS
+from benchmarks.detectors import DETECTORS, OURS, Detector
 from benchmarks.tables import EMPTY, README, keep, markdown
 from jko.config import NUMERICS
 from jko.core.digest import digest_of
@@ -60,11 +60,17 @@ class Found(Record):
 
     Args:
         auroc: chance that it scores an anomaly above another row, equal scores counted half.
+        se: its standard error over the rows that are scored.
         seconds: of the CPU, training and scoring.
     """
 
     auroc: float
+    se: float
     seconds: float
+
+
+#: by set and seed, and by the name of the score
+Known = Mapping[str, Mapping[str, Found]]
 
 
 @dataclass(frozen=True)
@@ -118,51 +124,106 @@ def auroc(scores: Array, odd: NDArray[np.bool_]) -> float:
     return float(above / (count * (len(odd) - count)))
 
 
+def error(area: float, odd: int, others: int) -> float:
+    r"""Standard error of an AUROC A of n anomalies and m other rows.
+
+    .. math:: SE^2 = \frac{A(1-A) + (n-1)(Q_1 - A^2) + (m-1)(Q_2 - A^2)}{nm}, \quad
+        Q_1 = \frac{A}{2-A}, \quad Q_2 = \frac{2A^2}{1+A}
+
+    Source: Hanley and McNeil, Radiology 143 (1982) 29–36.
+
+    >>> round(error(0.5, 100, 100), 4)
+    0.041
+    """
+    first, second = area / (2 - area), 2 * area**2 / (1 + area)
+    total = area * (1 - area) + (odd - 1) * (first - area**2) + (others - 1) * (second - area**2)
+    return float(max(0.0, total / (odd * others)) ** 0.5)
+
+
 def fingerprint() -> str:
     """Identity of what the figures depend on: the detectors, numerics and the preset for tables."""
     sources = [file_digest(ROOM / name) for name in ("detectors.py",)]
     return digest_of([sources, NUMERICS, read_preset("tabular"), TESTED])
 
 
-def found(parts: Parts, name: str, seed: int) -> Found:
-    """What a detector finds; it does not see the labels."""
+def found(parts: Parts, detector: Detector, seed: int) -> dict[str, Found]:
+    """What the scores of a detector find; it does not see the labels."""
     start = time.process_time()
-    scores = DETECTORS[name][1](parts.train, parts.test, seed)
+    scores = detector(parts.train, parts.test, seed)
     seconds = time.process_time() - start
-    return Found(auroc=auroc(scores, parts.odd), seconds=seconds)
-
-
-def ranks_of(known: Mapping[str, Found], sets: Sequence[str]) -> dict[str, list[float]]:
-    """The rank of every detector on each set by its median AUROC, 1 for the best; equal ones share theirs."""
-    middle = [[-statistics.median(_values(known, name, one)) for one in DETECTORS] for name in sets]
-    ranks = rankdata(middle, axis=1)
-    return {one: [float(rank) for rank in ranks[:, at]] for at, one in enumerate(DETECTORS)}
-
-
-def _values(known: Mapping[str, Found], name: str, detector: str) -> list[float]:
-    return [known[f"{name}/{seed}/{detector}"].auroc for seed in SEEDS]
-
-
-def table(known: Mapping[str, Found]) -> str:
-    """AUROC of every set whose cells are complete: the median of the seeds, the smallest and the largest."""
-    sets = [
-        name for name in SETS if all(f"{name}/{seed}/{one}" in known for seed in SEEDS for one in DETECTORS)
-    ]
-    if not sets:
-        return EMPTY
-    body = []
-    for name in sets:
-        values = [sorted(_values(known, name, one)) for one in DETECTORS]
-        body.append((name, *(f"{own[1]:.3f} ({own[0]:.3f} … {own[-1]:.3f})" for own in values)))
-    ranks = ranks_of(known, sets)
-    body.append(("median rank", *(f"**{statistics.median(ranks[one]):g}**" for one in DETECTORS)))
-    body.append(("mean rank", *(f"{statistics.mean(ranks[one]):.2f}" for one in DETECTORS)))
-    seconds = {
-        one: [known[f"{name}/{seed}/{one}"].seconds for name in sets for seed in SEEDS] for one in DETECTORS
+    areas = {name: auroc(own, parts.odd) for name, own in scores.items()}
+    odd, others = int(parts.odd.sum()), int((~parts.odd).sum())
+    return {
+        name: Found(auroc=area, se=error(area, odd, others), seconds=seconds) for name, area in areas.items()
     }
-    spent = (f"{statistics.median(own):.2g} (… {max(own):.2g})" for own in seconds.values())
-    body.append(("CPU seconds, median and most", *spent))
-    return markdown(("set", *(label for label, _ in DETECTORS.values())), body)
+
+
+def ranks_of(known: Known, sets: Sequence[str], name: str) -> list[float]:
+    """The rank of a score on each set by its median AUROC, 1 for the best; equal ones share theirs.
+
+    Ours has two scores. Either is ranked among the other detectors, and these with the first.
+    """
+    others = [one for one in names(known) if one != name and not (ours_too(one) and ours_too(name))]
+    rivals = [one for one in others if one == OURS or not ours_too(one)]
+    columns = [[-statistics.median(_values(known, of, one)) for one in (name, *rivals)] for of in sets]
+    return [float(rank) for rank in rankdata(columns, axis=1)[:, 0]]
+
+
+def ours_too(name: str) -> bool:
+    """Whether a score is one of ours."""
+    return name.startswith(OURS)
+
+
+def names(known: Known) -> list[str]:
+    """Names of all scores, in the order of the table: ours first."""
+    return sorted(
+        {name for cell in known.values() for name in cell}, key=lambda one: (not ours_too(one), one)
+    )
+
+
+def complete(known: Known) -> list[int]:
+    """The seeds that all sets have."""
+    return [seed for seed in SEEDS if all(f"{of}/{seed}" in known for of in SETS)]
+
+
+def _values(known: Known, of: str, name: str) -> list[float]:
+    return sorted(known[f"{of}/{seed}"][name].auroc for seed in complete(known))
+
+
+def _cell(known: Known, of: str, name: str) -> str:
+    """The median of several seeds, with the smallest and the largest; one seed with its standard error."""
+    values = _values(known, of, name)
+    if len(values) > 1:
+        return f"{statistics.median(values):.3f} ({values[0]:.3f} … {values[-1]:.3f})"
+    (seed,) = complete(known)
+    return f"{values[0]:.3f} ± {known[f'{of}/{seed}'][name].se:.3f}"
+
+
+def table(known: Known) -> str:
+    """AUROC on every set, ranks and seconds, by the seeds that are complete."""
+    seeds = complete(known)
+    if not seeds:
+        return EMPTY
+    shown = names(known)
+    body = [(of, *(_cell(known, of, name) for name in shown)) for of in SETS]
+    ranks = [ranks_of(known, list(SETS), name) for name in shown]
+    body.append(("median rank", *(f"**{statistics.median(own):g}**" for own in ranks)))
+    body.append(("mean rank", *(f"{statistics.mean(own):.2f}" for own in ranks)))
+    seconds = [[known[f"{of}/{seed}"][name].seconds for of in SETS for seed in seeds] for name in shown]
+    body.append(("CPU seconds, median", *(f"{statistics.median(own):.2g}" for own in seconds)))
+    body.append(("CPU seconds, most", *(f"{max(own):.2g}" for own in seconds)))
+    return markdown(("set", *shown), body)
+
+
+def kept(path: Path, mark: str) -> dict[str, dict[str, Found]]:
+    """The figures of a file, if they are of the present detectors."""
+    stored = read_json(path)
+    if not stored or stored["fingerprint"] != mark:
+        return {}
+    return {
+        key: {name: Found.model_validate(one) for name, one in cell.items()}
+        for key, cell in stored["cells"].items()
+    }
 
 
 @click.command()
@@ -177,22 +238,24 @@ def table(known: Mapping[str, Found]) -> str:
 def main(data: Path, results: Path, readme: Path, *, tuning: bool) -> None:
     """Fit every detector to every set and write the table; what is done stays done."""
     mark, path = fingerprint(), results / FILE
-    stored = read_json(path)
-    known: dict[str, Found] = {}
-    if stored and stored["fingerprint"] == mark and not tuning:
-        known = {key: Found.model_validate(one) for key, one in stored["cells"].items()}
-    for name, file in (TUNING if tuning else SETS).items():
-        rows, labels = read_set(data / file)
-        for seed in SEEDS:
-            parts = parts_of(rows, labels, seed)
-            for detector in DETECTORS:
-                key = f"{name}/{seed}/{detector}"
-                if key not in known:
-                    known[key] = found(parts, detector, seed)
-                click.echo(f"{key}: AUROC {known[key].auroc:.3f}, {known[key].seconds:.1f} CPU-s")
-        if not tuning:
-            cells = {key: one.plain() for key, one in known.items()}
-            keep(path, {"fingerprint": mark, "cells": cells}, "anomalies", table(known), readme)
+    known = {} if tuning else kept(path, mark)
+    files = TUNING if tuning else SETS
+    for seed in SEEDS:
+        for of, file in files.items():
+            rows, labels = read_set(data / file)
+            key = f"{of}/{seed}"
+            if key not in known:
+                parts = parts_of(rows, labels, seed)
+                known[key] = {
+                    name: one for detector in DETECTORS for name, one in found(parts, detector, seed).items()
+                }
+            said = (f"{name} {one.auroc:.3f} in {one.seconds:.1f} CPU-s" for name, one in known[key].items())
+            click.echo(f"{key}: {', '.join(said)}")
+            if not tuning:
+                cells = {
+                    where: {name: one.plain() for name, one in cell.items()} for where, cell in known.items()
+                }
+                keep(path, {"fingerprint": mark, "cells": cells}, "anomalies", table(known), readme)
 
 
 if __name__ == "__main__":

@@ -113,7 +113,8 @@ def blocks_alone(flow: Flow, chain: Chain, rows: Array, model: Array) -> Array:
 def anomaly_table(model: Array, blocks: Array, mixture: Array, columns: int) -> NDArray[np.void]:
     r"""What is said of every row.
 
-    .. math:: score_i = -\log q(x_i), \quad disputed_i \iff |\log q_{chain}(x_i) - \log q_{mix}(x_i)| > L
+    .. math:: score_i = -\log q(x_i), \quad
+        disputed_i \Leftrightarrow |\log q_{chain}(x_i) - \log q_{mix}(x_i)| > L
 
     with L of :func:`jko.statistics.disputed.limit_of`.
 

@@ -38,7 +38,10 @@ from jko.training.fit_progress import Line
 #: the preset of rows of numbers, and of rows that are pictures
 TABLE, PICTURES = "tabular", "digits"
 #: what ``data`` says of files and drawn laws alone
-FILES = ("source", "file", "context", "header", "separator", "decimal", "thousands", "rows", "mean", "std")
+FILES = (
+    "source", "file", "context", "header", "separator", "decimal", "thousands", "encoding", "array", "rows",
+    "mean", "std",
+)  # fmt: skip
 #: how a note begins that says what looks wrong
 WARNING = "warning: "
 #: the value of a setting, as users give it

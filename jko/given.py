@@ -18,7 +18,7 @@ from torch import Tensor
 from jko.columns.cells import Dtype
 from jko.core.errors import InputError
 from jko.core.plain import shortened
-from jko.given_columns import Columns, columns_of, is_foreign
+from jko.given_columns import Columns, columns_of, in_lists, is_foreign
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
@@ -128,7 +128,7 @@ class Form:
     labels: tuple[Hashable, ...] = ()
     integers: tuple[str, ...] = ()
     shape: tuple[int, int] | None = None
-    make: Callable[[dict[str, Array]], Rows] | None = None
+    make: Callable[[Mapping[str, Any]], Rows] | None = None
     dtypes: Mapping[str, Any] = field(default_factory=dict)
 
     def cells(
@@ -142,10 +142,7 @@ class Form:
             ordered: columns whose categories have an order.
         """
         if self.make is not None:
-            own = {
-                name: values.tolist() if values.dtype == object else values for name, values in cells.items()
-            }
-            return self.make(own)
+            return self.make(in_lists(cells))
         if (pandas := _pandas()) is None:
             return cells
         frame = pandas.DataFrame(dict(cells))

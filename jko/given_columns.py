@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
@@ -39,7 +39,7 @@ class Columns:
     """
 
     arrays: dict[str, Array]
-    make: Callable[[dict[str, Array]], Any] | None = None
+    make: Callable[[Mapping[str, Any]], Any] | None = None
 
     @property
     def columns(self) -> list[Hashable]:
@@ -112,6 +112,11 @@ def is_foreign(value: object) -> TypeIs[Foreign]:
     return bool(names) and all(isinstance(name, str) for name in names)
 
 
+def in_lists(columns: Mapping[str, Array]) -> dict[str, Any]:
+    """Columns whose objects, as text, are lists: of these other packages tell the type."""
+    return {name: own.tolist() if own.dtype.kind == "O" else own for name, own in columns.items()}
+
+
 def names_of(value: object) -> list[object]:
     """Names of the columns of a data frame; a table of Arrow has its columns themselves as ``columns``."""
     found: Iterable[object] = getattr(value, "column_names", getattr(value, "columns", ()))
@@ -120,5 +125,5 @@ def names_of(value: object) -> list[object]:
 
 def columns_of(value: Foreign) -> Columns:
     """The columns of such a data frame as arrays; integers with holes are floats."""
-    make: Callable[[dict[str, Array]], Any] = getattr(type(value), "from_pydict", type(value))
+    make: Callable[[Mapping[str, Any]], Any] = getattr(type(value), "from_pydict", type(value))
     return Columns({str(name): np.asarray(value[str(name)]) for name in names_of(value)}, make)

@@ -60,8 +60,9 @@ def table_of(x: Rows, context: Named | None = None, *, kinds: bool = False) -> t
 def _whole_frame(frame: Frame, context: Named | None, names: tuple[str, ...]) -> tuple[Whole, Form]:
     """A data frame whose columns have kinds, with its context."""
     make = frame.make if isinstance(frame, Columns) else None
-    labels = tuple(frame.columns)
-    form = Form("frame", index=frame.index, labels=labels, dtypes=types_of(frame), make=make)
+    form = Form(
+        "frame", index=frame.index, labels=tuple(frame.columns), dtypes=types_of(frame), make=make
+    )  # fmt: skip
     whole = Whole("rows", "the data frame", cells_of(frame), context_columns=names, dtypes=dtypes_of(frame))
     if names or context is None:
         return whole, form

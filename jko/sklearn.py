@@ -150,18 +150,21 @@ class JKOFlow(DensityMixin, BaseEstimator):
         return self.flow_.sample(n_samples, seed=seed_of(random_state))
 
     @overload
-    def anomaly_scores(self, X: Array, *, units: str = START) -> NDArray[np.void]: ...
+    def anomaly_scores(self, X: Array, *, units: str = DATA) -> NDArray[np.void]: ...
     @overload
-    def anomaly_scores(self, X: Frame, *, units: str = START) -> Frame: ...
-    def anomaly_scores(self, X: Array | Frame, *, units: str = START) -> NDArray[np.void] | Frame:
+    def anomaly_scores(self, X: Frame, *, units: str = DATA) -> Frame: ...
+    def anomaly_scores(self, X: Array | Frame, *, units: str = DATA) -> NDArray[np.void] | Frame:
         r"""How odd every row is, and whether a second opinion agrees.
+
+        .. math:: score(x) = -\log q(x)
+
+        ``rank`` is 1 for the oddest row. A density depends on its units: it is high wherever a column's
+        values lie close together. In start coordinates the score is
 
         .. math:: score(x) = -\log q(x) + \log|\det\nabla S(x)|
 
-        with block 0, S. This is −log of the density of the row's start coordinates. Behind ``marginals`` the
-        training rows are standard normal there in every column, so that the score does not depend on how a
-        column is measured: a density in data units is high wherever a column's values lie close together.
-        ``rank`` is 1 for the oddest row.
+        with block 0, S. Behind ``marginals`` the training rows are standard normal there in every column, and
+        the score does not depend on how a column is measured; but what many rows share is no longer likely.
 
         ``score_mixture`` is the score of a Gaussian mixture of the training rows. Where it differs from that
         of the flow's blocks by more than 100 nats, or 4 a column if that is more, the row is ``disputed``:
@@ -169,7 +172,7 @@ class JKOFlow(DensityMixin, BaseEstimator):
 
         Args:
             X: shape (rows, d).
-            units: ``start``, or ``data`` for −log q(x) alone, which is −:meth:`score_samples`.
+            units: ``data``, or ``start`` for start coordinates.
 
         Returns:
             A data frame with the index of the one given, or an array with these four fields.

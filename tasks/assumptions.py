@@ -6,10 +6,8 @@ import math
 from collections.abc import Sequence
 
 from jko.build import functional_of, residual_probes
-from jko.certify.records import (
-    Condition,
-    Measured,
-)
+from jko.certify.above import Above
+from jko.certify.records import Condition, Measured
 from jko.certify.status import Status
 from jko.chain.defence import price
 from jko.config import Config
@@ -26,14 +24,23 @@ def by_exact_score(config: Config, figures: Sequence[Measured]) -> bool:
     return known and config.measure.pairing == "block"
 
 
-def assumptions(config: Config, facts: DataFacts, figures: Sequence[Measured]) -> list[Condition]:
-    """What the certificates rest on: each with its status and how that was found."""
+def assumptions(
+    config: Config, facts: DataFacts, figures: Sequence[Measured], above: Above | None = None
+) -> list[Condition]:
+    """What the certificates rest on: each with its status and how that was found.
+
+    Args:
+        config: the settings.
+        facts: of the data.
+        figures: of the blocks.
+        above: what the chain's bounds take in place of a critic's estimates, where they do.
+    """
     why = unfit(config, facts)
     return [
         convexity_of(config, facts.dim),
         density_of(facts, figures, why),
         symmetry_of(config, figures),
-        error_of(config, figures, why),
+        error_of(config, figures, why) if above is None else bounded_error(above),
         held_out_rows(config, facts),
         condition("log-determinants", *log_det_words(config, facts.dim)),
         *corrections_of(config, figures),
@@ -107,6 +114,15 @@ def error_of(config: Config, figures: Sequence[Measured], why: str) -> Condition
         else f"estimated from below by a linear critic ({last.epsilon_class})"
     )
     return condition(name, Status.ESTIMATED, how)
+
+
+def bounded_error(above: Above) -> Condition:
+    """How ε and the Fisher information are known from above."""
+    how = (
+        f"averages over {above.rows} test rows, which chose nothing, that lie above both, whatever the law: "
+        "only Monte-Carlo error. Of single blocks a critic's estimates, from below"
+    )
+    return condition("ε and the Fisher information", Status.MEASURED, how)
 
 
 def corrections_of(config: Config, figures: Sequence[Measured]) -> list[Condition]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import torch
 from torch import Tensor
@@ -22,6 +23,8 @@ from tasks.evaluate import drawn_contexts
 #: why a chain has no bracket
 TO_A_TARGET = "the chain leads from a known law to a target, and no rows of the target are held out"
 FEW = "there are fewer than two test rows"
+#: error of a level
+MISSED = 0.05
 #: principal components of pictures that are looked at
 COMPONENTS = 10
 
@@ -89,10 +92,17 @@ def how_far_apart(store: ChainStore) -> Apart:
     )
 
 
-def upper_level(store: ChainStore, k: int) -> float | None:
-    """KL of data and the chain cut after block k at most, 95 %, nats, on validation rows.
+def upper_level(store: ChainStore, k: int, looks: int) -> float | None:
+    """KL of data and the chain cut after block k at most, nats, on validation rows.
 
-    At the resolution of the stop rule, or at that of the smoothing where it is coarser.
+    At the resolution of the stop rule, or at that of the smoothing where it is coarser. The rule looks after
+    every block and takes the first that is good enough, so each look has 5 % over their number (Bonferroni):
+    all levels hold together at 95 %.
+
+    Args:
+        store: the chain.
+        k: number of the block.
+        looks: blocks of the plan.
     """
     config, own = store.config, bracket_rows(store, "validation")
     if own is None:
@@ -101,10 +111,12 @@ def upper_level(store: ChainStore, k: int) -> float | None:
     s = max(config.stop.resolution, own.blurred)
     densities = {s: own.density(chain, config.seed)} if s == own.blurred else {}
     samples = own.of(_drawn(store, chain, own.train))
-    found = bracket(
+    (found,) = bracket(
         own.rows, samples, resolutions=(s,), densities=densities, blurred=own.blurred, seed=config.seed
     )
-    return found[0].upper_95
+    if found.upper is None or found.upper_se is None:
+        return None
+    return found.upper + NormalDist().inv_cdf(1 - MISSED / looks) * found.upper_se
 
 
 def confirmed(stop: Stop, apart: Apart) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from jko.columns.infer import infer
 from jko.config.data_section import Data
 from jko.core.display import figure, pair_of
 from jko.core.errors import InputError
@@ -21,6 +22,8 @@ from tasks.datasets.kinds import has_names
 from tasks.report.drawing import STYLE, data_uri, page, png
 from tasks.report.ranks import of_columns
 from tasks.report.resolution import by_pairs, by_resolution
+from tasks.report.table.section import table_section
+from tasks.report.table.shown import ShownTable, shown_table
 from tasks.report.worst import beside, worst_of
 
 
@@ -90,12 +93,26 @@ def write_page(judgement: Judgement, place: Path, sources: Sequence[tuple[str, s
     with matplotlib.rc_context(STYLE):
         curves = data_uri(png(by_resolution({one.name: one.bracket for one in judgement})))
         pictures = {one.name: _pictures(judgement, one) for one in judgement}
+        tables = _tables(judgement)
     values = {
         "judgement": judgement, "models": judgement.models, "sources": sources, "curves": curves,
-        "pictures": pictures, "figure": figure, "pair_of": pair_of,
+        "pictures": pictures, "tables": tables, "figure": figure, "pair_of": pair_of,
     }  # fmt: skip
     text = page("judged.html.j2", Path(__file__).parent / "report", values)
     write_whole(place, lambda stream: stream.write(text.encode()))
+
+
+def _tables(judgement: Judgement) -> dict[str, ShownTable]:
+    """The columns of every model by the kinds that the held-out rows have."""
+    names = judgement.columns
+    rows = dict(zip(names, judgement.held_out.T, strict=True))
+    schema, found = infer(rows), {}
+    for one in judgement:
+        samples = dict(zip(names, judgement.samples[one.name].T, strict=True))
+        least = {single.columns[0]: single.least for single in one.singles}
+        section = table_section(schema, rows, samples, called="held-out rows", least=least)
+        found[one.name] = shown_table(section, "held-out rows", model=one.name)
+    return found
 
 
 def _pictures(judgement: Judgement, one: Judged) -> dict[str, str]:

@@ -12,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 from prefect import State, task
 
-from jko.build import functional_of, reference_of, start_law, target_of
+from jko.build import functional_of, reference_of, start_law
+from jko.certify.above import Above
 from jko.certify.certificates import Guarantee
-from jko.certify.evidence import Evidence
+from jko.certify.evidence import Evidence, from_above
 from jko.certify.guarantee import certify, certify_functional
 from jko.certify.records import Measured
 from jko.config import Config
@@ -143,7 +144,8 @@ def measure(store: ChainStore, k: int) -> StepFigures:
     if store.config.target.correction:
         more |= correction_figures(store, k)
     if store.config.stop.bracket is not None:
-        more["bracket_upper_95"] = upper_level(store, k)
+        looks = len(store.config.step_sizes)
+        more |= {"bracket_upper_95": upper_level(store, k, looks), "bracket_looks": looks}
     return StepFigures.model_validate(figures.plain() | {"step_size": stored(block.step_size)} | more)
 
 
@@ -192,15 +194,26 @@ def exact_scores(store: ChainStore, k: int) -> torch.Tensor | None:
     return found.cpu()
 
 
-def certificates(config: Config, facts: DataFacts, figures: Sequence[StepFigures]) -> Guarantee:
-    """The certificates after the last of measured blocks."""
+def certificates(
+    config: Config, facts: DataFacts, figures: Sequence[StepFigures], above: Above | None = None
+) -> Guarantee:
+    """The certificates after the last of measured blocks.
+
+    Args:
+        config: the settings.
+        facts: of the data.
+        figures: of blocks 1..k.
+        above: ε² and the Fisher information of the same blocks from above, which take the critic's place.
+    """
     entropy = Estimate(facts.entropy["value"], facts.entropy["se"]) if facts.entropy else None
-    functional, target = functional_of(config, facts.dim), target_of(config, facts.dim)
+    functional = functional_of(config, facts.dim)
     if functional is None:
         evidence = [Evidence.of(own, entropy=entropy) for own in figures]
+        if above is not None and above.known:
+            evidence = from_above(evidence, above)
         return certify(evidence, facts.dim, unfit=unfit(config, facts))
-    known = target is not None and target.log_normaliser is not None and config.target.alone
-    evidence = [Evidence.of(own, entropy=entropy if known else None) for own in figures]
+    known = entropy if config.target.normalised else None
+    evidence = [Evidence.of(own, entropy=known) for own in figures]
     ground = ground_of(functional, facts.dim) if (functional.convexity or 0) > 0 else None
     return certify_functional(evidence, functional, ground, corrected=bool(config.target.correction))
 

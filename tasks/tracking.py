@@ -99,7 +99,8 @@ class Tracking:
 
     def _block(self, tracker: Tracker, event: BlockDone) -> None:
         store, k = event.store, event.block
-        tracker.step(k, step_headline(event.figures, store.facts.entropy))
+        entropy = store.facts.entropy if store.config.target.normalised else None
+        tracker.step(k, step_headline(event.figures, entropy))
         curve = read_curve(store.folder(k))
         if curve is not None:
             tracker.curve(k, name_of(k, store.fingerprints[k]), curve)

@@ -21,7 +21,7 @@ BORROWED = {"ot": {"jko.statistics.transport"}}
 #: modules that only the type checker imports
 FOR_TYPES = {"typing_extensions"}
 #: packages that no module imports, and why they are named (a remark in pyproject.toml says it, too)
-NOT_IMPORTED = {"fastapi", "pyarrow", "socksio", "sqlalchemy"}
+NOT_IMPORTED = {"fastapi", "socksio", "sqlalchemy"}
 
 
 def key(name: str) -> str:
@@ -125,6 +125,7 @@ def test_a_chain_of_the_command_line_is_loaded_without_the_pipeline(tmp_path: Pa
     assert LOADING < CORE
 
 
+@pytest.mark.slow
 def test_a_flow_is_fitted_with_the_core_alone(core: Path, tmp_path: Path) -> None:
     """With the settings of tables, which choose a start among splines and mixtures."""
     done = run(core, tmp_path, "-c", FITTED)

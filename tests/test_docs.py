@@ -272,6 +272,13 @@ def test_the_pictures_are_drawn_from_a_flow(tmp_path: Path, monkeypatch: pytest.
     assert theory.upper_half(np.array([[0.0, 1.0], [1.0, -0.5]])).tolist() == [True, False]
 
 
+def test_the_picture_of_columns_is_drawn(tmp_path: Path) -> None:
+    program("pictures/columns.py").draw(tmp_path / "columns.png")
+    with Image.open(tmp_path / "columns.png") as drawn, Image.open(DOCS / "pictures" / "columns.png") as kept:
+        assert drawn.size == kept.size
+        assert len(np.unique(np.asarray(drawn.convert("L")))) > 50
+
+
 def test_the_readme_is_short_and_its_picture_small() -> None:
     assert len((ROOT / "README.md").read_text().split()) <= 700
     assert (DOCS / "pictures" / "noise.gif").stat().st_size < 1_000_000

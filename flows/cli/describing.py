@@ -30,10 +30,12 @@ def describe(
     """Say of what kind the columns of a table are, and why.
 
     One line a column: name, kind, missing cells, different ones, range, values that many rows share, why it
-    is of this kind, and warnings. FILE is a table of any kind that is read; how it was read is said, too.
-    Or it is the folder of a chain: then these are the kinds that it was trained with, and its start.
+    is of this kind, and warnings. FILE is a table of any kind that is read, and how it was read is said, too;
+    or the folder of a chain: then these are the kinds that it was trained with, and the start that it has.
     """
-    if Path(file).is_dir():
+    from jko.disk.content import is_there
+
+    if Path(file).is_dir() and not is_there(Path(file)):
         describe_chain(Path(file), output, as_json=as_json)
         return
     from flows.settings import with_assignments

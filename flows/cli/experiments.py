@@ -142,7 +142,7 @@ def line_of(one: Apart) -> list[str]:
     """A line of the table; a resolution in brackets is not certified."""
     old = f"{'' if one.how == Status.MEASURED or one.old is None else '≲ '}{figure(one.old)}"
     s = f"{one.bracket.resolution:g}" if one.narrow else f"({one.bracket.resolution:g})"
-    levels = f"{figure(one.bracket.lower_95)} … {figure(one.bracket.upper_95)}"
+    levels = f"{figure(one.bracket.at_least)} … {figure(one.bracket.at_most)}"
     columns = printable(" and ".join(one.worst)), figure(one.least or None)
     return [printable(one.name), old, figure(one.kl), s, levels, figure(one.truth), *columns]
 

@@ -123,8 +123,8 @@ def bracket_table(brackets: Sequence[Bracket]) -> Table:
         table.add_column(name, justify="right")
     for one in brackets:
         table.add_row(
-            f"{one.resolution:g}", figure(one.lower_95), pair_of(one, "lower", ".3g"),
-            pair_of(one, "upper", ".3g"), figure(one.upper_95),
+            f"{one.resolution:g}", figure(one.at_least), pair_of(one, "lower", ".3g"),
+            pair_of(one, "upper", ".3g"), figure(one.at_most),
         )  # fmt: skip
     return table
 

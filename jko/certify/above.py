@@ -29,6 +29,11 @@ class Above(Record):
     kl_bound: Figure = None
     reason: str = ""
 
+    @property
+    def known(self) -> bool:
+        """Whether there are figures."""
+        return self.kl_bound is not None
+
     def says(self, below: float | None) -> str:
         """The bracket on the last block's ε² in one sentence; empty where there is none.
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+from jko.certify.above import Above
 from jko.laws.densities import Estimate
 from jko.measure.figures import StepFigures
 from jko.statistics.upper_limit import upper_limit
@@ -33,7 +35,8 @@ class Evidence:
         epsilon_squared_ot: ε², OT pairing, where it was asked for.
         moved_lower: lower bound of W2(p_{k−1}, p_k), for OT pairing.
         distance_lower: lower bound of W2(p_k, q), for OT pairing.
-        exact_epsilon: whether ε² is an average of the exact score, not a critic's estimate.
+        exact_epsilon: whether ε² is an average of the exact score, or of a bound from above, and not a
+            critic's estimate.
         exact_fisher: whether the Fisher information is.
         from_lowest: E|x − x*|² with x* the lowest point of the potential, under another functional than KL to
             N(0, I).
@@ -124,6 +127,29 @@ class Evidence:
             fisher_before=estimate("fisher_before"),
             missing=figures.epsilon_reason,
         )
+
+
+def from_above(blocks: Sequence[Evidence], above: Above) -> list[Evidence]:
+    """The evidence of all blocks with ε² and the Fisher information from above in place of a critic's.
+
+    This is valid where rows were smoothed with noise that is known, and ``above`` is of test rows, which
+    chose neither weights nor settings. Its ε² is of block pairing, and so goes into (A′) and (B′). Only
+    chance error is left, whatever the law of the data. Averages of the exact score stay as they are.
+
+    Args:
+        blocks: of a chain to N(0, I).
+        above: of the same blocks.
+    """
+    parts = above.epsilon_squared, above.epsilon_squared_se, above.fisher, above.fisher_se
+    return [
+        block
+        if block.exact_epsilon and block.exact_fisher
+        else replace(
+            block, epsilon_squared=Estimate(square, square_se), fisher=Estimate(fisher, fisher_se),
+            epsilon_squared_ot=None, exact_epsilon=True, exact_fisher=True, missing="",
+        )
+        for block, square, square_se, fisher, fisher_se in zip(blocks, *parts, strict=True)
+    ]  # fmt: skip
 
 
 def root_limit(root: Estimate, margin: float = MARGIN) -> float:

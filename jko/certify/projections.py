@@ -4,7 +4,8 @@ A projection never raises KL, so a column or a pair of columns has a bracket of 
 than all columns together. Rows and samples are rounded to a lattice of spacing s/4, and the noise has the
 normal law of that lattice. Rounding and blurring are done to both laws alike, so what the lower side says of
 the rounded laws holds of the others, too. On the lattice one pass of a filter replaces all pairs of rows and
-samples. Rows beyond :data:`REACH` standard deviations are moved there, again both laws alike.
+samples. Rows beyond :data:`REACH` standard deviations are moved there, again both laws alike. The lattice
+itself ends where rows, their noise and samples do.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from itertools import combinations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import correlate1d
 from scipy.stats import norm
 from torch import Tensor
 
@@ -31,6 +31,8 @@ Cells = NDArray[np.int64]
 OF_COLUMNS, OF_PAIRS = (0.05, 0.1, 0.2, 0.4), (0.1, 0.2, 0.4)
 #: cells of the lattice in s, standard deviations that the filter reaches, and that the lattice reaches
 CELLS, TAPS, REACH = 4, 6, 6.0
+#: cells of a line that one product of the filter makes
+BAND = 32
 #: all pairs up to so many columns, else the pairs of largest correlation, so many
 ALL_COLUMNS, MOST_PAIRS = 30, 400
 #: noisy points of a projection, about, and draws of the noise for a row
@@ -86,20 +88,27 @@ def _projections(  # noqa: PLR0917
     resolutions: Sequence[float],
     seed: int,
 ) -> list[Projection]:
+    if not places:  # a single column has no pairs
+        return []
     rows, drawn = held_out.double().numpy(), samples.double().numpy()
     level = float(norm.isf(0.05 / max(1, len(places) * len(resolutions))))
-    of_noise, made = counter_seed(seed, "lattice"), []
-    for place in places:
-        own, model = rows[:, place], drawn[:, place]
-        found = tuple(_on_lattice(own, model, s, of_noise) for s in resolutions)
-        lows = [(one.lower or 0.0) - level * (one.lower_se or 0.0) for one in found]
+    found: list[list[Bracket]] = [[] for _ in places]
+    for s in resolutions:
+        lattice = _Lattice(s, len(places[0]))
+        own, model = lattice.cells(rows), lattice.cells(drawn)
+        noise = lattice.noise(len(own), counter_seed(seed, "lattice"))
+        for one, place in zip(found, places, strict=True):
+            one.append(_on_lattice(lattice, own[:, place], model[:, place], noise))
+    made = []
+    for one, place in zip(found, places, strict=True):
+        lows = [(at.lower or 0.0) - level * (at.lower_se or 0.0) for at in one]
         columns = tuple(names[i] for i in place)
-        made.append(Projection(columns=columns, bracket=found, least=max(0.0, *lows)))
+        made.append(Projection(columns=columns, bracket=tuple(one), least=max(0.0, *lows)))
     return made
 
 
 class _Lattice:
-    """Rows and samples on a lattice, and the sums of kernels there.
+    """Rows and samples on a lattice, and the sums of kernels there; :meth:`span` says how far it reaches.
 
     Args:
         s: width of the kernel.
@@ -110,53 +119,95 @@ class _Lattice:
         self.s, self.dim, self.step, self.a = s, dim, s / CELLS, math.sqrt(1 - s * s)
         self.offsets = np.arange(-TAPS * CELLS, TAPS * CELLS + 1)
         self.kernel = np.exp(-((self.offsets / CELLS) ** 2) / 2)
-        self.middle = math.ceil(self.a * REACH / self.step) + TAPS * CELLS
-        self.shape = (2 * self.middle + 1,) * dim
+        self.bands = _band(self.kernel), _band(self.kernel**2)
         self.peak = -dim * math.log(s * math.sqrt(2 * math.pi))
 
+    def span(self, rows: Cells, samples: Cells) -> None:
+        """Reach as far as the noise of the rows and the samples do, and to the end of a band."""
+        self.lowest = np.minimum(rows.min(0) + self.offsets[0], samples.min(0))
+        highest = np.maximum(rows.max(0) + self.offsets[-1], samples.max(0))
+        self.shape = tuple(BAND * math.ceil(side / BAND) for side in highest - self.lowest + 1)
+
     def cells(self, rows: Array) -> Cells:
-        """The cells of rows, shape (n, dim); 0 is the middle."""
+        """The cells of rows, of the same shape; 0 is the middle."""
         found: Cells = np.rint(self.a * np.clip(rows, -REACH, REACH) / self.step).astype(np.int64)
         return found
 
-    def sums(self, cells: Cells, weights: Array | None = None, *, squared: bool = False) -> Array:
-        """The sums of kernels, or of their squares, around cells, on the whole lattice."""
-        places = np.ravel_multi_index(self.at(cells), self.shape)
-        grid = np.bincount(places, weights, minlength=math.prod(self.shape)).astype(float).reshape(self.shape)
-        for axis in range(self.dim):
-            grid = correlate1d(grid, self.kernel**2 if squared else self.kernel, axis=axis, mode="constant")
-        return grid
+    def noise(self, rows: int, seed: int) -> Cells:
+        """The noise of some draws a row, in cells, shape (draws, rows, dim)."""
+        draws = max(1, min(MOST_DRAWS, POINTS // rows))
+        chances, draw = self.kernel / self.kernel.sum(), np.random.default_rng(seed)
+        return draw.choice(self.offsets, size=(draws, rows, self.dim), p=chances)
 
-    def at(self, cells: Cells) -> tuple[Cells, ...]:
-        """The place of cells on the lattice."""
-        return tuple((cells + self.middle).T)
+    def at(self, cells: Cells, beyond: int = 0) -> Cells:
+        """The place of cells in a lattice with so many cells more at every end, line after line."""
+        found: Cells = cells[:, 0] - (self.lowest[0] - beyond)
+        if self.dim == 2:
+            found *= self.shape[1] + 2 * beyond
+            found += cells[:, 1]
+            found -= self.lowest[1] - beyond
+        return found
+
+    def sums(self, cells: Cells, weights: Array | None = None, *, squares: bool = False) -> tuple[Array, ...]:
+        """The sums of kernels around cells, and of their squares, on the whole lattice, shape (places,)."""
+        beyond = TAPS * CELLS
+        shape = tuple(side + 2 * beyond for side in self.shape)
+        counts = np.bincount(self.at(cells, beyond), weights, minlength=math.prod(shape))
+        grid: Array = counts.astype(float).reshape(shape)
+        return tuple(_filtered(grid, band).ravel() for band in self.bands[: 1 + squares])
 
 
-def _on_lattice(rows: Array, samples: Array, s: float, seed: int) -> Bracket:
-    """The bracket of rounded rows and samples at one resolution."""
-    lattice = _Lattice(s, rows.shape[1])
-    own, model = lattice.cells(rows), lattice.cells(samples)
-    draws = max(1, min(MOST_DRAWS, POINTS // len(own)))
-    shape = (draws, *own.shape)
-    chances = lattice.kernel / lattice.kernel.sum()
-    noise = np.random.default_rng(seed).choice(lattice.offsets, size=shape, p=chances)
+def _band(kernel: Array) -> Array:
+    """What makes :data:`BAND` sums of a line of as many cells and the kernel's reach at both ends."""
+    found = np.zeros((BAND + len(kernel) - 1, BAND))
+    for i in range(BAND):
+        found[i : i + len(kernel), i] = kernel
+    return found
+
+
+def _filtered(grid: Array, band: Array) -> Array:
+    """A symmetric filter along every axis, by products of pieces of its lines with a band.
+
+    All terms are at least 0, so each sum is as exact as its terms.
+
+    Args:
+        grid: a line or a plane, with the kernel's reach more at every end.
+        band: shape (BAND + reach, BAND).
+    """
+    pieces = range(0, grid.shape[-1] - len(band) + 1, BAND)
+    found = np.concatenate([grid[..., i : i + len(band)] @ band for i in pieces], -1)
+    if found.ndim == 1:
+        return found
+    pieces = range(0, len(grid) - len(band) + 1, BAND)
+    return np.concatenate([band.T @ found[i : i + len(band)] for i in pieces])
+
+
+def _on_lattice(lattice: _Lattice, own: Cells, model: Cells, noise: Cells) -> Bracket:
+    """The bracket of rounded rows and samples at one resolution, by cells and the noise of rows in cells."""
+    lattice.span(own, model)
     points = (own + noise).reshape(-1, lattice.dim)
-    apart = np.exp(-((noise / CELLS) ** 2).sum(-1) / 2).reshape(-1)
     of_noise = torch.from_numpy(noise / CELLS)
-    others = _means(lattice, points, own, (np.tile(np.arange(len(own)), draws), apart))
+    apart = torch.exp(-of_noise.square().sum(-1) / 2).numpy().reshape(-1)
+    left_out = np.tile(np.arange(len(own)), len(noise)), apart
+    others = _means(lattice, points, own, left_out, spread=False)
     drawn = _means(lattice, points, model, None)
     # what one sample adds to the mean over the points, to first order: its spread is the samples' noise
     # the exponent is cut where no sample is within the filter's reach, so that a huge share meets zeros alone
     shares = np.exp(np.minimum(lattice.peak - drawn.log_mean.numpy(), HUGE)) / len(points)
-    effects = lattice.sums(points, shares)[lattice.at(model)]
+    effects = lattice.sums(points, shares)[0][lattice.at(model)]
     return put_together(
-        s, others, of_noise, (drawn.log_mean, log_above(drawn, of_noise)),
+        lattice.s, others, of_noise, (drawn.log_mean, log_above(drawn, of_noise)),
         noise_se=float(effects.std() / math.sqrt(len(model))), samples=len(model),
     )  # fmt: skip
 
 
 def _means(
-    lattice: _Lattice, points: Cells, centres: Cells, without: tuple[Cells, Array] | None
+    lattice: _Lattice,
+    points: Cells,
+    centres: Cells,
+    without: tuple[Cells, Array] | None,
+    *,
+    spread: bool = True,
 ) -> KernelMean:
     """The mean of kernels around centres at the points.
 
@@ -165,10 +216,11 @@ def _means(
         points: shape (n, dim).
         centres: shape (M, dim).
         without: of every point the centre that is left out, and the value of its kernel there.
+        spread: whether the relative variance is asked for; else it is not a number.
     """
-    where = lattice.at(points)
-    sums, squares = lattice.sums(centres)[where], lattice.sums(centres, squared=True)[where]
-    count = len(centres)
+    where, count = lattice.at(points), len(centres)
+    sums, *more = (one[where] for one in lattice.sums(centres, squares=spread))
+    squares = more[0] if spread else np.full(len(sums), np.nan)
     if without is not None:
         sums, squares, count = sums - without[1], squares - without[1] ** 2, count - 1
     far = np.flatnonzero(sums < EXACT)

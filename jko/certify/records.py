@@ -13,6 +13,9 @@ from jko.core.display import DASH, figure
 from jko.core.records import Count, Figure, Number, Record
 from jko.measure.figures import StepFigures
 
+#: basis of the bounds of a chain of smoothed data that needs no critic, see :mod:`jko.measure.from_above`
+FROM_ABOVE = "test rows and the noise that smoothed them"
+
 
 class GuaranteedStep(StepFigures, Guarantee):
     """The figures of a block, and what the chain guarantees after it."""
@@ -134,7 +137,8 @@ class ChainGuarantee(Guarantee):
         solver_log_det_se: its standard error.
         two_sample: null where the chain's end cannot be drawn from.
         assumptions: what all of it rests on.
-        basis: what ε and the Fisher information were found by.
+        basis: what ε and the Fisher information in the chain's bounds were found by: the exact score, test
+            rows from above (:data:`FROM_ABOVE`), or a critic.
         defence: where a share of the model is a broad law.
         bracket: KL of data and model between two figures, at every resolution; of test rows.
         certified_resolution: the finest resolution at which the two are no further apart than .1 nats.

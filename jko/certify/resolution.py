@@ -47,6 +47,16 @@ class Bracket(Record):
         """U − L, nats; infinite where one of them is not known."""
         return math.inf if self.upper is None or self.lower is None else self.upper - self.lower
 
+    @property
+    def at_least(self) -> float | None:
+        """The lower level as it is shown, nats: no KL is below 0. The record keeps ``lower_95`` as it is."""
+        return None if self.lower_95 is None else max(0.0, self.lower_95)
+
+    @property
+    def at_most(self) -> float | None:
+        """The upper level as it is shown, nats."""
+        return None if self.upper_95 is None else max(0.0, self.upper_95)
+
 
 class Projection(Record):
     """A column or a pair of columns.
@@ -86,24 +96,22 @@ def in_words(brackets: Sequence[Bracket], rows_needed: int | None = None) -> str
     found = certified(brackets)
     if found is None:
         return _wide(max(brackets, key=lambda one: one.resolution), rows_needed)
-    low, high = found.lower_95 or 0.0, found.upper_95 or 0.0
-    least = f"at least {figure(low)} and " if low > 0 else ""
+    least = f"at least {figure(found.at_least)} and " if found.at_least else ""
     return (
         f"At a resolution of {found.resolution:g} standard deviations, data and model differ by {least}"
-        f"at most {figure(max(high, 0.0))} nats (KL, 95 %)."
+        f"at most {figure(found.at_most or 0.0)} nats (KL, 95 %)."
     )
 
 
 def _wide(coarsest: Bracket, rows_needed: int | None) -> str:
     """That the held-out rows are too few, with what the coarsest resolution says all the same."""
     known = f"{coarsest.rows} held-out rows are too few to tell data and model apart"
-    low = coarsest.lower_95
-    if low is not None and low > 0:
-        said = f"{known} closely, but they differ by at least {figure(low)} nats (KL, 95 %)."
+    if coarsest.at_least:
+        said = f"{known} closely, but they differ by at least {figure(coarsest.at_least)} nats (KL, 95 %)."
     else:
         said = (
             f"{known}: at the coarsest resolution, {coarsest.resolution:g} standard deviations, they differ "
-            f"by at most {figure(coarsest.upper_95)} nats (KL, 95 %)."
+            f"by at most {figure(coarsest.at_most)} nats (KL, 95 %)."
         )
     if rows_needed is None:
         return said

@@ -218,6 +218,11 @@ class Target(Section):
         others = self.interaction or self.power is not None
         return self.potential != "none" and not others and self.entropy == "on"
 
+    @property
+    def normalised(self) -> bool:
+        """Whether KL to the chain's end is known with its constant: for a posterior log Z is unknown."""
+        return self.standard or (self.alone and not self.potential.endswith("_regression"))
+
     @model_validator(mode="after")
     def _weighed(self) -> Target:
         if self.correction and (self.standard or not self.alone):
@@ -256,8 +261,9 @@ class Stop(Section):
     ``certificate``: after the first block with certificate (C), two standard errors up, at most
     this many nats. ``movement``: after the first block that moves the particles by less than this
     share of all movement so far. ``bracket``: after the first block with which data and model are at most
-    this many nats apart at ``resolution`` (the upper 95 % level, see :mod:`jko.certify.bracket`), on
-    validation rows; the certificate says whether the test rows confirm it.
+    this many nats apart at ``resolution`` (the upper level, see :mod:`jko.certify.bracket`), on validation
+    rows; the certificate says whether the test rows confirm it. The rule looks after every block, so each
+    look has the error 5 %/N, N = ``steps.count``: all levels hold together at 95 %.
     """
 
     certificate: Positive | None = None

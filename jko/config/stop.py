@@ -20,6 +20,10 @@ class Step(Protocol):
         """The most that data and model are apart after the block, nats, on validation rows."""
 
     @property
+    def bracket_looks(self) -> int | None:
+        """For how many blocks together that level holds."""
+
+    @property
     def movement(self) -> float:
         """√E|Tx − x|²."""
 
@@ -41,7 +45,7 @@ def stop_reason(stop: Stop, figures: Sequence[Step]) -> str:
     if stop.bracket is not None and apart is not None and apart <= stop.bracket:
         return (
             f"data and model differ by at most {apart:.3g} ≤ {stop.bracket:g} nats at {stop.resolution:g} "
-            "standard deviations (95 %, validation rows)"
+            f"standard deviations (95 %{_looks(figures[-1].bracket_looks)}, validation rows)"
         )
     moved = [own.movement for own in figures]
     total = sum(moved)
@@ -49,3 +53,8 @@ def stop_reason(stop: Stop, figures: Sequence[Step]) -> str:
         ratio = moved[-1] / total
         return f"the last block made {ratio:.2g} < {stop.movement:g} of all movement"
     return ""
+
+
+def _looks(count: int | None) -> str:
+    """What is said of a level that holds for several blocks together."""
+    return f" for all {count} blocks together" if count and count > 1 else ""

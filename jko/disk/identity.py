@@ -22,8 +22,8 @@ EVALUATION = 8
 MEASURES = 8
 #: raised when a change alters what a certificate says
 CERTIFICATE = 5
-#: raised when a change alters the bracket
-BRACKET = 5
+#: raised when a change alters the bracket, or what else is said of the whole chain at once
+BRACKET = 6
 #: raised when a change alters the broad law that is fitted
 DEFENCE = 1
 #: raised when a change alters what kinds are told from a table, or how columns are encoded
@@ -145,11 +145,16 @@ def measured_with(config: Config) -> dict[str, JsonValue]:
     return {
         **config.measure.model_dump(mode="json", exclude={"inversion_limit", *OF_BRACKET}),
         "mixture_components": list(config.evaluation.mixture_components),
-        **({} if config.stop.bracket is None else {"bracket_at": config.stop.resolution}),
+        **({} if config.stop.bracket is None else _looked_at(config)),
         "version": MEASURES,
         "certificate": CERTIFICATE,
         "chosen_by_figures": chosen_by_figures(config),
     }
+
+
+def _looked_at(config: Config) -> dict[str, JsonValue]:
+    """Where and how often a rule looks at the bracket: its level depends on it."""
+    return {"bracket_at": config.stop.resolution, "bracket_looks": len(config.step_sizes)}
 
 
 def evaluation_fingerprint(config: Config, digest: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jko.core.records import Figure, Number, Record
+from jko.core.records import Count, Figure, Number, Record
 
 
 class BlockFigures(Record):
@@ -158,8 +158,9 @@ class StepFigures(BlockFigures):
         redrawn: share of rows drawn again.
         acceptance: mean probability of a row to be kept, ᾱ.
         acceptance_se: its standard error.
-        bracket_upper_95: KL of data and the chain so far at most, one-sided 95 %, nats, at the resolution of
-            the stop rule, on validation rows; null where no rule asks for it.
+        bracket_upper_95: KL of data and the chain so far at most, nats, at the resolution of the stop rule,
+            on validation rows; one-sided, at 95 % for all blocks together; null where no rule asks for it.
+        bracket_looks: for how many blocks together, those of the plan: each has 5 % over that.
     """
 
     step_size: Figure = None
@@ -172,6 +173,7 @@ class StepFigures(BlockFigures):
     acceptance: Figure = None
     acceptance_se: Figure = None
     bracket_upper_95: Figure = None
+    bracket_looks: Count | None = None
 
     @property
     def best_epsilon(self) -> float | None:

@@ -74,16 +74,21 @@ class Prepared:
         return start_log_det(self.start, self.scale[: len(self.grid)], stored)
 
 
-def prepare(table: Table, config: Config) -> Prepared:
+def prepare(table: Table, config: Config, parts: Mapping[str, NDArray[np.int64]] | None = None) -> Prepared:
     """Prepare a table as the settings say.
 
     What ``auto`` leaves open (:mod:`jko.preparation.auto_choices`) is ``marginals`` and no copies here.
+
+    Args:
+        table: all rows.
+        config: the settings.
+        parts: numbers of the rows of every part; by default those of :func:`split_rows`.
 
     Raises:
         InputError: too few rows, a column that stays constant or loses its values in float32, columns that
             determine each other.
     """
-    parts = parts_of(table, config)
+    parts = parts or parts_of(table, config)
     if table.entropy is None and table.grid is None and config.data.smoothing == 0:
         beside = () if by_class(table.context_columns) else table.context_columns
         both = np.concatenate([table.rows, table.context], axis=1) if beside else table.rows

@@ -76,7 +76,7 @@ class About(records.Record):
         data_digest: identity of the prepared data.
         columns: of the data.
         image_shape: of rows that are pictures.
-        entropy: of the data, where it is known.
+        entropy: of the data, where it is known, and the constant of a target is, too.
         config: nested settings.
         holds: digests of the other files of the record; a list of their names in early versions.
     """
@@ -197,7 +197,7 @@ def record_of_chain(layout: Layout) -> Record:
         data_digest=manifest.data_digest,
         columns=list(facts.columns),
         image_shape=facts.image_shape,
-        entropy=facts.entropy,
+        entropy=facts.entropy if config.target.normalised else None,
         config=manifest.config,
     )
     record = Record(about, measures, events=events_of(layout, chain))

@@ -47,7 +47,7 @@ class _Way:
         dialect: how it is written.
         settings: what is told of it.
         known: marks of another file like this one, for what can be read in two ways.
-        as_text: whether what is no plain number is text.
+        words: different cells up to which numbers in a format that is not read are words.
         missing: cells that stand for a missing number, by column.
         text: columns of numbers and words that are text.
     """
@@ -56,26 +56,26 @@ class _Way:
     dialect: Dialect
     settings: Data
     known: Marks | None
-    as_text: bool
+    words: float
     missing: Mapping[str, Sequence[str]] = field(default_factory=dict)
     text: frozenset[str] = frozenset()
 
 
-def read_csv(path: Path, settings: Data, known: Marks | None = None, *, as_text: bool = False) -> Written:
+def read_csv(path: Path, settings: Data, known: Marks | None = None, *, words: float = 0) -> Written:
     """The file as a table of named columns.
 
     Args:
         path: the file.
         settings: how it is written, where that is told.
         known: marks of another file like this one, for what can be read in two ways.
-        as_text: whether columns of numbers in a format that is not read, and of numbers and words, are text;
-            else they are refused.
+        words: different cells up to which columns of numbers in a format that is not read, or of numbers and
+            words, are text; of more, they are refused.
 
     Raises:
         InputError: no table, or numbers in a format that is not read or can be read in two ways.
     """
     source = text_of(path)
-    way = _Way(source, find_dialect(source, settings), settings, known, as_text)
+    way = _Way(source, find_dialect(source, settings), settings, known, words)
     frame = _read(way)
     missing = {name: found for name in _wanted(frame, settings) if (found := no_numbers(frame[name]))}
     if missing:
@@ -118,7 +118,7 @@ def _dressed(way: _Way, name: str, cells: pd.Series) -> str:
     Raises:
         InputError: there are such numbers, and text is none of what is read.
     """
-    if not way.as_text:
+    if cells.nunique() > way.words:
         refuse_dressed(cells, f"{way.source.path}: column {shown(name)}")
         return ""
     example = dressed(cells)
@@ -129,7 +129,7 @@ def _mixed(way: _Way, name: str, cells: pd.Series) -> str:
     """A note on numbers among which there are words; empty where there are none, or too few to be meant."""
     numbers = cells.str.fullmatch(NUMBER.pattern)
     words = cells[~numbers]
-    if not way.as_text or 2 * numbers.sum() <= len(cells) or len(words) < WORDS * len(cells):
+    if cells.nunique() > way.words or 2 * numbers.sum() <= len(cells) or len(words) < WORDS * len(cells):
         return ""
     return f"column {shown(name)} holds numbers and words as {shown(words.iloc[0])}: taken as text"
 

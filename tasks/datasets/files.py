@@ -86,14 +86,14 @@ def read_cells(settings: Data, known: Marks | None = None) -> Cells:
     return Cells(path, marked, context, (*notes, *more, *marks), written.marks)
 
 
-def read_frame(path: Path, settings: Data, known: Marks | None = None, *, as_text: bool = False) -> Written:
+def read_frame(path: Path, settings: Data, known: Marks | None = None, *, words: float = 0) -> Written:
     """The file as a table of named columns, with sentences on how it was read.
 
     Args:
         path: the file, or the folder of a Zarr store.
         settings: how text is written, and which array of several is meant.
         known: marks of another file like this one, for numbers that can be read in two ways.
-        as_text: see :func:`tasks.datasets.csv_table.read_csv`.
+        words: see :func:`tasks.datasets.csv_table.read_csv`.
 
     Raises:
         InputError: it is not there, is of a kind that is not read, is damaged, or has no rows.
@@ -105,17 +105,15 @@ def read_frame(path: Path, settings: Data, known: Marks | None = None, *, as_tex
         if path.stat().st_size == 0:
             raise InputError(f"{path}: the file is empty; give a table with a header line and rows")
         refuse_other_kinds(path)
-    written = (
-        _read_text(path, settings, known, as_text=as_text) if form.kind == "text" else _read(path, settings)
-    )
+    written = _read_text(path, settings, known, words=words) if form.kind == "text" else _read(path, settings)
     check_names([str(name) for name in written.frame.columns], path)
     if written.frame.empty:
         raise InputError(f"{path}: the table has no rows")
     return replace(written, notes=(*written.notes, *tracked(path)))
 
 
-def _read_text(path: Path, settings: Data, known: Marks | None, *, as_text: bool) -> Written:
-    written = read_csv(path, settings, known, as_text=as_text)
+def _read_text(path: Path, settings: Data, known: Marks | None, *, words: float) -> Written:
+    written = read_csv(path, settings, known, words=words)
     packing = form_of(path).packing
     frame = written.frame.apply(_unguarded)
     names = [unguarded(str(name)) for name in frame.columns]

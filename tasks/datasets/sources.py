@@ -56,7 +56,7 @@ def curve(settings: Data, seed: int) -> Table:
 
 
 def file(settings: Data, seed: int) -> Table:
-    """A table or a grey picture of a file."""
+    """A table in a file, or a grey picture."""
     from tasks.datasets.pictures import is_picture, load_picture
 
     if is_picture(settings.file or ""):

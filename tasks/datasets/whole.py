@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
 from jko.columns.cells import cells_of, dtypes_of
 from jko.config.data_section import Data
 from jko.core.errors import InputError
-from jko.preparation.kinds import Whole
+from jko.preparation.kinds import MANY, Whole
 from jko.preparation.names import listed, shown
 from jko.preparation.table import Marks
 from tasks.datasets.choice import mark_missing
@@ -29,7 +30,8 @@ def load_whole(settings: Data, known: Marks | None = None) -> Whole:
     """
     path, context = Path(settings.file or ""), tuple(settings.context or ())
     asked = None if settings.columns is None else (*settings.columns, *context)
-    written = read_whole(path, settings.model_copy(update={"columns": asked}), known)
+    own = settings.model_copy(update={"columns": asked})
+    written = read_whole(path, own, known, strict=settings.kinds == "auto")
     frame = written.frame
     return Whole(
         table_name(path), str(path), cells_of(frame), written.notes, written.marks, context_columns=context,
@@ -37,19 +39,23 @@ def load_whole(settings: Data, known: Marks | None = None) -> Whole:
     )  # fmt: skip
 
 
-def read_whole(path: Path, settings: Data | None = None, known: Marks | None = None) -> Written:
+def read_whole(
+    path: Path, settings: Data | None = None, known: Marks | None = None, *, strict: bool = False
+) -> Written:
     """All columns of a file of any kind, with text, dates and empty cells as they are.
 
     Args:
         path: the file.
         settings: how a CSV is written, which array and columns are taken, and what stands for an empty cell.
         known: marks of another file like it, for numbers that can be read in two ways.
+        strict: whether numbers in a format that is not read are refused, where they are too many different
+            ones to be a list of levels; they are text otherwise.
 
     Raises:
         InputError: no such file, another kind, no rows, or it cannot be read; names that are refused.
     """
     settings = settings or Data(source="file", file=str(path))
-    written = read_frame(path, settings, known, as_text=True)
+    written = read_frame(path, settings, known, words=MANY if strict else math.inf)
     frame, wanted = written.frame, settings.columns or ()
     unknown = [name for name in wanted if name not in frame.columns]
     if unknown:

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jko.certify.records import Certificate, Measured
+from jko.columns.schema import Schema
 from jko.config import Config
 from jko.core.errors import InputError
 from jko.core.rows import at_most
@@ -73,6 +74,17 @@ class Content:
         found = self.figures.target
         known = not target.standard and found is not None and found.energy_distance is not None
         return f"target: {target.potential.replace('_', ' ')}" if known else "data"
+
+    @property
+    def kinds(self) -> Schema | None:
+        """The kinds of the table's columns, where rows are what these were encoded as."""
+        found: Schema | None = getattr(self.facts, "kinds", None)
+        return found
+
+    @property
+    def plane(self) -> bool:
+        """Whether rows are points of a plane, and drawn as such."""
+        return self.facts.dim == 2 and self.facts.image_shape is None and self.kinds is None
 
     @property
     def step_indices(self) -> range:

@@ -14,11 +14,14 @@ from matplotlib import rcParams
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
 
 Array = NDArray[np.float64]
 
 #: numbers beyond which axes are drawn in powers of ten
 FAR = 1e12
+#: of a small file
+FEW_COLOURS = 256
 DATA, MODEL, ACCENT, GREY = "#2f6690", "#d1495b", "#3d8361", "#8d99ae"
 STYLE: Any = {
     "figure.dpi": 110,
@@ -60,6 +63,15 @@ def short_name(name: str, letters: int = 14) -> str:
     return name if len(name) <= letters else f"{name[: letters - 1].rstrip()}…"
 
 
+def plain_text(text: str) -> str:
+    r"""Text in which no dollar begins mathematics.
+
+    >>> print(plain_text("price $ of $2"))
+    price \$ of \$2
+    """
+    return text.replace("$", r"\$")
+
+
 def tiles(rows: Array, shape: tuple[int, int], across: int = 10) -> Array:
     """Rows as pictures in a grid with a thin margin."""
     height, width = shape
@@ -89,6 +101,20 @@ def png(figure: Figure) -> bytes:
     figure.set_layout_engine(None)
     box = figure.get_tightbbox(renderer).padded(rcParams["savefig.pad_inches"])
     figure.savefig(stream, format="png", bbox_inches=box, metadata={"Software": None})
+    return stream.getvalue()
+
+
+def small_png(figure: Figure) -> bytes:
+    """A figure at its own size in :data:`FEW_COLOURS`; equal figures give equal bytes.
+
+    Pictures side by side are equally large, and a file has about a third of the bytes.
+    """
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    drawn = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
+    stream = io.BytesIO()
+    few = drawn.quantize(FEW_COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(stream, format="png", optimize=True)
     return stream.getvalue()
 
 

@@ -57,7 +57,7 @@ def _bounds(axes: Axes, content: Content) -> None:
     lower, lower_se = _column(blocks, "kl_lower_bound"), _column(blocks, "kl_lower_bound_se")
     _points(axes, steps, lower, lower_se, label="≥ classifier or mixture", marker="^", color=GREY)
     entropy = content.facts.entropy
-    if entropy:
+    if entropy and content.certificate.chain.kl_measured is not None:  # else log Z is in it, too
         gap = _column(blocks, "nll") - entropy["value"]
         error = np.hypot(_column(blocks, "nll_se"), entropy["se"])
         _points(axes, steps, gap, error, label="measured: NLL − entropy", marker="o", color=MODEL)

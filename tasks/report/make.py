@@ -29,6 +29,8 @@ from tasks.report.guarantee import guarantee
 from tasks.report.identity import report_fingerprint, settings_of
 from tasks.report.labels import LEGEND, number
 from tasks.report.resolution import pairs, resolution
+from tasks.report.table.of_chain import section_of
+from tasks.report.table.shown import ShownTable, shown_table
 from tasks.report.worst import worst
 
 PAGE = "report.html"
@@ -48,8 +50,8 @@ def make_report(store: ChainStore) -> str | State[str]:
         return skipped("the report matches the evaluation", str(store.layout.report / PAGE))
     content = read_content(store)
     with committing(store.layout.report, fingerprint, {}) as folder:
-        images = write_pictures(folder, content)
-        (folder / PAGE).write_text(render(content, images))
+        images, table = write_pictures(folder, content), write_table(folder, content)
+        (folder / PAGE).write_text(render(content, images, table))
     return str(store.layout.report / PAGE)
 
 
@@ -67,7 +69,14 @@ def write_pictures(folder: Path, content: Content) -> dict[str, str | None]:
     return images
 
 
-def render(content: Content, images: dict[str, str | None]) -> str:
+def write_table(folder: Path, content: Content) -> ShownTable | None:
+    """Write the pictures of the table's columns and pairs; ``None`` where there are none."""
+    with matplotlib.rc_context(STYLE):
+        section = section_of(content)
+        return None if section is None else shown_table(section, content.shown_as, folder=folder)
+
+
+def render(content: Content, images: dict[str, str | None], table: ShownTable | None = None) -> str:
     """The page as HTML."""
     figures = content.figures
     models = [
@@ -82,7 +91,7 @@ def render(content: Content, images: dict[str, str | None]) -> str:
         "brackets": content.certificate.chain.bracket, "apart": content.certificate.chain.apart,
         "step_text": shown, "figure": figure, "pair_of": pair_of,
         "panel": panel_of(content.certificate, content.facts.entropy), "legend": LEGEND,
-        "settings": settings_of(content.config), "fresh": fresh_panel(figures, content.facts),
+        "table": table, "settings": settings_of(content.config), "fresh": fresh_panel(figures, content.facts),
     }  # fmt: skip
     return page("page.html.j2", Path(__file__).parent, values)
 

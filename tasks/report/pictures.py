@@ -15,17 +15,14 @@ from jko.preparation.context import by_class
 from tasks.report.content import Array, Content
 from tasks.report.drawing import ACCENT, DATA, GREY, MODEL, labelled, principal_directions, tiles, unit_of
 
-SHOWN_COLUMNS = 6
 SHOWN_ROWS = 2000
 
 
-def samples(content: Content) -> Figure:
-    """Data beside generated samples, in data units."""
+def samples(content: Content) -> Figure | None:
+    """Data beside generated samples, in data units; tables have pictures of their columns instead."""
     if content.facts.image_shape:
         return _images_side_by_side(content)
-    if content.facts.dim == 2:
-        return _planes_side_by_side(content)
-    return _marginals(content)
+    return _planes_side_by_side(content) if content.plane else None
 
 
 def _images_side_by_side(content: Content) -> Figure:
@@ -84,30 +81,6 @@ def _planes_side_by_side(content: Content) -> Figure:
 def _dot(rows: Array) -> float:
     """Area of a dot, larger where rows are few."""
     return 3.0 + 9.0 * (1 - min(len(rows), SHOWN_ROWS) / SHOWN_ROWS)
-
-
-def _marginals(content: Content) -> Figure:
-    shown = range(min(SHOWN_COLUMNS, content.facts.dim))
-    across = min(3, len(shown))
-    down = -(-len(shown) // across)
-    figure = Figure(figsize=(3.2 * across, 2.5 * down))
-    for i in shown:
-        axes = figure.add_subplot(down, across, i + 1)
-        unit = unit_of(content.data[:, i])
-        data, generated = content.data[:, i] / unit, content.generated[:, i] / unit
-        span = np.quantile(data, [0.002, 0.998])
-        bins = [float(edge) for edge in np.linspace(span[0], span[1], 31)]
-        axes.hist(data, bins, density=True, color=DATA, alpha=0.45, label=content.shown_as)
-        axes.hist(
-            generated, bins, density=True, histtype="step", color=MODEL, lw=1.6,
-            label="generated",
-        )  # fmt: skip
-        axes.set_title(labelled(content.facts.columns[i], unit))
-        axes.set_yticks([])
-        if i == 0:
-            axes.legend(fontsize=8)
-    figure.tight_layout()
-    return figure
 
 
 def path(content: Content) -> Figure:

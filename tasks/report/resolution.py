@@ -46,7 +46,7 @@ def by_resolution(models: Mapping[str, Sequence[Bracket]], certified: float | No
         models: brackets of every model.
         certified: a resolution to mark.
     """
-    figure = Figure(figsize=(6.4, 3.8))
+    figure = Figure(figsize=(6.4, 4.2 + 0.2 * len(models)))
     axes = figure.add_subplot()
     ticks: list[float] = []
     alone = len(models) == 1
@@ -69,6 +69,9 @@ def by_resolution(models: Mapping[str, Sequence[Bracket]], certified: float | No
     axes.axhline(0, color="black", lw=0.6)
     axes.set_xscale("log")
     axes.set_yscale("symlog", linthresh=LINEAR)
+    low, high = axes.get_ylim()
+    axes.axhspan(min(low, 0.0), 0, color=GREY, alpha=0.15, lw=0)  # no KL is there
+    axes.set_ylim(low, high)
     axes.set_xticks(ticks)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -77,7 +80,8 @@ def by_resolution(models: Mapping[str, Sequence[Bracket]], certified: float | No
         title="KL of data and model by resolution", ylabel="nats (shaded: to the 95 % level)",
         xlabel="resolution s, standard deviations of the data",
     )  # fmt: skip
-    axes.legend(fontsize=8)
+    # below the axes and their name, where no curve is; the pad is in letters
+    axes.legend(fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=5.5)
     figure.tight_layout()
     return figure
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from jko.certify.records import Certificate, ChainGuarantee
+from jko.certify.records import FROM_ABOVE, Certificate, ChainGuarantee
 from jko.core.display import figure, pair_of, with_error
 from tasks.report.labels import (
     MEASURED,
@@ -56,6 +56,13 @@ def _word(whole: ChainGuarantee) -> str:
 
 
 def _trust(certificate: Certificate, label: str) -> str:
+    if label == MEASURED and certificate.chain.basis == FROM_ABOVE:
+        return (
+            "The bound needs no critic and no known law: test rows, which chose nothing, and the noise that "
+            "smoothed them bound the mean squares in it from above. Only chance error remains, and two "
+            "standard errors of it, or more, are added on the unfavourable side. What stands at single "
+            "blocks is a critic's."
+        )
     if label == MEASURED:
         return (
             "The law of the data is known, so the inputs of the bound are plain averages over held-out rows; "

@@ -10,9 +10,10 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from benchmarks import fresh
+from benchmarks import fresh, fresh_case
 from benchmarks.evaluate import fresh_scores
-from benchmarks.fresh import Case, bars, line_of, run_case, summary, totals
+from benchmarks.fresh import bars, line_of, run_case, totals
+from benchmarks.fresh_case import Case, fingerprints, summary
 from benchmarks.generators import GENERATORS, drawn
 from benchmarks.preparation import Chosen
 from benchmarks.problem import Problem
@@ -99,7 +100,7 @@ TINY = ("training.flow_matching_iterations=20", "training.iterations=2", "steps.
 
 @pytest.mark.slow
 def test_a_case_is_run_once_and_says_what_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fresh, "MIXTURE", {**fresh.MIXTURE, "components": (1, 2)})
+    monkeypatch.setattr(fresh_case, "MIXTURE", {**fresh_case.MIXTURE, "components": (1, 2)})
     words = ["--seeds", "1", "--rows", "120", "--fresh", "100", "--results", str(tmp_path)]
     words += [word for text in TINY for word in ("--set", text)]
     done = CliRunner().invoke(fresh.main, words)
@@ -110,8 +111,34 @@ def test_a_case_is_run_once_and_says_what_holds(tmp_path: Path, monkeypatch: pyt
     assert record["mixture"]["nll"] < record["mixture"]["worst"]
     assert set(record["bars"]) == {"below_mixture", "worst_row", "test_is_fresh"}
     assert "below_mixture" in done.output
-    monkeypatch.setattr(fresh, "figures_of", lambda _: pytest.fail("run again"))
-    assert run_case(Case("orders", 0, 120, 100, TINY), tmp_path) == record
+    case = Case("orders", 0, 120, 100, TINY)
+    never = dict.fromkeys(fresh.PARTS, lambda _: pytest.fail("run again"))
+    monkeypatch.setattr(fresh, "PARTS", never)
+    assert run_case(case, tmp_path) == record
+
+
+def test_what_is_done_of_a_case_is_kept_when_it_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chain takes a minute and the mixtures minutes: each part is kept when it ends."""
+    case = Case("orders", 0, 120, 100)
+    ours = {"ours": summary(np.array([1.0, 2.0])), "test": {"nll": 1.5, "nll_se": 0.1}}
+
+    def stopped(_: Case) -> dict[str, object]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fresh, "PARTS", {"chain": lambda _: ours, "mixture": stopped})
+    with pytest.raises(KeyboardInterrupt):
+        run_case(case, tmp_path)
+    (path,) = tmp_path.glob("fresh-orders-0-*.json")
+    assert "bars" not in json.loads(path.read_text())
+    other = {"mixture": summary(np.array([1.0, 3.0]))}
+    again = {"chain": lambda _: pytest.fail("run again"), "mixture": lambda _: other}
+    monkeypatch.setattr(fresh, "PARTS", again)
+    record = run_case(case, tmp_path)
+    assert record["bars"]["below_mixture"]
+    assert record == json.loads(path.read_text())
+    assert fingerprints(case) != fingerprints(Case("orders", 1, 120, 100))
 
 
 def test_the_bars_are_those_that_are_asked_for() -> None:

@@ -52,6 +52,7 @@ def test_changed_settings_and_settings_that_were_not_chosen_are_refused(
         check("table", "nsf", "fine", record)
 
 
+@pytest.mark.slow
 def test_trying_things_out_opens_no_test_row_and_keeps_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from tests.commands import command
+from tests.projects import ROUGH
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -22,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: a chain of one block in a second or two
 TINY = (
     "--preset", "smoke", "--set", "steps.count=1", "--set", "training.flow_matching_iterations=20",
-    "--set", "training.iterations=5", "--set", "data.rows=400",
+    "--set", "training.iterations=5", "--set", "data.rows=400", *ROUGH,
 )  # fmt: skip
 PATIENCE = 120.0
 

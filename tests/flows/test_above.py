@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import zarr
 
+from jko.certify.guarantee import candidates
 from jko.disk.layout import Layout
 from jko.disk.manifest import stored_config
 from jko.preparation.prepare import smoothing_noise
+from jko.statistics.upper_limit import margin_of
 from tests.flows.test_partial import answer, jko
 from tests.projects import ROUGH
 
@@ -65,9 +67,48 @@ def test_the_noise_of_the_rows_is_drawn_again(folder: Path) -> None:
     assert np.corrcoef(np.concatenate([rows, noise], 1).T)[0, 2] > 0.25
 
 
+@pytest.mark.slow
 def test_rows_that_are_not_smoothed_give_the_reason(folder: Path) -> None:
     jko(folder, "train", *CURVE[:-2], "--set", "data={source: moons, rows: 1500, smoothing: 0}",
         "--chain", "plain", "--stop-after", "1")  # fmt: skip
     above = answer(folder, "certify", "plain")["chain"]["above"]
     assert "kl_bound" not in above
     assert "not smoothed" in above["reason"]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory, server: str) -> Path:
+    """A chain of a smoothed file, whose law nobody knows."""
+    place = tmp_path_factory.mktemp("table")
+    draw = np.random.default_rng(0)
+    rows = draw.choice([-1.5, 1.5], 8000)[:, None] * [1, 0.5] + 0.4 * draw.normal(size=(8000, 2))
+    np.savetxt(place / "rows.csv", rows, delimiter=",", header="a,b", comments="")
+    jko(place, "train", "--preset", "smoke", "--data", "rows.csv", "--set", "data.smoothing=0.15",
+        "--set", "data.split={validation: 0.2, test: 0.4}", "--set", "steps.count=2",
+        "--set", "evaluation={samples: 500, mixture_components: [1]}", "--chain", "chain")  # fmt: skip
+    return place
+
+
+def test_the_chain_s_bounds_need_no_critic(table: Path) -> None:
+    found = answer(table, "certify", "chain")
+    whole, last = found["chain"], found["blocks"][-1]
+    above = whole["above"]
+    assert whole["basis"] == "test rows and the noise that smoothed them"
+    assert whole["kl_estimate"] is None
+    for name in ("certificate_c", "kl_bound", "w2_bound", "tv"):
+        assert whole["statuses"][name] == "measured"
+    # (C) is half of I, two standard errors up; the smallest bound is kept farther out, so that all hold
+    plain = (above["fisher"][-1] + 2 * above["fisher_se"][-1]) / 2
+    assert whole["certificate_c"] == pytest.approx(plain) == above["kl_bound"]
+    price = (whole["defence"] or {"price": 0})["price"]
+    margin = margin_of(candidates(2))
+    assert 0 < whole["kl_bound"] <= (above["fisher"][-1] + margin * above["fisher_se"][-1]) / 2 + price + 1e-9
+    # of a block it stays what a critic sees, from below
+    assert last["statuses"]["certificate_c"] == "estimated"
+    assert last["kl_estimate"] < whole["kl_bound"]
+    said = " ".join(jko(table, "certify", "chain").split())
+    assert f"≤ {whole['kl_bound']:.3g} nats (whatever the law, by test rows and the noise that" in said
+    assert f"a critic estimates {last['kl_estimate']:.3g}, from below" in said
+    page = next(table.rglob("report.html")).read_text()
+    assert "The bound needs no critic and no known law" in page
+    assert "The law of the data is known" not in page

@@ -97,12 +97,14 @@ def test_a_chain_stops_where_its_bracket_is_small_and_the_test_rows_are_asked(
     said(capsys, monkeypatch, *words, *rule)
     whole = json.loads(said(capsys, monkeypatch, "certify", "b", "--json"))
     assert whole["chain"]["steps"] == 1
-    level = whole["blocks"][0]["bracket_upper_95"]
+    level, looks = (whole["blocks"][0][name] for name in ("bracket_upper_95", "bracket_looks"))
     assert 0 < level <= 3
+    assert looks == 2
     at = next(one for one in whole["chain"]["bracket"] if one["resolution"] == 0.45)
     assert whole["chain"]["stopped"] == (
-        f"data and model differ by at most {level:.3g} ≤ 3 nats at 0.45 standard deviations (95 %, "
-        f"validation rows); the test rows confirm it: at most {at['upper_95']:.3g} nats at 0.45"
+        f"data and model differ by at most {level:.3g} ≤ 3 nats at 0.45 standard deviations (95 % for "
+        f"all 2 blocks together, validation rows); the test rows confirm it: at most {at['upper_95']:.3g} "
+        "nats at 0.45"
     )
 
 

@@ -75,7 +75,9 @@ CASES = {
     "thousands or decimals": Case(
         "train --data {f}", ("'1,234'", "data.thousands=comma"), text('p,q\n"1,234",1\n"2,345",2\n')
     ),
-    "currency": Case("train --data {f}", ("'p'", "'$5'"), text("p,q\n$5,1.5\n$6.50,2\n")),
+    "currency": Case(
+        "train --data {f}", ("'p'", "'$0.50'"), text("p,q\n" + "".join(f"${i}.50,{i}\n" for i in range(30)))
+    ),
     "formula for a name": Case("train --data {f}", ("'=cmd()'", "formula"), text("=cmd(),b\n1,2\n")),
     "escape in a name": Case("train --data {f}", (r"'a\x1b[31m'", "control"), text("a\x1b[31m,b\n1,2\n")),
     "a copied column": Case(
@@ -111,16 +113,34 @@ CASES = {
         lambda path: Image.fromarray(np.full((9, 9), np.nan, np.float32)).save(path),
         "p.tif",
     ),
-    "no numeric column": Case("train --data {f}", ("no numeric column", "a, b"), text("a,b\nx,y\nz,w\n")),
+    "no numeric column": Case(
+        "train --data {f} --set data.kinds=off", ("no numeric column", "a, b"), text("a,b\nx,y\nz,w\n")
+    ),
+    "nothing but free text": Case(
+        "train --data {f}",
+        ("table.csv", "no column is left to model", "'a' (free text"),
+        text("a\n" + "".join(f"row {i} of {7 * i}\n" for i in range(60))),
+    ),
+    "kinds that are not there": Case(
+        "train --data {f} --set data.kinds=k.yaml", ("k.yaml", "no such file"), text(numbers(50))
+    ),
+    "kinds for plain numbers": Case(
+        "train --data {f} --set data.kinds=k.yaml",
+        ("data.kinds = k.yaml", "columns have names"),
+        lambda path: np.save(path, np.zeros((50, 2))),
+        "x.npy",
+    ),
     "text in a column": Case("train --data {f}", ("'alpha'", "'oops'", "row 1"), text(numbers(50, "oops"))),
     "text in a named column": Case(
-        "train --data {f} --set data.columns=[alpha]", ("'alpha'", "'oops'"), text(numbers(2, "oops"))
+        "train --data {f} --set data.columns=[alpha]", ("'alpha'", "'oops'"), text(numbers(50, "oops"))
     ),
     "infinite value": Case("train --data {f}", ("'alpha'", "infinite", "row 1"), text(numbers(50, "inf"))),
     "empty cell": Case("train --data {f}", ("'alpha'", "row 1", "data.missing=drop"), text(numbers(50, " "))),
     "one row": Case("train --data {f}", ("1 rows", "at least 6"), text(numbers(1))),
     "constant column": Case(
-        "train --data {f}", ("'beta'", "constant"), text("alpha,beta\n" + "0.1,3\n0.7,3\n0.31,3\n" * 9)
+        "train --data {f} --set data.kinds=off",
+        ("'beta'", "constant"),
+        text("alpha,beta\n" + "0.1,3\n0.7,3\n0.31,3\n" * 9),
     ),
     "unknown column": Case(
         "train --data {f} --set data.columns=[gamma]", ("'gamma'", "alpha, beta"), text(numbers(50))

@@ -170,10 +170,10 @@ def test_what_is_asked_of_this_machine_goes_through_no_proxy(project: Path) -> N
     ("name", "value", "words"),
     [
         ("PREFECT_CLIENT_MAX_RETRIES", "many", ("train", *TINY, *CHAIN)),
-        ("PREFECT_CLIENT_MAX_RETRIES", "-1", ("schedule", "list")),
-        ("PREFECT_API_REQUEST_TIMEOUT", "soon", ("up",)),
+        pytest.param("PREFECT_CLIENT_MAX_RETRIES", "-1", ("schedule", "list"), marks=pytest.mark.slow),
+        pytest.param("PREFECT_API_REQUEST_TIMEOUT", "soon", ("up",), marks=pytest.mark.slow),
         ("PREFECT_API_URL", "nonsense", ("train", *TINY, *CHAIN)),
-        ("PREFECT_API_URL", "http://127.0.0.1:99999/api", ("up",)),
+        pytest.param("PREFECT_API_URL", "http://127.0.0.1:99999/api", ("up",), marks=pytest.mark.slow),
         ("PREFECT_API_URL", "ftp://127.0.0.1/api", ("schedule", "list")),
     ],
 )

@@ -141,6 +141,7 @@ def test_people_read_the_same_in_words(
         assert words in out
 
 
+@pytest.mark.slow
 def test_the_stop_rule_ends_the_chain_and_the_next_start_knows_it(
     inside: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

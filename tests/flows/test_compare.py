@@ -280,6 +280,7 @@ def test_bad_input_is_one_sentence(
     assert len(shown.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_moved_project_opens_its_runs(
     tmp_path: Path, project: Path, inside: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -50,6 +50,7 @@ def classes(tmp_path_factory: pytest.TempPathFactory, server: str) -> Path:
     return place
 
 
+@pytest.mark.slow
 def test_in_parts_it_is_the_chain_in_one_go_and_is_verified(folder: Path) -> None:
     jko(folder, "train", *COVARIATES, "--chain", "parts", "--stop-after", "1")
     jko(folder, "resume", "parts")

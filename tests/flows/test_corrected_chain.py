@@ -135,6 +135,7 @@ def test_samples_and_scores_are_of_the_corrected_law(folder: Path) -> None:
     assert drawn.log_density.numpy() == pytest.approx(scores, abs=2e-3)
 
 
+@pytest.mark.slow
 def test_in_parts_and_without_its_samples_it_is_the_same_chain(folder: Path) -> None:
     jko(folder, "train", *TARGET, "--chain", "parts", "--stop-after", "1")
     jko(folder, "resume", "parts", "--stop-after", "3")

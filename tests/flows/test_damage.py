@@ -133,6 +133,7 @@ def worse(values: Any) -> Any:
     return 0.02 if isinstance(values, float) else values
 
 
+@pytest.mark.slow
 def test_edited_figures_are_shown_nowhere_and_made_again(layout: Layout, jko: Commands) -> None:
     """Certificate, measures, metrics and evaluation, all edited at once."""
     before, certified = jko.figures(), json.loads(jko("certify", str(CHAIN), "--json")[1])
@@ -195,6 +196,7 @@ def test_whatever_is_damaged_is_seen_by_the_command_that_makes_it(
         file.write_bytes(content)
 
 
+@pytest.mark.slow
 def test_a_report_and_an_evaluation_are_made_again_also_where_links_took_their_place(
     layout: Layout, jko: Commands
 ) -> None:

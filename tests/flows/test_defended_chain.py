@@ -214,6 +214,7 @@ def test_reading_a_chain_makes_no_folder(made: Path, tmp_path: Path) -> None:
     assert isinstance(config, Config)
 
 
+@pytest.mark.slow
 def test_another_share_makes_the_evaluation_again_and_no_block(inside: Layout) -> None:
     """And a chain of before the setting keeps the law it had."""
     job = job_of(KIND)
@@ -247,6 +248,7 @@ def test_the_fresh_look_is_in_figures_metrics_status_and_report(
     assert "the blocks score none more than 100 nats below" in page
     assert run("status", CHAIN)[0] == 0
     found = {"state": "complete", "digest": None, "blocks": [], "damaged": [], "says": [], "warnings": []}
+    found |= {"nll": None}
     status_table(inside, {**found, "metrics": {**metrics, "fresh/below": 7.0}})
     assert "warning: the blocks score 7 of" in capsys.readouterr().out
     status_table(inside, {**found, "metrics": metrics})

@@ -28,7 +28,7 @@ from tests.flows.test_cuda import KINDS
 from tests.flows.test_partial import jko
 
 #: kinds of ``make test``
-QUICK = ("residual", "classes", "corrected target")
+QUICK = ("residual", "corrected target")
 #: every operation counts, and none twice; the second block starts from the first, as every later one would
 SHORT = (
     "--set", "training.flow_matching_iterations=2", "--set", "training.iterations=2",

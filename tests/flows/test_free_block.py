@@ -51,6 +51,7 @@ def test_the_chain_of_a_step_and_a_free_block_is_verified_and_reported(folder: P
     jko(folder, "report", "chain")
 
 
+@pytest.mark.slow
 def test_a_longer_chain_replaces_it(folder: Path) -> None:
     before = answer(folder, "status", "chain")["blocks"]
     plan = answer(folder, "plan", *SMALL, *LONGER)

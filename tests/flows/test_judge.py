@@ -63,8 +63,10 @@ def test_models_of_files_are_judged(
     assert "wrong" not in good
     assert "The model is wrong most in amount and price" in shuffled
     page = Path("page.html").read_text()
-    # the curves, and a map, the worst pair and ranks of each model
-    assert page.count("data:image/png") == 1 + 2 * 3
+    # the curves, and of each model a map, the worst pair and ranks, three columns, their pairs and two maps
+    assert page.count("data:image/png") == 1 + 2 * (3 + 3 + 1 + 2)
+    assert "good: column by column" in page
+    assert "amount (continuous): held-out rows beside samples" in page
     assert "http://" not in page
     for said in ("energy test, p", "it sees a shift of", "copies (usual)", "500 held-out rows"):
         assert said in page
@@ -100,7 +102,7 @@ def test_a_single_column_has_a_page_without_a_map(
     np.save("other.npy", rng.normal(size=(400, 1)))
     assert call(monkeypatch, "judge", "--data", "one.npy", "--samples", "other.npy", "-o", "p.html") == 0
     page = Path("p.html").read_text()
-    assert page.count("data:image/png") == 2
+    assert page.count("data:image/png") == 3
     assert "100 held-out rows, 1 column." in page
 
 

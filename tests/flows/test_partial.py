@@ -71,7 +71,7 @@ def test_a_chain_in_parts_is_the_chain_in_one_go(workshop: Path) -> None:
     assert answer(workshop, "status", "parts")["state"] == "partial"
     assert actions(answer(workshop, "plan", "parts")) == ["done", "done", "done", "train"]
     assert "nothing to do" in jko(workshop, "resume", "parts", "--stop-after", "1")
-    jko(workshop, "resume", "parts")
+    jko(workshop, "resume", "parts", "--stop-after", "3")
     assert digest(workshop, "parts") not in (None, digest(workshop, "whole"))
     said = jko(workshop, "resume", "parts", "--extend", "1")
     assert "kept: blocks 1..3" in said
@@ -110,13 +110,14 @@ def test_blocks_of_equal_settings_are_taken_from_another_chain(workshop: Path) -
 
 def test_blocks_trained_again_are_compared_with_what_they_were(workshop: Path) -> None:
     copied(workshop, "again")
-    said = jko(workshop, "resume", "again", "--from-block", "3")
+    said = jko(workshop, "resume", "again", "--from-block", "3", "--stop-after", "4")
     assert "kept: blocks 1..2," in said
     for k in (3, 4):
         assert f"block {k}, trained again, is bit for bit as before" in said
     assert not list((workshop / "again.run" / "superseded").iterdir())
 
 
+@pytest.mark.slow
 def test_dropped_samples_come_back_bit_for_bit(workshop: Path) -> None:
     copied(workshop, "thin")
     whole = digest(workshop, "thin")
@@ -134,6 +135,7 @@ def test_dropped_samples_come_back_bit_for_bit(workshop: Path) -> None:
     assert all(check["holds"] for check in answer(workshop, "verify", "thin"))
 
 
+@pytest.mark.slow
 def test_replaced_blocks_are_pruned_and_others_kept(workshop: Path) -> None:
     copied(workshop, "old")
     jko(workshop, "resume", "old", "--set", "blocks.4.iterations=7", "--stop-after", "4")
@@ -213,6 +215,7 @@ def test_bad_requests_get_one_sentence(workshop: Path, words: tuple[str, ...], s
     assert not (workshop / "new").exists()
 
 
+@pytest.mark.slow
 def test_a_chain_its_stop_rule_ended_is_not_extended_blindly(workshop: Path) -> None:
     jko(workshop, "train", *SMALL, "--set", "stop.movement=0.9", "--chain", "short", "--stop-after", "3")
     said = jko(workshop, "resume", "short", "--extend", "2", code=2)

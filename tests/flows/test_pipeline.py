@@ -242,6 +242,7 @@ def test_prefect_knows_every_block_as_a_task(inside: Layout, server: str) -> Non
     assert {f"block-{k}-{verb}" for k in (1, 2, 3) for verb in ("train", "push", "measure")} <= names
 
 
+@pytest.mark.slow
 def test_a_tracking_failure_costs_a_warning_and_no_result(
     project: Path, server: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -257,7 +258,10 @@ def test_the_report_is_one_page_that_needs_nothing_else(inside: Layout) -> None:
     assert "data:image/png;base64," in page
     assert "http" not in page.replace("http-equiv", "")
     pictures = {path.name for path in inside.report.glob("*.png")}
-    shown = ("samples", "path", "progress", "training", "guarantee", "resolution", "pairs", "worst")
+    shown = (
+        "samples", "path", "progress", "training", "guarantee", "resolution", "pairs", "worst", "column_1",
+        "column_2",
+    )  # fmt: skip
     assert pictures == {f"{name}.png" for name in shown}
 
 
@@ -275,6 +279,7 @@ def test_another_holder_of_the_chain_is_named(
     assert "jko resume chain" in said
 
 
+@pytest.mark.slow
 def test_settings_that_train_nothing_renew_what_lists_them(
     inside: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

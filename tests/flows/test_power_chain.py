@@ -25,6 +25,8 @@ POWER = (
     *ROUGH, "--chain", "chain",
 )  # fmt: skip
 LEVEL = (9 / 8) ** (1 / 3)
+#: tests/jko/energies holds the same energy and the objective of its steps
+pytestmark = pytest.mark.slow
 #: G of N(0, 1): E x²/2 + ∫ ρ²
 START = 0.5 + 0.5 / math.sqrt(math.pi)
 
@@ -81,7 +83,6 @@ def test_it_is_verified(folder: Path) -> None:
     jko(folder, "verify", "chain")
 
 
-@pytest.mark.slow
 def test_in_parts_it_is_the_chain_in_one_go(folder: Path) -> None:
     other = ("--chain", "parts")
     jko(folder, "train", *POWER[:-2], *other, "--stop-after", "1")

@@ -129,6 +129,7 @@ def test_rows_that_are_certified_stay_as_they_are(folder: Path) -> None:
     assert by_frame["chain"]["nll"] != by_tensor["chain"]["nll"]
 
 
+@pytest.mark.slow
 def test_a_flow_of_classes_is_certified_on_a_frame_with_their_column() -> None:
     classes = np.arange(300) % 2
     settings = {**SETTINGS, "data.split": {"validation": 0.3, "test": 0.2}}
@@ -138,6 +139,7 @@ def test_a_flow_of_classes_is_certified_on_a_frame_with_their_column() -> None:
     assert by_frame["chain"] == flow.certify(held_out.to_numpy(), context=classes)["chain"]
 
 
+@pytest.mark.slow
 def test_a_flow_writes_the_report_page(folder: Path, tmp_path: Path) -> None:
     page = jko.load(folder / "f").report(tmp_path / "page")
     assert page.is_file()

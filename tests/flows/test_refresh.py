@@ -188,6 +188,7 @@ def test_score_tells_apart_the_same_law_and_another_and_stops(
     assert values <= {entry.value for entry in history}
 
 
+@pytest.mark.slow
 def test_new_data_get_a_chain_of_their_own_that_knows_its_parent(root: Path) -> None:
     """Within a flow run, as schedules call it."""
     from prefect import flow
@@ -308,6 +309,7 @@ def test_a_file_that_only_lost_rows_has_no_drift_and_says_so(
     assert "no drift is known" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_file_that_dvc_tracks_is_fetched_in_its_new_version(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,6 +38,7 @@ def test_a_browser_shows_the_page(project: Path, server: str, monkeypatch: pytes
     assert len(np.unique(pixels, axis=0)) > 200, "the pictures did not show"
 
 
+@pytest.mark.slow
 def test_pictures_are_drawn_for_one_dimension_and_for_many(
     project: Path, server: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

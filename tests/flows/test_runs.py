@@ -186,6 +186,7 @@ def test_any_figure_or_setting_sorts_and_others_are_refused(
     assert "no run has a figure or setting of this name" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_name_is_of_one_run_at_a_time(
     inside: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -254,6 +255,7 @@ def test_an_ambiguous_beginning_names_the_runs_it_could_be(
     assert twins[1][:12] in said
 
 
+@pytest.mark.slow
 def test_a_run_that_nobody_works_on_is_crashed(
     store: Path, inside: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -128,30 +128,36 @@ def test_every_row_keeps_its_place(marked: Path) -> None:
     assert len((marked / "scores.csv").read_text().splitlines()) == 41
 
 
-def test_rows_of_files_of_every_kind_have_the_same_scores(marked: Path) -> None:
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A chain of plain numbers: arrays have them, and no kinds of columns."""
+    return trained(tmp_path_factory.mktemp("plain"), data={"kinds": "off"})
+
+
+def test_rows_of_files_of_every_kind_have_the_same_scores(plain: Path) -> None:
     """Columns go by name and others beside them are passed over; in arrays they go by their place."""
     rows = table(30, 4)
-    whole = scores(marked, rows)
+    whole = scores(plain, rows)
     more = rows.assign(id=range(30), note="x")[["note", "amount", "id", "visits"]]
-    more.to_csv(marked / "rows.csv.gz", index=False)
-    more.to_csv(marked / "rows.tsv", index=False, sep="\t", decimal=",")
-    more.to_parquet(marked / "rows.parquet")
-    more.to_feather(marked / "rows.feather")
-    np.savez_compressed(marked / "rows.npz", any=rows.to_numpy())
-    zarr.create_array(str(marked / "rows.zarr"), data=rows.to_numpy(), overwrite=True)
+    more.to_csv(plain / "rows.csv.gz", index=False)
+    more.to_csv(plain / "rows.tsv", index=False, sep="\t", decimal=",")
+    more.to_parquet(plain / "rows.parquet")
+    more.to_feather(plain / "rows.feather")
+    np.savez_compressed(plain / "rows.npz", any=rows.to_numpy())
+    zarr.create_array(str(plain / "rows.zarr"), data=rows.to_numpy(), overwrite=True)
     for name in ("rows.csv.gz", "rows.tsv", "rows.parquet", "rows.feather", "rows.npz", "rows.zarr"):
-        score_file(Layout(marked / "chain"), marked / name, marked / "other.csv")
-        pd.testing.assert_frame_equal(pd.read_csv(marked / "other.csv"), whole)
+        score_file(Layout(plain / "chain"), plain / name, plain / "other.csv")
+        pd.testing.assert_frame_equal(pd.read_csv(plain / "other.csv"), whole)
 
 
-def test_data_of_another_kind_of_file_are_the_same_data(marked: Path, tmp_path: Path) -> None:
+def test_data_of_another_kind_of_file_are_the_same_data(plain: Path, tmp_path: Path) -> None:
     """What is prepared depends on the rows alone, and so do the blocks that are trained on them."""
     table(1500, 0).assign(id=range(1500)).to_parquet(tmp_path / "train.parquet")
-    config = stored_config(Layout(marked / "chain"))
+    config = stored_config(Layout(plain / "chain"))
     data = config.data.model_copy(update={"file": str(tmp_path / "train.parquet")})
     config = config.model_copy(update={"data": data})
     digest = value_of(prepare_data.fn(config, Layout(tmp_path / "chain")))
-    assert digest == required_manifest(Layout(marked / "chain")).data_digest
+    assert digest == required_manifest(Layout(plain / "chain")).data_digest
 
 
 def test_a_row_too_far_out_has_no_score_without_a_defence(tmp_path: Path) -> None:

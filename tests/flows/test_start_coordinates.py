@@ -39,7 +39,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     place = tmp_path_factory.mktemp(str(request.param))
     table().to_csv(place / "t.csv", index=False)
     (place / "dvc.yaml").write_text("stages: {}\n")
-    settings = [f"data.standardise={request.param}", *QUICK]
+    settings = [f"data.standardise={request.param}", "data.kinds=off", *QUICK]
     words = [word for text in settings for word in ("--set", text)]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)

@@ -114,3 +114,22 @@ def test_impossible_targets_are_refused_in_one_sentence(tmp_path: Path, setting:
     said = jko(tmp_path, "train", *TARGET, "--set", setting, code=2)
     assert sentence in said
     assert "Traceback" not in said
+
+
+def test_without_log_z_no_gap_passes_for_a_kl(tmp_path_factory: pytest.TempPathFactory, server: str) -> None:
+    """NLL less the entropy of the start is then minus the ELBO, and reads like a KL."""
+    place = tmp_path_factory.mktemp("posterior")
+    size = "mean: [0, 0, 0], std: [1, 1, 1]"
+    jko(place, "train", "--preset", "smoke", "--set", f"data={{source: gaussian, {size}, rows: 1500}}",
+        "--set", "data.standardise=off", "--set", "target={potential: logistic_regression}",
+        "--set", "steps={count: 1, sizes: [0.5]}", "--set", "training.flow_matching_iterations=60",
+        "--set", "training.iterations=10", "--set", "evaluation={samples: 500, mixture_components: [1]}",
+        "--chain", "chain")  # fmt: skip
+    whole = answer(place, "certify", "chain")["chain"]
+    assert whole["kl_measured"] is whole["kl_measured_se"] is None
+    assert "minus the ELBO" in whole["reasons"]["kl_measured"]
+    assert whole["evidence"]["elbo"] < -1
+    assert "log Z of the" in jko(place, "certify", "chain")
+    page = next(place.rglob("report.html")).read_text()
+    assert "the gap itself can be measured" not in page
+    assert "KL to the target − log Z" in page

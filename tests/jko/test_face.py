@@ -89,7 +89,8 @@ def test_conditional_flows_take_columns_numbers_and_classes(tmp_path: Path) -> N
 
 @pytest.fixture(scope="module")
 def of_pictures() -> jko.Flow:
-    return fitted(pictures())
+    short = {"blocks": {1: {"flow_matching_iterations": 40, "iterations": 4}}}  # the preset's first is long
+    return jko.fit(pictures(), settings={**FEW, **short}, progress=False)
 
 
 def pictures() -> torch.Tensor:

@@ -136,7 +136,7 @@ def test_trained_blocks_satisfy_the_identities_of_exact_steps(
         x = pushed.x
 
 
-@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("exact", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_perturbed_weights_raise_every_certificate(
     trained: tuple[DiagonalGaussian, list[Block]], exact: bool
 ) -> None:

@@ -205,6 +205,7 @@ def test_groups_show_where_a_conditional_model_is_wrong() -> None:
     )
 
 
+@pytest.mark.slow
 def test_quantiles_given_the_context_are_judged_from_samples_of_the_same_contexts() -> None:
     held_out = conditional(600, 4)
     many = held_out.loc[held_out.index.repeat(20)].reset_index(drop=True)

@@ -122,6 +122,7 @@ def test_training_ends_near_the_exact_step_and_is_a_function_of_the_seed() -> No
     assert cltx.training(1, moments=(0, 4), rows=500).moments != first
 
 
+@pytest.mark.slow
 def test_equal_results_are_written_as_equal_bytes(tmp_path: Path) -> None:
     trained, level = cltx.training(0, moments=(0, 4), rows=500), cltx.exact_step(0, rows=200, draws=3)
     bytes_of = [[path.read_bytes() for path in write_results(tmp_path, [], trained, level)] for _ in range(2)]

@@ -12,6 +12,7 @@ from jko.statistics.coverage import coverage
 from tasks.report.content import Content
 from tasks.report.drawing import MODEL, png
 from tasks.report.ranks import of_columns
+from tasks.report.resolution import by_resolution
 from tasks.report.worst import beside, worst, worst_of
 from tests.tasks.test_report_certificate import certificate, content
 
@@ -44,6 +45,31 @@ def test_every_column_has_its_ranks(count: int, across: int, down: int) -> None:
     assert "a column 0" in red
     assert ("30 of 64 columns" in figure.get_suptitle()) == (count == 64)
     assert len(png(figure)) > 5000
+
+
+@pytest.mark.parametrize("models", [1, 3])
+def test_the_legend_of_the_curves_lies_on_none_of_them(models: int) -> None:
+    """It is below the axes, and within the picture."""
+    brackets = [
+        Bracket(
+            resolution=s, upper=1 / s, upper_se=0.1, upper_95=1 / s + 0.2, lower=-1 / s, lower_se=0.1,
+            lower_95=-1 / s - 0.2, rows=9, samples=9, density="samples",
+        )
+        for s in (0.1, 0.4, 0.9)
+    ]  # fmt: skip
+    figure = by_resolution({f"model {i}": brackets for i in range(models)}, 0.4)
+    assert len(png(figure)) > 5000
+    (axes,) = figure.get_axes()
+    legend = axes.get_legend()
+    assert legend is not None
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert len(texts) == 2 * models + 1
+    assert legend.get_window_extent().y1 < axes.xaxis.label.get_window_extent().y0
+    assert legend.get_window_extent().y0 >= figure.bbox.y0
+    grey = axes.patches[-1].get_extents()
+    zero = axes.transData.transform((0.1, 0.0))[1]
+    assert grey.y1 == pytest.approx(zero, abs=1)
+    assert grey.y0 == pytest.approx(axes.get_window_extent().y0, abs=1)
 
 
 def rgb(colour: str) -> tuple[float, ...]:

@@ -39,8 +39,11 @@ SECONDS_BETWEEN = 5.0
 SECONDS_BETWEEN_BLOCKS = 2.0
 #: a server that does not answer costs this much, once
 TIMEOUT_SECONDS = 10.0
-#: file of the report -> name of its artifact
-PICTURES = {"samples.png": "samples", "progress.png": "progress-picture", "guarantee.png": "guarantee"}
+#: name of an artifact -> files of the report, of which the first that there is shows it
+PICTURES = {
+    "samples": ("samples.png", "pair_plot.png", "column_1.png"), "progress-picture": ("progress.png",),
+    "guarantee": ("guarantee.png",),
+}  # fmt: skip
 log = logging.getLogger("jko.prefect")
 
 
@@ -124,9 +127,9 @@ class Shown:
             return
         text = result_text(self.layout, result.metrics, result.run_id, result.warning)
         self._show("result", MarkdownArtifact(markdown=text, description=f"report: {page}"))
-        for file, name in PICTURES.items():
-            path = self.layout.report / file
-            if path.is_file():
+        for name, files in PICTURES.items():
+            path = next((own for file in files if (own := self.layout.report / file).is_file()), None)
+            if path is not None:
                 image = base64.b64encode(path.read_bytes()).decode()
                 picture = ImageArtifact(image_url=f"data:image/png;base64,{image}", description=str(path))
                 self._show(name, picture)

@@ -6,7 +6,6 @@ import math
 import zipfile
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import zarr
@@ -34,7 +33,7 @@ def read_zarr(path: Path, name: str | None = None) -> tuple[NDArray[np.float64],
     """
     try:
         with closing(_store(path)) as store:
-            node: Any = zarr.open(store, mode="r", zarr_format=3)
+            node: zarr.Array | zarr.Group = zarr.open(store, mode="r", zarr_format=3)
             if isinstance(node, zarr.Array):
                 if name is not None:
                     raise InputError(f"{path}: it holds one array without a name; leave data.array out")
@@ -66,7 +65,7 @@ def _store(path: Path) -> LocalStore | ZipStore:
     return ZipStore(path, mode="r", read_only=True)
 
 
-def _values(array: Any, place: str, path: Path) -> NDArray[np.float64]:
+def _values(array: zarr.Array, place: str, path: Path) -> NDArray[np.float64]:
     """All of an array.
 
     Raises:

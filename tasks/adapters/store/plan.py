@@ -35,7 +35,7 @@ from tasks.adapters.store.chain_store import ChainStore
 BlockState = Literal["done", "missing"]
 
 #: what is kept with figures beside the settings of their measurement
-VERSIONED = ("version", "certificate", "chosen_by_figures")
+VERSIONED = ("version", "certificate", "chosen_by_figures", "bracket_looks")
 
 
 @dataclass(frozen=True)

@@ -360,6 +360,7 @@ def test_sums_on_the_lattice_are_those_of_all_centres_also_far_away(dim: int) ->
     rng = np.random.default_rng(4)
     centres = np.concatenate([rng.integers(-8, 9, (30, dim)), np.full((1, dim), 110)])
     points = np.concatenate([centres + rng.integers(-3, 4, centres.shape), np.full((1, dim), -50)])
+    grid.span(points, centres)
     y, c = points * 0.05, centres * 0.05
     kernels = logs(y, c, 0.2)
     peak = -dim * math.log(0.2 * math.sqrt(2 * math.pi))
@@ -370,6 +371,9 @@ def test_sums_on_the_lattice_are_those_of_all_centres_also_far_away(dim: int) ->
     out = np.append(np.arange(31), 3)
     left = np.exp(kernels[np.arange(32), out] - peak)
     found = lattice._means(grid, points, centres, (out, left))
+    np.testing.assert_array_equal(
+        lattice._means(grid, points, centres, (out, left), spread=False).log_mean, found.log_mean
+    )
     rest = np.stack([np.delete(row, i) for row, i in zip(kernels, out, strict=True)])
     assert found.count == 30
     np.testing.assert_allclose(found.log_mean.numpy(), mean_of(rest), rtol=1e-6)
@@ -407,12 +411,50 @@ def test_of_a_single_figure_it_is_the_plain_level() -> None:
 
 
 def test_the_lattice_holds_the_farthest_noise_of_the_farthest_row() -> None:
-    """Six deviations are 54.99 cells, and the noise reaches 24 more."""
+    """Six deviations are 54.99 cells, and the noise reaches 24 more; samples may lie farther out."""
     found = lattice._Lattice(0.4, 1)
-    far = found.cells(np.array([[9.0], [-9.0]])) + np.array([[24], [-24]])
+    rows = found.cells(np.array([[9.0], [-9.0]]))
+    found.span(rows, rows[:1])
+    far = rows + np.array([[24], [-24]])
     assert far.tolist() == [[79], [-79]]
-    assert found.at(far)[0].tolist() == [158, 0]
-    assert found.shape == (159,)
+    assert found.at(far).tolist() == [158, 0]
+    assert found.shape == (160,)  # 159, to the end of a band
+    found.span(rows[:1] // 5, rows)
+    assert found.at(rows).tolist() == [110, 0]
+    assert found.shape == (128,)
+
+
+@pytest.mark.parametrize("shape", [(32,), (160,), (32, 96), (96, 32)])
+def test_the_filter_is_the_sum_over_all_cells(shape: tuple[int, ...]) -> None:
+    """A line of cells asks for the 24 before and behind it."""
+    grid = lattice._Lattice(0.2, len(shape))
+    values = np.random.default_rng(1).poisson(0.05, [side + 48 for side in shape]).astype(float)
+    known = values
+    for axis, side in enumerate(shape):
+        apart = np.abs(np.subtract.outer(np.arange(24, side + 24), np.arange(side + 48)))
+        band = np.where(apart <= 24, np.exp(-((apart / 4) ** 2) / 2), 0.0)
+        known = np.moveaxis(np.tensordot(band, known, (1, axis)), 0, axis)
+    np.testing.assert_allclose(lattice._filtered(values, grid.bands[0]), known, rtol=1e-12)
+
+
+def test_the_lattice_ends_where_rows_and_samples_do_and_tells_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows, samples = torch.from_numpy(NEAR_ROWS[:, :2]), torch.from_numpy(NEAR_SAMPLES[:, :2])
+    (short,) = pairs_of(rows, samples, ["a", "b"])
+    sizes, span = [], lattice._Lattice.span
+
+    def whole(self: lattice._Lattice, own: np.ndarray, model: np.ndarray) -> None:
+        span(self, own, model)
+        sizes.append(self.shape)
+        self.lowest, self.shape = np.array([-320, -320]), (640, 640)
+
+    monkeypatch.setattr(lattice._Lattice, "span", whole)
+    (wide,) = pairs_of(rows, samples, ["a", "b"])
+    assert max(map(max, sizes)) <= 320  # 529 cells are six deviations at s = .1
+    for one, other in zip(short.bracket, wide.bracket, strict=True):
+        for name in ("upper", "upper_95", "lower", "lower_95"):
+            assert one.figure(name) == pytest.approx(other.figure(name), rel=1e-10, abs=1e-12)
 
 
 def test_of_many_columns_the_pairs_of_largest_correlation_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:

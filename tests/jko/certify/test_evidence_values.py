@@ -7,9 +7,14 @@ from statistics import NormalDist
 
 import pytest
 
-from jko.certify.evidence import Evidence, root_limit
+from jko.certify.above import Above
+from jko.certify.bounds import theorem_bound_block
+from jko.certify.evidence import Evidence, from_above, root_limit
+from jko.certify.guarantee import candidates, certify
+from jko.certify.status import Status
 from jko.laws.densities import Estimate
 from jko.measure.figures import StepFigures
+from jko.statistics.upper_limit import margin_of
 
 PLAIN = {
     "step_size": 0.4, "kl_drop": 0.5, "kl_drop_se": 0.04, "nll": 1.9, "nll_se": 0.03, "movement": 0.7,
@@ -102,3 +107,60 @@ def test_kl_is_nll_less_the_entropy_and_their_errors_add_up() -> None:
     assert gap is not None
     assert (gap.value, gap.se) == (pytest.approx(0.4, rel=1e-12), pytest.approx(0.05, rel=1e-12))
     assert Evidence.of(figures).kl_measured is None
+
+
+ABOVE = Above(
+    width=0.3, rows=800, epsilon_squared=(0.5, 0.7), epsilon_squared_se=(0.1, 0.02), fisher=(0.9, 0.6),
+    fisher_se=(0.2, 0.05), kl_bound=0.35,
+)  # fmt: skip
+CRITIC = {
+    "epsilon_squared": 0.1, "epsilon_squared_se": 0.01, "fisher": 0.2, "fisher_se": 0.01,
+    "fisher_tail": 0.3, "kappa": 0.02, "kappa_se": 0.001,
+}  # fmt: skip
+
+
+def test_what_test_rows_bound_takes_the_place_of_a_critic() -> None:
+    blocks = [of(**CRITIC), of(**CRITIC, epsilon_ot_squared=0.3, epsilon_ot_squared_se=0.1)]
+    found = from_above(blocks, ABOVE)
+    for own, block, square, fisher in zip(
+        found, blocks, (Estimate(0.5, 0.1), Estimate(0.7, 0.02)),
+        (Estimate(0.9, 0.2), Estimate(0.6, 0.05)), strict=True,
+    ):  # fmt: skip
+        assert vars(own) == vars(block) | {
+            "epsilon_squared": square, "fisher": fisher, "epsilon_squared_ot": None,
+            "exact_epsilon": True, "exact_fisher": True,
+        }  # fmt: skip
+    missing = from_above([of(epsilon_reason="too few rows"), blocks[1]], ABOVE)
+    assert (missing[0].epsilon_squared, missing[0].missing) == (Estimate(0.5, 0.1), "")
+
+
+def test_the_exact_score_goes_before_what_test_rows_bound() -> None:
+    names = ("epsilon_exact_squared", "fisher_exact")
+    exact = of(**dict.fromkeys(names, 0.3), **{f"{name}_se": 0.01 for name in names})
+    half = of(epsilon_exact_squared=0.3, epsilon_exact_squared_se=0.01)
+    first, second = from_above([exact, half], ABOVE)
+    assert first == exact
+    assert (second.epsilon_squared, second.fisher) == (Estimate(0.7, 0.02), Estimate(0.6, 0.05))
+
+
+def test_bounds_from_above_are_bounds_at_the_level_at_which_all_hold() -> None:
+    """Of two blocks 8 limits, and (C) after the last is the smallest: .6 with its error, over 2."""
+    blocks = [of(**CRITIC, kl_drop=0.1), of(**CRITIC, kl_drop=0.1)]
+    by_critic, found = (certify(own, 2) for own in (blocks, from_above(blocks, ABOVE)))
+    assert (by_critic.statuses["kl_bound"], found.statuses["kl_bound"]) == (
+        Status.ESTIMATED, Status.MEASURED,
+    )  # fmt: skip
+    assert found.kl_bound == pytest.approx((0.6 + margin_of(candidates(2)) * 0.05) / 2, rel=1e-9)
+    assert found.certificate_c == pytest.approx((0.6 + 2 * 0.05) / 2)
+    assert found.kl_estimate is None
+    assert by_critic.kl_estimate is not None
+    assert by_critic.kl_estimate < found.kl_bound
+    assert found.statuses["certificate_a"] is found.statuses["certificate_b"] is Status.MEASURED
+    # (A′) restarts after the first block from E|y|² where that is smaller
+    margin = margin_of(2)
+    start = math.sqrt(2 * (4.0 + margin * 0.06) + 2)
+    inputs = {"movement": 0.7 - margin * 0.02, "kappa": 0.02 + margin * 0.001}
+    w2 = theorem_bound_block(start, 0.4, math.sqrt(0.5 + margin * 0.1), **inputs).w2
+    w2 = min(w2, math.sqrt(2 * (2.0 + margin * 0.05) + 2))
+    last = theorem_bound_block(w2, 0.4, math.sqrt(0.7 + margin * 0.02), **inputs)
+    assert found.certificate_a == pytest.approx(last.kl, rel=1e-9)

@@ -22,6 +22,10 @@ def normal(rows: int, seed: int, related: float = 0.0) -> Tensor:
     return drawn
 
 
+def test_a_single_column_has_no_pairs() -> None:
+    assert pairs_of(normal(20, 1)[:, :1], normal(30, 2)[:, :1], NAMES[:1]) == []
+
+
 def test_samples_beyond_all_rows_give_finite_figures() -> None:
     rng = np.random.default_rng(5)
     rows, samples = rng.normal(size=(200, 2)), rng.normal(size=(800, 2)) * 0.1
@@ -88,6 +92,7 @@ def test_of_many_columns_the_most_correlated_pairs_are_taken() -> None:
     assert ("x4", "x20") in {one.columns for one in found}
 
 
+@pytest.mark.slow
 def test_levels_hold_together() -> None:
     """Of 8 models that are right, hardly one is accused in any of 10 columns and pairs."""
     accused = 0

@@ -28,6 +28,14 @@ def test_a_bracket_is_as_wide_as_its_ends_are_apart() -> None:
     assert at(upper=None).width == at(lower=None).width == math.inf
 
 
+def test_levels_are_shown_from_0_on_and_kept_as_they_are() -> None:
+    """No KL is below 0."""
+    low, high = at(lower_95=-8.0, upper_95=-0.1), at(lower_95=0.2, upper_95=0.7)
+    assert (low.at_least, low.at_most, high.at_least, high.at_most) == (0, 0, 0.2, 0.7)
+    assert (at(lower_95=None).at_least, at(upper_95=None).at_most) == (None, None)
+    assert low.plain()["lower_95"] == -8.0
+
+
 def test_the_finest_of_the_narrow_ones_is_certified() -> None:
     """A width of .1 is narrow."""
     fine, coarse, wide = at(resolution=0.1, upper=0.5), at(resolution=0.4), at(resolution=0.05, upper=9)

@@ -12,7 +12,8 @@ from jko.config.stop import stop_reason
 
 def figures(*movement: float, certificate: float | None = None) -> list[SimpleNamespace]:
     """Figures of as many blocks as movements, all with a large certificate but the last."""
-    blocks = [SimpleNamespace(movement=moved, certificate_c=5.0, bracket_upper_95=None) for moved in movement]
+    others = {"certificate_c": 5.0, "bracket_upper_95": None, "bracket_looks": None}
+    blocks = [SimpleNamespace(movement=moved, **others) for moved in movement]
     blocks[-1].certificate_c = certificate
     return blocks
 
@@ -104,3 +105,12 @@ def test_an_upper_level_of_at_most_the_tolerance_stops(level: float | None, stop
     assert bool(why) == stops
     assert not stops or "0.3 standard deviations" in why
     assert stop_reason(Stop(), blocks) == ""
+
+
+@pytest.mark.parametrize(
+    ("looks", "said"), [(None, "(95 %, "), (1, "(95 %, "), (8, "(95 % for all 8 blocks together, ")]
+)
+def test_the_reason_says_for_how_many_blocks_the_level_holds(looks: int | None, said: str) -> None:
+    blocks = figures(1.0, 0.5)
+    blocks[-1].bracket_upper_95, blocks[-1].bracket_looks = 0.01, looks
+    assert stop_reason(Stop(bracket=0.05), blocks).endswith(f"{said}validation rows)")

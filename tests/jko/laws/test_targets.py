@@ -13,6 +13,7 @@ from scipy.special import logsumexp
 from torch import Tensor
 
 from jko.chain.importance import importance_report
+from jko.config.sections import Target as Settings
 from jko.core.errors import InputError
 from jko.laws.densities import IsotropicMixture
 from jko.laws.manufactured import GaussianMixture
@@ -52,6 +53,15 @@ SAMPLED: dict[str, Target] = {
 }
 #: the regression on breast cancer has 31 dimensions, and a test of its own
 every_target = pytest.mark.parametrize("name", sorted(TARGETS.keys() - {"breast_cancer_regression"}))
+
+
+@pytest.mark.parametrize("name", sorted(TARGETS.keys() - {"breast_cancer_regression"}))
+def test_the_settings_know_of_which_law_the_constant_is_known(name: str) -> None:
+    settings = Settings.model_validate({"potential": name})
+    assert settings.normalised == (made(name).log_normaliser is not None)
+    others = settings.model_copy(update={"interaction": 0.5})
+    assert not others.normalised
+    assert Settings().normalised
 
 
 @cache

@@ -64,7 +64,9 @@ def test_the_error_is_that_of_repeated_experiments() -> None:
     assert differences.mean() == pytest.approx(0.045, abs=4 * spread / math.sqrt(repeats))
 
 
-@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize(
+    "scale", [pytest.param(1e-3, marks=pytest.mark.slow), 1.0, pytest.param(1e3, marks=pytest.mark.slow)]
+)
 def test_equal_models_are_told_apart_in_five_of_a_hundred_experiments(scale: float) -> None:
     """Two unbiased models of equal NLL: a false verdict as often as two standard errors promise."""
     rng, repeats = np.random.default_rng(2), 4000

@@ -126,7 +126,7 @@ class Form:
     labels: tuple[Hashable, ...] = ()
     integers: tuple[str, ...] = ()
     shape: tuple[int, int] | None = None
-    dtypes: Mapping[str, Any] = field(default_factory=dict)
+    dtypes: Mapping[str, object] = field(default_factory=dict)
 
     def cells(
         self, cells: Mapping[str, Array], dtypes: Mapping[str, Dtype], ordered: Collection[str] = ()
@@ -213,7 +213,7 @@ def is_frame(value: object) -> TypeIs[Frame | Series]:
     return pandas is not None and isinstance(value, pandas.DataFrame | pandas.Series)
 
 
-def types_of(frame: Frame) -> dict[str, Any]:
+def types_of(frame: Frame) -> dict[str, object]:
     """The type of each column of a data frame by name."""
     return dict(zip(map(str, frame.columns), frame.dtypes, strict=True))
 

@@ -129,7 +129,7 @@ class Form:
     integers: tuple[str, ...] = ()
     shape: tuple[int, int] | None = None
     make: Callable[[Mapping[str, Any]], Rows] | None = None
-    dtypes: Mapping[str, Any] = field(default_factory=dict)
+    dtypes: Mapping[str, object] = field(default_factory=dict)
 
     def cells(
         self, cells: Mapping[str, Array], dtypes: Mapping[str, Dtype], ordered: Collection[str] = ()
@@ -225,7 +225,7 @@ def is_frame(value: object) -> TypeIs[Frame | Series]:
     return of_pandas or isinstance(value, Columns) or is_foreign(value)
 
 
-def types_of(frame: Frame) -> dict[str, Any]:
+def types_of(frame: Frame) -> dict[str, object]:
     """The type of each column of a data frame by name."""
     return dict(zip(map(str, frame.columns), frame.dtypes, strict=True))
 

@@ -20,7 +20,7 @@ from jko.disk.layout import Layout
 from jko.disk.manifest import required_manifest
 from jko.laws.smoothing import ornstein_uhlenbeck
 from jko.preparation.facts import DataFacts
-from jko.preparation.kinds import known_rows
+from jko.preparation.known_rows import known_rows
 from jko.preparation.prepare import PARTS
 from jko.preparation.table import Array, Marks
 from tasks.adapters.store.arrays import read_samples

@@ -15,7 +15,7 @@ from jko.config import Config
 from jko.core.errors import InputError
 from jko.preparation.context import context_of, known_classes
 from jko.preparation.facts import DataFacts
-from jko.preparation.kinds import Known, known_rows
+from jko.preparation.known_rows import Known, known_rows
 from jko.preparation.table import Marks, Table
 from tasks.datasets.whole import load_whole
 

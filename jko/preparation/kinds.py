@@ -6,22 +6,17 @@ a level that is new, has no probability under such kinds. It is left out of the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jko.columns.aside import Constant, LeftOut
-from jko.columns.atoms import Atoms
-from jko.columns.cells import Cells, Dtype, read_cells
-from jko.columns.circular import Circular
+from jko.columns.aside import LeftOut
+from jko.columns.cells import Cells, Dtype
 from jko.columns.column import Column, Values, as_numbers
-from jko.columns.discrete import OnGrid
 from jko.columns.infer import infer_cells
-from jko.columns.known import as_known
-from jko.columns.real import Real
 from jko.columns.schema import Schema, schema_of
 from jko.columns.written import read_schema
 from jko.config.data_section import KINDS, Data
@@ -96,7 +91,7 @@ def kinds_table(whole: Whole, settings: Data, seed: int) -> KindTable:
         InputError: a column is missing, no column is left to model, a cell is empty or infinite, or a
             training row does not fit the kinds.
     """
-    whole = _with_context(whole)
+    whole = with_context(whole)
     given = None if settings.kinds in KINDS else read_schema(Path(settings.kinds))
     if given is None:
         _refuse_mixed(whole)
@@ -124,109 +119,6 @@ def kinds_table(whole: Whole, settings: Data, seed: int) -> KindTable:
         notes=(*whole.notes, *notes, *_notes(schema, misfits)), marks=whole.marks, context=whole.context,
         context_columns=whole.context_columns, dtypes=whole.dtypes,
     )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Known:
-    """Rows of another table in the kinds of a known one.
-
-    Args:
-        cells: of the columns that samples hold, by name; of rows that cannot be used some that fit.
-        empty: rows with an empty cell, shape (n,).
-        infinite: rows with an infinite number.
-        strange: rows with a cell that is none of its kind.
-        why: a sentence on the first of these; empty without any.
-        hole: a sentence on the first empty cell; empty without any.
-        whole: the table, its context apart.
-    """
-
-    cells: Mapping[str, Values]
-    empty: NDArray[np.bool_]
-    infinite: NDArray[np.bool_]
-    strange: NDArray[np.bool_]
-    why: str
-    hole: str
-    whole: Whole
-
-    @property
-    def usable(self) -> NDArray[np.bool_]:
-        """Rows that have a probability."""
-        return ~(self.empty | self.infinite | self.strange)
-
-
-def known_rows(whole: Whole, schema: Schema) -> Known:
-    """Rows of a table in known kinds.
-
-    Raises:
-        InputError: a column of the kinds, or of the context, is missing, or a column of numbers holds text.
-    """
-    missing = [column.name for column in schema.kept if column.name not in whole.cells]
-    if missing:
-        raise InputError(f"{whole.place}: no column {shown(missing[0])}; it has {listed(list(whole.cells))}")
-    whole, count = _with_context(whole), whole.count
-    empty, infinite, strange = (np.zeros(count, dtype=bool) for _ in range(3))
-    why, hole, cells = "", "", {}
-    some = schema.decode(np.zeros((1, schema.width)))
-    for column in schema.kept:
-        own = whole.cells[column.name]
-        values = as_known(column, own.values)
-        holes = (
-            np.zeros(count, bool) if isinstance(column, Constant) and column.value is None else ~own.present
-        )
-        _refuse_text(column, values, own.present, whole.place)
-        if holes.any() and not hole:
-            hole = (
-                f"column {shown(column.name)} has an empty cell at data row {int(np.argmax(holes)) + 1} "
-                f"({int(holes.sum())} in all)"
-            )
-        endless = _infinite(values) & own.present
-        there = np.flatnonzero(~holes & ~endless)
-        fits = fitting(column, values[there])
-        if not fits.all() and not why:
-            why = _sentence(column, values[there])
-        bad = np.zeros(count, dtype=bool)
-        bad[there] = ~fits
-        cells[column.name] = _filled(values, holes | endless | bad, some[column.name])
-        empty, infinite, strange = empty | holes, infinite | endless, strange | bad
-    if whole.context is not None:
-        empty = empty | np.isnan(whole.context).any(axis=1)
-        infinite = infinite | np.isinf(whole.context).any(axis=1)
-    return Known(cells, empty, infinite & ~empty, strange & ~empty & ~infinite, why, hole, whole)
-
-
-def _refuse_text(column: Column, values: Values, present: NDArray[np.bool_], place: str) -> None:
-    """Refuse text in a column of numbers: other cells of it may be written in another way, too.
-
-    Raises:
-        InputError: names the first cell that is no number, or the first of all.
-    """
-    if values.dtype.kind != "O" or not isinstance(column, Real | OnGrid | Circular | Atoms):
-        return
-    there = np.flatnonzero(present)
-    words = [row for row in there if not _is_number(values[row])]
-    for row in (words or there)[:1]:
-        raise InputError(
-            f"{place}: column {shown(column.name)} holds text {shown(values[row])} at data row "
-            f"{int(row) + 1}; only numbers are allowed"
-        )
-
-
-def _filled(values: Values, bad: NDArray[np.bool_], some: Values) -> Values:
-    """Cells with one that fits in place of others."""
-    if not bad.any():
-        return values
-    found = values.copy() if values.dtype.kind == some.dtype.kind else values.astype(object)
-    found[bad] = some[0]
-    return found if found.dtype.kind != "O" else read_cells(found).values
-
-
-def _sentence(column: Column, cells: Values) -> str:
-    """Why cells are none of a kind; empty where they are."""
-    try:
-        column.encode(cells, np.full((len(cells), column.noise_width), 0.5))
-    except InputError as error:
-        return str(error)
-    return ""
 
 
 def part_of(cells: Cells, rows: NDArray[np.generic]) -> Cells:
@@ -261,7 +153,7 @@ def _refuse_mixed(whole: Whole) -> None:
     for name, own in whole.cells.items():
         if own.values.dtype.kind != "O":
             continue
-        known = {cell: _is_number(cell) for cell in set(own.there.tolist())}
+        known = {cell: is_number(cell) for cell in set(own.there.tolist())}
         numbers = np.array([known[cell] for cell in own.there.tolist()], dtype=bool)
         if len(known) > MANY and 0.5 < numbers.mean() < 1:
             first = int(np.flatnonzero(own.present)[int(np.argmin(numbers))])
@@ -271,12 +163,22 @@ def _refuse_mixed(whole: Whole) -> None:
             )
 
 
-def _is_number(cell: object) -> bool:
+def is_number(cell: object) -> bool:
+    """Whether a cell is a number, or text that is one."""
     try:
         float(str(cell))
     except ValueError:
         return False
     return True
+
+
+def sentence_on(column: Column, cells: Values) -> str:
+    """Why cells are none of a kind; empty where they are."""
+    try:
+        column.encode(cells, np.full((len(cells), column.noise_width), 0.5))
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def _of_table(given: Schema, whole: Whole, settings: Data) -> Schema:
@@ -298,7 +200,7 @@ def _of_table(given: Schema, whole: Whole, settings: Data) -> Schema:
     return schema_of([columns[name] for name in whole.cells], given.rows)
 
 
-def _with_context(whole: Whole) -> Whole:
+def with_context(whole: Whole) -> Whole:
     """A table with the context taken out of its columns, where it is among them.
 
     Raises:
@@ -335,7 +237,7 @@ def _without_holes(whole: Whole, schema: Schema, settings: Data) -> tuple[Whole,
     kept = [name for name in schema.names if whole.cells[name].present.any()]
     columns = {name: whole.cells[name] for name in kept}
     empty = {name: ~own.present for name, own in columns.items()}
-    infinite = {name: _infinite(own.values) for name, own in columns.items()}
+    infinite = {name: infinite_in(own.values) for name, own in columns.items()}
     if whole.context is not None:
         for name, values in zip(whole.context_columns, whole.context.T, strict=False):
             empty[name], infinite[name] = np.isnan(values), np.isinf(values)
@@ -363,7 +265,8 @@ def _without_holes(whole: Whole, schema: Schema, settings: Data) -> tuple[Whole,
     return replace(whole, cells=cells, context=context), (note,)
 
 
-def _infinite(values: Values) -> NDArray[np.bool_]:
+def infinite_in(values: Values) -> NDArray[np.bool_]:
+    """Which cells are infinite numbers."""
     return np.isinf(values) if values.dtype.kind == "f" else np.zeros(len(values), dtype=bool)
 
 
@@ -388,7 +291,7 @@ def _refuse_misfits(
     """Refuse rows that do not fit, with the sentence of the first column that has one."""
     for column in schema.kept:
         if column.name in misfits:
-            raise InputError(f"{name}: {_sentence(column, cells[column.name])}")
+            raise InputError(f"{name}: {sentence_on(column, cells[column.name])}")
 
 
 def _left_out(schema: Schema) -> str:
@@ -409,8 +312,3 @@ def _notes(schema: Schema, misfits: Mapping[str, NDArray[np.bool_]]) -> tuple[st
             f"{names}; kinds of jko describe --write, which looks at all rows, keep them"
         )
     return tuple(notes)
-
-
-def told(columns: Sequence[Column]) -> str:
-    """The kinds of columns in a line."""
-    return ", ".join(f"{column.name} {column.kind}" for column in columns)

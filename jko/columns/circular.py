@@ -13,7 +13,9 @@ from jko.columns.column import Above0, Column, Exactness, Finite, Meaning, Value
 from jko.columns.conditions import Condition, ends_of, impossible, single
 from jko.columns.noise import LOG_2PI, on_circle, turns_of
 from jko.columns.regions import Constraint, Ends, Sectors
+from jko.core.errors import InputError
 from jko.preparation.grid import on_grid
+from jko.preparation.names import shown
 from jko.preparation.table import Array
 
 #: how far from a whole number of steps a period may be
@@ -96,7 +98,10 @@ class Circular(Column):
         ends = tuple((max(a, self.low - half), min(b, end - half)) for a, b in ends)
         alone = single(ends)
         if self.step is None and alone is None and any(a == b for a, b in ends):
-            raise impossible(conditions, "single directions have no mass beside each other; give a range")
+            raise InputError(
+                f"{conditions[0]}: single directions of column {shown(self.name)} have no mass beside each "
+                "other; give one of them, or a range"
+            )
         if self.step is not None and len(ends) == 1 and ends[0][1] - ends[0][0] < 1.5 * self.step:
             alone = on_grid(np.array([sum(ends[0]) / 2]), self.low, self.step)[0].item()
         turns = tuple(((a - self.low) / self.period, (b - self.low) / self.period) for a, b in ends)

@@ -135,7 +135,8 @@ def ends_of(
         values = [number_of(value, name) for value in condition.values]
         found = meet(found, _of_condition(condition.op, values, grid, points))
     wide = 0.0 if grid is None else 1e-3 * grid[1]
-    kept = [(a, b) for a, b in found if b - a > wide or (a == b and (points or grid is None))]
+    alone = {a for a, b in found if a == b and (grid is None or (points and _on(a, grid)))}
+    kept = [(a, b) for a, b in found if b - a > wide or (a == b and a in alone)]
     return tuple((-math.inf if a <= low else a, math.inf if b >= high else b) for a, b in kept)
 
 

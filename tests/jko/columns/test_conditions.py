@@ -183,3 +183,18 @@ def test_a_date_is_its_first_moment() -> None:
 def test_a_kind_of_ones_own_takes_no_conditions_until_it_says_how() -> None:
     with pytest.raises(InputError, match="columns of kind own take no conditions"):
         Column(name="x", kind="own").constraint([Condition("x", "=", (1,))])
+
+
+def test_conditions_that_meet_between_two_cells_leave_none() -> None:
+    """Of a column that is rounded to decimals: 9.285 is no number of it."""
+    column = Continuous(name="x", places=2)
+    with pytest.raises(InputError, match=r"no cell can be x < 9\.29 and x >= 9\.29"):
+        column.constraint([Condition("x", "<", (9.29,)), Condition("x", ">=", (9.29,))])
+    alone = column.constraint([Condition("x", "<=", (9.29,)), Condition("x", "=", (9.29,))])
+    assert (alone.cell, alone.thin) == (9.29, True)
+
+
+def test_two_directions_have_no_mass_beside_each_other() -> None:
+    column = Circular(name="x", low=-180, period=360)
+    with pytest.raises(InputError, match="no mass"):
+        column.constraint([Condition("x", "!=", (49.3,)), Condition("x", "in", (-82.9, -165.2))])

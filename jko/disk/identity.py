@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
@@ -15,6 +16,9 @@ from jko.core.errors import InputError
 from jko.core.plain import Json
 from jko.core.step_sizes import stored
 from jko.disk.content import absent, content_digest, is_there
+
+if TYPE_CHECKING:
+    from jko.columns.schema import Schema
 
 #: raised when a change alters what the evaluation computes
 EVALUATION = 8
@@ -41,17 +45,18 @@ LATER_DATA = (
 LATER_TARGET = ("correction", "power")
 
 
-def source_key(config: Config, content: str | None = None) -> str:
+def source_key(config: Config, content: str | None = None, *, kinds: Schema | None = None) -> str:
     """Identity of the data before they are loaded: settings, seed, and the bytes of the file or store.
 
     Args:
         config: the settings.
         content: SHA-256 of the file, where it is known already.
+        kinds: what the file of the kinds holds, where it is known already.
     """
     data = without_defaults(config.data, LATER_DATA)
     data.pop("kinds", None)
     if config.data.kinds_used != "off":
-        data["kinds"] = _kinds(config.data.kinds_used)
+        data["kinds"] = _kinds(config.data.kinds_used, kinds)
     if config.data.file is not None:
         path = Path(config.data.file)
         if not is_there(path):
@@ -62,7 +67,7 @@ def source_key(config: Config, content: str | None = None) -> str:
     return digest_of({"data": data, "seed": config.seed, "numerics": NUMERICS})
 
 
-def _kinds(kinds: str) -> JsonValue:
+def _kinds(kinds: str, known: Schema | None) -> JsonValue:
     """What the kinds of columns add to the identity of data: the content of their file, if there is one.
 
     Raises:
@@ -72,7 +77,8 @@ def _kinds(kinds: str) -> JsonValue:
         return {"auto": KINDS}
     from jko.columns.written import read_schema  # here, since few chains need it
 
-    return {"content": read_schema(Path(kinds)).content, "version": KINDS}
+    found = known or read_schema(Path(kinds))
+    return {"content": found.content, "version": KINDS}
 
 
 def data_fingerprint(data_digest: str) -> str:

@@ -166,6 +166,8 @@ def test_kinds_of_a_file_are_another_chain_when_they_are_edited(folder: Path) ->
     assert plan["blocks"][0]["reason"] == "the data or their settings changed"
     assert plan["blocks"][1]["action"] == "retrain"
     (folder / "k.yaml").unlink()
+    plan = json.loads(called(folder, *job))  # the kinds that were trained with are stored
+    assert [block["action"] for block in plan["blocks"]] == ["done", "done"]
     assert "k.yaml: no such file" in called(
         folder, "train", "--data", "t.csv", "--chain", "o", *words(**few), code=2
     )

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from jko.certify.records import Measured
 from jko.config import Config, flattened, parse_config
-from jko.config.data_section import Data
+from jko.config.data_section import KINDS, Data
 from jko.config.stop import stop_reason
 from jko.core.digest import digest_of
 from jko.core.errors import InputError
@@ -85,12 +85,13 @@ class Plan:
 
 
 def stored_source_key(config: Config, layout: Layout) -> str | None:
-    """The source key of a chain's own data, where the file they came from is gone.
+    """The source key of a chain's own data, where the file they came from is gone, or that of their kinds.
 
-    Data that were prepared under these very settings need their file no more.
+    Data that were prepared under these very settings need their files no more.
     """
-    file = config.data.file
-    if file is None or is_there(Path(file)):
+    file, kinds = config.data.file, config.data.kinds_used
+    gone = file is not None and not is_there(Path(file))
+    if not gone and (kinds in KINDS or Path(kinds).is_file()):
         return None
     manifest = known_manifest(layout)
     if manifest is None:
@@ -100,8 +101,13 @@ def stored_source_key(config: Config, layout: Layout) -> str | None:
     known = {**later, **(own if isinstance(own, dict) else {})}
     if known != config.data.model_dump(mode="json"):
         return None
-    commit = read_commit(layout.block(0, data_fingerprint(manifest.data_digest)))
-    return commit.record.source_key if commit else None
+    fingerprint = data_fingerprint(manifest.data_digest)
+    commit = read_commit(layout.block(0, fingerprint))
+    if gone or commit is None:
+        return commit.record.source_key if commit else None
+    from jko.disk.facts import read_facts  # here, since few chains need it
+
+    return source_key(config, kinds=read_facts(layout, fingerprint).kinds)
 
 
 def same_source(config: Config, layout: Layout, fingerprint: str) -> bool:
@@ -116,7 +122,9 @@ def same_source(config: Config, layout: Layout, fingerprint: str) -> bool:
         return True
     commit = stored_commit(layout.block(0, fingerprint))
     known = None if commit is None else commit.record.source_key
-    return is_there(Path(config.data.file)) and known == source_key(config)
+    if not is_there(Path(config.data.file)):
+        return False
+    return known == (stored_source_key(config, layout) or source_key(config))
 
 
 def stored_figures(store: ChainStore, k: int) -> Measured | None:

@@ -19,6 +19,8 @@ from jko.preparation.table import Array
 MOST_PLACES = 8
 #: deviations below the mean at which a normal law is thought to reach an end
 REACH = 3.0
+#: types of columns of real numbers
+FLOATS = ("float32", "float64")
 #: how near to 0 and 1 numbers come that are shares
 NEAR = 0.02
 
@@ -30,10 +32,11 @@ def real_kind(name: str, some: Array, cells: Values, dtype: str, warnings: Seque
         name: of the column.
         some: cells that kinds are told from.
         cells: all of them.
-        dtype: of the column.
+        dtype: of the column; whole numbers that are on no grid of theirs come back as floats.
         warnings: sentences that are known.
     """
     numbers = np.asarray(cells, dtype=float)
+    dtype = dtype if dtype in FLOATS else "float64"
     lonely = [value for value, count in far_out(some) if count > 1 or is_marker(value)]
     more = tuple(mark_warning(some, value) for value in lonely)
     spikes = [value for value, _ in atoms(some) if value not in lonely]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -231,3 +232,9 @@ def test_known_kinds_stay_and_cells_that_do_not_fit_are_told() -> None:
 def test_a_table_without_rows_is_refused() -> None:
     with pytest.raises(InputError, match="no rows"):
         infer(pd.DataFrame({"x": []}))
+
+
+def test_whole_numbers_with_holes_that_are_beyond_all_grids_are_floats() -> None:
+    cells = np.array([math.nan, *np.random.default_rng(0).integers(1, 2**60, 40)])
+    (column,) = infer({"mass": cells}).columns
+    assert (column.kind, getattr(column, "dtype", None)) == ("positive", "float64")

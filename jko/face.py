@@ -28,9 +28,9 @@ from jko.disk.weights import chain_of
 from jko.flow import Flow
 from jko.given import Form, Named, Rows, is_frame, path_of
 from jko.given_table import content_of, selected, table_of
-from jko.preparation.kinds import Whole
 from jko.preparation.made import MadeRows, made_rows
 from jko.preparation.table import Table
+from jko.preparation.whole import Whole
 from jko.presets import merged, nested, read_preset
 from jko.training.chain_trainer import Keeper, KeepsNothing, TrainedBlock, fit_chain
 from jko.training.fit_progress import Line

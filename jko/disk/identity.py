@@ -17,7 +17,7 @@ from jko.core.step_sizes import stored
 from jko.disk.content import absent, content_digest, is_there
 
 #: raised when a change alters what the evaluation computes
-EVALUATION = 8
+EVALUATION = 9
 #: raised when a change alters what is measured of a block
 MEASURES = 8
 #: raised when a change alters what a certificate says

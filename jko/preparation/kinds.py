@@ -13,57 +13,29 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from jko.columns.aside import Constant, LeftOut
+from jko.columns.aside import LeftOut
 from jko.columns.atoms import Atoms
-from jko.columns.cells import Cells, Dtype, read_cells
+from jko.columns.cells import Cells, Dtype, read_cells, with_holes
 from jko.columns.circular import Circular
 from jko.columns.column import Column, Values, as_numbers
 from jko.columns.discrete import OnGrid
 from jko.columns.infer import infer_cells
 from jko.columns.known import as_known
+from jko.columns.missing import bare, takes_holes
 from jko.columns.real import Real
 from jko.columns.schema import Schema, schema_of
 from jko.columns.written import read_schema
 from jko.config.data_section import KINDS, Data
 from jko.core.errors import InputError
+from jko.preparation.fit import fitting, sentence
+from jko.preparation.holes import MOST, filled, infinite_cells, told_holes, with_missing, without_holes
 from jko.preparation.names import listed, shown
 from jko.preparation.split import split_rows
-from jko.preparation.table import Array, Marks, Table
+from jko.preparation.table import Array, Table
+from jko.preparation.whole import Whole, part_of
 
 #: different cells from which numbers with some text among them are no list of levels
 MANY = 20
-#: columns that a sentence names at most
-MOST = 10
-
-
-@dataclass(frozen=True)
-class Whole:
-    """A table as people have it, before anything is told of its columns.
-
-    Args:
-        name: what the data set is called.
-        place: what it is called in sentences.
-        cells: of its columns by name.
-        notes: on how it was read.
-        marks: of its numbers, where it is a file that shows some.
-        context: what rows are conditioned on, where that is given apart, shape (rows, c).
-        context_columns: names of the context: of that, or of columns among the cells.
-        dtypes: types that columns come back with, where these are none of numpy's.
-    """
-
-    name: str
-    place: str
-    cells: Mapping[str, Cells]
-    notes: tuple[str, ...] = ()
-    marks: Marks | None = None
-    context: Array | None = None
-    context_columns: tuple[str, ...] = ()
-    dtypes: Mapping[str, Dtype] = field(default_factory=dict)
-
-    @property
-    def count(self) -> int:
-        """Number of rows."""
-        return len(next(iter(self.cells.values())).values) if self.cells else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +73,7 @@ def kinds_table(whole: Whole, settings: Data, seed: int) -> KindTable:
     if given is None:
         _refuse_mixed(whole)
     first = infer_cells(whole.cells) if given is None else _of_table(given, whole, settings)
-    whole, notes = _without_holes(whole, first, settings)
+    whole, notes = without_holes(whole, first, settings)
     train = split_rows(whole.count, settings, seed, whole.place)["train"]
     own = {name: part_of(cells, train) for name, cells in whole.cells.items()}
     if given is None:
@@ -110,10 +82,13 @@ def kinds_table(whole: Whole, settings: Data, seed: int) -> KindTable:
         schema = schema_of([aside.get(one.name, one) for one in found.columns], found.rows)
     else:
         schema = infer_cells(own, first)
+    if settings.missing == "model":
+        schema = with_missing(schema, whole.cells, train if given is None else np.arange(whole.count))
     if not schema.width:
         raise InputError(f"{whole.place}: no column is left to model: {_left_out(schema) or 'all constant'}")
-    cells = schema.complete({column.name: whole.cells[column.name] for column in schema.kept})
-    misfits = _misfits(schema, cells)
+    known, holes = filled(schema, whole.cells)
+    cells = schema.complete(known)
+    misfits = _misfits(schema, cells, holes)
     fits = ~np.any([np.zeros(whole.count, bool), *misfits.values()], axis=0)
     if given is not None or not fits[train].all():
         _refuse_misfits(schema, cells, misfits, whole.place)
@@ -169,21 +144,19 @@ def known_rows(whole: Whole, schema: Schema) -> Known:
     some = schema.decode(np.zeros((1, schema.width)))
     for column in schema.kept:
         own = whole.cells[column.name]
-        values = as_known(column, own.values)
-        holes = (
-            np.zeros(count, bool) if isinstance(column, Constant) and column.value is None else ~own.present
-        )
-        _refuse_text(column, values, own.present, whole.place)
+        values = as_known(column, with_holes(own.values, own.present) if takes_holes(column) else own.values)
+        holes = ~own.present & (not takes_holes(column))
+        _refuse_text(bare(column), values, own.present, whole.place)
         if holes.any() and not hole:
             hole = (
                 f"column {shown(column.name)} has an empty cell at data row {int(np.argmax(holes)) + 1} "
                 f"({int(holes.sum())} in all)"
             )
-        endless = _infinite(values) & own.present
+        endless = infinite_cells(values) & own.present
         there = np.flatnonzero(~holes & ~endless)
         fits = fitting(column, values[there])
         if not fits.all() and not why:
-            why = _sentence(column, values[there])
+            why = sentence(column, values[there])
         bad = np.zeros(count, dtype=bool)
         bad[there] = ~fits
         cells[column.name] = _filled(values, holes | endless | bad, some[column.name])
@@ -217,39 +190,10 @@ def _filled(values: Values, bad: NDArray[np.bool_], some: Values) -> Values:
         return values
     found = values.copy() if values.dtype.kind == some.dtype.kind else values.astype(object)
     found[bad] = some[0]
-    return found if found.dtype.kind != "O" else read_cells(found).values
-
-
-def _sentence(column: Column, cells: Values) -> str:
-    """Why cells are none of a kind; empty where they are."""
-    try:
-        column.encode(cells, np.full((len(cells), column.noise_width), 0.5))
-    except InputError as error:
-        return str(error)
-    return ""
-
-
-def part_of(cells: Cells, rows: NDArray[np.generic]) -> Cells:
-    """Some rows of a column."""
-    return Cells(cells.values[rows], cells.present[rows], cells.order)
-
-
-def fitting(column: Column, cells: Values) -> NDArray[np.bool_]:
-    """Which cells are of a kind, shape (n,)."""
-    found = np.ones(len(cells), dtype=bool)
-    parts = [(0, len(cells))]
-    while parts:
-        low, high = parts.pop()
-        part = cells[low:high]
-        try:
-            column.encode(part, np.full((len(part), column.noise_width), 0.5))
-        except InputError:
-            middle = (low + high) // 2
-            if high - low == 1:
-                found[low] = False
-            else:
-                parts += [(low, middle), (middle, high)]
-    return found
+    if found.dtype.kind != "O":
+        return found
+    own = read_cells(found)
+    return with_holes(own.values, own.present)
 
 
 def _refuse_mixed(whole: Whole) -> None:
@@ -326,59 +270,18 @@ def _covariate(name: str, cells: Cells) -> Array:
     return found
 
 
-def _without_holes(whole: Whole, schema: Schema, settings: Data) -> tuple[Whole, tuple[str, ...]]:
-    """The rows without an empty cell in a column that is kept, and how many were dropped.
+def _misfits(
+    schema: Schema, cells: Mapping[str, Values], holes: Mapping[str, NDArray[np.bool_]]
+) -> dict[str, NDArray[np.bool_]]:
+    """Rows of which a cell is none of its kind, by column; those without any are left out.
 
-    Raises:
-        InputError: a cell is infinite, or empty where the settings refuse that.
+    Args:
+        schema: the kinds.
+        cells: of the columns.
+        holes: rows with an empty cell that no training row could have, by column.
     """
-    kept = [name for name in schema.names if whole.cells[name].present.any()]
-    columns = {name: whole.cells[name] for name in kept}
-    empty = {name: ~own.present for name, own in columns.items()}
-    infinite = {name: _infinite(own.values) for name, own in columns.items()}
-    if whole.context is not None:
-        for name, values in zip(whole.context_columns, whole.context.T, strict=False):
-            empty[name], infinite[name] = np.isnan(values), np.isinf(values)
-    for name, bad in infinite.items():
-        if bad.any():
-            raise InputError(
-                f"{whole.place}: column {shown(name)} holds an infinite value at data row "
-                f"{int(np.argmax(bad)) + 1}; only finite numbers are allowed"
-            )
-    holes = np.any([np.zeros(whole.count, bool), *empty.values()], axis=0)
-    if not holes.any():
-        return whole, ()
-    if settings.missing == "refuse":
-        row = int(np.argmax(holes))
-        name = next(name for name, bad in empty.items() if bad[row])
-        total = int(sum(bad.sum() for bad in empty.values()))
-        raise InputError(
-            f"{whole.place}: column {shown(name)} has an empty cell at data row {row + 1} ({total} in all); "
-            "fill them or set data.missing=drop"
-        )
-    rows = np.flatnonzero(~holes)
-    cells = {name: _whole_again(part_of(own, rows)) for name, own in whole.cells.items()}
-    context = None if whole.context is None else np.ascontiguousarray(whole.context[rows])
-    note = f"dropped {int(holes.sum())} of {len(holes)} rows with empty cells"
-    return replace(whole, cells=cells, context=context), (note,)
-
-
-def _infinite(values: Values) -> NDArray[np.bool_]:
-    return np.isinf(values) if values.dtype.kind == "f" else np.zeros(len(values), dtype=bool)
-
-
-def _whole_again(cells: Cells) -> Cells:
-    """Whole numbers as integers: empty cells had made floats of them."""
-    there = cells.there
-    whole = there.dtype.kind == "f" and len(there) == len(cells.values) and (there == np.rint(there)).all()
-    if not whole or np.abs(there).max(initial=0) >= 2**53:
-        return cells
-    return Cells(there.astype(np.int64), cells.present, cells.order)
-
-
-def _misfits(schema: Schema, cells: Mapping[str, Values]) -> dict[str, NDArray[np.bool_]]:
-    """Rows of which a cell is none of its kind, by column; those without any are left out."""
     found = {column.name: ~fitting(column, cells[column.name]) for column in schema.kept}
+    found.update({name: found[name] | bad for name, bad in holes.items()})
     return {name: bad for name, bad in found.items() if bad.any()}
 
 
@@ -388,7 +291,7 @@ def _refuse_misfits(
     """Refuse rows that do not fit, with the sentence of the first column that has one."""
     for column in schema.kept:
         if column.name in misfits:
-            raise InputError(f"{name}: {_sentence(column, cells[column.name])}")
+            raise InputError(f"{name}: {sentence(column, cells[column.name])}")
 
 
 def _left_out(schema: Schema) -> str:
@@ -399,6 +302,7 @@ def _left_out(schema: Schema) -> str:
 def _notes(schema: Schema, misfits: Mapping[str, NDArray[np.bool_]]) -> tuple[str, ...]:
     """What was left out, what looks wrong, and held-out rows that do not fit."""
     notes = [f"left out: {left}"] if (left := _left_out(schema)) else []
+    notes += told_holes(schema)
     warned = [(one.name, said) for one in schema.columns if one.seen for said in one.seen.warnings]
     notes += [f"warning: column {shown(name)}: {said}" for name, said in warned]
     if misfits:

@@ -103,7 +103,7 @@ def fit(
         settings: changes to them: nested, or with dotted keys as in ``{"training.iterations": 30}``;
             ``flow.config`` holds all of them. ``{"training.flow_matching_iterations": 100}`` is a quick try.
             ``data.columns`` chooses columns; ``data.missing_values`` and ``data.missing`` say what an empty
-            cell is, and whether its row is dropped.
+            cell is, and whether its row is dropped or its hole is part of the law.
         seed: of everything random.
         folder: where blocks are kept as they are done. The same call on the same folder goes on where the
             last one ended, however it ended, with the same bits.

@@ -54,7 +54,7 @@ def _beyond(column: Column, cells: Values) -> NDArray[np.bool_]:
 
 
 def _beyond_seen(column: Column, seen: Seen, cells: Values) -> NDArray[np.bool_]:
-    """The same of cells none of which is empty."""
+    """The same of cells none of which is empty, with ends that are known."""
     if isinstance(column, Dates):
         moments = column.moments(cells)
         dates: NDArray[np.bool_] = (moments < np.datetime64(str(seen.low))) | (
@@ -64,5 +64,6 @@ def _beyond_seen(column: Column, seen: Seen, cells: Values) -> NDArray[np.bool_]
     if cells.dtype.kind not in "iuf":
         return np.zeros(len(cells), dtype=bool)
     numbers = cells.astype(float)
-    beyond: NDArray[np.bool_] = (numbers < float(seen.low)) | (numbers > float(seen.high))
+    low, high = (float(str(end)) for end in (seen.low, seen.high))
+    beyond: NDArray[np.bool_] = (numbers < low) | (numbers > high)
     return beyond

@@ -100,9 +100,8 @@ def test_rows_with_holes_have_scores(folder: Path) -> None:
     rows.to_csv(folder / "new.csv", index=False)
     said = called(folder, "score", "c", "new.csv", "-o", "new_scores.csv")
     assert "1 with a missing cell" in said
-    assert pd.read_csv(folder / "new_scores.csv")["log_density"].isna().tolist() == [
-        i == 3 for i in range(20)
-    ]
+    scores = pd.read_csv(folder / "new_scores.csv")["log_density"]
+    assert scores.isna().tolist() == [i == 3 for i in range(20)]
 
 
 def test_samples_have_holes_as_the_data_have_or_none(folder: Path) -> None:

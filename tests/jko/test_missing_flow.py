@@ -232,7 +232,7 @@ def test_what_cannot_be_is_one_sentence() -> None:
     with pytest.raises(jko.InputError, match=r"data\.missing = model is for tables whose columns have kinds"):
         jko.fit(rows, settings={**SHORT, "data.kinds": "off"}, progress=False)
     with pytest.raises(jko.InputError, match="a context has no holes"):
-        jko.fit(rows, ["x"], settings=SHORT, progress=False)
+        jko.fit(rows, context=["x"], settings=SHORT, progress=False)
     flow = jko.fit(rows[["full", "x"]].dropna(), settings=FEW, progress=False)
     with pytest.raises(jko.InputError, match="no column of the flow has empty cells"):
         flow.sample_complete(3)

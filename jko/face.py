@@ -28,9 +28,9 @@ from jko.disk.weights import chain_of
 from jko.flow import Flow
 from jko.given import Form, Named, Rows, is_frame, path_of
 from jko.given_table import content_of, selected, table_of
-from jko.preparation.kinds import Whole
 from jko.preparation.made import MadeRows, made_rows
 from jko.preparation.table import Table
+from jko.preparation.whole import Whole
 from jko.presets import merged, nested, read_preset
 from jko.training.chain_trainer import Keeper, KeepsNothing, TrainedBlock, fit_chain
 from jko.training.fit_progress import Line
@@ -103,7 +103,7 @@ def fit(
         settings: changes to them: nested, or with dotted keys as in ``{"training.iterations": 30}``;
             ``flow.config`` holds all of them. ``{"training.flow_matching_iterations": 100}`` is a quick try.
             ``data.columns`` chooses columns; ``data.missing_values`` and ``data.missing`` say what an empty
-            cell is, and whether its row is dropped.
+            cell is, and whether its row is dropped or its hole is part of the law.
         seed: of everything random.
         folder: where blocks are kept as they are done. The same call on the same folder goes on where the
             last one ended, however it ended, with the same bits.

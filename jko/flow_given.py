@@ -13,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from jko.columns.cells import Cells, cells_of
+from jko.columns.cells import Cells, cells_of, read_cells
 from jko.columns.column import Column, Values
 from jko.columns.known import as_known
+from jko.columns.missing import Missing
 from jko.conditional.asked import Bounds, asked_of
 from jko.conditional.found import Worth
 from jko.conditional.imputing import STEPS, Filled, draw_missing
@@ -98,10 +99,46 @@ class FlowGiven(FlowRows):
             return self.form.rows(x, self.raw_columns), worth
         return self._on_grid(x), worth
 
+    def sample_complete(
+        self, rows: int, *, seed: SupportsIndex = 0, steps: int = STEPS
+    ) -> tuple[Rows, Filled]:
+        """Rows of the model without holes, of a flow whose columns have some.
+
+        Samples are drawn with their holes, and these are filled as :meth:`impute` fills those of other rows.
+        That is the law of whole rows, if cells are missing at random: whether one is empty may depend on
+        what else is there in the row, and not on the cell itself. Rows that happen to have no hole are
+        another law, and are none that is looked for here.
+
+        Args:
+            rows: how many.
+            seed: of the draws.
+            steps: of the Markov chains behind every draw.
+
+        Returns:
+            The rows in the form that samples have, and how holes were filled.
+
+        Raises:
+            InputError: a flow whose columns have no holes, or a conditional one.
+        """
+        count, own_seed = _whole(rows, "rows", 1), _whole(seed, "seed", 0)
+        kinds = self.facts.kinds
+        if kinds is None or not any(isinstance(column, Missing) for column in kinds.kept):
+            raise InputError("no column of the flow has empty cells; every sample is complete")
+        if self.facts.context:
+            raise InputError("the flow is conditional; holes are filled by unconditional flows alone")
+        with torch.no_grad():
+            drawn = self.drawn(count, None, own_seed).double().cpu().numpy()
+        cells = {name: read_cells(own) for name, own in kinds.decode(drawn).items()}
+        found, filled = self.impute_cells(cells, 1, seed=own_seed, steps=_whole(steps, "steps", 0))
+        whole: Rows = self.form.cells(found, self.facts.dtypes, kinds.ordered)
+        return whole, filled
+
     def impute(
         self, x: Rows, draws: int = 1, *, seed: SupportsIndex = 0, steps: int = STEPS
     ) -> tuple[Rows, Filled]:
         """Rows with holes, filled by draws from the model given the cells that each row has.
+
+        Where holes are part of the law (:mod:`jko.columns.missing`), that every cell is there is given, too.
 
         Args:
             x: rows in data units, NaN or empty where there is a hole; cells that are there stay as they are.

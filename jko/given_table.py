@@ -18,9 +18,10 @@ from jko.given import Context, Form, Frame, Named, Rows, frame_of, is_frame, num
 from jko.given_columns import Columns
 from jko.preparation.context import conditioned
 from jko.preparation.facts import array_digest
-from jko.preparation.kinds import Whole, kinds_table
+from jko.preparation.kinds import kinds_table
 from jko.preparation.names import check_names, listed, shown
 from jko.preparation.table import Array, Table
+from jko.preparation.whole import Whole
 
 
 def table_of(x: Rows, context: Named | None = None, *, kinds: bool = False) -> tuple[Table | Whole, Form]:
@@ -92,6 +93,11 @@ def selected(table: Table | Whole, config: Config, *, named: bool = False) -> Ta
         table = _without_indices(table)
     whole = table.rows if table.context is None else np.concatenate([table.rows, table.context], axis=1)
     both = _marked(whole, settings)
+    if settings.missing == "model" and np.isnan(both).any():
+        raise InputError(
+            "data.missing = model is for data frames, whose columns have kinds; give one, or set "
+            "data.missing=drop"
+        )
     empty = np.isnan(both).any(axis=1)
     wrong = np.isinf(both).any(axis=1) if settings.missing == "drop" else ~np.isfinite(both).all(axis=1)
     if wrong.any():

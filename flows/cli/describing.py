@@ -38,23 +38,31 @@ def describe(
     if Path(file).is_dir() and not is_there(Path(file)):
         describe_chain(Path(file), output, as_json=as_json)
         return
+    import numpy as np
+
     from flows.settings import with_assignments
+    from jko.columns.cells import cells_of
     from jko.columns.infer import infer
     from jko.columns.written import described, facts, read_schema, to_yaml
     from jko.config import parse_config
+    from jko.preparation.holes import told_empty, with_missing
     from tasks.datasets.whole import read_whole
 
     given = None if known is None else read_schema(Path(known))
     own = parse_config({"data": {"source": "file", "file": str(file)}, "steps": {"count": 1}})
-    written = read_whole(Path(file), with_assignments(own, assignments).data)
+    settings = with_assignments(own, assignments).data
+    written = read_whole(Path(file), settings)
     schema = infer(written.frame, given)
+    if settings.missing == "model":
+        schema = with_missing(schema, cells_of(written.frame), np.arange(schema.rows))
+    holes = told_empty(schema, settings)
     if as_json:
-        told = {"file": str(file), "read_as": written.how, "notes": list(written.notes)}
+        told = {"file": str(file), "read_as": written.how, "notes": [*written.notes, *holes]}
         say(json.dumps({**told, **facts(schema)}, indent=1))
     else:
         for line in described(schema):
             say(one_line(line))
-        for note in (f"read as: {written.how}", f"{schema.rows} rows", *written.notes):
+        for note in (f"read as: {written.how}", f"{schema.rows} rows", *written.notes, *holes):
             say(f"{file}: {note}", err=True)
     if output is not None:
         _write(to_yaml(schema), Path(output))

@@ -42,6 +42,11 @@ STEPS = click.IntRange(1, 1_000_000)
     "--raw", "--continuous", "raw", is_flag=True,
     help="Write the chain's own numbers: off any grid, and as what columns became.",
 )  # fmt: skip
+@click.option(
+    "--complete",
+    is_flag=True,
+    help="Fill the empty cells that samples have (data.missing=model).",
+)
 @click.option("-o", "output", type=PLACE, required=True, help="A .csv, .parquet, .feather, .npy or .xlsx.")
 @click.option("--json", "as_json", is_flag=True, help="Print what the samples are worth as JSON.")
 def sample(
@@ -53,6 +58,7 @@ def sample(
     tries: int,
     steps: int,
     raw: bool,
+    complete: bool,
     output: Path,
     as_json: bool,
 ) -> None:
@@ -62,10 +68,12 @@ def sample(
     With conditions they are drawn from the law that the chain has where these hold, and what they are worth
     is told.
     """
-    from flows.views.given import sample_given, split_given
+    from flows.views.given import sample_complete, sample_given, split_given
     from flows.views.models import draw_samples
 
     layout = chain_at(chain, project_root())
+    if complete and (given or raw):
+        raise click.UsageError("--complete goes neither with --given nor with --raw")
     context, conditions = split_given(layout, given) if given else ([], [])
     told: dict[str, JsonValue] = {"method": "samples", "rows": rows, "effective": rows}
     if conditions:
@@ -77,6 +85,10 @@ def sample(
         for note in worth.notes:
             say(f"warning: {note}", err=True)
         say(f"{output}: {worth}", err=True)
+    elif complete:
+        filled = sample_complete(layout, rows, seed, output, steps=steps)
+        told |= {"filled": filled.plain()}
+        say(f"{output}: {filled}", err=True)
     else:
         said = draw_samples(layout, rows, seed, output, given=given, raw=raw)
         say(f"{rows} samples in {output}{f'; {said}' if said else ''}", err=True)

@@ -109,6 +109,27 @@ def sample_given(
     return worth
 
 
+def sample_complete(layout: Layout, rows: int, seed: int, output: Path, *, steps: int) -> Filled:
+    """Write samples without holes of a chain whose columns have some; returns how holes were filled.
+
+    Args:
+        layout: the chain.
+        rows: how many.
+        seed: of the draws.
+        output: the file.
+        steps: of Markov chains.
+
+    Raises:
+        InputError: a conditional chain, one whose columns have no holes, or no place to write.
+    """
+    check_output(output)
+    found, filled = opened(layout).sample_complete(rows, seed=seed, steps=steps)
+    assert isinstance(found, pd.DataFrame)  # the form of the flow
+    check_numbers(found, output)
+    write_table(found, output)
+    return filled
+
+
 def impute_file(
     layout: Layout, file: Path, output: Path, *, draws: int, seed: int, steps: int
 ) -> tuple[Filled, tuple[str, ...]]:

@@ -16,7 +16,7 @@ from jko.disk.identity import certificate_fingerprint, evaluation_fingerprint
 from jko.disk.layout import Layout
 from jko.disk.manifest import known_fingerprints
 from jko.disk.sealed import is_damaged, read_model, read_sealed
-from jko.disk.stored_facts import StoredFacts
+from jko.disk.stored_facts import StoredFacts, StoredKinds
 from tasks.adapters.store.chain_store import ChainStore, chain_digest
 from tasks.adapters.store.plan import BlockPlan, checkpointed_iteration, make_plan, planned, stored_figures
 from tasks.report.identity import has_own_report
@@ -112,12 +112,13 @@ def choices(job: Job, stored: StoredFacts | None) -> list[str]:
 def kinds_of(job: Job, stored: StoredFacts | None) -> dict[str, str] | None:
     """The kinds of columns by name: of the prepared data, or of the file that the settings name."""
     if stored is not None:
-        return None if stored.kinds is None else {one.name: one.kind for one in stored.kinds.columns}
+        return None if stored.kinds is None else {one.name: one.words for one in stored.kinds.columns}
     if job.config.data.kinds_used in KINDS:
         return None
     from jko.columns.written import read_schema
 
-    return {one.name: one.kind for one in read_schema(Path(job.config.data.kinds_used)).columns}
+    plain = read_schema(Path(job.config.data.kinds_used)).plain()
+    return {one.name: one.words for one in StoredKinds.model_validate(plain).columns}
 
 
 def in_parts(job: Job, blocks: list[PlannedBlock]) -> None:

@@ -19,6 +19,9 @@ from jko.core.seeds import counter_seed
 from jko.maps.row_seeds import RowSeeds
 from jko.preparation.table import Array
 
+#: noise by which rows are told apart: the middle of a simplex, as of 0.5, would belong to all its corners
+FIXED = 0.3
+
 
 def log_probabilities(
     chain: Chain,
@@ -73,7 +76,7 @@ def one_draw(schema: Schema, cells: Mapping[str, Values], *, seed: int) -> Array
 def fixed_rows(schema: Schema, cells: Mapping[str, Values]) -> Array:
     """Rows as real numbers without randomness, different ones for different cells, shape (n, d)."""
     count = len(next(iter(cells.values()))) if cells else 0
-    return schema.encode_cells(cells, np.full((count, schema.noise_width), 0.5)).values
+    return schema.encode_cells(cells, np.full((count, schema.noise_width), FIXED)).values
 
 
 def _key(row: Array, seed: int) -> int:

@@ -26,6 +26,8 @@ TYPES: dict[str, tuple[type, ...]] = {
     "bool": (bool, np.bool_), "int64": (int, np.integer), "float64": (int, float, np.number),
     "datetime64[us]": (date,),
 }  # fmt: skip
+#: integers that float64 holds are below
+EXACT = 2.0**53
 EMPTY = {"bool": False, "int64": 0, "float64": math.nan}
 
 
@@ -128,6 +130,21 @@ def read_cells(column: object) -> Cells:
     holes: Callable[[], Any] | None = getattr(column, "isna", None)  # of pandas, and many times as fast
     present = np.array([not _is_nothing(cell) for cell in values] if holes is None else ~holes(), dtype=bool)
     return _of_one_type(Cells(values, present, order))
+
+
+def with_holes(values: Values, present: NDArray[np.bool_]) -> Values:
+    """Cells of one column with empty ones among them: NaN, NaT, or ``None``.
+
+    Args:
+        values: shape (n,); what stands where there is none does not count.
+        present: where there is a cell, shape (n,).
+    """
+    if present.all():
+        return values
+    small = values.dtype.kind in "iu" and np.abs(values[present].astype(float)).max(initial=0) < EXACT
+    found = values.astype(np.float64 if small else values.dtype if values.dtype.kind in "fM" else object)
+    found[~present] = {"f": math.nan, "M": np.datetime64("NaT")}.get(found.dtype.kind)
+    return found
 
 
 def _is_nothing(cell: object) -> bool:

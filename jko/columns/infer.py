@@ -18,6 +18,7 @@ from jko.columns.dates import Dates
 from jko.columns.found import Found, plain_cell
 from jko.columns.infer_numbers import number_kind
 from jko.columns.infer_words import date_kind, word_kind
+from jko.columns.missing import bare
 from jko.columns.schema import Schema, schema_of
 from jko.core.errors import InputError
 from jko.preparation.grid import atoms
@@ -95,7 +96,7 @@ def seen_in(
         warnings: sentences.
         unique: the different cells, where they are known already.
     """
-    there = cells.there
+    column, there = bare(column), cells.there
     unique = _distinct(there) if unique is None else unique
     low, high = _ends(column, unique)
     return Seen(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from jko.columns.aside import Constant
+from jko.columns.cells import read_cells, with_holes
 from jko.columns.column import Cell, Column, Values
 from jko.columns.dates import Dates
 from jko.columns.levels import Levels
+from jko.columns.missing import Missing
 
 
 def as_known(column: Column, cells: Values) -> Values:
@@ -19,6 +21,12 @@ def as_known(column: Column, cells: Values) -> Values:
         column: the kind.
         cells: shape (n,).
     """
+    if isinstance(column, Missing):
+        own = read_cells(cells)
+        there = as_known(column.value, own.there)
+        values = np.zeros(len(cells), dtype=there.dtype)
+        values[own.present] = there
+        return with_holes(values, own.present)
     if isinstance(column, Levels):
         return _levels(column.levels, cells)
     if isinstance(column, Constant) and column.value is not None:

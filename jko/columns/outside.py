@@ -7,8 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from jko.columns.column import Column, Values
+from jko.columns.cells import read_cells
+from jko.columns.column import Column, Seen, Values
 from jko.columns.dates import Dates
+from jko.columns.missing import bare
 from jko.columns.schema import Schema
 
 
@@ -45,6 +47,14 @@ def _beyond(column: Column, cells: Values) -> NDArray[np.bool_]:
     seen = column.seen
     if seen is None or seen.low is None or seen.high is None or not column.width:
         return np.zeros(len(cells), dtype=bool)
+    own = read_cells(cells)
+    found = np.zeros(len(cells), dtype=bool)
+    found[own.present] = _beyond_seen(bare(column), seen, own.there)
+    return found
+
+
+def _beyond_seen(column: Column, seen: Seen, cells: Values) -> NDArray[np.bool_]:
+    """The same of cells none of which is empty, with ends that are known."""
     if isinstance(column, Dates):
         moments = column.moments(cells)
         dates: NDArray[np.bool_] = (moments < np.datetime64(str(seen.low))) | (
@@ -54,5 +64,6 @@ def _beyond(column: Column, cells: Values) -> NDArray[np.bool_]:
     if cells.dtype.kind not in "iuf":
         return np.zeros(len(cells), dtype=bool)
     numbers = cells.astype(float)
-    beyond: NDArray[np.bool_] = (numbers < float(seen.low)) | (numbers > float(seen.high))
+    low, high = (float(str(end)) for end in (seen.low, seen.high))
+    beyond: NDArray[np.bool_] = (numbers < low) | (numbers > high)
     return beyond

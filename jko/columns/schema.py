@@ -11,12 +11,13 @@ from pydantic import ConfigDict, Field, JsonValue, ValidationError, model_valida
 
 from jko.columns.aside import Constant, Index, Text
 from jko.columns.atoms import Atoms
-from jko.columns.cells import Cells, Frame, cells_of
+from jko.columns.cells import Cells, Frame, cells_of, with_holes
 from jko.columns.circular import Circular
 from jko.columns.column import Column, Exactness, Meaning, Values
 from jko.columns.dates import Dates
 from jko.columns.discrete import Gridded, Integer
 from jko.columns.levels import Boolean, Categorical, Ordinal
+from jko.columns.missing import Missing, bare, takes_holes
 from jko.columns.real import Bounded, Continuous, Positive
 from jko.core.errors import InputError
 from jko.core.records import Record
@@ -31,7 +32,7 @@ SMALLEST = 2.0**-53
 
 AnyColumn = Annotated[
     Continuous | Positive | Bounded | Integer | Gridded | Atoms | Categorical | Boolean | Ordinal | Circular
-    | Dates | Constant | Text | Index,
+    | Dates | Missing | Constant | Text | Index,
     Field(discriminator="kind"),
 ]  # fmt: skip
 
@@ -97,7 +98,7 @@ class Schema(Record):
     @property
     def ordered(self) -> tuple[str, ...]:
         """Names of the columns of levels in an order."""
-        return tuple(column.name for column in self.kept if isinstance(column, Ordinal))
+        return tuple(column.name for column in self.kept if isinstance(bare(column), Ordinal))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -205,12 +206,12 @@ class Schema(Record):
         return self.model_dump(mode="json", exclude_none=True)
 
     def complete(self, cells: Mapping[str, Cells]) -> dict[str, Values]:
-        """Cells of columns without a hole; of one that is empty in every row any will do.
+        """Cells of columns, holes where they are part of the law; of one that is always empty any will do.
 
         Raises:
             InputError: a cell is missing.
         """
-        empty = {column.name for column in self.kept if isinstance(column, Constant) and column.value is None}
+        empty = {column.name for column in self.kept if takes_holes(column)}
         holes = {name: int((~own.present).sum()) for name, own in cells.items() if name not in empty}
         for name, count in holes.items():
             if count:
@@ -218,7 +219,11 @@ class Schema(Record):
                     f"column {shown(name)} has an empty cell in {count} of {len(cells[name].present)} rows; "
                     "fill them, or leave these rows out"
                 )
-        return {name: own.values for name, own in cells.items()}
+        holed = {column.name for column in self.kept if isinstance(column, Missing)}
+        return {
+            name: with_holes(own.values, own.present) if name in holed else own.values
+            for name, own in cells.items()
+        }
 
 
 def schema_of(columns: Sequence[Column], rows: int = 0) -> Schema:

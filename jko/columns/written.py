@@ -22,7 +22,8 @@ NAME, DIGITS = 24, 6
 HEADER = """\
 # The columns of a table. Edit kinds and their numbers, and use them with --columns.
 # Kinds: continuous, positive, bounded, integer, gridded, atoms, categorical, boolean, ordinal, circular,
-# date, constant; text and index are left out. What stands in seen is only told.
+# date, constant; missing, with another kind as its value; text and index are left out. What stands in seen
+# is only told.
 """
 #: fields that come first
 FIRST = ("name", "kind", "why")
@@ -72,9 +73,8 @@ def _ordered(column: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     """A column's fields in the order of interest, what it was seen to be last, without what is empty."""
     seen = column.get("seen")
     rest = {key: value for key, value in column.items() if key not in (*FIRST, "seen")}
-    if isinstance(value := rest.get("value"), dict):  # of a column with atoms, of the same name
-        kind = value.get("kind")
-        rest["value"] = {"kind": kind, **{key: own for key, own in value.items() if key not in FIRST}}
+    if isinstance(value := rest.get("value"), dict):  # of the same name
+        rest["value"] = {key: own for key, own in _ordered(value).items() if key not in ("name", "why")}
     found = {**{key: column[key] for key in FIRST if column.get(key)}, **rest}
     if isinstance(seen, dict):
         found["seen"] = {key: value for key, value in seen.items() if value not in ([], None)}
@@ -91,15 +91,19 @@ def described(schema: Schema) -> list[str]:
     ]
 
 
+def kind_in_words(column: Column) -> str:
+    """The kind of a column, and of what is in it: ``missing + atoms + positive``."""
+    value = getattr(column, "value", None)
+    return f"{column.kind} + {kind_in_words(value)}" if isinstance(value, Column) else column.kind
+
+
 def _cells_of(column: Column) -> list[str]:
     seen = column.seen or Seen()
-    value = getattr(column, "value", None)
-    inner = f" + {value.kind}" if isinstance(value, Column) else ""
     name = shown(column.name)[1:-1]
     words = [column.why, *(f"WARNING: {warning}" for warning in seen.warnings)]
     return [
         name if len(name) <= NAME else name[: NAME - 1] + "…",
-        column.kind + inner,
+        kind_in_words(column),
         f"{100 * seen.missing:.3g} % missing",
         f"{seen.distinct} distinct",
         "" if seen.low is None or seen.high is None else f"{_short(seen.low)} … {_short(seen.high)}",

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from jko.columns.cells import Cells
+from jko.columns.missing import Missing, Presence
 from jko.conditional.checks import weight_size
 from jko.conditional.held import Held, HeldColumn
 from jko.conditional.kinds import Kinds
@@ -182,7 +183,7 @@ def _key(cells: Mapping[str, Cells]) -> str:
 
 
 def held_cells(kinds: Kinds, cells: Mapping[str, Cells], dim: int) -> Held:
-    """The cells that there are, held.
+    """The cells that there are, held; and that there is a cell, where holes are part of the law.
 
     Args:
         kinds: of the columns.
@@ -191,10 +192,11 @@ def held_cells(kinds: Kinds, cells: Mapping[str, Cells], dim: int) -> Held:
     """
     columns = []
     for column in kinds.columns:
-        own = cells[column.name]
+        own, place = cells[column.name], kinds.places[column.name]
+        if isinstance(column, Missing) and not own.present.all():
+            first = slice(place.start, place.start + 1)
+            columns.append(HeldColumn(column.name, Presence(), first, own.values, ~own.present))
         if column.width and own.present.any():
-            columns.append(
-                HeldColumn(column.name, column, kinds.places[column.name], own.values, own.present)
-            )
+            columns.append(HeldColumn(column.name, column, place, own.values, own.present))
     rows = len(next(iter(cells.values())).present)
     return Held(columns, rows, dim)

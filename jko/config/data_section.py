@@ -117,8 +117,10 @@ class Data(Section):
     first three on validation rows, by short trials.
 
     ``missing_values`` are numbers that stand for an empty cell, such as −999; ``missing`` says what is then
-    done. ``header``, ``separator``, ``decimal``, ``thousands`` and ``encoding`` say how a CSV is written,
-    where that is not seen from the file itself. ``array`` names the array of an NPZ or a Zarr group.
+    done: ``refuse`` the table, ``drop`` the rows, or ``model`` the holes with the cells
+    (:mod:`jko.columns.missing`), where columns have kinds. ``header``, ``separator``, ``decimal``,
+    ``thousands`` and ``encoding`` say how a CSV is written, where that is not seen from the file itself.
+    ``array`` names the array of an NPZ or a Zarr group.
 
     ``kinds`` says of what kind every column of a table is (:mod:`jko.columns`): ``auto`` tells it from the
     training rows, where columns have names; a file of ``jko describe --write`` says it; ``off`` takes all
@@ -136,7 +138,7 @@ class Data(Section):
     content: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     file: str | None = None
     columns: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    missing: Literal["refuse", "drop"] = "refuse"
+    missing: Literal["refuse", "drop", "model"] = "refuse"
     missing_values: tuple[Finite, ...] = ()
     header: Header = "auto"
     separator: Separator = "auto"
@@ -197,6 +199,15 @@ class Data(Section):
             )
         if self.smoothing:
             raise ValueError("data.smoothing and data.context do not go together; set one of them only")
+        return self
+
+    @model_validator(mode="after")
+    def _with_holes(self) -> Data:
+        if self.missing == "model" and self.kinds_used == "off":
+            raise ValueError(
+                "data.missing = model is for tables whose columns have kinds (data.kinds = auto, or a file); "
+                "elsewhere it is refuse or drop"
+            )
         return self
 
     @model_validator(mode="after")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jko.columns.schema import Schema
 
 #: raised when a change alters what the evaluation computes
-EVALUATION = 8
+EVALUATION = 9
 #: raised when a change alters what is measured of a block
 MEASURES = 8
 #: raised when a change alters what a certificate says

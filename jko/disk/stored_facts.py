@@ -5,16 +5,40 @@ from __future__ import annotations
 from jko.core.records import Number, Record
 
 
+class StoredSeen(Record):
+    """A part of :class:`jko.columns.column.Seen`: the share of rows without a cell."""
+
+    missing: float = 0.0
+
+
+class StoredValue(Record):
+    """The kind of the cells that there are, of a column with atoms or holes."""
+
+    kind: str
+
+
 class StoredColumn(Record):
     """A part of :class:`jko.columns.column.Column`.
 
     Args:
         name: of the column.
         kind: its word.
+        value: what is in it.
+        seen: what its cells are like.
     """
 
     name: str
     kind: str
+    value: StoredValue | str | float | bool | None = None
+    seen: StoredSeen | None = None
+
+    @property
+    def words(self) -> str:
+        """The kind; where there are holes, with that of the cells and the share of empty ones."""
+        if self.kind != "missing" or not isinstance(self.value, StoredValue):
+            return self.kind
+        share = f", {100 * self.seen.missing:.3g} % empty" if self.seen else ""
+        return f"{self.kind} + {self.value.kind}{share}"
 
 
 class StoredKinds(Record):

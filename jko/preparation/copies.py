@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from jko.columns.cells import read_cells
+from jko.columns.column import Column, Values
+from jko.columns.missing import Missing, bare
 from jko.config import Config
 from jko.core.seeds import counter_seed
 from jko.laws.smoothing import manifold_parzen
@@ -59,7 +62,8 @@ def all_copies(table: Table, train: NDArray[np.int64], grid: Array, config: Conf
 def _of_kinds(table: KindTable, train: NDArray[np.int64], config: Config) -> Array:
     """Copies of rows whose columns have kinds: each has noise of its own, and real numbers are smoothed.
 
-    Neighbours are near in the real columns, each divided by its deviation. A discrete cell stays what it is.
+    Neighbours are near in the real columns, each divided by its deviation. A discrete cell stays what it is,
+    and so does an empty one; what stands in its place is drawn again.
     """
     more = config.data.augment.copies_of(len(train)) - 1
     context = np.empty((len(train), 0)) if table.context is None else table.context[train]
@@ -67,12 +71,22 @@ def _of_kinds(table: KindTable, train: NDArray[np.int64], config: Config) -> Arr
         return np.empty((0, table.rows.shape[1] + context.shape[1]))
     cells = {name: values[train] for name, values in table.cells.items()}
     found = np.stack([table.schema.encode(cells, config.seed, draw).values for draw in range(1, more + 1)])
-    moving = np.array([column.exactness == "exact" for column in table.schema.kept for _ in column.parts])
+    kept = table.schema.kept
+    moving = np.concatenate([_moving(column, cells[column.name]) for column in kept], axis=1)
     own = table.rows[train]
     spread = own.std(axis=0)
     standard = own / np.where(spread > 0, spread, 1.0)
     for value, rows in per_class(context, table.context_columns).items():
         steps = _copies_of(standard[rows], np.zeros(len(spread)), config, more, "kinds", str(value))
-        found[:, rows] += np.where(moving, (steps - standard[rows]) * spread, 0.0)
+        found[:, rows] += np.where(moving[rows], (steps - standard[rows]) * spread, 0.0)
     beside = np.broadcast_to(context, (more, *context.shape))
     return np.concatenate([found, beside], axis=2).reshape(-1, found.shape[2] + context.shape[1])
+
+
+def _moving(column: Column, cells: Values) -> NDArray[np.bool_]:
+    """Which encoded numbers of a column are smoothed, shape (n, width)."""
+    found = np.full((len(cells), column.width), bare(column).exactness == "exact")
+    if isinstance(column, Missing):
+        found[~read_cells(cells).present] = False
+        found[:, 0] = False
+    return found

@@ -6,7 +6,7 @@ a level that is new, has no probability under such kinds. It is left out of the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,44 +21,15 @@ from jko.columns.schema import Schema, schema_of
 from jko.columns.written import read_schema
 from jko.config.data_section import KINDS, Data
 from jko.core.errors import InputError
+from jko.preparation.fit import fitting, sentence
+from jko.preparation.holes import MOST, filled, told_holes, with_missing, without_holes
 from jko.preparation.names import listed, shown
 from jko.preparation.split import split_rows
-from jko.preparation.table import Array, Marks, Table
+from jko.preparation.table import Array, Table
+from jko.preparation.whole import Whole, part_of
 
 #: different cells from which numbers with some text among them are no list of levels
 MANY = 20
-#: columns that a sentence names at most
-MOST = 10
-
-
-@dataclass(frozen=True)
-class Whole:
-    """A table as people have it, before anything is told of its columns.
-
-    Args:
-        name: what the data set is called.
-        place: what it is called in sentences.
-        cells: of its columns by name.
-        notes: on how it was read.
-        marks: of its numbers, where it is a file that shows some.
-        context: what rows are conditioned on, where that is given apart, shape (rows, c).
-        context_columns: names of the context: of that, or of columns among the cells.
-        dtypes: types that columns come back with, where these are none of numpy's.
-    """
-
-    name: str
-    place: str
-    cells: Mapping[str, Cells]
-    notes: tuple[str, ...] = ()
-    marks: Marks | None = None
-    context: Array | None = None
-    context_columns: tuple[str, ...] = ()
-    dtypes: Mapping[str, Dtype] = field(default_factory=dict)
-
-    @property
-    def count(self) -> int:
-        """Number of rows."""
-        return len(next(iter(self.cells.values())).values) if self.cells else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +67,7 @@ def kinds_table(whole: Whole, settings: Data, seed: int) -> KindTable:
     if given is None:
         _refuse_mixed(whole)
     first = infer_cells(whole.cells) if given is None else _of_table(given, whole, settings)
-    whole, notes = _without_holes(whole, first, settings)
+    whole, notes = without_holes(whole, first, settings)
     train = split_rows(whole.count, settings, seed, whole.place)["train"]
     own = {name: part_of(cells, train) for name, cells in whole.cells.items()}
     if given is None:
@@ -105,10 +76,13 @@ def kinds_table(whole: Whole, settings: Data, seed: int) -> KindTable:
         schema = schema_of([aside.get(one.name, one) for one in found.columns], found.rows)
     else:
         schema = infer_cells(own, first)
+    if settings.missing == "model":
+        schema = with_missing(schema, whole.cells, train if given is None else np.arange(whole.count))
     if not schema.width:
         raise InputError(f"{whole.place}: no column is left to model: {_left_out(schema) or 'all constant'}")
-    cells = schema.complete({column.name: whole.cells[column.name] for column in schema.kept})
-    misfits = _misfits(schema, cells)
+    known, holes = filled(schema, whole.cells)
+    cells = schema.complete(known)
+    misfits = _misfits(schema, cells, holes)
     fits = ~np.any([np.zeros(whole.count, bool), *misfits.values()], axis=0)
     if given is not None or not fits[train].all():
         _refuse_misfits(schema, cells, misfits, whole.place)
@@ -119,29 +93,6 @@ def kinds_table(whole: Whole, settings: Data, seed: int) -> KindTable:
         notes=(*whole.notes, *notes, *_notes(schema, misfits)), marks=whole.marks, context=whole.context,
         context_columns=whole.context_columns, dtypes=whole.dtypes,
     )  # fmt: skip
-
-
-def part_of(cells: Cells, rows: NDArray[np.generic]) -> Cells:
-    """Some rows of a column."""
-    return Cells(cells.values[rows], cells.present[rows], cells.order)
-
-
-def fitting(column: Column, cells: Values) -> NDArray[np.bool_]:
-    """Which cells are of a kind, shape (n,)."""
-    found = np.ones(len(cells), dtype=bool)
-    parts = [(0, len(cells))]
-    while parts:
-        low, high = parts.pop()
-        part = cells[low:high]
-        try:
-            column.encode(part, np.full((len(part), column.noise_width), 0.5))
-        except InputError:
-            middle = (low + high) // 2
-            if high - low == 1:
-                found[low] = False
-            else:
-                parts += [(low, middle), (middle, high)]
-    return found
 
 
 def _refuse_mixed(whole: Whole) -> None:
@@ -170,15 +121,6 @@ def is_number(cell: object) -> bool:
     except ValueError:
         return False
     return True
-
-
-def sentence_on(column: Column, cells: Values) -> str:
-    """Why cells are none of a kind; empty where they are."""
-    try:
-        column.encode(cells, np.full((len(cells), column.noise_width), 0.5))
-    except InputError as error:
-        return str(error)
-    return ""
 
 
 def _of_table(given: Schema, whole: Whole, settings: Data) -> Schema:
@@ -228,60 +170,18 @@ def _covariate(name: str, cells: Cells) -> Array:
     return found
 
 
-def _without_holes(whole: Whole, schema: Schema, settings: Data) -> tuple[Whole, tuple[str, ...]]:
-    """The rows without an empty cell in a column that is kept, and how many were dropped.
+def _misfits(
+    schema: Schema, cells: Mapping[str, Values], holes: Mapping[str, NDArray[np.bool_]]
+) -> dict[str, NDArray[np.bool_]]:
+    """Rows of which a cell is none of its kind, by column; those without any are left out.
 
-    Raises:
-        InputError: a cell is infinite, or empty where the settings refuse that.
+    Args:
+        schema: the kinds.
+        cells: of the columns.
+        holes: rows with an empty cell that no training row could have, by column.
     """
-    kept = [name for name in schema.names if whole.cells[name].present.any()]
-    columns = {name: whole.cells[name] for name in kept}
-    empty = {name: ~own.present for name, own in columns.items()}
-    infinite = {name: infinite_in(own.values) for name, own in columns.items()}
-    if whole.context is not None:
-        for name, values in zip(whole.context_columns, whole.context.T, strict=False):
-            empty[name], infinite[name] = np.isnan(values), np.isinf(values)
-    for name, bad in infinite.items():
-        if bad.any():
-            raise InputError(
-                f"{whole.place}: column {shown(name)} holds an infinite value at data row "
-                f"{int(np.argmax(bad)) + 1}; only finite numbers are allowed"
-            )
-    holes = np.any([np.zeros(whole.count, bool), *empty.values()], axis=0)
-    if not holes.any():
-        return whole, ()
-    if settings.missing == "refuse":
-        row = int(np.argmax(holes))
-        name = next(name for name, bad in empty.items() if bad[row])
-        total = int(sum(bad.sum() for bad in empty.values()))
-        raise InputError(
-            f"{whole.place}: column {shown(name)} has an empty cell at data row {row + 1} ({total} in all); "
-            "fill them or set data.missing=drop"
-        )
-    rows = np.flatnonzero(~holes)
-    cells = {name: _whole_again(part_of(own, rows)) for name, own in whole.cells.items()}
-    context = None if whole.context is None else np.ascontiguousarray(whole.context[rows])
-    note = f"dropped {int(holes.sum())} of {len(holes)} rows with empty cells"
-    return replace(whole, cells=cells, context=context), (note,)
-
-
-def infinite_in(values: Values) -> NDArray[np.bool_]:
-    """Which cells are infinite numbers."""
-    return np.isinf(values) if values.dtype.kind == "f" else np.zeros(len(values), dtype=bool)
-
-
-def _whole_again(cells: Cells) -> Cells:
-    """Whole numbers as integers: empty cells had made floats of them."""
-    there = cells.there
-    whole = there.dtype.kind == "f" and len(there) == len(cells.values) and (there == np.rint(there)).all()
-    if not whole or np.abs(there).max(initial=0) >= 2**53:
-        return cells
-    return Cells(there.astype(np.int64), cells.present, cells.order)
-
-
-def _misfits(schema: Schema, cells: Mapping[str, Values]) -> dict[str, NDArray[np.bool_]]:
-    """Rows of which a cell is none of its kind, by column; those without any are left out."""
     found = {column.name: ~fitting(column, cells[column.name]) for column in schema.kept}
+    found.update({name: found[name] | bad for name, bad in holes.items()})
     return {name: bad for name, bad in found.items() if bad.any()}
 
 
@@ -291,7 +191,7 @@ def _refuse_misfits(
     """Refuse rows that do not fit, with the sentence of the first column that has one."""
     for column in schema.kept:
         if column.name in misfits:
-            raise InputError(f"{name}: {sentence_on(column, cells[column.name])}")
+            raise InputError(f"{name}: {sentence(column, cells[column.name])}")
 
 
 def _left_out(schema: Schema) -> str:
@@ -302,6 +202,7 @@ def _left_out(schema: Schema) -> str:
 def _notes(schema: Schema, misfits: Mapping[str, NDArray[np.bool_]]) -> tuple[str, ...]:
     """What was left out, what looks wrong, and held-out rows that do not fit."""
     notes = [f"left out: {left}"] if (left := _left_out(schema)) else []
+    notes += told_holes(schema)
     warned = [(one.name, said) for one in schema.columns if one.seen for said in one.seen.warnings]
     notes += [f"warning: column {shown(name)}: {said}" for name, said in warned]
     if misfits:
@@ -312,3 +213,8 @@ def _notes(schema: Schema, misfits: Mapping[str, NDArray[np.bool_]]) -> tuple[st
             f"{names}; kinds of jko describe --write, which looks at all rows, keep them"
         )
     return tuple(notes)
+
+
+def told(columns: Sequence[Column]) -> str:
+    """The kinds of columns in a line."""
+    return ", ".join(f"{column.name} {column.kind}" for column in columns)

@@ -8,18 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from jko.columns.aside import Constant
 from jko.columns.atoms import Atoms
-from jko.columns.cells import read_cells
+from jko.columns.cells import read_cells, with_holes
 from jko.columns.circular import Circular
 from jko.columns.column import Column, Values
 from jko.columns.discrete import OnGrid
 from jko.columns.known import as_known
+from jko.columns.missing import bare, takes_holes
 from jko.columns.real import Real
 from jko.columns.schema import Schema
 from jko.core.errors import InputError
-from jko.preparation.kinds import Whole, fitting, infinite_in, is_number, sentence_on, with_context
+from jko.preparation.fit import fitting, sentence
+from jko.preparation.holes import infinite_cells
+from jko.preparation.kinds import is_number, with_context
 from jko.preparation.names import listed, shown
+from jko.preparation.whole import Whole
 
 
 @dataclass(frozen=True)
@@ -65,21 +68,19 @@ def known_rows(whole: Whole, schema: Schema) -> Known:
     some = schema.decode(np.zeros((1, schema.width)))
     for column in schema.kept:
         own = whole.cells[column.name]
-        values = as_known(column, own.values)
-        holes = (
-            np.zeros(count, bool) if isinstance(column, Constant) and column.value is None else ~own.present
-        )
-        _refuse_text(column, values, own.present, whole.place)
+        values = as_known(column, with_holes(own.values, own.present) if takes_holes(column) else own.values)
+        holes = ~own.present & (not takes_holes(column))
+        _refuse_text(bare(column), values, own.present, whole.place)
         if holes.any() and not hole:
             hole = (
                 f"column {shown(column.name)} has an empty cell at data row {int(np.argmax(holes)) + 1} "
                 f"({int(holes.sum())} in all)"
             )
-        endless = infinite_in(values) & own.present
+        endless = infinite_cells(values) & own.present
         there = np.flatnonzero(~holes & ~endless)
         fits = fitting(column, values[there])
         if not fits.all() and not why:
-            why = sentence_on(column, values[there])
+            why = sentence(column, values[there])
         bad = np.zeros(count, dtype=bool)
         bad[there] = ~fits
         cells[column.name] = _filled(values, holes | endless | bad, some[column.name])
@@ -113,4 +114,7 @@ def _filled(values: Values, bad: NDArray[np.bool_], some: Values) -> Values:
         return values
     found = values.copy() if values.dtype.kind == some.dtype.kind else values.astype(object)
     found[bad] = some[0]
-    return found if found.dtype.kind != "O" else read_cells(found).values
+    if found.dtype.kind != "O":
+        return found
+    own = read_cells(found)
+    return with_holes(own.values, own.present)

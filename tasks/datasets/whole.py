@@ -9,9 +9,10 @@ from pathlib import Path
 from jko.columns.cells import cells_of, dtypes_of
 from jko.config.data_section import Data
 from jko.core.errors import InputError
-from jko.preparation.kinds import MANY, Whole
+from jko.preparation.kinds import MANY
 from jko.preparation.names import listed, shown
 from jko.preparation.table import Marks
+from jko.preparation.whole import Whole
 from tasks.datasets.choice import mark_missing
 from tasks.datasets.files import read_frame
 from tasks.datasets.kinds import table_name

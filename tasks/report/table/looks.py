@@ -16,6 +16,7 @@ from jko.columns.column import Column
 from jko.columns.dates import Dates
 from jko.columns.discrete import Gridded, Integer
 from jko.columns.levels import Boolean, Levels, Ordinal
+from jko.columns.missing import bare
 from tasks.report.drawing import labelled, plain_text, unit_of
 from tasks.report.table.axes import AROUND, Grid, around, axis_of, bins_for, reach
 from tasks.report.table.look import Array, Codes, Form, Look, Side
@@ -31,6 +32,7 @@ def look_of(column: Column, data: Cells, samples: Cells) -> Look | None:
     """How a column looks; ``None`` where there is nothing to see."""
     if not data.present.any() and not samples.present.any():
         return None
+    column = bare(column)
     match column:
         case Constant():
             return _constant(column, data, samples)

@@ -12,10 +12,12 @@ from jko.columns.cells import cells_of, dtypes_of
 from jko.config import Config, parse_config
 from jko.config.data_section import Data
 from jko.core.errors import InputError
-from jko.preparation.kinds import KindTable, Whole, fitting, kinds_table
+from jko.preparation.fit import fitting
+from jko.preparation.kinds import KindTable, kinds_table
 from jko.preparation.known_rows import known_rows
 from jko.preparation.prepare import prepare
 from jko.preparation.split import split_rows
+from jko.preparation.whole import Whole
 
 SEED = 3
 

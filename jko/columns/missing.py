@@ -1,0 +1,188 @@
+r"""Columns with empty cells, whose pattern is part of the law.
+
+A cell is empty or holds a value x. Let c be which of both, and r a known density on the encoded numbers v of
+the value. A column becomes a pair (s, v): s lies in the half of the line that belongs to c, and v is the
+encoded value where there is one, else a draw from r. For a law with density p on all encoded numbers,
+
+.. math:: P(\text{empty}, y) = \int_{s > 0} \int p(s, v, y)\,dv\,ds
+    = E_{s \sim q,\; v \sim r}\left[\frac{p(s, v, y)}{q(s)\,r(v)}\right],
+
+whatever y is, since v is nothing that was observed: it is integrated out. Its mean over draws is without
+bias, for any r that is positive everywhere. So log_det of an empty cell is −log q(s) − log r(v), as if the
+encoded noise were that of a discrete cell (:class:`jko.columns.column.Column`). With several columns the
+product of such densities stands below: what comes out is the log-probability of what was observed, the
+pattern of holes being observed, too. A law that is fitted to rows whose holes are filled by r has
+p(v | empty, y) = r(v) at its best, and then every draw gives the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from jko.columns.aside import Constant
+from jko.columns.atoms import Atoms
+from jko.columns.cells import read_cells, with_holes
+from jko.columns.circular import Circular
+from jko.columns.column import Above0, Column, Exactness, Finite, Meaning, Values
+from jko.columns.conditions import Condition
+from jko.columns.dates import Dates
+from jko.columns.discrete import Gridded, Integer
+from jko.columns.levels import Boolean, Categorical, Ordinal
+from jko.columns.noise import log_normal, nearest_corner, normal_of, on_simplex, simplex_log_det
+from jko.columns.real import Bounded, Continuous, Positive
+from jko.columns.regions import Constraint, WithAtoms
+from jko.preparation.table import Array
+
+#: what the cells that there are can be
+Value = Annotated[
+    Continuous | Positive | Bounded | Integer | Gridded | Atoms | Categorical | Boolean | Ordinal | Circular
+    | Dates | Constant,
+    Field(discriminator="kind"),
+]  # fmt: skip
+#: number of the half of the line that belongs to cells that there are; 0 is that of empty ones
+PRESENT = 1
+
+
+class Missing(Column):
+    """Cells of which some are empty: whether a cell is, as half-normal noise, and the value.
+
+    The first encoded number is above 0 where the cell is empty; the others are those of the value, or normal
+    noise around ``centre``, of density r (see the module). The probability of an empty cell is a mass, that
+    of another one the mass of *there is one* times what its kind has.
+
+    Args:
+        value: the kind of the cells that there are.
+        centre: of the noise in place of a value, of each of its encoded columns; zeros where nothing is said.
+        spread: the standard deviation of this noise; ones where nothing is said.
+    """
+
+    exactness: ClassVar[Exactness] = "bound"
+
+    kind: Literal["missing"] = "missing"
+    value: Value
+    centre: tuple[Finite, ...] = ()
+    spread: tuple[Above0, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, given: object) -> object:
+        """The value has the column's name, which need not be written twice."""
+        if isinstance(given, dict) and isinstance(value := given.get("value"), dict) and "name" not in value:
+            return {**given, "value": {"name": given.get("name"), **value}}
+        return given
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Missing:
+        if {len(self.centre), len(self.spread)} - {0, self.value.width}:
+            raise ValueError(f"centre and spread need {self.value.width} numbers, or none")
+        return self
+
+    @property
+    def meaning(self) -> Meaning:
+        """Mixed, where the cells that there are have a density."""
+        return "mass" if self.value.meaning == "mass" else "mixed"
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Whether the cell is empty, then those of the value."""
+        return ("/missing", *self.value.parts)
+
+    @property
+    def noise_width(self) -> int:
+        """For whether it is empty, for what stands in place of a value, and that of the value."""
+        return 1 + self.value.width + self.value.noise_width
+
+    @property
+    def sheets(self) -> int:
+        """Those of the halves of a line times those of the value, where there is one."""
+        return 2 * self.value.sheets
+
+    def encode(self, cells: Values, noise: Array) -> tuple[Array, Array]:
+        """See :meth:`Column.encode`; empty cells are NaN, NaT or ``None``."""
+        own, width = read_cells(cells), self.value.width
+        which, log_det = on_simplex(own.present.astype(np.int64), 2, noise[:, :1])
+        values = self._fill(normal_of(noise[:, 1 : 1 + width]))
+        inner = self._fill_log_det(values)
+        if own.present.any():
+            there = self.value.encode(own.there, noise[own.present, 1 + width :])
+            values[own.present], inner[own.present] = there
+        return np.concatenate([which, values], axis=1), log_det + inner
+
+    def decode(self, encoded: Array) -> Values:
+        """See :meth:`Column.decode`."""
+        return with_holes(self.value.decode(encoded[:, 1:]), self.present(encoded))
+
+    def log_det(self, encoded: Array) -> Array:
+        """See :meth:`Column.log_det`."""
+        values, present = encoded[:, 1:], self.present(encoded)
+        found = self._fill_log_det(values)
+        found[present] = self.value.log_det(values[present])
+        return simplex_log_det(encoded[:, :1]) + found
+
+    def constraint(self, conditions: Sequence[Condition]) -> Constraint:
+        """See :meth:`Column.constraint`; an empty cell fulfils none."""
+        found = self.value.constraint(conditions)
+        return Constraint(WithAtoms((), 1, found.region), found.cell, thin=found.thin)
+
+    def present(self, encoded: Array) -> NDArray[np.bool_]:
+        """Where there is a cell, of encoded rows of shape (n, width) to (n,)."""
+        found: NDArray[np.bool_] = nearest_corner(encoded[:, :1]) == PRESENT
+        return found
+
+    def _fill(self, normal: Array) -> Array:
+        """Standard normal noise as what stands in place of a value."""
+        return normal * np.array(self.spread or 1.0) + np.array(self.centre or 0.0)
+
+    def _fill_log_det(self, values: Array) -> Array:
+        """−log r of encoded values, nats, of shape (n, width) to (n,)."""
+        spread = np.array(self.spread or 1.0) * np.ones(values.shape[1])
+        found: Array = np.log(spread).sum() - log_normal((values - np.array(self.centre or 0.0)) / spread)
+        return found
+
+
+class Presence:
+    """That there is a cell, whatever it is: what :mod:`jko.conditional` holds where a hole is filled."""
+
+    noise_width = 1
+
+    def encode(self, cells: Values, noise: Array) -> tuple[Array, Array]:
+        """The first number of :meth:`Missing.encode` for cells that there are."""
+        return on_simplex(np.full(len(cells), PRESENT), 2, noise)
+
+
+def bare(column: Column) -> Column:
+    """The kind of the cells that there are."""
+    return column.value if isinstance(column, Missing) else column
+
+
+def takes_holes(column: Column) -> bool:
+    """Whether empty cells of a column are part of the law, or stand in every row."""
+    return isinstance(column, Missing) or (isinstance(column, Constant) and column.value is None)
+
+
+def missing_of(column: Column, cells: Values) -> Missing:
+    """A column with holes, whose noise is like the cells that there are.
+
+    Args:
+        column: their kind.
+        cells: of this kind, none missing; without any the noise is standard normal.
+    """
+    why = "; ".join(word for word in (column.why, "empty cells are part of the law") if word)
+    value = column.model_copy(update={"why": "", "seen": None})
+    centre: list[float] = []
+    spread: list[float] = []
+    if len(cells):
+        noise = np.random.default_rng(0).uniform(0.01, 0.99, (len(cells), column.noise_width))
+        encoded = column.encode(cells, noise)[0]
+        wide = encoded.std(axis=0)
+        centre = encoded.mean(axis=0).tolist()
+        spread = np.where(wide > 1e-6 * np.abs(encoded).max(axis=0), wide, 1.0).tolist()
+    return Missing.model_validate(
+        {"name": column.name, "value": value, "why": why, "seen": column.seen, "centre": tuple(centre),
+         "spread": tuple(spread)}
+    )  # fmt: skip

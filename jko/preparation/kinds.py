@@ -6,6 +6,7 @@ a level that is new, has no probability under such kinds. It is left out of the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,6 +35,8 @@ from jko.preparation.table import Array, Marks, Table
 MANY = 20
 #: columns that a sentence names at most
 MOST = 10
+#: how a reason ends that needs no such end in a list of what is left out
+AGAIN = re.compile(r"[;:] left out$")
 
 
 @dataclass(frozen=True)
@@ -392,7 +395,9 @@ def _refuse_misfits(
 
 
 def _left_out(schema: Schema) -> str:
-    left = [f"{shown(one.name)} ({one.why})" for one in schema.columns if isinstance(one, LeftOut)]
+    left = [
+        f"{shown(one.name)} ({AGAIN.sub('', one.why)})" for one in schema.columns if isinstance(one, LeftOut)
+    ]
     return listed(left, MOST)
 
 

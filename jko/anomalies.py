@@ -14,7 +14,9 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from jko.chain.chain import Chain
-from jko.chain.noise import log_densities
+from jko.chain.kinds import log_mean, log_probabilities, own_draws
+from jko.chain.noise import DRAWS, log_densities
+from jko.columns.column import Values
 from jko.core.threads import all_threads, torch_threads
 from jko.flow import Flow
 from jko.laws.manufactured import GaussianMixture
@@ -28,6 +30,8 @@ FIELDS = np.dtype([("score", float), ("rank", np.int64), ("score_mixture", float
 CARRIED = 1.0
 #: numbers of rows, components and columns that are kept at a time
 PIECE = 20_000_000
+#: rows that are drawn several times at once
+ROWS = 20_000
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,34 @@ def blocks_alone(flow: Flow, chain: Chain, rows: Array, model: Array) -> Array:
     found = model.copy()
     found[carried] = densities(flow, chain, rows[carried])
     return found
+
+
+def cell_probabilities(flow: Flow, chain: Chain, cells: Mapping[str, Values]) -> Array:
+    """Log-probabilities of rows of a table whose columns have kinds, nats, as ``jko score`` has them.
+
+    Args:
+        flow: what the chain is of.
+        chain: the flow's own, or one like it in another dtype or without the defence.
+        cells: by column, all of their kinds, shape (rows,) each.
+    """
+    schema = flow.facts.kinds
+    assert schema is not None  # cells are of a table with kinds
+    none = np.empty((len(next(iter(cells.values()))), 0))
+    with torch_threads(flow.config.runtime.threads), torch.no_grad():
+        return log_probabilities(chain, schema, cells, none, seed=flow.config.seed)[:, 0]
+
+
+def cells_by_mixture(flow: Flow, opinion: SecondOpinion, cells: Mapping[str, Values]) -> Array:
+    """Log-probabilities of the same rows under a mixture of the real columns that they become, nats."""
+    schema, found = flow.facts.kinds, []
+    assert schema is not None  # cells are of a table with kinds
+    rows = len(next(iter(cells.values())))
+    for start in range(0, rows, ROWS):
+        part = {name: values[start : start + ROWS] for name, values in cells.items()}
+        drawn = own_draws(schema, part, seed=flow.config.seed)
+        values = opinion.log_density(drawn.values) + drawn.log_det
+        found.append(log_mean(values.reshape(-1, DRAWS))[:, 0])
+    return np.concatenate([np.empty(0), *found])
 
 
 def anomaly_table(model: Array, blocks: Array, mixture: Array, columns: int) -> NDArray[np.void]:

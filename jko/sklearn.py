@@ -11,16 +11,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from jko.anomalies import SecondOpinion, anomaly_table, blocks_alone, densities
+from jko.anomalies import (
+    SecondOpinion,
+    anomaly_table,
+    blocks_alone,
+    cell_probabilities,
+    cells_by_mixture,
+    densities,
+)
 from jko.chain.chain import Chain
+from jko.columns.column import Values
 from jko.config import Config
 from jko.core.errors import InputError
 from jko.core.plain import shortened
 from jko.disk.tensors import pack_tensors, unpack_tensors
-from jko.face import Setting, fit
+from jko.face import Setting, fit, wants_kinds
 from jko.given import Array, Frame, Rows, is_frame
 from jko.packed_flow import packed, unpacked
-from jko.sklearn_parameters import RandomState, seed_of, settings_of
+from jko.sklearn_parameters import RandomState, holds_words, seed_of, settings_of
 
 try:
     from sklearn.base import BaseEstimator, DensityMixin
@@ -91,7 +99,8 @@ class JKOFlow(DensityMixin, BaseEstimator):
         """Train a flow on rows.
 
         Args:
-            X: rows of numbers, shape (rows, d); an array, or a data frame of pandas.
+            X: rows of numbers, shape (rows, d), an array or a data frame of pandas. A data frame with other
+                columns than numbers is a table whose columns have kinds.
             y: not used; it is here for pipelines.
 
         Returns:
@@ -100,11 +109,16 @@ class JKOFlow(DensityMixin, BaseEstimator):
         Raises:
             ValueError: rows or settings that cannot be used; :class:`jko.InputError` is one, too.
         """
-        rows = validate_data(self, X, dtype=np.float64, ensure_min_samples=FEWEST)
+        settings = settings_of(self.preset, self.settings, self.max_iter, words=holds_words(X))
+        if is_frame(X) and wants_kinds(X, self.preset, settings):
+            validate_data(self, X, skip_check_array=True)  # cells are no numbers
+            rows: Array = X
+        else:
+            rows = validate_data(self, X, dtype=np.float64, ensure_min_samples=FEWEST)
         self.flow_ = fit(
             X if is_frame(X) else rows,
             preset=self.preset,
-            settings=settings_of(self.preset, self.settings, self.max_iter),
+            settings=settings,
             seed=seed_of(self.random_state),
             progress=self.verbose,
         )
@@ -116,7 +130,8 @@ class JKOFlow(DensityMixin, BaseEstimator):
         """Log-density of every row, nats, in the units of the rows.
 
         These are the figures of ``jko score``, and those of :meth:`jko.Flow.log_prob_with_error`, computed in
-        float64: a row's score does not depend on the other rows that are given with it.
+        float64: a row's score does not depend on the other rows that are given with it. Where columns have
+        kinds they are log-probabilities.
 
         Args:
             X: shape (rows, d).
@@ -124,8 +139,10 @@ class JKOFlow(DensityMixin, BaseEstimator):
         Returns:
             Shape (rows,).
         """
-        rows = self._rows(X)
-        return densities(self.flow_, self._exact(), rows)
+        cells = self._cells(X)
+        if cells is not None:
+            return cell_probabilities(self.flow_, self._exact(), cells)
+        return densities(self.flow_, self._exact(), self._rows(X))
 
     def score(self, X: Array | Frame, y: object = None) -> float:
         """Mean log-density of rows, nats: larger is better, and folds of any size can be compared.
@@ -185,6 +202,9 @@ class JKOFlow(DensityMixin, BaseEstimator):
         """
         if units not in (START, DATA):
             raise InputError(f"units = {shortened(units)} is not allowed; give {START} or {DATA}")
+        cells = self._cells(X)
+        if cells is not None:
+            return _beside(X, self._of_cells(cells, units))
         rows, chain = self._rows(X), self._exact()
         model = densities(self.flow_, chain, rows)
         blocks = blocks_alone(self.flow_, chain, rows, model)
@@ -192,11 +212,30 @@ class JKOFlow(DensityMixin, BaseEstimator):
         if units == START:
             volume = chain.start_log_det(torch.from_numpy(rows).to(chain.shift.device)).cpu().numpy()
             model, blocks, mixture = model - volume, blocks - volume, mixture - volume
-        found = anomaly_table(model, blocks, mixture, rows.shape[1])
-        if not is_frame(X):
-            return found
-        frame: Frame = sys.modules["pandas"].DataFrame(found, index=X.index)
-        return frame
+        return _beside(X, anomaly_table(model, blocks, mixture, rows.shape[1]))
+
+    def _of_cells(self, cells: Mapping[str, Values], units: str) -> NDArray[np.void]:
+        """What is said of rows of a table whose columns have kinds."""
+        if units == START:
+            raise InputError(
+                f"units = {units!r} is for columns of numbers alone: rare levels would no longer be odd there"
+            )
+        flow, chain = self.flow_, self._exact()
+        model = blocks = cell_probabilities(flow, chain, cells)
+        if chain.defence is not None:
+            chain.defence = None
+            blocks = cell_probabilities(flow, chain, cells)
+        return anomaly_table(model, blocks, cells_by_mixture(flow, self._second(), cells), flow.dim)
+
+    def _cells(self, x: Array | Frame) -> dict[str, Values] | None:
+        """Cells by column, checked against those of ``fit``; ``None`` where columns are numbers."""
+        check_is_fitted(self)
+        if self.flow_.facts.kinds is None:
+            return None
+        if not is_frame(x):
+            raise InputError("the columns of this model have kinds: give a data frame like that of fit")
+        validate_data(self, x, skip_check_array=True, reset=False)
+        return self.flow_.cells_of(x)
 
     def _rows(self, x: Array | Frame) -> NDArray[np.float64]:
         """Rows as an array, checked against those of ``fit``."""
@@ -235,3 +274,11 @@ class JKOFlow(DensityMixin, BaseEstimator):
                 "_opinion": SecondOpinion.from_tensors(unpack_tensors(opinion)),
             }
         super().__setstate__(found)
+
+
+def _beside(x: Array | Frame, found: NDArray[np.void]) -> NDArray[np.void] | Frame:
+    """What is said of rows with their index, where they are a data frame."""
+    if not is_frame(x):
+        return found
+    frame: Frame = sys.modules["pandas"].DataFrame(found, index=x.index)
+    return frame

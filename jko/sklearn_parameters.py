@@ -12,10 +12,11 @@ from jko.config.sections import Training
 from jko.core.errors import InputError
 from jko.core.plain import Json, shortened
 from jko.face import TABLE, Setting, asked_settings
+from jko.given import Array, Frame, frame_of, is_frame, types_of
 from jko.presets import merged, read_preset
 
-#: cross-validation holds rows out by itself: as few as possible are held out within a fit; columns are
-#: numbers here, whatever a data frame's names say
+#: cross-validation holds rows out by itself: as few as possible are held out within a fit; columns of numbers
+#: are taken as they are, whatever a data frame's names say
 OWN: Mapping[str, Json] = {"data": {"split": {"test": 1e-9}, "kinds": "off"}}
 #: settings that ``max_iter`` is the most of
 ITERATIONS = ("flow_matching_iterations", "iterations")
@@ -23,8 +24,19 @@ ITERATIONS = ("flow_matching_iterations", "iterations")
 RandomState = int | np.random.RandomState | None
 
 
+def holds_words(x: Array | Frame) -> bool:
+    """Whether rows are a data frame with other columns than numbers: text, dates, levels."""
+    return is_frame(x) and any(
+        getattr(kind, "kind", "O") not in "biuf" for kind in types_of(frame_of(x)).values()
+    )
+
+
 def settings_of(
-    preset: str | None, settings: Mapping[str, Setting] | Config | None, max_iter: int | None
+    preset: str | None,
+    settings: Mapping[str, Setting] | Config | None,
+    max_iter: int | None,
+    *,
+    words: bool = False,
 ) -> dict[str, Json]:
     """Changes to a preset, with as few rows held out as can be and at most so many iterations.
 
@@ -32,11 +44,13 @@ def settings_of(
         preset: named settings; those of tables by default.
         settings: what is asked for, as of :func:`jko.fit`.
         max_iter: the most iterations of a kind in every block; ``None`` leaves them as they are.
+        words: whether columns have kinds where the settings do not say.
 
     Raises:
         InputError: ``max_iter`` is no number of iterations.
     """
-    asked = merged(OWN, asked_settings(settings))
+    usual_data: dict[str, Json] = {"data": {"kinds": "auto"}} if words else {}
+    asked = merged(merged(OWN, usual_data), asked_settings(settings))
     if max_iter is None:
         return asked
     if isinstance(max_iter, bool) or not isinstance(max_iter, Integral) or max_iter < 1:

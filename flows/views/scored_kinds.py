@@ -20,7 +20,7 @@ from jko.preparation.table import Marks, Table
 from tasks.datasets.whole import load_whole
 
 #: what figures are called by what the probability of a row is
-WORDS = {"density": "log-density", "mass": "log-probability", "mixed": "log-probability and -density"}
+WORDS = {"density": "log-density", "mass": "log-probability", "mixed": "log-probability"}
 
 
 def score_kinds(

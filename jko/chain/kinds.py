@@ -14,7 +14,7 @@ import torch
 from jko.chain.chain import Chain
 from jko.chain.noise import DRAWS, PIECE, noisy
 from jko.columns.column import Values
-from jko.columns.schema import Schema
+from jko.columns.schema import Encoded, Schema
 from jko.core.seeds import counter_seed
 from jko.maps.row_seeds import RowSeeds
 from jko.preparation.table import Array
@@ -69,8 +69,21 @@ def log_probabilities(
 
 def one_draw(schema: Schema, cells: Mapping[str, Values], *, seed: int) -> Array:
     """Rows as real numbers with the first draw of their own noise, shape (n, d)."""
+    return own_draws(schema, cells, seed=seed, draws=1).values
+
+
+def own_draws(schema: Schema, cells: Mapping[str, Values], *, seed: int, draws: int = DRAWS) -> Encoded:
+    """Rows as real numbers with draws of their own noise, shape (n draws, d): first those of the first row.
+
+    Args:
+        schema: the kinds.
+        cells: of the columns that samples hold, by name, shape (n,) each.
+        seed: the chain's.
+        draws: of every row.
+    """
     keys = [_key(row, seed) for row in fixed_rows(schema, cells) + 0.0]
-    return schema.encode_cells(cells, _noise(schema, keys, 1)).values
+    many = {name: np.repeat(values, draws) for name, values in cells.items()}
+    return schema.encode_cells(many, _noise(schema, keys, draws))
 
 
 def fixed_rows(schema: Schema, cells: Mapping[str, Values]) -> Array:

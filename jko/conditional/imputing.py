@@ -57,7 +57,8 @@ class Filled(Record):
 
     def __str__(self) -> str:
         """One line."""
-        parts = [f"{self.holes} holes in {self.with_holes} of {self.rows} rows filled by {self.draws} draws"]
+        draws = "1 draw" if self.draws == 1 else f"{self.draws} draws"
+        parts = [f"{self.holes} holes in {self.with_holes} of {self.rows} rows filled by {draws}"]
         if self.weights is not None:
             parts.append(f"proposals worth {100 * self.weights:.0f} % of their number")
         if self.accepted is not None:

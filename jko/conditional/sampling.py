@@ -90,9 +90,10 @@ def _by_rejection(
         found += len(kept[-1])
     y = np.concatenate(kept)
     if not found:
+        most = _one_digit_up(3 / tries)
         raise InputError(
-            f"no sample of {tries} has {asked.words}: the model gives it less than {3 / tries:.1g} (at 95 %)"
-            "; allow more tries, or ask for less"
+            f"no sample of {tries} has {asked.words}: the model gives it less than {most} (at 95 %); allow "
+            "more tries, or ask for less"
         )
     share = found / tries
     error = math.sqrt(share * (1 - share) / tries)
@@ -108,6 +109,16 @@ def _by_rejection(
         conditional, asked, all_rows, rows, bounds=bounds, rng=rng, begun=(begun, log_dets(sides, begun))
     )
     return ended, worth.model_copy(update={"share": share, "share_se": error, "tries": worth.tries + tries})
+
+
+def _one_digit_up(bound: float) -> str:
+    """A bound with one digit, rounded up, so that it stays one.
+
+    >>> _one_digit_up(3 / 20_000), _one_digit_up(3 / 100_000)
+    ('0.0002', '3e-05')
+    """
+    place = 10.0 ** math.floor(math.log10(bound))
+    return f"{math.ceil(bound / place - 1e-9) * place:.1g}"
 
 
 def _boxed(asked: Asked, pool: Array, *, tails: bool) -> tuple[Held, dict[int, Box | Tail]]:

@@ -6,7 +6,8 @@ a level that is new, has no probability under such kinds. It is left out of the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from jko.columns.aside import LeftOut
 from jko.columns.cells import Cells, Dtype
-from jko.columns.column import Column, Values, as_numbers
+from jko.columns.column import Values, as_numbers
 from jko.columns.infer import infer_cells
 from jko.columns.schema import Schema, schema_of
 from jko.columns.written import read_schema
@@ -30,6 +31,8 @@ from jko.preparation.whole import Whole, part_of
 
 #: different cells from which numbers with some text among them are no list of levels
 MANY = 20
+#: how a reason ends that needs no such end in a list of what is left out
+AGAIN = re.compile(r"[;:] left out$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,7 +198,9 @@ def _refuse_misfits(
 
 
 def _left_out(schema: Schema) -> str:
-    left = [f"{shown(one.name)} ({one.why})" for one in schema.columns if isinstance(one, LeftOut)]
+    left = [
+        f"{shown(one.name)} ({AGAIN.sub('', one.why)})" for one in schema.columns if isinstance(one, LeftOut)
+    ]
     return listed(left, MOST)
 
 
@@ -213,8 +218,3 @@ def _notes(schema: Schema, misfits: Mapping[str, NDArray[np.bool_]]) -> tuple[st
             f"{names}; kinds of jko describe --write, which looks at all rows, keep them"
         )
     return tuple(notes)
-
-
-def told(columns: Sequence[Column]) -> str:
-    """The kinds of columns in a line."""
-    return ", ".join(f"{column.name} {column.kind}" for column in columns)

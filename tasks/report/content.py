@@ -27,6 +27,7 @@ from tasks.adapters.store.chains import read_curve
 from tasks.adapters.store.evaluated import EvaluationFigures, evaluation_figures
 from tasks.adapters.store.plan import stored_figures
 from tasks.evaluate import CONTEXT
+from tasks.held_out import part_of
 
 Array = NDArray[np.float64]
 
@@ -42,7 +43,7 @@ class Content:
         config: settings of the chain.
         facts: what is known of the data.
         digest: the chain's digest.
-        steps: figures of blocks 1..N on validation rows.
+        steps: figures of blocks 1..N on the rows that they are measured on.
         certificate: what the chain guarantees, see :mod:`tasks.certify`.
         figures: figures of the evaluation on test rows.
         data: the first test rows, then validation and training rows, data units; draws of another target than
@@ -80,6 +81,11 @@ class Content:
         """The kinds of the table's columns, where rows are what these were encoded as."""
         found: Schema | None = getattr(self.facts, "kinds", None)
         return found
+
+    @property
+    def measured_on(self) -> str:
+        """The part of the rows that blocks are measured on, ``test`` or ``validation``."""
+        return part_of(self.config, self.facts)
 
     @property
     def plane(self) -> bool:

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from jko.columns.schema import Schema
 from jko.core.display import figure
 from jko.preparation.facts import DataFacts
 from jko.statistics.fresh_rows import EDGES
 from tasks.adapters.store.evaluated import EvaluationFigures, FreshLook, ScoredRow
 
+Array = NDArray[np.float64]
 #: columns of a row that are shown, the furthest from their mean where there are more
 MOST_COLUMNS = 8
 
@@ -100,9 +103,34 @@ def row_words(values: Sequence[float], facts: DataFacts) -> str:
         values: of the state and the context, data units.
         facts: of the data.
     """
-    names = (*facts.columns, *facts.context_columns)
     far = np.abs((np.array(values) - facts.row_shift) / facts.row_scale)
+    words = [f"{name} = {figure(value, '.4g')}" for name, value in zip(
+        (*facts.columns, *facts.context_columns), values, strict=True
+    )]  # fmt: skip
+    if facts.kinds is not None:
+        own, far = _cells(values, far, facts.kinds)
+        words = [*own, *words[facts.dim :]]
     chosen = np.sort(np.argsort(-far, kind="stable")[:MOST_COLUMNS])
-    words = [f"{names[i]} = {figure(values[i], '.4g')}" for i in chosen]
-    left = len(names) - len(chosen)
-    return ", ".join(words) + (f", and {left} more" if left else "")
+    left = len(words) - len(chosen)
+    return ", ".join(words[i] for i in chosen) + (f", and {left} more" if left else "")
+
+
+def _cells(values: Sequence[float], far: Array, schema: Schema) -> tuple[list[str], Array]:
+    """The cells that real columns stand for, as words, and how far each is, the context's behind them.
+
+    Args:
+        values: of the state and the context.
+        far: distances from the means, one for each of the values.
+        schema: the kinds.
+    """
+    width = sum(column.width for column in schema.kept)
+    cells = schema.decode(np.array([values[:width]]))
+    words, apart, first = [], [], 0
+    for column in schema.kept:
+        if column.width:  # a constant is no news
+            cell = cells[column.name][0]
+            is_real = isinstance(cell, float | np.floating)
+            words.append(f"{column.name} = {figure(float(cell), '.6g') if is_real else cell}")
+            apart.append(far[first : first + column.width].max())
+            first += column.width
+    return words, np.array([*apart, *far[width:]])

@@ -89,6 +89,7 @@ def render(content: Content, images: dict[str, str | None], table: ShownTable | 
         "models": models, "cards": cards(content), "pictures": images, "versions": versions(),
         "warning": nll_warning(figures), "trim": TRIM, "nll_words": nll_words(figures),
         "brackets": content.certificate.chain.bracket, "apart": content.certificate.chain.apart,
+        "measured_on": content.measured_on,
         "step_text": shown, "figure": figure, "pair_of": pair_of,
         "panel": panel_of(content.certificate, content.facts.entropy), "legend": LEGEND,
         "table": table, "settings": settings_of(content.config), "fresh": fresh_panel(figures, content.facts),

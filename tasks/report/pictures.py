@@ -147,7 +147,7 @@ def _column(content: Content, name: str) -> Array:
 def _kl_drop(axes: Axes, content: Content) -> None:
     errors = 2 * _column(content, "kl_drop_se")
     axes.bar(content.step_indices, _column(content, "kl_drop"), yerr=errors, color=DATA, capsize=3)
-    axes.set(title="KL drop of each block", ylabel="nats (± 2 SE, validation)")
+    axes.set(title="KL drop of each block", ylabel=f"nats (± 2 SE, {content.measured_on} rows)")
 
 
 def _nll(axes: Axes, content: Content) -> None:

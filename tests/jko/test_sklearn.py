@@ -258,6 +258,57 @@ def test_odd_rows_come_first(model: JKOFlow, framed: JKOFlow) -> None:
     assert [str(kind) for kind in table.dtypes] == ["float64", "int64", "float64", "bool"]
 
 
+def orders(count: int = 200) -> pd.DataFrame:
+    """A table with text, a number above zero and a count."""
+    draw = np.random.default_rng(1)
+    city = draw.choice(["Köln", "Ulm", "Zürich"], count, p=[0.6, 0.37, 0.03])
+    return pd.DataFrame(
+        {"city": city, "price": draw.lognormal(size=count), "items": draw.poisson(3, count)},
+        index=range(5, 5 + count),
+    )
+
+
+def test_a_frame_with_text_has_kinds() -> None:
+    made = small().fit(orders())
+    assert [column.kind for column in made.flow_.facts.kinds.columns] == [
+        "categorical",
+        "positive",
+        "integer",
+    ]
+    mean, _ = made.flow_.log_prob_with_error(orders())
+    np.testing.assert_allclose(made.score_samples(orders()), mean, atol=1e-4)
+    assert list(made.feature_names_in_) == list(made.sample(2, 0).columns) == ["city", "price", "items"]
+    odd = pd.DataFrame({"city": ["Köln", "Zürich"], "price": [1.0, 300.0], "items": [3, 3]}, index=["a", "b"])
+    found = made.anomaly_scores(odd)
+    np.testing.assert_array_equal(found["score"], -made.score_samples(odd))
+    assert found.loc["b", "rank"] == 1
+    # the mixture is of what cells became, so both are probabilities of the same cells
+    assert abs(found.loc["a", "score"] - found.loc["a", "score_mixture"]) < 3
+    assert np.isfinite(found["score_mixture"]).all()
+    assert not found["disputed"].any()
+    with pytest.raises(ValueError, match="for columns of numbers alone"):
+        made.anomaly_scores(odd, units="start")
+    with pytest.raises(ValueError, match="'Bonn'"):
+        made.score_samples(odd.assign(city="Bonn"))
+    with pytest.raises(ValueError, match="feature names should match"):
+        made.score_samples(odd[["price", "city", "items"]])
+    with pytest.raises(ValueError, match="give a data frame like that of fit"):
+        made.score_samples(rows(2))
+    again = pickle.loads(pickle.dumps(made))
+    pd.testing.assert_frame_equal(again.anomaly_scores(odd), found)
+    pd.testing.assert_frame_equal(again.sample(5, 1), made.sample(5, 1))
+
+
+def test_kinds_of_numbers_are_asked_for() -> None:
+    """Scores are then those of the flow, too, and not those of numbers that no block has seen."""
+    given = frame()
+    made = small(settings={**SMALL, "data.kinds": "auto"}).fit(given)
+    mean, _ = made.flow_.log_prob_with_error(given)
+    np.testing.assert_allclose(made.score_samples(given), mean, atol=1e-4)
+    assert small().fit(given).flow_.facts.kinds is None
+    assert cross_val_score(small(), orders(), cv=2).shape == (2,)
+
+
 def test_a_row_that_the_blocks_alone_send_far_out_is_disputed() -> None:
     """The mixture finds it ordinary; the defence keeps its score from falling without end."""
     own = small().fit(rows())

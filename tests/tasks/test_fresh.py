@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from flows.views.status import fresh_words
 from jko.chain.chain import Chain
 from jko.chain.defence import Defence
+from jko.columns.infer import infer
 from jko.config import parse_config
 from jko.laws.student_t import fit_student_t
 from jko.maps.invertible import Pushed
@@ -169,6 +171,25 @@ def test_of_many_columns_the_furthest_are_shown() -> None:
     assert "c13 = 9" in words
     assert "c4 = -7" in words
     assert words.endswith("and 12 more")
+
+
+def test_rows_of_a_table_with_kinds_are_shown_as_its_cells() -> None:
+    table = {
+        "city": np.array(["Ulm", "Bonn", "Kiel"] * 20, object), "fee": np.exp(np.linspace(-3, 5, 60)),
+        "zero": np.where(np.arange(60) % 2, 0.0, np.linspace(1.5, 40, 60)), "count": np.arange(60) % 23,
+    }  # fmt: skip
+    schema = infer(table)
+    assert [one.kind for one in schema.columns] == ["categorical", "positive", "atoms", "integer"]
+    rows = schema.encode(table, 0).values
+    own = DataFacts(
+        "t", (*schema.encoded_names, "u"), (0.0,) * 5, (1.0,) * 5, (0.0,) * 5, (), {"source": 9}, None, None,
+        kinds=schema,
+    )  # fmt: skip
+    own = replace(own, columns=schema.encoded_names, context_columns=("u",), context_shift=(0.0,),
+                  context_scale=(1.0,))  # fmt: skip
+    words = row_words([*rows[59], 2.5], own)
+    fee = f"{table['fee'][59]:.6g}"
+    assert words == f"city = Kiel, fee = {fee}, zero = 0, count = 13, u = 2.5"
 
 
 def test_only_tables_have_such_rows_and_smoothed_ones_no_grid() -> None:

@@ -125,6 +125,18 @@ def words(found: dict[str, Any], entropy: dict[str, float] | None = None) -> str
     return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", labelled)))
 
 
+def test_the_table_of_steps_says_which_rows_it_is_of() -> None:
+    """Ten test rows are too few for a critic, so the blocks are measured on validation rows."""
+    found = content(certificate())
+    assert found.measured_on == "validation"
+    assert "validation NLL, nats test NLL, nats" in words(certificate())
+    many = replace(found, facts=replace(found.facts, rows={**found.facts.rows, "test": 10_000}))
+    assert many.measured_on == "test"
+    page = render(many, NO_PICTURES)
+    assert "validation NLL" not in page
+    assert "an unbiased average over test rows" in page
+
+
 def section(text: str) -> str:
     return text.split("What is guaranteed", 1)[1].split("The path of the chain", 1)[0]
 

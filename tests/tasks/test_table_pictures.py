@@ -34,6 +34,7 @@ from tasks.report.table.panel import shares_of
 from tasks.report.table.records import Picture, TableSection
 from tasks.report.table.section import table_pictures, table_section
 from tasks.report.table.shown import shown_table
+from tasks.report.table.ticks import places_of
 from tests.tasks.test_report_certificate import NO_PICTURES, certificate, content
 
 Frame = Mapping[str, np.ndarray]
@@ -185,6 +186,19 @@ def test_dates_stand_on_an_axis_of_dates(section: TableSection) -> None:
     texts = [label.get_text() for label in axes.get_xticklabels()]
     assert "May" in texts
     assert {"2025", "2026"} & {*texts}
+
+
+@pytest.mark.parametrize("most", [3, 4])
+def test_a_date_that_stands_alone_on_an_axis_is_no_time_of_day(most: int) -> None:
+    rng = np.random.default_rng(0)
+    days = np.datetime64("2024-03-01", "s") + rng.integers(0, 300, 400).astype("m8[D]")
+    frame = {"day": days}
+    (column,) = infer(frame).columns
+    look = look_of(column, cells_of(frame)["day"], cells_of(frame)["day"])
+    assert look is not None
+    places, words = places_of(look, most)
+    assert len(places) == len(words) > 0
+    assert not any(":" in word for word in words)
 
 
 def test_positive_skewed_numbers_have_a_logarithmic_axis_unless_samples_do_not_fit_it(schema: Schema) -> None:

@@ -55,6 +55,8 @@ def places_of(look: Look, most: int = 4) -> tuple[Array, list[str]]:
         locator = AutoDateLocator(minticks=2, maxticks=most)
         ticks = np.array(locator.tick_values(num2date(low), num2date(high)))
         ticks = ticks[(ticks >= low) & (ticks <= high)]
+        if len(ticks) < 2:  # it takes a date alone for a time of day
+            return ticks, [f"{num2date(tick):%Y-%m-%d}" for tick in ticks]
         return ticks, ConciseDateFormatter(locator).format_ticks(list(ticks))
     log = look.form == "log"
     ticks = log_ticks(low, high) if log else np.array(MaxNLocator(most).tick_values(low, high))

@@ -110,9 +110,9 @@ class JKOFlow(DensityMixin, BaseEstimator):
             ValueError: rows or settings that cannot be used; :class:`jko.InputError` is one, too.
         """
         settings = settings_of(self.preset, self.settings, self.max_iter, words=holds_words(X))
+        rows: Array | Frame = X
         if is_frame(X) and wants_kinds(X, self.preset, settings):
             validate_data(self, X, skip_check_array=True)  # cells are no numbers
-            rows: Array = X
         else:
             rows = validate_data(self, X, dtype=np.float64, ensure_min_samples=FEWEST)
         self.flow_ = fit(

@@ -12,13 +12,13 @@ import torch
 from flows.views.status import fresh_words
 from jko.chain.chain import Chain
 from jko.chain.defence import Defence
+from jko.columns.infer import infer
 from jko.config import parse_config
 from jko.laws.student_t import fit_student_t
 from jko.maps.invertible import Pushed
 from jko.preparation.facts import DataFacts
 from jko.statistics.disputed import DISAGREES
 from jko.statistics.fresh_rows import FreshRows
-from jko.columns.infer import infer
 from tasks.adapters.store.evaluated import EvaluationFigures, FreshLook, ScoredRow
 from tasks.baselines import baseline_log_densities
 from tasks.evaluate import looked_at

@@ -314,11 +314,12 @@ def validate(words: list[str]) -> None:
     for option, value in pairwise(words):
         values.get(option, []).append(value)
     preset = next((name for name in values["--preset"] if name.islower()), None)  # P is a placeholder
+    file = next((word for word in words if word.endswith(".csv")), None)
     axes = [axis.partition("=") for axis in values["--grid"]]
     for end in (0, -1):
         # a comma within brackets is one of a list
         cell = [f"{key}={re.split(r',(?![^[]*])', choices)[end]}" for key, _, choices in axes]
-        build_request(ROOT, preset=preset, assignments=[*values["--set"], *cell])
+        build_request(ROOT, preset=preset, file=file, assignments=[*values["--set"], *cell])
 
 
 @pytest.mark.parametrize(("page", "text"), SHOWN, ids=[f"{page}: {text[:60]}" for page, text in SHOWN])

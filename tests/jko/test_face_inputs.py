@@ -114,7 +114,7 @@ def test_settings_choose_columns_and_rows() -> None:
     assert dropped.facts.notes[0] == "dropped 1 of 300 rows with empty cells"
     rest = fitted(frame.drop(index=3).reset_index(drop=True))
     np.testing.assert_array_equal(dropped.sample(5).to_numpy(), rest.sample(5).to_numpy())
-    with pytest.raises(jko.InputError, match=r"or set data\.missing=drop"):
+    with pytest.raises(jko.InputError, match=r"or data\.missing=drop"):
         jko.fit(frame, settings={**FEW, "data.missing_values": [-999]}, progress=False)
     with pytest.raises(jko.InputError, match="no column 'z'; it has a, b, c"):
         jko.fit(frame, settings={**FEW, "data.columns": ["z"]})

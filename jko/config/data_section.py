@@ -203,7 +203,7 @@ class Data(Section):
 
     @model_validator(mode="after")
     def _with_holes(self) -> Data:
-        if self.missing == "model" and self.kinds_used == "off":
+        if self.missing == "model" and self.source in ("file", "rows") and self.kinds_used == "off":
             raise ValueError(
                 "data.missing = model is for tables whose columns have kinds (data.kinds = auto, or a file); "
                 "elsewhere it is refuse or drop"

@@ -110,13 +110,14 @@ class JKOFlow(DensityMixin, BaseEstimator):
             ValueError: rows or settings that cannot be used; :class:`jko.InputError` is one, too.
         """
         settings = settings_of(self.preset, self.settings, self.max_iter, words=holds_words(X))
-        rows: Array | Frame = X
+        rows: Rows = X
         if is_frame(X) and wants_kinds(X, self.preset, settings):
             validate_data(self, X, skip_check_array=True)  # cells are no numbers
         else:
-            rows = validate_data(self, X, dtype=np.float64, ensure_min_samples=FEWEST)
+            checked = validate_data(self, X, dtype=np.float64, ensure_min_samples=FEWEST)
+            rows = X if is_frame(X) else checked
         self.flow_ = fit(
-            X if is_frame(X) else rows,
+            rows,
             preset=self.preset,
             settings=settings,
             seed=seed_of(self.random_state),

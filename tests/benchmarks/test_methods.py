@@ -80,7 +80,7 @@ def test_the_mixture_finds_eight_gaussians_and_beats_one(problem: Problem) -> No
 def test_one_block_end_to_end_learns(problem: Problem) -> None:
     outcome, one = (run_method(problem, name, "default", 0, 1.5) for name in ("end_to_end", "gaussian"))
     assert outcome.nll.value < one.nll.value
-    assert outcome.core_s > 1.4  # the budget is spent
+    assert outcome.core_s > 1.2  # the budget is spent, but for the last iteration that would not end in it
 
 
 def test_the_curve_has_the_points_that_were_due(problem: Problem) -> None:

@@ -180,8 +180,9 @@ def rows_of(project: Path) -> str:
     """Rows to score with the columns that the chain of a project has, as CSV."""
     facts = json.loads(next(project.glob(f"{CHAIN}/blocks/0-*/data.json")).read_text())
     names = [*facts["columns"], *facts.get("context_columns", [])]
-    real = [(0.5, -0.5, 1.2), (0.25, 0.8, -0.3), (2.5, 3.5, 0.0)]
-    columns = [(2, 3, 0) if name == "grade" else values for name, values in zip(names, real, strict=False)]
+    columns = list(zip((0.5, 0.25, 2), (-0.5, 0.8, 3.5), (1.2, -0.3, 0), strict=True))[: len(names)]
+    if facts.get("kinds"):  # a grade is a count then
+        columns = [(2, 3, 0) if name == "grade" else own for name, own in zip(names, columns, strict=True)]
     lines = [",".join(map(str, row)) for row in zip(*columns, strict=True)]
     return "\n".join([",".join(names), *lines]) + "\n"
 

@@ -105,6 +105,14 @@ def in_words(brackets: Sequence[Bracket], rows_needed: int | None = None) -> str
 
 def _wide(coarsest: Bracket, rows_needed: int | None) -> str:
     """That the held-out rows are too few, with what the coarsest resolution says all the same."""
+    if (
+        not coarsest.at_least and coarsest.at_most is not None and coarsest.at_most <= WIDTH
+    ):  # KL is not below 0, whatever L is
+        return (
+            f"At a resolution of {coarsest.resolution:g} standard deviations, data and model differ by at "
+            f"most {figure(coarsest.at_most)} nats (KL, 95 %). {coarsest.rows} held-out rows are too few to "
+            "tell by how much at least."
+        )
     known = f"{coarsest.rows} held-out rows are too few to tell data and model apart"
     if coarsest.at_least:
         said = f"{known} closely, but they differ by at least {figure(coarsest.at_least)} nats (KL, 95 %)."

@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from jko.columns.circular import Circular
-from jko.columns.column import Above0, Column, Exactness, Finite, Meaning, Values, as_numbers, typed
+from jko.columns.column import (
+    Above0,
+    Column,
+    Exactness,
+    Finite,
+    Meaning,
+    Values,
+    as_numbers,
+    typed,
+    value_named,
+)
 from jko.columns.conditions import COMPARED, Condition, number_of
 from jko.columns.discrete import Gridded, Integer
 from jko.columns.noise import log_normal, nearest_corner, normal_of, on_simplex, simplex_log_det
@@ -51,10 +61,7 @@ class Atoms(Column):
     @model_validator(mode="before")
     @classmethod
     def _named(cls, given: object) -> object:
-        """The value has the column's name, which need not be written twice."""
-        if isinstance(given, dict) and isinstance(value := given.get("value"), dict) and "name" not in value:
-            return {**given, "value": {"name": given.get("name"), **value}}
-        return given
+        return value_named(given)
 
     @model_validator(mode="after")
     def _consistent(self) -> Atoms:

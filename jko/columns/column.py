@@ -50,6 +50,13 @@ class Seen(Record):
     warnings: tuple[str, ...] = ()
 
 
+def value_named(given: object) -> object:
+    """What is written of a column around a value: the value has its name, which need not be written twice."""
+    if isinstance(given, dict) and isinstance(value := given.get("value"), dict) and "name" not in value:
+        return {**given, "value": {"name": given.get("name"), **value}}
+    return given
+
+
 class Column(Record):
     """A column of a table, of one kind.
 

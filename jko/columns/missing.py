@@ -28,7 +28,7 @@ from jko.columns.aside import Constant
 from jko.columns.atoms import Atoms
 from jko.columns.cells import read_cells, with_holes
 from jko.columns.circular import Circular
-from jko.columns.column import Above0, Column, Exactness, Finite, Meaning, Values
+from jko.columns.column import Above0, Column, Exactness, Finite, Meaning, Values, value_named
 from jko.columns.conditions import Condition
 from jko.columns.dates import Dates
 from jko.columns.discrete import Gridded, Integer
@@ -71,10 +71,7 @@ class Missing(Column):
     @model_validator(mode="before")
     @classmethod
     def _named(cls, given: object) -> object:
-        """The value has the column's name, which need not be written twice."""
-        if isinstance(given, dict) and isinstance(value := given.get("value"), dict) and "name" not in value:
-            return {**given, "value": {"name": given.get("name"), **value}}
-        return given
+        return value_named(given)
 
     @model_validator(mode="after")
     def _consistent(self) -> Missing:

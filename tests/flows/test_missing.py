@@ -12,7 +12,7 @@ import pytest
 
 import jko
 from tests.flows.schedules import jko as called
-from tests.jko.faces import FEW, weights
+from tests.jko.faces import FEW, options, weights
 
 SETTINGS: dict[str, Any] = {
     **FEW, "data.missing": "model", "measure.critic_centres": 3, "measure.reference_rows": 20,
@@ -36,10 +36,7 @@ def frame(rows: int = 600) -> pd.DataFrame:
 
 
 def words(**more: Any) -> list[str]:
-    found = []
-    for key, value in {**SETTINGS, **more}.items():
-        found += ["--set", f"{key}={json.dumps(value)}"]
-    return found
+    return options({**SETTINGS, **more})
 
 
 @pytest.fixture(scope="module")

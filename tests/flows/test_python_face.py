@@ -15,7 +15,7 @@ import flows
 import jko
 from jko.disk.layout import Layout
 from tests.flows.schedules import jko as called
-from tests.jko.faces import FEW, rows, weights
+from tests.jko.faces import FEW, options, rows, weights
 
 SETTINGS: dict[str, Any] = {
     **FEW, "measure.critic_centres": 3, "measure.reference_rows": 20, "evaluation.samples": 50,
@@ -33,10 +33,7 @@ def frame() -> pd.DataFrame:
 
 def words() -> list[str]:
     """The settings as options of the command line."""
-    found = []
-    for key, value in SETTINGS.items():
-        found += ["--set", f"{key}={json.dumps(value)}"]
-    return found
+    return options(SETTINGS)
 
 
 @pytest.fixture(scope="module")

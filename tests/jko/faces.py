@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -19,6 +21,11 @@ def rows(count: int = 300, seed: int = 0) -> torch.Tensor:
     draw = torch.Generator().manual_seed(seed)
     z = torch.randn(count, 3, generator=draw, dtype=torch.float64)
     return z @ torch.tensor([[2.0, 0.5, 0.0], [0.0, 1.0, 0.3], [0.0, 0.0, 0.5]], dtype=torch.float64) + 7
+
+
+def options(settings: Mapping[str, object]) -> list[str]:
+    """Settings as options of the command line."""
+    return [word for key, value in settings.items() for word in ("--set", f"{key}={json.dumps(value)}")]
 
 
 def weights(folder: Path) -> dict[str, bytes]:

@@ -153,3 +153,11 @@ def test_the_interval_of_a_constant_without_an_upper_end() -> None:
             "log Z of the target is at least -2.080 nats (the ELBO less two standard errors); by importance "
             "weights it is -1.900 ± 0.01."
         )
+
+
+def test_an_upper_level_that_is_small_is_no_sign_of_too_few_rows() -> None:
+    """A KL is not below 0: with U small all is known but how much it is at least."""
+    loose = at(upper=0.01, upper_95=0.0258, lower=-0.2, lower_95=-0.3)
+    assert in_words([loose], 3300) == (
+        f"{SAID} at most 0.0258 nats (KL, 95 %). 4000 held-out rows are too few to tell by how much at least."
+    )

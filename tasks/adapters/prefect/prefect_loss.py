@@ -55,6 +55,7 @@ def outlasting_server(call: Callable[[], Ended], alone: Callable[[], Ended]) -> 
         # Prefect would ask a lost server eleven times, seven seconds, for every single event, and wait
         # for all of them at exit. What could not be sent is kept and goes with the next reconnection.
         EventsWorker.set_client_override(PrefectEventsClient, reconnection_attempts=1)
+    quiet_events()
     # Prefect's event loop for the end of a flow, begun while there is memory: where it cannot begin, a
     # flow would wait for it without a bound
     run_coro_as_sync(asyncio.sleep(0))
@@ -76,6 +77,14 @@ def outlasting_server(call: Callable[[], Ended], alone: Callable[[], Ended]) -> 
         return _outcome(course)
     finally:
         _COURSE.reset(token)
+
+
+def quiet_events() -> None:
+    """Keep Prefect from warning, after a command's last line, of events that it still sends.
+
+    The queue's logger is named by its class alone, so that no level of Prefect's settings reaches it.
+    """
+    logging.getLogger(EventsWorker.__name__).setLevel(logging.ERROR)
 
 
 def _alone(course: Course, call: Callable[[], Ended], why: Exception) -> Result:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ def unit_of(values: Array) -> float:
 
 def labelled(name: str, unit: float) -> str:
     """The name of an axis in a unit."""
+    name = plain_text(name)
     return name if unit == 1 else f"{name} / {unit:g}"
 
 
@@ -60,16 +62,16 @@ def short_name(name: str, letters: int = 14) -> str:
     >>> short_name("worst concave points")
     'worst concave…'
     """
-    return name if len(name) <= letters else f"{name[: letters - 1].rstrip()}…"
+    return plain_text(name if len(name) <= letters else f"{name[: letters - 1].rstrip()}…")
 
 
 def plain_text(text: str) -> str:
-    r"""Text in which no dollar begins mathematics.
+    r"""Text in which no dollar begins mathematics; text that is plain already stays.
 
-    >>> print(plain_text("price $ of $2"))
-    price \$ of \$2
+    >>> print(plain_text("price $ of $2"), plain_text(plain_text("$")))
+    price \$ of \$2 \$
     """
-    return text.replace("$", r"\$")
+    return re.sub(r"(?<!\\)\$", r"\\$", text)
 
 
 def tiles(rows: Array, shape: tuple[int, int], across: int = 10) -> Array:

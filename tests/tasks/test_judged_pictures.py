@@ -104,6 +104,13 @@ def test_data_and_samples_share_a_window_and_units() -> None:
     assert len(png(constant)) > 1000
 
 
+def test_names_with_dollars_are_no_mathematics() -> None:
+    rows = np.random.default_rng(0).normal(size=(200, 2))
+    names = (r"$\frac$", "$x^2$ and a very long name of a column")
+    assert png(beside(projection(names, 0.1, 0.2), rows * [1, 1e40], rows * [1, 1e40]))
+    assert png(of_columns([coverage(rows[:, i], rows[:, i], name) for i, name in enumerate(names)]))
+
+
 def with_pairs(made: Content, *pairs: Projection, **changes: object) -> Content:
     chain = made.certificate.chain.model_copy(update={"pairs": pairs})
     certificate = made.certificate.model_copy(update={"chain": chain})

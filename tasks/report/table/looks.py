@@ -47,7 +47,7 @@ def look_of(column: Column, data: Cells, samples: Cells) -> Look | None:
 
 def _bare(column: Column, form: Form, sides: Sequence[Side]) -> Look:
     """A look with the column's name on its axis, without levels and bins."""
-    label = plain_text(column.name)
+    label = column.name
     return Look(column.name, column.kind, label, form, data=sides[0], samples=sides[1])
 
 
@@ -155,7 +155,7 @@ def _numbers(column: Column, data: Array, samples: Array) -> Look | None:
     form, edges = axis_of(seen / unit, drawn / unit, own)
     nothing = np.full(len(data), -1), np.full(len(samples), -1)
     sides = [Side(none, side / unit) for none, side in zip(nothing, (data, samples), strict=True)]
-    label = labelled(plain_text(column.name), unit)
+    label = labelled(column.name, unit)
     return replace(_bare(column, form, sides), edges=edges, label=label)
 
 

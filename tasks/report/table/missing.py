@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from tasks.report.drawing import DATA, MODEL, plain_text, short_name
+from tasks.report.drawing import DATA, MODEL, short_name
 from tasks.report.table.look import Array, Marks
 from tasks.report.table.ticks import share_ticks
 
@@ -75,7 +75,7 @@ def empty_shares(holes: Holes, called: str = "data") -> Figure:
     axes = figure.add_subplot()
     _pairs(axes, shares, (len(holes.data), len(holes.samples)))
     axes.set_yticks(
-        range(len(shares[0])), [short_name(plain_text(name), 22) for name in holes.names[:MOST]], fontsize=8
+        range(len(shares[0])), [short_name(name, 22) for name in holes.names[:MOST]], fontsize=8
     )
     axes.set(xlabel="% of cells that are empty", ylabel="column")
     _legend(figure, called)
@@ -94,7 +94,7 @@ def empty_patterns(holes: Holes, called: str = "data") -> Figure:
     empty = kinds[:, :across].ravel()
     left.scatter(columns[~empty], rows[~empty], s=14, color="#dfe5eb", marker="s", lw=0)
     left.scatter(columns[empty], rows[empty], s=42, color=INK, marker="s", lw=0)
-    left.set_xticks(range(across), [short_name(plain_text(name)) for name in names], rotation=90, fontsize=8)
+    left.set_xticks(range(across), [short_name(name) for name in names], rotation=90, fontsize=8)
     left.set_yticks([])
     left.set(
         xlim=(-0.6, across - 0.4), ylim=(down - 0.4, -0.6), xlabel="column", ylabel="pattern (dark: empty)"

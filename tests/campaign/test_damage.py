@@ -15,7 +15,7 @@ from tests.campaign.sample import Part
 from tests.campaign.ways import FILE_WAYS, FOLDER_WAYS
 
 #: cases of the whole, of which ``make test-all`` carries out one in so many
-WHOLE, SOME = 2000, 5
+WHOLE, SOME = 2000, 17
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from tests.campaign.fuzz_files import chunk
 from tests.campaign.sample import Part
 
 #: inputs of ``make test``, and of the whole, of which ``make test-all`` reads one in so many
-FAST, WHOLE, SOME = 200, 20_000, 3
+FAST, WHOLE, SOME = 200, 20_000, 11
 
 
 @pytest.fixture(scope="module")

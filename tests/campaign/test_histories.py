@@ -14,7 +14,7 @@ from tests.campaign.histories import Lives, live, made
 from tests.campaign.sample import Part
 
 #: lives of the whole campaign, of which ``make test-all`` has one in so many
-WHOLE, SOME = 60, 3
+WHOLE, SOME = 60, 7
 
 
 def test_some_lives() -> None:

@@ -15,7 +15,7 @@ from tests.campaign.sample import Part
 from tests.campaign.trees import state_of
 
 #: one in so many in ``make test`` and in ``make test-all``; primes, so that all kinds of operations are met
-FEW, SOME = 211, 7
+FEW, SOME = 211, 23
 
 
 def really() -> None:

@@ -11,7 +11,7 @@ from tests.campaign.power_cuts import HISTORIES, campaign
 from tests.campaign.sample import Part
 
 #: of the states one in so many: in ``make test``, where only two histories are cut, and in ``make test-all``
-FEW, SOME = 41, 5
+FEW, SOME = 41, 17
 #: a chain that is made, and one that is replaced
 QUICK = ("train", "other settings")
 

@@ -11,7 +11,7 @@ from tests.campaign.sample import part_of
 from tests.kills import COUNT, Whole, carry_out, keep_row, kill_of, undisturbed
 
 #: of the whole ``make test-all`` has one in so many; signals and a limit are in other tests of ``make test``
-SOME = 3
+SOME = 7
 
 
 @pytest.fixture(scope="module")

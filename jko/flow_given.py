@@ -130,7 +130,7 @@ class FlowGiven(FlowRows):
             drawn = self.drawn(count, None, own_seed).double().cpu().numpy()
         cells = {name: read_cells(own) for name, own in kinds.decode(drawn).items()}
         found, filled = self.impute_cells(cells, 1, seed=own_seed, steps=_whole(steps, "steps", 0))
-        whole: Rows = self.form.cells(found, self.facts.dtypes, kinds.ordered)
+        whole: Rows = self.form.cells(found, self.facts.dtypes, kinds)
         return whole, filled
 
     def impute(
@@ -181,7 +181,7 @@ class FlowGiven(FlowRows):
         frame_or_columns: Any = frame_of(x) if is_frame(x) else x
         cells = cells_of(frame_or_columns, list(self.facts.names))
         found, filled = self.impute_cells(cells, draws, seed=seed, steps=steps)
-        frame: Any = self.form.cells(found, self.facts.dtypes, self.facts.kinds.ordered)
+        frame: Any = self.form.cells(found, self.facts.dtypes, self.facts.kinds)
         index = getattr(x, "index", None)
         if index is not None and self.form.make is None and hasattr(frame, "index"):
             frame.index = list(index) * draws

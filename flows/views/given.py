@@ -188,7 +188,7 @@ def _fill_table(
         marks = Marks(*facts.marks) if facts.marks else None
         whole = load_whole(file_settings(flow.config.data, facts, file), marks)
     found, filled = flow.impute_cells(whole.cells, draws, seed=seed, steps=steps)
-    frame = Form("frame").cells(found, facts.dtypes, facts.kinds.ordered)
+    frame = Form("frame").cells(found, facts.dtypes, facts.kinds)
     return pd.DataFrame(frame), filled, whole.notes
 
 

@@ -112,7 +112,7 @@ def _as_cells(values: Array, facts: DataFacts) -> pd.DataFrame:
     """Samples in the table's own columns, of its types."""
     assert facts.kinds is not None
     cells = facts.kinds.decode(values)
-    return pd.DataFrame(Form("frame").cells(cells, facts.dtypes, facts.kinds.ordered))
+    return pd.DataFrame(Form("frame").cells(cells, facts.dtypes, facts.kinds))
 
 
 def check_numbers(frame: pd.DataFrame, output: Path) -> None:
@@ -236,7 +236,7 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
             if kind == ".csv":
                 stream.write(csv_text(frame).encode())
             elif kind == ".npy":
-                np.save(stream, frame.to_numpy(), allow_pickle=False)
+                np.save(stream, _as_array(frame), allow_pickle=False)
             elif kind == ".feather":
                 frame.to_feather(stream)
             elif kind == ".xlsx":
@@ -245,3 +245,9 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
                 frame.to_parquet(stream, index=False)
     except OSError as error:
         raise InputError(f"-o {path}: cannot be written ({error.strerror})") from None
+
+
+def _as_array(frame: pd.DataFrame) -> Array:
+    """The numbers of a table in one type; an empty cell is NaN."""
+    found: Array = frame.to_numpy()
+    return found if found.dtype.kind in "biuf" else frame.to_numpy(dtype=float, na_value=np.nan)

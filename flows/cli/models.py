@@ -27,7 +27,8 @@ STEPS = click.IntRange(1, 1_000_000)
 @click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option(
     "--given", multiple=True, metavar="CONDITION",
-    help='A condition on any column: "age=40", "30<=age<40", "income>50000", "city in [Rome, Paris]"; or the '
+    help='A condition on any column: "age=40", "30<=age<40", "income>50000", "city in [Rome, Paris]", '
+    '"age is empty"; or the '
     "context of a conditional chain, as class=3, by default those of training rows. May be given again.",
 )  # fmt: skip
 @click.option(

@@ -157,6 +157,21 @@ def test_holes_of_a_file_are_filled(folder: Path) -> None:
     assert np.allclose(first["gain"], table["gain"].fillna(first["gain"]))
 
 
+def test_empty_cells_are_given(folder: Path) -> None:
+    asked = ("sample", "c", "-n", "50", "-o", "g.csv", "--given")
+    called(folder, *asked, "age is empty", "--given", "city is not empty")
+    drawn = pd.read_csv(folder / "g.csv")
+    assert drawn["age"].isna().all()
+    assert drawn["city"].notna().all()
+    assert drawn["gain"].isna().any()
+    said = called(folder, *asked, "height is empty", code=2)
+    assert "height is empty: column 'height' has no empty cells in this model" in said
+    called(folder, *asked, "age is empty", "--given", "height=171.5")  # of mass zero
+    drawn = pd.read_csv(folder / "g.csv")
+    assert drawn["age"].isna().all()
+    assert np.allclose(drawn["height"], 171.5)
+
+
 def test_the_report_shows_empty_cells_of_data_and_samples(folder: Path) -> None:
     pages = list(folder.rglob("report/*.html")) + list(folder.rglob("report.html"))
     assert pages

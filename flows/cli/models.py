@@ -73,9 +73,9 @@ def sample(
     from flows.views.models import draw_samples
 
     layout = chain_at(chain, project_root())
-    if complete and (given or raw):
-        raise click.UsageError("--complete goes neither with --given nor with --raw")
     context, conditions = split_given(layout, given) if given else ([], [])
+    if complete and (conditions or raw):
+        raise click.UsageError("--complete goes neither with conditions nor with --raw")
     told: dict[str, JsonValue] = {"method": "samples", "rows": rows, "effective": rows}
     if conditions:
         worth = sample_given(
@@ -87,7 +87,7 @@ def sample(
             say(f"warning: {note}", err=True)
         say(f"{output}: {worth}", err=True)
     elif complete:
-        filled = sample_complete(layout, rows, seed, output, steps=steps)
+        filled = sample_complete(layout, rows, seed, output, context=context, steps=steps)
         told |= {"filled": filled.plain()}
         say(f"{output}: {filled}", err=True)
     else:
@@ -140,7 +140,7 @@ def impute(
     """Fill the empty cells of a file by draws from a chain.
 
     Each row is drawn from the law of the chain in DIR given the cells that the row has. Cells that are there
-    stay as they are.
+    stay as they are. Under a conditional chain FILE holds the columns of the context, too, without holes.
     """
     from flows.views.given import impute_file
 

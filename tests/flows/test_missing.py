@@ -120,7 +120,7 @@ def test_samples_have_holes_as_the_data_have_or_none(folder: Path) -> None:
     assert whole.shape == (60, 5)
     assert not whole.isna().any().any()
     said = called(folder, "sample", "c", "-n", "9", "--complete", "--raw", "-o", "whole.csv", code=2)
-    assert "--complete goes neither with --given nor with --raw" in said
+    assert "--complete goes neither with conditions nor with --raw" in said
 
 
 @pytest.mark.parametrize("ending", ["parquet", "feather"])

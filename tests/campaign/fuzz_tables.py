@@ -39,6 +39,10 @@ def csv(draw: random.Random) -> tuple[bytes, list[str]]:
         column, kind = draw.randrange(width), draw.choice(CELLS)
         for row in cells:
             row[column] = kind if draw.random() < 0.7 else row[column]
+    for column in range(width) if draw.random() < 0.15 else ():  # many holes
+        share = draw.choice((0, 0.05, 0.5, 0.95))
+        for row in cells:
+            row[column] = draw.choice(("", "", "NA", "nan")) if draw.random() < share else row[column]
     for _ in range(draw.choice((0,) * 12 + (1, 3))):  # ragged
         row = draw.choice(cells)
         row.append("1") if draw.random() < 0.5 or len(row) < 2 else row.pop()
@@ -92,7 +96,7 @@ def cell(draw: random.Random, value: float) -> str:
 
 def table_settings(draw: random.Random, names: list[str]) -> list[str]:
     """``--set`` words for a table."""
-    found = [f"data.missing={draw.choice(('refuse', 'drop'))}"] if draw.random() < 0.5 else []
+    found = [f"data.missing={draw.choice(('refuse', 'drop', 'model'))}"] if draw.random() < 0.5 else []
     if draw.random() < 0.15:
         found.append(f"data.columns={json.dumps(draw.sample(names, draw.randint(1, len(names))))}")
     if draw.random() < 0.15:

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from flows.views.known_files import load_known
 from flows.views.models import check_numbers, check_output, open_chain, sampled_contexts, write_table
-from flows.views.scored import file_settings, naming_no_settings
+from flows.views.scored import naming_no_settings
 from flows.views.scoring import read_scored
 from jko.conditional.found import Worth
 from jko.conditional.imputing import Filled
@@ -24,9 +25,8 @@ from jko.given import LARGEST, Form
 from jko.preparation.context import asked_columns, context_of, given_context
 from jko.preparation.facts import DataFacts
 from jko.preparation.kinds import with_context
-from jko.preparation.table import Array, Marks, Table
+from jko.preparation.table import Array, Table
 from tasks.datasets.contexts import context_table
-from tasks.datasets.whole import load_whole
 
 
 def split_given(layout: Layout, given: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -192,9 +192,9 @@ def _fill_table(
     """The same of a table whose columns have kinds."""
     facts = flow.facts
     assert facts.kinds is not None
+    whole = load_known(flow.config.data, facts, file)
     with naming_no_settings():
-        marks = Marks(*facts.marks) if facts.marks else None
-        whole = with_context(load_whole(file_settings(flow.config.data, facts, file), marks))
+        whole = with_context(whole)
     table = Table(
         whole.place, np.empty((whole.count, 0)), (), context=whole.context,
         context_columns=whole.context_columns,

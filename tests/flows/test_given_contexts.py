@@ -60,6 +60,16 @@ def test_holes_of_a_file_are_filled_under_their_context(chain: str, folder: Path
     )
 
 
+def test_an_array_has_the_context_behind_its_columns(folder: Path) -> None:
+    rows = table(50)
+    rows.to_csv(folder / "some.csv", index=False)
+    np.save(folder / "some.npy", rows.to_numpy(dtype=float))
+    for name in ("some.csv", "some.npy"):
+        assert "50 of 50 rows scored" in called(folder, "score", "c", name, "-o", f"{name}.scores.csv")
+    one, other = (pd.read_csv(folder / f"some.{kind}.scores.csv") for kind in ("csv", "npy"))
+    pd.testing.assert_frame_equal(one, other)
+
+
 @pytest.mark.parametrize("chain", ["c", "plain"])
 def test_a_context_has_no_holes(chain: str, folder: Path) -> None:
     rows = table(30)

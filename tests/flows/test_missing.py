@@ -143,6 +143,18 @@ def test_numbers_with_holes_are_an_array_with_nan(folder: Path) -> None:
     found = np.load(folder / "s.npy")
     assert (found.dtype, found.shape) == (np.float64, (100, 3))
     assert np.isnan(found[:, 0]).any()
+    called(folder, "sample", "numbers", "-n", "100", "-o", "s.csv")
+    np.savez(folder / "s.npz", rows=found)
+    for name in ("s.npy", "s.csv", "s.npz"):  # columns of arrays go by their places
+        assert "100 of 100 rows scored" in called(folder, "score", "numbers", name, "-o", f"{name}.csv")
+        called(folder, "impute", "numbers", name, "--steps", "2", "-o", f"filled-{name}.csv")
+        for result in (f"{name}.csv", f"filled-{name}.csv"):
+            pd.testing.assert_frame_equal(
+                pd.read_csv(folder / result), pd.read_csv(folder / result.replace(name, "s.npy"))
+            )
+    np.save(folder / "wide.npy", np.zeros((5, 4)))
+    said = called(folder, "score", "numbers", "wide.npy", "-o", "none.csv", code=2)
+    assert "wide.npy: 4 columns without names; the chain has 3 ('age', 'gain', 'height'), in this" in said
 
 
 def test_holes_of_a_file_are_filled(folder: Path) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from jko.columns.cells import Dtype
-from jko.columns.frames import in_lists, in_pandas, whole_types
+from jko.columns.frames import in_lists, in_pandas, takes_holes, whole_types
 from jko.columns.schema import Schema
 from jko.core.errors import InputError
 from jko.core.plain import shortened
@@ -141,12 +141,14 @@ class Form:
             dtypes: types of columns where these are none of numpy's; those of this form come before them.
             schema: of the columns: whole numbers with empty cells have a type of their own.
         """
-        own = {**whole_types(schema), **dtypes}
+        whole = whole_types(schema)
+        own = {**whole, **dtypes}
         if self.make is not None:
             return self.make(in_lists(cells, own))
         if (pandas := _pandas()) is None:
             return cells
-        frame = in_pandas(pandas, cells, {**own, **self.dtypes}, schema.ordered)
+        here = {name: kind for name, kind in self.dtypes.items() if name not in whole or takes_holes(kind)}
+        frame = in_pandas(pandas, cells, {**own, **here}, schema.ordered)
         labels = {str(label): label for label in self.labels}
         frame.columns = [labels.get(name, name) for name in frame.columns]
         return frame

@@ -32,6 +32,11 @@ def whole_types(schema: Schema) -> dict[str, str]:
     return found
 
 
+def takes_holes(kind: object) -> bool:
+    """Whether cells of a column of this type may be empty: not where it is one of NumPy's integers."""
+    return not (isinstance(kind, np.dtype) and kind.kind in "iu")
+
+
 def float_types(cells: Mapping[str, Cells], integers: Collection[str] = ()) -> dict[str, Dtype]:
     """Types of the columns of floats that are all whole and have empty cells: they come back as floats.
 

@@ -38,6 +38,15 @@ def test_in_pandas_the_type_is_that_of_the_rows(kind: str, tmp_path: Path) -> No
         assert not filled["n"].isna().any()
 
 
+def test_integers_that_stand_for_holes_become_some() -> None:
+    """A column of NumPy's integers, of which one is said to mean that there is none."""
+    table = pd.DataFrame(columns()).fillna({"n": -999}).astype({"n": np.int64})
+    drawn = jko.fit(table, settings={**SETTINGS, "data.missing_values": [-999]}, progress=False).sample(200)
+    assert str(drawn["n"].dtype) == "Int64"
+    assert drawn["n"].isna().any()
+    assert (drawn["n"].dropna() >= 0).all()
+
+
 @pytest.mark.parametrize("name", MAKERS)
 def test_other_frames_have_integers_and_none(name: str) -> None:
     table = MAKERS[name](columns())

@@ -19,7 +19,8 @@ from jko.preparation.names import listed, shown
 
 Op = Literal["=", "!=", "<", "<=", ">", ">=", "in", "is empty", "is not empty"]
 #: those that ask whether there is a cell
-EMPTY, THERE = "is empty", "is not empty"
+EMPTY: Op = "is empty"
+THERE: Op = "is not empty"
 LINE: Ends = ((-math.inf, math.inf),)
 #: how far from a point of a grid a number may be, in steps
 NEAR = 1e-6

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from importlib.util import find_spec
+from typing import Final
 
 import pandas as pd
 
@@ -13,7 +14,7 @@ from jko.preparation.names import shown
 from tasks.adapters.system.output import safe_frame
 
 #: what pandas writes spreadsheets with
-PACKAGE = "openpyxl"
+PACKAGE: Final = "openpyxl"
 #: lines and columns of a sheet at most
 LINES, COLUMNS = 2**20, 2**14
 #: letters that a cell holds
@@ -50,7 +51,7 @@ def spreadsheet(frame: pd.DataFrame) -> bytes:
     safe = safe_frame(frame)
     for place, kind in enumerate(safe.dtypes):
         if kind.kind == "M":
-            safe.isetitem(place, _moments(safe.iloc[:, place]))
+            safe.isetitem(place, _moments(safe.iloc[:, place]).array)
         elif kind.kind == "O" or str(kind) in ("str", "string", "category"):
             _refuse_text(safe.iloc[:, place])
     _refuse_text(safe.columns.to_series())

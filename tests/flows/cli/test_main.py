@@ -36,10 +36,10 @@ def test_the_library_says_the_same_version() -> None:
 
 WRONG = {
     "train --nosuch": "no such option '--nosuch'; see jko train --help",
-    "train --daata x": "no such option '--daata'; did you mean --data?",
+    "train --daata x": "no such option '--daata'; did you mean --data or --wait?",
     "train --seed x": "invalid value for '--seed': ",
     "sample": "missing argument 'DIR'; see jko sample --help",
-    "trian": "no such command 'trian'; did you mean train?",
+    "trian": "no such command 'trian'; see jko --help",
     "status a b": "got unexpected extra argument (b); see jko status --help",
     "--nosuch": "no such option '--nosuch'; see jko --help",
     "schedule nosuch": "no such command 'nosuch'; see jko schedule --help",

@@ -296,9 +296,7 @@ class Flow(FlowGiven):
         kinds = self.facts.kinds
         if kinds is None:
             return form.rows(x, self.columns)
-        found: Rows = form.cells(
-            kinds.decode(x.detach().double().cpu().numpy()), self.facts.dtypes, kinds.ordered
-        )
+        found: Rows = form.cells(kinds.decode(x.detach().double().cpu().numpy()), self.facts.dtypes, kinds)
         return found
 
     def drawn(self, rows: int, context: Tensor | None, seed: int) -> Tensor:

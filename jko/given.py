@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -16,9 +16,11 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from jko.columns.cells import Dtype
+from jko.columns.frames import in_lists, in_pandas, takes_holes, whole_types
+from jko.columns.schema import Schema
 from jko.core.errors import InputError
 from jko.core.plain import shortened
-from jko.given_columns import Columns, columns_of, in_lists, is_foreign
+from jko.given_columns import Columns, columns_of, is_foreign
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
@@ -131,29 +133,22 @@ class Form:
     make: Callable[[Mapping[str, Any]], Rows] | None = None
     dtypes: Mapping[str, object] = field(default_factory=dict)
 
-    def cells(
-        self, cells: Mapping[str, Array], dtypes: Mapping[str, Dtype], ordered: Collection[str] = ()
-    ) -> Any:
+    def cells(self, cells: Mapping[str, Array], dtypes: Mapping[str, Dtype], schema: Schema) -> Any:
         """Cells of columns as a data frame; as they are where pandas is not installed.
 
         Args:
             cells: by name.
             dtypes: types of columns where these are none of numpy's; those of this form come before them.
-            ordered: columns whose categories have an order.
+            schema: of the columns: whole numbers with empty cells have a type of their own.
         """
+        whole = whole_types(schema)
+        own = {**whole, **dtypes}
         if self.make is not None:
-            return self.make(in_lists(cells))
+            return self.make(in_lists(cells, own))
         if (pandas := _pandas()) is None:
             return cells
-        frame = pandas.DataFrame(dict(cells))
-        for name in frame.columns:
-            kind = self.dtypes.get(name, dtypes.get(name))
-            if isinstance(kind, tuple):
-                kind = pandas.CategoricalDtype(list(kind), ordered=name in ordered)
-            if getattr(kind, "tz", None) is not None or (isinstance(kind, str) and ", " in kind):
-                frame[name] = pandas.to_datetime(frame[name], utc=True).astype(kind)
-            elif kind is not None and frame[name].dtype != kind:
-                frame[name] = frame[name].astype(kind)
+        here = {name: kind for name, kind in self.dtypes.items() if name not in whole or takes_holes(kind)}
+        frame = in_pandas(pandas, cells, {**own, **here}, schema.ordered)
         labels = {str(label): label for label in self.labels}
         frame.columns = [labels.get(name, name) for name in frame.columns]
         return frame

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
 Array = NDArray[np.generic]
+#: how other packages call types of integers, in small letters
+INTEGERS = re.compile(r"u?int\d+")
 
 
 class Foreign(Protocol):
@@ -36,10 +39,12 @@ class Columns:
     Args:
         arrays: by name, of one length.
         make: makes a data frame of the kind that they came as.
+        integers: those of integers, which are floats here where cells are empty.
     """
 
     arrays: dict[str, Array]
     make: Callable[[Mapping[str, Any]], Any] | None = None
+    integers: tuple[str, ...] = ()
 
     @property
     def columns(self) -> list[Hashable]:
@@ -78,7 +83,8 @@ class Columns:
             return self.arrays[places]
         rows, numbers = places
         names = list(self.arrays)
-        return Columns({names[number]: self.arrays[names[number]][rows] for number in numbers}, self.make)
+        arrays = {names[number]: self.arrays[names[number]][rows] for number in numbers}
+        return Columns(arrays, self.make, self.integers)
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -112,11 +118,6 @@ def is_foreign(value: object) -> TypeIs[Foreign]:
     return bool(names) and all(isinstance(name, str) for name in names)
 
 
-def in_lists(columns: Mapping[str, Array]) -> dict[str, Any]:
-    """Columns whose objects, as text, are lists: of these other packages tell the type."""
-    return {name: own.tolist() if own.dtype.kind == "O" else own for name, own in columns.items()}
-
-
 def names_of(value: object) -> list[object]:
     """Names of the columns of a data frame; a table of Arrow has its columns themselves as ``columns``."""
     found: Iterable[object] = getattr(value, "column_names", getattr(value, "columns", ()))
@@ -126,4 +127,11 @@ def names_of(value: object) -> list[object]:
 def columns_of(value: Foreign) -> Columns:
     """The columns of such a data frame as arrays; integers with holes are floats."""
     make: Callable[[Mapping[str, Any]], Any] = getattr(type(value), "from_pydict", type(value))
-    return Columns({str(name): np.asarray(value[str(name)]) for name in names_of(value)}, make)
+    columns = {str(name): value[str(name)] for name in names_of(value)}
+    integers = tuple(name for name, own in columns.items() if INTEGERS.fullmatch(_type_of(own)))
+    return Columns({name: np.asarray(own) for name, own in columns.items()}, make, integers)
+
+
+def _type_of(column: object) -> str:
+    """The type of a column in words: polars calls it dtype, Arrow type."""
+    return str(getattr(column, "dtype", getattr(column, "type", ""))).lower()

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from jko.columns.cells import Cells, cells_of, dtypes_of
+from jko.columns.frames import float_types
 from jko.columns.indices import index_why
 from jko.config import Config
 from jko.config.data_section import Data
@@ -64,7 +65,10 @@ def _whole_frame(frame: Frame, context: Named | None, names: tuple[str, ...]) ->
     form = Form(
         "frame", index=frame.index, labels=tuple(frame.columns), dtypes=types_of(frame), make=make
     )  # fmt: skip
-    whole = Whole("rows", "the data frame", cells_of(frame), context_columns=names, dtypes=dtypes_of(frame))
+    cells = cells_of(frame)
+    integers = frame.integers if isinstance(frame, Columns) else ()
+    dtypes = {**float_types(cells, integers), **dtypes_of(frame)}
+    whole = Whole("rows", "the data frame", cells, context_columns=names, dtypes=dtypes)
     if names or context is None:
         return whole, form
     empty = Table("rows", np.empty((whole.count, 0)), ())

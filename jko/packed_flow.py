@@ -16,6 +16,8 @@ from jko.given import Form
 
 #: the file that says in which form samples come back
 FORM = "form.json"
+#: the data frames of other packages than pandas
+FRAMES = {"polars": "DataFrame", "pyarrow": "Table"}
 
 
 def packed(flow: Flow) -> dict[str, bytes]:
@@ -41,6 +43,7 @@ def packed(flow: Flow) -> dict[str, bytes]:
         "kind": flow.form.kind,
         "labels": [label if isinstance(label, int) else str(label) for label in flow.form.labels],
         "integers": list(flow.form.integers),
+        "package": _package(flow.form),
     }
     return {**files, FORM: json.dumps(form).encode()}
 
@@ -68,7 +71,19 @@ def _form(content: bytes) -> Form:
     said = json.loads(content)
     if said["kind"] != "frame":
         return Form(said["kind"])
+    labels, integers = tuple(said["labels"]), tuple(said["integers"])
+    package = said.get("package")
+    if package in FRAMES and find_spec(package) is not None:
+        made_by = getattr(import_module(package), FRAMES[package])
+        return Form("frame", labels=labels, integers=integers, make=getattr(made_by, "from_pydict", made_by))
     if find_spec("pandas") is None:
         return Form("array")
     import_module("pandas")  # a form takes it from the loaded modules, and this library never imports it
-    return Form("frame", labels=tuple(said["labels"]), integers=tuple(said["integers"]))
+    return Form("frame", labels=labels, integers=integers)
+
+
+def _package(form: Form) -> str:
+    """The package whose data frames samples are; empty for pandas, and where it is none of those known."""
+    made_by = getattr(form.make, "__self__", form.make)
+    package = str(getattr(made_by, "__module__", "")).partition(".")[0]
+    return package if package in FRAMES else ""

@@ -26,12 +26,14 @@ from jko.core.errors import InputError
 from jko.core.plain import shortened
 from jko.disk.tensors import pack_tensors, unpack_tensors
 from jko.face import Setting, fit, wants_kinds
-from jko.given import Array, Frame, Rows, is_frame
+from jko.given import Array, Frame, Rows, frame_of, is_frame
+from jko.given_columns import Columns
 from jko.packed_flow import packed, unpacked
-from jko.sklearn_parameters import RandomState, holds_words, seed_of, settings_of
+from jko.sklearn_parameters import RandomState, allows_holes, holds_words, missing_of, seed_of, settings_of
 
 try:
     from sklearn.base import BaseEstimator, DensityMixin
+    from sklearn.utils import Tags
     from sklearn.utils.validation import check_is_fitted, validate_data
 except ModuleNotFoundError:
     raise ImportError("jko.sklearn needs scikit-learn: pip install 'scikit-learn>=1.6'") from None
@@ -60,6 +62,9 @@ class JKOFlow(DensityMixin, BaseEstimator):
         max_iter: the most iterations of a kind (flow matching, JKO objective) in a block; as many as the
             settings say by default. It never raises them.
         settings: changes to the preset, as of :func:`jko.fit`: nested or with dotted keys.
+        missing: what becomes of rows with empty cells (NaN, ``None``), as ``data.missing``: ``refuse``, as it
+            is by default; ``drop``, for ``fit`` alone; or ``model``, by which holes are part of the law of a
+            data frame, whose columns then have kinds.
         random_state: an integer is the seed of :func:`jko.fit`, 0 by default, so that a fit can be repeated.
             A generator of numpy gives a seed, and ``None`` stands for numpy's own one.
         verbose: whether a line on standard error shows the progress.
@@ -86,12 +91,14 @@ class JKOFlow(DensityMixin, BaseEstimator):
         *,
         max_iter: int | None = None,
         settings: Mapping[str, Setting] | Config | None = None,
+        missing: str | None = None,
         random_state: RandomState = 0,
         verbose: bool = False,
     ) -> None:
         self.preset = preset
         self.max_iter = max_iter
         self.settings = settings
+        self.missing = missing
         self.random_state = random_state
         self.verbose = verbose
 
@@ -99,8 +106,8 @@ class JKOFlow(DensityMixin, BaseEstimator):
         """Train a flow on rows.
 
         Args:
-            X: rows of numbers, shape (rows, d), an array or a data frame of pandas. A data frame with other
-                columns than numbers is a table whose columns have kinds.
+            X: rows of numbers, shape (rows, d), an array or a data frame of pandas, polars or Arrow. A data
+                frame with other columns than numbers is a table whose columns have kinds.
             y: not used; it is here for pipelines.
 
         Returns:
@@ -109,12 +116,18 @@ class JKOFlow(DensityMixin, BaseEstimator):
         Raises:
             ValueError: rows or settings that cannot be used; :class:`jko.InputError` is one, too.
         """
-        settings = settings_of(self.preset, self.settings, self.max_iter, words=holds_words(X))
+        settings = settings_of(
+            self.preset, self.settings, self.max_iter, words=holds_words(X), missing=self.missing
+        )
+        holes = allows_holes(missing_of(settings), X)
         rows: Rows = X
         if is_frame(X) and wants_kinds(X, self.preset, settings):
             validate_data(self, X, skip_check_array=True)  # cells are no numbers
         else:
-            checked = validate_data(self, X, dtype=np.float64, ensure_min_samples=FEWEST)
+            checked = validate_data(
+                self, X, dtype=np.float64, ensure_min_samples=FEWEST,
+                ensure_all_finite="allow-nan" if holes else True,
+            )  # fmt: skip
             rows = X if is_frame(X) else checked
         self.flow_ = fit(
             rows,
@@ -126,6 +139,12 @@ class JKOFlow(DensityMixin, BaseEstimator):
         self.n_iter_ = max(one.curve[-1].iteration for one in self.flow_.results if one is not None)
         self._opinion: SecondOpinion | None = None
         return self
+
+    def __sklearn_tags__(self) -> Tags:
+        """What scikit-learn is told of the estimator."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.missing == "model"
+        return tags
 
     def score_samples(self, X: Array | Frame) -> NDArray[np.float64]:
         """Log-density of every row, nats, in the units of the rows.
@@ -278,8 +297,12 @@ class JKOFlow(DensityMixin, BaseEstimator):
 
 
 def _beside(x: Array | Frame, found: NDArray[np.void]) -> NDArray[np.void] | Frame:
-    """What is said of rows with their index, where they are a data frame."""
+    """What is said of rows, where they are a data frame: as one of its package, with its index."""
     if not is_frame(x):
         return found
+    own = frame_of(x)
+    if isinstance(own, Columns) and own.make is not None:
+        made: Frame = own.make({name: found[name] for name in found.dtype.names or ()})
+        return made
     frame: Frame = sys.modules["pandas"].DataFrame(found, index=x.index)
     return frame

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import shlex
 import sys
 
@@ -13,7 +12,7 @@ from flows.failures import INTERRUPTED, end, reader_is_gone
 from flows.limits import allow_files
 from jko.core.errors import JkoError
 from jko.version import __version__
-from tasks.adapters.system.terminal import say, write_anything
+from tasks.adapters.system.terminal import one_line, say, write_anything
 
 
 class LostReader(Exception):
@@ -53,10 +52,11 @@ def main() -> None:
     except click.exceptions.Abort as error:
         asked = isinstance(error.__cause__, KeyboardInterrupt)
         sys.exit(end(error.__cause__ or error, again()) if asked else INTERRUPTED)
+    except click.exceptions.NoArgsIsHelpError as error:
+        say(error.format_message(), err=True)
+        sys.exit(2)
     except click.ClickException as error:
-        usage = io.StringIO()
-        error.show(file=usage)
-        say(usage.getvalue().rstrip("\n"), err=True)
+        say(f"jko: {one_line(sentence(error))}", err=True)
         sys.exit(2)
     except SystemExit:
         raise
@@ -64,6 +64,17 @@ def main() -> None:
         sys.exit(end(error, ""))
     except BaseException as error:
         sys.exit(1 if reader_is_gone() else end(error, again()))
+
+
+def sentence(error: click.ClickException) -> str:
+    """What is wrong with the words of a command: one sentence, with what was meant or where that stands."""
+    meant: list[str] = getattr(error, "possibilities", None) or []
+    said = " ".join((error.message if meant else error.format_message()).split()).removesuffix(".")
+    said = said[:1].lower() + said[1:]
+    if meant:
+        return f"{said}; did you mean {' or '.join(meant)}?"
+    context = getattr(error, "ctx", None)
+    return said if context is None else f"{said}; see {context.command_path} --help"
 
 
 def again() -> str:

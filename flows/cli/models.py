@@ -27,7 +27,8 @@ STEPS = click.IntRange(1, 1_000_000)
 @click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option(
     "--given", multiple=True, metavar="CONDITION",
-    help='A condition on any column: "age=40", "30<=age<40", "income>50000", "city in [Rome, Paris]"; or the '
+    help='A condition on any column: "age=40", "30<=age<40", "income>50000", "city in [Rome, Paris]", '
+    '"age is empty"; or the '
     "context of a conditional chain, as class=3, by default those of training rows. May be given again.",
 )  # fmt: skip
 @click.option(
@@ -72,9 +73,9 @@ def sample(
     from flows.views.models import draw_samples
 
     layout = chain_at(chain, project_root())
-    if complete and (given or raw):
-        raise click.UsageError("--complete goes neither with --given nor with --raw")
     context, conditions = split_given(layout, given) if given else ([], [])
+    if complete and (conditions or raw):
+        raise click.UsageError("--complete goes neither with conditions nor with --raw")
     told: dict[str, JsonValue] = {"method": "samples", "rows": rows, "effective": rows}
     if conditions:
         worth = sample_given(
@@ -86,7 +87,7 @@ def sample(
             say(f"warning: {note}", err=True)
         say(f"{output}: {worth}", err=True)
     elif complete:
-        filled = sample_complete(layout, rows, seed, output, steps=steps)
+        filled = sample_complete(layout, rows, seed, output, context=context, steps=steps)
         told |= {"filled": filled.plain()}
         say(f"{output}: {filled}", err=True)
     else:
@@ -139,7 +140,7 @@ def impute(
     """Fill the empty cells of a file by draws from a chain.
 
     Each row is drawn from the law of the chain in DIR given the cells that the row has. Cells that are there
-    stay as they are.
+    stay as they are. Under a conditional chain FILE holds the columns of the context, too, without holes.
     """
     from flows.views.given import impute_file
 

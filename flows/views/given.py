@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from flows.views.models import check_numbers, check_output, open_chain, write_table
-from flows.views.scored import file_settings, naming_no_settings
+from flows.views.known_files import load_known
+from flows.views.models import check_numbers, check_output, open_chain, sampled_contexts, write_table
+from flows.views.scored import naming_no_settings
 from flows.views.scoring import read_scored
 from jko.conditional.found import Worth
 from jko.conditional.imputing import Filled
@@ -21,11 +22,11 @@ from jko.disk.layout import Layout
 from jko.disk.manifest import required_manifest
 from jko.flow import Flow
 from jko.given import LARGEST, Form
-from jko.preparation.context import asked_columns, given_context
+from jko.preparation.context import asked_columns, context_of, given_context
 from jko.preparation.facts import DataFacts
-from jko.preparation.table import Marks
+from jko.preparation.kinds import with_context
+from jko.preparation.table import Array, Table
 from tasks.datasets.contexts import context_table
-from tasks.datasets.whole import load_whole
 
 
 def split_given(layout: Layout, given: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -109,7 +110,9 @@ def sample_given(
     return worth
 
 
-def sample_complete(layout: Layout, rows: int, seed: int, output: Path, *, steps: int) -> Filled:
+def sample_complete(
+    layout: Layout, rows: int, seed: int, output: Path, *, context: Sequence[str] = (), steps: int
+) -> Filled:
     """Write samples without holes of a chain whose columns have some; returns how holes were filled.
 
     Args:
@@ -117,15 +120,19 @@ def sample_complete(layout: Layout, rows: int, seed: int, output: Path, *, steps
         rows: how many.
         seed: of the draws.
         output: the file.
+        context: words on the context, of a conditional chain; contexts of training rows by default.
         steps: of Markov chains.
 
     Raises:
-        InputError: a conditional chain, one whose columns have no holes, or no place to write.
+        InputError: a chain whose columns have no holes, a context that it has not, or no place to write.
     """
     check_output(output)
-    found, filled = opened(layout).sample_complete(rows, seed=seed, steps=steps)
+    flow = opened(layout)
+    given = sampled_contexts(layout, flow.facts, rows, seed, given=context)
+    found, filled = flow.sample_complete(rows, context=given, seed=seed, steps=steps)
     assert isinstance(found, pd.DataFrame)  # the form of the flow
     check_numbers(found, output)
+    found = _beside(found, given, flow.facts)
     write_table(found, output)
     return filled
 
@@ -149,14 +156,12 @@ def impute_file(
         How the holes were filled, and notes on how the file was read.
 
     Raises:
-        InputError: a conditional chain, or a file that does not fit it.
+        InputError: a file that does not fit the chain, or a context with a hole.
     """
     check_output(output)
     if output.resolve() == file.resolve():
         raise InputError(f"-o {output}: this is the file with the holes; name another one")
     flow = opened(layout)
-    if flow.facts.context:
-        raise InputError("the chain is conditional; holes are filled by unconditional chains alone")
     found, filled, notes = (_fill_numbers if flow.facts.kinds is None else _fill_table)(
         flow, file, draws=draws, seed=seed, steps=steps
     )
@@ -169,13 +174,16 @@ def _fill_numbers(
     flow: Flow, file: Path, *, draws: int, seed: int, steps: int
 ) -> tuple[pd.DataFrame, Filled, tuple[str, ...]]:
     """Rows of columns of plain numbers with their holes filled, how, and notes on the file."""
-    cells = read_scored(flow.config.data, flow.facts, file)
+    facts = flow.facts
+    cells = read_scored(flow.config.data, facts, file)
     values = cells.frame.to_numpy(dtype=float)
     if np.isinf(values).any():
         raise InputError(f"{file}: a cell is infinite; only numbers and empty cells are allowed")
-    found, filled = flow.impute(_named(values, flow.facts), draws, seed=seed, steps=steps)
+    context = _contexts(cells.table(values), facts)
+    found, filled = flow.impute(_named(values, facts), draws, context=context, seed=seed, steps=steps)
     assert isinstance(found, pd.DataFrame)  # the form of the rows
-    return _whole(found.reset_index(drop=True), flow.facts), filled, cells.notes
+    whole = _whole(found.reset_index(drop=True), facts)
+    return _beside(whole, context, facts, draws), filled, cells.notes
 
 
 def _fill_table(
@@ -184,12 +192,41 @@ def _fill_table(
     """The same of a table whose columns have kinds."""
     facts = flow.facts
     assert facts.kinds is not None
+    whole = load_known(flow.config.data, facts, file)
     with naming_no_settings():
-        marks = Marks(*facts.marks) if facts.marks else None
-        whole = load_whole(file_settings(flow.config.data, facts, file), marks)
-    found, filled = flow.impute_cells(whole.cells, draws, seed=seed, steps=steps)
-    frame = Form("frame").cells(found, facts.dtypes, facts.kinds.ordered)
-    return pd.DataFrame(frame), filled, whole.notes
+        whole = with_context(whole)
+    table = Table(
+        whole.place, np.empty((whole.count, 0)), (), context=whole.context,
+        context_columns=whole.context_columns,
+    )  # fmt: skip
+    context = _contexts(table, facts)
+    found, filled = flow.impute_cells(whole.cells, draws, context=context, seed=seed, steps=steps)
+    frame = Form("frame").cells(found, facts.dtypes, facts.kinds)
+    return _beside(pd.DataFrame(frame), context, facts, draws), filled, whole.notes
+
+
+def _contexts(table: Table, facts: DataFacts) -> Array | None:
+    """The context of every row of a file as a chain takes it; ``None`` where it is not conditional.
+
+    Raises:
+        InputError: a context with an empty cell, an infinite number, or a class that the chain has not.
+    """
+    if not facts.context:
+        return None
+    wrong = ~np.isfinite(np.empty((0, 1)) if table.context is None else table.context).all(axis=1)
+    if wrong.any():
+        raise InputError(
+            f"{table.name}: the context of data row {int(np.argmax(wrong)) + 1} has an empty cell or an "
+            "infinite number; only holes of other columns are filled"
+        )
+    return context_of(table, facts.context_columns)
+
+
+def _beside(frame: pd.DataFrame, context: Array | None, facts: DataFacts, draws: int = 1) -> pd.DataFrame:
+    """Rows with their context behind them, as ``jko score`` takes them; draws are one below the other."""
+    if context is None:
+        return frame
+    return frame.join(context_table(np.tile(context, (draws, 1)), facts.context_columns))
 
 
 def _named(values: np.ndarray, facts: DataFacts) -> pd.DataFrame:

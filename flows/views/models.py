@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -30,13 +29,12 @@ from jko.preparation.prepare import dequantise
 from jko.preparation.table import Array, Table
 from tasks.adapters.store.arrays import read_some
 from tasks.adapters.store.chains import load_chain
-from tasks.adapters.system.output import csv_text, safe_frame
+from tasks.adapters.system.output import csv_text
+from tasks.adapters.system.spreadsheets import check_package, spreadsheet
 from tasks.datasets.contexts import context_table
 from tasks.datasets.kinds import has_names
 
 WRITERS = (".csv", ".npy", ".parquet", ".feather", ".xlsx")
-#: what pandas writes spreadsheets with
-SPREADSHEETS = ("xlsxwriter", "openpyxl")
 
 
 def open_chain(layout: Layout) -> tuple[Config, Chain, DataFacts]:
@@ -112,7 +110,7 @@ def _as_cells(values: Array, facts: DataFacts) -> pd.DataFrame:
     """Samples in the table's own columns, of its types."""
     assert facts.kinds is not None
     cells = facts.kinds.decode(values)
-    return pd.DataFrame(Form("frame").cells(cells, facts.dtypes, facts.kinds.ordered))
+    return pd.DataFrame(Form("frame").cells(cells, facts.dtypes, facts.kinds))
 
 
 def check_numbers(frame: pd.DataFrame, output: Path) -> None:
@@ -202,8 +200,11 @@ def check_output(path: Path) -> None:
         raise InputError(
             f"-o {path}: files of kind {path.suffix!r} are not written; allowed: {', '.join(WRITERS)}"
         )
-    if path.suffix.lower() == ".xlsx" and not any(map(find_spec, SPREADSHEETS)):
-        raise InputError(f"-o {path}: a spreadsheet needs a package: pip install {SPREADSHEETS[-1]}")
+    try:
+        if path.suffix.lower() == ".xlsx":
+            check_package()
+    except InputError as error:
+        raise InputError(f"-o {path}: {error}") from None
     try:
         check_place(path)
     except OSError as error:
@@ -232,16 +233,26 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
     """Write a table in one step; in a CSV or spreadsheet nothing begins as a formula does."""
     kind = path.suffix.lower()
     try:
+        content = spreadsheet(frame) if kind == ".xlsx" else b""
+    except InputError as error:
+        raise InputError(f"-o {path}: {error}") from None
+    try:
         with replacing(path) as stream:
             if kind == ".csv":
                 stream.write(csv_text(frame).encode())
             elif kind == ".npy":
-                np.save(stream, frame.to_numpy(), allow_pickle=False)
+                np.save(stream, _as_array(frame), allow_pickle=False)
             elif kind == ".feather":
                 frame.to_feather(stream)
             elif kind == ".xlsx":
-                safe_frame(frame).to_excel(stream, index=False)
+                stream.write(content)
             else:
                 frame.to_parquet(stream, index=False)
     except OSError as error:
         raise InputError(f"-o {path}: cannot be written ({error.strerror})") from None
+
+
+def _as_array(frame: pd.DataFrame) -> Array:
+    """The numbers of a table in one type; an empty cell is NaN."""
+    found: Array = frame.to_numpy()
+    return found if found.dtype.kind in "biuf" else frame.to_numpy(dtype=float, na_value=np.nan)

@@ -8,7 +8,7 @@ from typing import Literal, TypedDict
 from flows.session import Job
 from jko.certify.records import Certificate
 from jko.config import Config
-from jko.config.data_section import KINDS
+from jko.config.data_section import KINDS, PICTURES
 from jko.core.step_sizes import shown, stored
 from jko.disk.commit import FACTS, SAMPLES
 from jko.disk.damage import damaged_in, is_whole
@@ -67,9 +67,14 @@ def planned_work(job: Job) -> PlannedWork:
 
     Args:
         job: the chain, its settings and the parts asked for.
+
+    Raises:
+        InputError: a file that is not prepared yet cannot be trained on.
     """
     config, layout = job.config, job.layout
     plan = make_plan(config, layout, verify=True)
+    if plan.data_digest is None:
+        check_table(config)
     before = known_fingerprints(layout)
     chain: tuple[str, ...] = ()
     if plan.data_digest is not None:
@@ -91,6 +96,22 @@ def planned_work(job: Job) -> PlannedWork:
         "kinds": kinds_of(job, stored),
         "start": stored.start_kind or job.config.data.standardise if stored else None,
     }
+
+
+def check_table(config: Config) -> None:
+    """Read the table that would be trained on; it takes no torch, as a plan does in all.
+
+    Raises:
+        InputError: it cannot be read, or its rows cannot be used.
+    """
+    data = config.data
+    if data.source != "file" or Path(data.file or "").suffix.lower() in PICTURES:
+        return
+    from jko.preparation.split import split_rows
+    from tasks.datasets.whole import load_table
+
+    table = load_table(data, config.seed)
+    split_rows(len(table.rows), data, config.seed, table.name)
 
 
 def prepared_facts(job: Job, chain: tuple[str, ...], blocks: list[PlannedBlock]) -> StoredFacts | None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from flows.views.known_files import load_known
 from flows.views.models import write_table
-from flows.views.scored import Scored, beside_mean, file_settings, naming_no_settings
+from flows.views.scored import Scored, beside_mean, naming_no_settings
 from jko.chain.chain import Chain
 from jko.chain.kinds import log_probabilities
 from jko.config import Config
@@ -16,8 +17,7 @@ from jko.core.errors import InputError
 from jko.preparation.context import context_of, known_classes
 from jko.preparation.facts import DataFacts
 from jko.preparation.known_rows import Known, known_rows
-from jko.preparation.table import Marks, Table
-from tasks.datasets.whole import load_whole
+from jko.preparation.table import Table
 
 #: what figures are called by what the probability of a row is
 WORDS = {"density": "log-density", "mass": "log-probability", "mixed": "log-probability"}
@@ -41,9 +41,9 @@ def score_kinds(
     """
     schema = facts.kinds
     assert schema is not None
-    settings = file_settings(config.data, facts, file)
+    whole = load_known(config.data, facts, file)
     with naming_no_settings():
-        known = known_rows(load_whole(settings, Marks(*facts.marks) if facts.marks else None), schema)
+        known = known_rows(whole, schema)
     if missing == "refuse":
         _refuse(known)
     table = _table(known)

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from jko.columns.column import Cell, Column, Meaning, Values, as_object
-from jko.columns.conditions import COMPARED, Condition, impossible, number_of, same_cell
+from jko.columns.conditions import COMPARED, EMPTY, THERE, Condition, impossible, number_of, same_cell
 from jko.columns.regions import Constraint, Everywhere
 from jko.core.errors import InputError
 from jko.preparation.table import Array
@@ -55,10 +55,14 @@ class Constant(Aside):
     def constraint(self, conditions: Sequence[Condition]) -> Constraint:
         """See :meth:`Column.constraint`."""
         if not all(self._fulfils(one) for one in conditions):
-            raise impossible(conditions, f"every cell is {self.value!r}")
+            raise impossible(
+                conditions, f"every cell is {'empty' if self.value is None else repr(self.value)}"
+            )
         return Constraint(Everywhere(), self.value)
 
     def _fulfils(self, condition: Condition) -> bool:
+        if condition.op in (EMPTY, THERE):
+            return (self.value is None) == (condition.op == EMPTY)
         if condition.op in ("=", "in", "!="):
             known = any(same_cell(self.value, value) for value in condition.values)
             return known != (condition.op == "!=")

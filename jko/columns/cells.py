@@ -128,7 +128,7 @@ def read_cells(column: object) -> Cells:
         return Cells(values, np.ones(len(values), dtype=bool), order)
     values = values.astype(object)
     holes: Callable[[], Any] | None = getattr(column, "isna", None)  # of pandas, and many times as fast
-    present = np.array([not _is_nothing(cell) for cell in values] if holes is None else ~holes(), dtype=bool)
+    present = np.array([not is_nothing(cell) for cell in values] if holes is None else ~holes(), dtype=bool)
     return _of_one_type(Cells(values, present, order))
 
 
@@ -147,7 +147,8 @@ def with_holes(values: Values, present: NDArray[np.bool_]) -> Values:
     return found
 
 
-def _is_nothing(cell: object) -> bool:
+def is_nothing(cell: object) -> bool:
+    """Whether a cell is empty: ``None``, NaN, or what pandas has for that."""
     return type(cell).__name__ in NOTHING or (isinstance(cell, float) and math.isnan(cell))
 
 

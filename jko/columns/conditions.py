@@ -17,7 +17,10 @@ from jko.columns.regions import Ends
 from jko.core.errors import InputError
 from jko.preparation.names import listed, shown
 
-Op = Literal["=", "!=", "<", "<=", ">", ">=", "in"]
+Op = Literal["=", "!=", "<", "<=", ">", ">=", "in", "is empty", "is not empty"]
+#: those that ask whether there is a cell
+EMPTY: Op = "is empty"
+THERE: Op = "is not empty"
 LINE: Ends = ((-math.inf, math.inf),)
 #: how far from a point of a grid a number may be, in steps
 NEAR = 1e-6
@@ -43,7 +46,8 @@ class Condition:
     Args:
         column: its name.
         op: how the cell is compared.
-        values: with what; several for ``in`` alone. Text is read as the column's kind reads it.
+        values: with what; several for ``in`` alone, and none for ``is empty``. Text is read as the column's
+            kind reads it.
     """
 
     column: str
@@ -52,6 +56,8 @@ class Condition:
 
     def __str__(self) -> str:
         """As it is written on the command line."""
+        if not self.values:
+            return f"{self.column} {self.op}"
         if self.op == "in":
             return f"{self.column} in [{', '.join(map(str, self.values))}]"
         return f"{self.column} {self.op} {self.values[0]}"

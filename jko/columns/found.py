@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from unicodedata import combining, normalize
 
 import numpy as np
 
 from jko.columns.column import Cell, Column
 
-#: words of names that tell numbers of rows or things
+#: words of names that tell numbers of rows or things; of other languages than English those that can hardly
+#: mean anything else, without accents: German, French, Spanish
 IDS = frozenset(("id", "ids", "uuid", "guid", "index", "idx", "rowid", "rownum", "rownames", "seqn"))
 #: and that tell parts of a hundred, and of one
 PERCENT = frozenset(("pct", "percent", "percentage", "perc"))
@@ -18,12 +20,16 @@ SHARE = frozenset(("share", "fraction", "frac", "ratio", "prob", "probability", 
 ANGLES = frozenset((
     "dir", "direction", "bearing", "azimuth", "heading", "angle", "phase", "phi", "psi", "theta", "longitude",
     "lon", "aspect", "deg", "degrees", "radians", "wd", "winddir",
+    "richtung", "windrichtung", "winkel", "azimut", "langengrad", "laengengrad", "direccion", "longitud",
 ))  # fmt: skip
 #: and parts of a day, a year, a week, an hour: their period, and where they begin
 CYCLES: dict[str, tuple[int, tuple[int, ...]]] = {
     "hour": (24, (0,)), "hr": (24, (0,)), "month": (12, (1, 0)), "weekday": (7, (0, 1)), "wday": (7, (0, 1)),
     "dow": (7, (0, 1)), "dayofweek": (7, (0, 1)), "minute": (60, (0,)), "second": (60, (0,)),
+    "stunde": (24, (0,)), "heure": (24, (0,)), "hora": (24, (0,)), "monat": (12, (1, 0)),
+    "mois": (12, (1, 0)), "mes": (12, (1, 0)), "wochentag": (7, (0, 1)),
 }  # fmt: skip
+#: of names without their accents
 PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|%")
 
 
@@ -43,12 +49,15 @@ class Found:
 
 
 def words_of(name: str) -> frozenset[str]:
-    """The words of a column's name, in small letters.
+    """The words of a column's name, in small letters without accents.
 
+    >>> sorted(words_of("Dirección_viento"))
+    ['direccion', 'viento']
     >>> sorted(words_of("wind_dirDeg")), sorted(words_of("PassengerId")), sorted(words_of("discount %"))
     (['deg', 'dir', 'wind'], ['id', 'passenger'], ['%', 'discount'])
     """
-    return frozenset(word.lower() for word in PARTS.findall(name))
+    plain = "".join(letter for letter in normalize("NFKD", name) if not combining(letter))
+    return frozenset(word.lower() for word in PARTS.findall(plain))
 
 
 def plain_cell(cell: object) -> Cell:

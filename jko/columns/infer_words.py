@@ -19,7 +19,11 @@ RARE = 0.2
 #: levels that often stand for a missing cell
 MARKS = frozenset(("?", "-", "--", ".", "", "*", "..."))
 #: words for no and yes
-PAIRS = (("no", "yes"), ("n", "y"), ("false", "true"), ("f", "t"), ("off", "on"), ("absent", "present"))
+PAIRS = (
+    ("no", "yes"), ("n", "y"), ("false", "true"), ("f", "t"), ("off", "on"), ("absent", "present"),
+    ("nein", "ja"), ("n", "j"), ("falsch", "wahr"), ("non", "oui"), ("faux", "vrai"), ("no", "sí"),
+    ("no", "si"), ("falso", "verdadero"),
+)  # fmt: skip
 #: words in an order, low to high
 SCALES = (
     ("very low", "low", "medium", "high", "very high"),

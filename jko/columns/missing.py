@@ -29,13 +29,14 @@ from jko.columns.atoms import Atoms
 from jko.columns.cells import read_cells, with_holes
 from jko.columns.circular import Circular
 from jko.columns.column import Above0, Column, Exactness, Finite, Meaning, Values, value_named
-from jko.columns.conditions import Condition
+from jko.columns.conditions import EMPTY, THERE, Condition
 from jko.columns.dates import Dates
 from jko.columns.discrete import Gridded, Integer
 from jko.columns.levels import Boolean, Categorical, Ordinal
 from jko.columns.noise import log_normal, nearest_corner, normal_of, on_simplex, simplex_log_det
 from jko.columns.real import Bounded, Continuous, Positive
-from jko.columns.regions import Constraint, WithAtoms
+from jko.columns.regions import Constraint, Everywhere, WithAtoms
+from jko.core.errors import InputError
 from jko.preparation.table import Array
 
 #: what the cells that there are can be
@@ -44,8 +45,8 @@ Value = Annotated[
     | Dates | Constant,
     Field(discriminator="kind"),
 ]  # fmt: skip
-#: number of the half of the line that belongs to cells that there are; 0 is that of empty ones
-PRESENT = 1
+#: numbers of the halves of the line that belong to empty cells, and to those that there are
+HOLE, PRESENT = 0, 1
 
 
 class Missing(Column):
@@ -122,8 +123,15 @@ class Missing(Column):
         return simplex_log_det(encoded[:, :1]) + found
 
     def constraint(self, conditions: Sequence[Condition]) -> Constraint:
-        """See :meth:`Column.constraint`; an empty cell fulfils none."""
-        found = self.value.constraint(conditions)
+        """See :meth:`Column.constraint`; an empty cell is empty, and fulfils no other condition."""
+        rest = [one for one in conditions if one.op not in (EMPTY, THERE)]
+        if any(one.op == EMPTY for one in conditions):
+            if any(one.op != EMPTY for one in conditions):
+                raise InputError(f"no cell can fulfil {' and '.join(map(str, conditions))}")
+            return Constraint(WithAtoms((HOLE,), 1, None))
+        if not rest:
+            return Constraint(WithAtoms((), 1, Everywhere()))
+        found = self.value.constraint(rest)
         return Constraint(WithAtoms((), 1, found.region), found.cell, thin=found.thin)
 
     def present(self, encoded: Array) -> NDArray[np.bool_]:

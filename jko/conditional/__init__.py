@@ -1,1 +1,1 @@
-"""Rows of an unconditional law, given some of their columns."""
+"""Rows of a law, given some of their columns."""

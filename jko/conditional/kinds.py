@@ -9,13 +9,16 @@ from typing import Literal
 import numpy as np
 
 from jko.columns.column import Column, Values
-from jko.columns.conditions import Condition
+from jko.columns.conditions import EMPTY, THERE, Condition
 from jko.columns.discrete import Gridded
+from jko.columns.missing import takes_holes
 from jko.columns.noise import around
 from jko.columns.real import Continuous
 from jko.columns.regions import Constraint, Inside
 from jko.columns.schema import Schema
+from jko.core.errors import InputError
 from jko.preparation.facts import DataFacts
+from jko.preparation.names import shown
 from jko.preparation.table import Array
 
 
@@ -126,7 +129,23 @@ def constraints_of(kinds: Kinds, conditions: Sequence[Condition]) -> dict[str, C
     by_column: dict[str, list[Condition]] = {}
     for condition in conditions:
         by_column.setdefault(condition.column, []).append(condition)
+    for name, own in by_column.items():
+        _refuse_holes(kinds.known[name], own)
     return {name: kinds.known[name].constraint(own) for name, own in by_column.items()}
+
+
+def _refuse_holes(column: Column, conditions: Sequence[Condition]) -> None:
+    """Refuse the question whether there is a cell, where there always is one.
+
+    Raises:
+        InputError: a column without empty cells is asked for some.
+    """
+    asked = [one for one in conditions if one.op in (EMPTY, THERE)]
+    if asked and column.kept and not takes_holes(column):
+        raise InputError(
+            f"{asked[0]}: column {shown(column.name)} has no empty cells in this model; they are part of one "
+            "that is trained with data.missing=model on a table that has some"
+        )
 
 
 def loose(kinds: Kinds) -> Kinds:

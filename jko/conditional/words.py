@@ -9,15 +9,20 @@ from typing import TypeAlias, cast
 
 import numpy as np
 
-from jko.columns.conditions import Condition, Op
+from jko.columns.cells import is_nothing
+from jko.columns.conditions import EMPTY, THERE, Condition, Op
 from jko.core.errors import InputError
 from jko.core.plain import shortened
 from jko.preparation.names import listed, shown
 
 #: a condition as text, or texts, or cells by column: one, or a list of which one is to be
 Given: TypeAlias = str | Sequence[str] | Mapping[str, object]
-FORM = "the form is COLUMN=VALUE, with !=, <, <=, > or >= too, or LOW<=COLUMN<HIGH, or COLUMN in [A, B]"
+FORM = (
+    "the form is COLUMN=VALUE, with !=, <, <=, > or >= too, or LOW<=COLUMN<HIGH, or COLUMN in [A, B], "
+    "or COLUMN is empty"
+)
 COMPARISON = re.compile(r"\s*(==|=|!=|<=|>=|<|>)\s*(.*)", re.DOTALL)
+HOLE = re.compile(r"\s+is\s+(not\s+)?empty\s*")
 LIST = re.compile(r"\s+in\s*\[(.*)\]", re.DOTALL)
 #: the same comparison from the other side
 TURNED: dict[str, Op] = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
@@ -61,7 +66,7 @@ def parsed(word: str, columns: Sequence[str]) -> tuple[Condition, ...]:
             if left[0] == right[0]:
                 right_op = cast("Op", right)  # the pattern lets nothing else through
                 return Condition(name, TURNED[left], (first,)), Condition(name, right_op, (last,))
-    unknown = re.match(r"(.*?)\s*(?:==|=|!=|<=|>=|<|>|\sin\s*\[)", text, re.DOTALL)
+    unknown = re.match(r"(.*?)\s*(?:==|=|!=|<=|>=|<|>|\sin\s*\[|\sis\s+(?:not\s+)?empty$)", text, re.DOTALL)
     if (
         unknown
         and unknown[1] not in ("", *columns)
@@ -76,6 +81,8 @@ def _of_rest(name: str, rest: str) -> Condition | None:
     if several := LIST.fullmatch(rest):
         (cells,) = csv.reader([several[1]], skipinitialspace=True) if several[1].strip() else ([],)
         return _listed(name, [cell.strip() for cell in cells])
+    if hole := HOLE.fullmatch(rest):
+        return Condition(name, THERE if hole[1] else EMPTY, ())
     compared = COMPARISON.fullmatch(rest)
     if compared is None or not compared[2].strip():
         return None
@@ -88,6 +95,8 @@ def _of_cell(name: str, value: object, columns: Sequence[str]) -> Condition:
         raise InputError(f"no column {shown(name)}; there are {listed(columns)}")
     if isinstance(value, list | tuple | set | frozenset | np.ndarray):
         return _listed(name, [_plain(cell) for cell in value])
+    if is_nothing(value):
+        return Condition(name, EMPTY, ())
     return Condition(name, "=", (_plain(value),))
 
 

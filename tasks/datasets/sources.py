@@ -9,11 +9,9 @@ from jko.core.errors import InputError
 from jko.core.seeds import counter_seed
 from jko.laws import densities
 from jko.preparation.context import conditioned
-from jko.preparation.kinds import kinds_table
 from jko.preparation.table import Source, Table
-from tasks.datasets.files import load_file
 from tasks.datasets.laws import LAWS
-from tasks.datasets.whole import load_whole
+from tasks.datasets.whole import load_table
 
 
 def digits(settings: Data, seed: int) -> Table:
@@ -64,9 +62,7 @@ def file(settings: Data, seed: int) -> Table:
             raise InputError(f"{settings.file}: a picture has no columns for data.context")
         name, density = load_picture(settings.file or "")
         return sample_density(name, density, settings.rows, seed)
-    if settings.kinds_used != "off":
-        return kinds_table(load_whole(settings), settings, seed)
-    return load_file(settings)
+    return load_table(settings, seed)
 
 
 def rows(settings: Data, seed: int) -> Table:

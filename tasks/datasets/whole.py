@@ -9,14 +9,29 @@ from pathlib import Path
 from jko.columns.cells import cells_of, dtypes_of
 from jko.config.data_section import Data
 from jko.core.errors import InputError
-from jko.preparation.kinds import MANY
+from jko.preparation.kinds import MANY, kinds_table
 from jko.preparation.names import listed, shown
-from jko.preparation.table import Marks
+from jko.preparation.table import Marks, Table
 from jko.preparation.whole import Whole
 from tasks.datasets.choice import mark_missing
-from tasks.datasets.files import read_frame
+from tasks.datasets.files import load_file, read_frame
 from tasks.datasets.kinds import table_name
 from tasks.datasets.written import Written
+
+
+def load_table(settings: Data, seed: int) -> Table:
+    """The table ``settings.file`` as rows of numbers: what became of cells of many kinds, or plain ones.
+
+    Args:
+        settings: name the file and say how it is read, and what kinds its columns have.
+        seed: of the split and of the noise of cells.
+
+    Raises:
+        InputError: it cannot be read, or its rows cannot be used.
+    """
+    if settings.kinds_used != "off":
+        return kinds_table(load_whole(settings), settings, seed)
+    return load_file(settings)
 
 
 def load_whole(settings: Data, known: Marks | None = None) -> Whole:

@@ -135,8 +135,26 @@ def read_data(file: str, *words: str) -> str:
     request = build_request(root, file=file, assignments=words)
     config, layout = request.config, Layout(root / "nothing")
     check_input(Job("fuzz", config, layout, root, ""), make_plan(config, layout))
-    check_prepared(prepare(SOURCES["file"](config.data, config.seed), config))
+    table = SOURCES["file"](config.data, config.seed)
+    check_back(table)
+    check_prepared(prepare(table, config))
     return "accepted"
+
+
+def check_back(table: Any) -> None:
+    """Cells of kinds come back as a frame, holes where there were some."""
+    from jko.columns.cells import read_cells
+    from jko.given import Form
+    from jko.preparation.kinds import KindTable
+
+    if not isinstance(table, KindTable):
+        return
+    frame = Form("frame").cells(table.schema.decode(table.rows), table.dtypes, table.schema)
+    frame.to_csv(index=False)
+    for column in table.schema.kept:
+        present = read_cells(table.cells[column.name]).present
+        if column.width and (frame[column.name].notna().to_numpy() != present).any():
+            raise FaultError(f"column {column.name!r}: other cells are empty than in the table")
 
 
 def csv(number: int) -> str:

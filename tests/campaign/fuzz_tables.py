@@ -39,6 +39,11 @@ def csv(draw: random.Random) -> tuple[bytes, list[str]]:
         column, kind = draw.randrange(width), draw.choice(CELLS)
         for row in cells:
             row[column] = kind if draw.random() < 0.7 else row[column]
+    holed = draw.random() < 0.2
+    for column in range(width) if holed else ():
+        share = draw.choice((0, 0.05, 0.5, 0.95))
+        for row in cells:
+            row[column] = draw.choice(("", "", "NA", "nan")) if draw.random() < share else row[column]
     for _ in range(draw.choice((0,) * 12 + (1, 3))):  # ragged
         row = draw.choice(cells)
         row.append("1") if draw.random() < 0.5 or len(row) < 2 else row.pop()
@@ -55,7 +60,9 @@ def csv(draw: random.Random) -> tuple[bytes, list[str]]:
         )
     text = ending.join(lines) + draw.choice(("", ending, ending * 3, "\x1a"))
     encoding = draw.choice(("utf-8",) * 40 + ("utf-16", "latin-1", "utf-8-sig", "utf-32"))
-    return bytes_changed(draw, text.encode(encoding, "replace"), often=0.06), table_settings(draw, names)
+    return bytes_changed(draw, text.encode(encoding, "replace"), often=0.06), table_settings(
+        draw, names, holed=holed
+    )
 
 
 def column_values(draw: random.Random, rows: int, width: int) -> np.ndarray:
@@ -90,9 +97,10 @@ def cell(draw: random.Random, value: float) -> str:
     return repr(value) if draw.random() < 0.9 else draw.choice((f"{value:.2f}", f"{value:.0f}", f"{value:e}"))
 
 
-def table_settings(draw: random.Random, names: list[str]) -> list[str]:
-    """``--set`` words for a table."""
-    found = [f"data.missing={draw.choice(('refuse', 'drop'))}"] if draw.random() < 0.5 else []
+def table_settings(draw: random.Random, names: list[str], *, holed: bool = False) -> list[str]:
+    """``--set`` words for a table; one with many holes is most often modelled with them."""
+    words = ("refuse", "drop", *(("model",) * (6 if holed else 1)))
+    found = [f"data.missing={draw.choice(words)}"] if holed or draw.random() < 0.5 else []
     if draw.random() < 0.15:
         found.append(f"data.columns={json.dumps(draw.sample(names, draw.randint(1, len(names))))}")
     if draw.random() < 0.15:

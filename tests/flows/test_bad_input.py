@@ -64,6 +64,19 @@ def ten() -> str:
 
 
 CASES = {
+    "plan of a missing file": Case("plan --data {f}", ("table.csv", "no such file")),
+    "plan of text": Case(
+        "plan --data {f}", ("'p'", "'$0.50'"), text("p,q\n" + "".join(f"${i}.50,{i}\n" for i in range(30)))
+    ),
+    "plan of an empty cell": Case(
+        "plan --data {f}",
+        ("'alpha'", "empty cell at data row 1", "data.missing=model"),
+        text(numbers(60, " ")),
+    ),
+    "plan of few rows": Case("plan --data {f}", ("4 rows", "at least 6"), text(numbers(4))),
+    "plan of an array with text": Case(
+        "plan --data {f}", ("t.npy",), lambda path: np.save(path, np.array([["a", "b"]] * 30)), file="t.npy"
+    ),
     "missing file": Case("train --data {f}", ("table.csv", "no such file")),
     "missing picture": Case("train --data {f}", ("p.png", "no such file"), file="p.png"),
     "empty file": Case("train --data {f}", ("table.csv", "empty"), text("")),

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import feather, parquet
 
 import jko
 from tests.flows.schedules import jko as called
@@ -107,6 +109,8 @@ def test_samples_have_holes_as_the_data_have_or_none(folder: Path) -> None:
     assert list(drawn.columns) == list(table.columns)
     assert dict(drawn.dtypes) == dict(table.dtypes)
     assert (drawn.isna().mean()[:-1] > 0.05).all()
+    ages = pd.read_csv(folder / "s.csv", dtype=str)["age"].dropna()
+    assert ages.str.fullmatch(r"\d+").all()  # as text, for pandas reads 3 beside a hole as 3.0
     assert not drawn["height"].isna().any()
     assert set(drawn["city"].dropna()) <= {"Rome", "Oslo", "Lima"}
     assert "400 of 400 rows scored" in called(folder, "score", "c", "s.csv", "-o", "own.csv")
@@ -116,7 +120,41 @@ def test_samples_have_holes_as_the_data_have_or_none(folder: Path) -> None:
     assert whole.shape == (60, 5)
     assert not whole.isna().any().any()
     said = called(folder, "sample", "c", "-n", "9", "--complete", "--raw", "-o", "whole.csv", code=2)
-    assert "--complete goes neither with --given nor with --raw" in said
+    assert "--complete goes neither with conditions nor with --raw" in said
+
+
+@pytest.mark.parametrize("ending", ["parquet", "feather"])
+def test_whole_numbers_with_holes_are_such_in_other_files(folder: Path, ending: str) -> None:
+    called(folder, "sample", "c", "-n", "200", "-o", f"s.{ending}")
+    read = {"parquet": parquet.read_table, "feather": feather.read_table}[ending]
+    found = read(folder / f"s.{ending}")
+    assert found.schema.field("age").type == pa.int64()
+    assert found["age"].null_count > 0
+    called(folder, "train", "--data", f"s.{ending}", "--chain", f"c-{ending}", *words())
+    assert jko.load(folder / f"c-{ending}").facts.dtypes == {}
+    called(folder, "sample", f"c-{ending}", "-n", "200", "-o", f"t.{ending}")
+    assert read(folder / f"t.{ending}").schema.field("age").type == pa.int64()
+
+
+def test_numbers_with_holes_are_an_array_with_nan(folder: Path) -> None:
+    frame()[["age", "gain", "height"]].to_csv(folder / "numbers.csv", index=False)
+    called(folder, "train", "--data", "numbers.csv", "--chain", "numbers", *words())
+    called(folder, "sample", "numbers", "-n", "100", "-o", "s.npy")
+    found = np.load(folder / "s.npy")
+    assert (found.dtype, found.shape) == (np.float64, (100, 3))
+    assert np.isnan(found[:, 0]).any()
+    called(folder, "sample", "numbers", "-n", "100", "-o", "s.csv")
+    np.savez(folder / "s.npz", rows=found)
+    for name in ("s.npy", "s.csv", "s.npz"):  # columns of arrays go by their places
+        assert "100 of 100 rows scored" in called(folder, "score", "numbers", name, "-o", f"{name}.csv")
+        called(folder, "impute", "numbers", name, "--steps", "2", "-o", f"filled-{name}.csv")
+        for result in (f"{name}.csv", f"filled-{name}.csv"):
+            pd.testing.assert_frame_equal(
+                pd.read_csv(folder / result), pd.read_csv(folder / result.replace(name, "s.npy"))
+            )
+    np.save(folder / "wide.npy", np.zeros((5, 4)))
+    said = called(folder, "score", "numbers", "wide.npy", "-o", "none.csv", code=2)
+    assert "wide.npy: 4 columns without names; the chain has 3 ('age', 'gain', 'height'), in this" in said
 
 
 def test_holes_of_a_file_are_filled(folder: Path) -> None:
@@ -129,6 +167,21 @@ def test_holes_of_a_file_are_filled(folder: Path) -> None:
         there = table[name].notna()
         assert (first.loc[there, name] == table.loc[there, name]).all() or name == "gain"
     assert np.allclose(first["gain"], table["gain"].fillna(first["gain"]))
+
+
+def test_empty_cells_are_given(folder: Path) -> None:
+    asked = ("sample", "c", "-n", "50", "-o", "g.csv", "--given")
+    called(folder, *asked, "age is empty", "--given", "city is not empty")
+    drawn = pd.read_csv(folder / "g.csv")
+    assert drawn["age"].isna().all()
+    assert drawn["city"].notna().all()
+    assert drawn["gain"].isna().any()
+    said = called(folder, *asked, "height is empty", code=2)
+    assert "height is empty: column 'height' has no empty cells in this model" in said
+    called(folder, *asked, "age is empty", "--given", "height=171.5")  # of mass zero
+    drawn = pd.read_csv(folder / "g.csv")
+    assert drawn["age"].isna().all()
+    assert np.allclose(drawn["height"], 171.5)
 
 
 def test_the_report_shows_empty_cells_of_data_and_samples(folder: Path) -> None:

@@ -183,7 +183,7 @@ def test_a_new_chain_stopped_half_way_is_gone_on_with(inside: Path, monkeypatch:
         (("partial", "--chain", "x"), "block 2 missing (not trained yet); run jko resume partial"),
         (("old", "--chain", "even"), "holds a chain of other settings"),
         (("old", "--chain", "data/chain"), "is the chain of params.yaml"),
-        (("old",), "Missing option '--chain'"),
+        (("old",), "missing option '--chain'; see jko refine --help"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_refined_is_refused_in_a_sentence(

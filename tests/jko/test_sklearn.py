@@ -7,10 +7,13 @@ import pickle
 import pickletools
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 from sklearn.base import clone
@@ -135,7 +138,9 @@ def test_it_works_within_pipelines_and_searches() -> None:
 def test_parameters_come_back_and_change() -> None:
     own = small(random_state=3)
     assert clone(own).get_params() == own.get_params()
-    assert set(own.get_params()) == {"preset", "max_iter", "settings", "random_state", "verbose"}
+    assert set(own.get_params()) == {
+        "preset", "max_iter", "settings", "missing", "random_state", "verbose",
+    }  # fmt: skip
     assert own.set_params(preset="smoke", max_iter=None).max_iter is None
     with pytest.raises(NotFittedError):
         own.score_samples(rows())
@@ -334,3 +339,85 @@ def test_start_coordinates_do_not_depend_on_how_a_column_is_measured() -> None:
     assert np.corrcoef(one[inner], model.anomaly_scores(wide)["score"][inner])[0, 1] < 0.5
     with pytest.raises(ValueError, match="units = 'nats' is not allowed"):
         model.anomaly_scores(wide, units="nats")
+
+
+#: frames of other packages, and one made of columns
+OTHERS: dict[str, Callable[[dict[str, list[object]]], Any]] = {
+    "polars": lambda columns: pytest.importorskip("polars").DataFrame(columns), "Arrow": pa.table,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_frames_of_other_packages_come_back_as_such(name: str) -> None:
+    own, same = OTHERS[name](frame().to_dict("list")), frame().reset_index(drop=True)
+    made, alike = small().fit(own), small().fit(same)
+    assert list(made.feature_names_in_) == ["items", "price"]
+    np.testing.assert_array_equal(made.score_samples(own), alike.score_samples(same))
+    for again in (made, pickle.loads(pickle.dumps(made))):
+        drawn = again.sample(6, random_state=0)
+        assert type(drawn) is type(own)
+        assert np.asarray(drawn["items"]).tolist() == alike.sample(6, random_state=0)["items"].tolist()
+        assert np.asarray(drawn["items"]).dtype == np.int64
+    found = made.anomaly_scores(own)
+    assert type(found) is type(own)
+    np.testing.assert_array_equal(np.asarray(found["rank"]), alike.anomaly_scores(same)["rank"])
+    other = OTHERS[name]({"price": [1.0], "items": [2]})
+    with pytest.raises(ValueError, match="feature names should match"):
+        made.score_samples(other)
+    assert np.isfinite(cross_val_score(small(), own, cv=2)).all()
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_text_of_other_packages_has_kinds(name: str) -> None:
+    own, same = OTHERS[name](orders().to_dict("list")), orders().reset_index(drop=True)
+    made, alike = small().fit(own), small().fit(same)
+    np.testing.assert_array_equal(made.score_samples(own), alike.score_samples(same))
+    assert np.asarray(made.sample(5, 0)["city"]).tolist() == alike.sample(5, 0)["city"].tolist()
+
+
+def holed(count: int = 200) -> pd.DataFrame:
+    """A table in which a quarter of the prices and counts is empty."""
+    table = orders(count).astype({"items": "Int64"})
+    draw = np.random.default_rng(2)
+    for name in ("price", "items"):
+        table.loc[draw.random(count) < 0.25, name] = None
+    return table
+
+
+def test_holes_are_part_of_the_law() -> None:
+    table = holed()
+    with pytest.raises(ValueError, match="empty cell"):
+        small().fit(table)
+    made = small(missing="model").fit(table)
+    assert np.isfinite(made.score_samples(table)).all()
+    drawn = made.sample(200, 0)
+    assert dict(drawn.dtypes) == dict(table.dtypes)
+    assert drawn["items"].isna().any()
+    assert np.isfinite(made.anomaly_scores(table)["score"]).all()
+    assert np.isfinite(cross_val_score(small(missing="model"), table, cv=2)).all()
+    again = pickle.loads(pickle.dumps(made))
+    np.testing.assert_array_equal(again.score_samples(table), made.score_samples(table))
+    pd.testing.assert_frame_equal(again.sample(20, 0), made.sample(20, 0))
+    same = small(settings={**SMALL, "data.missing": "model"}).fit(table)
+    np.testing.assert_array_equal(same.score_samples(table), made.score_samples(table))
+    numbers = table[["price", "items"]]
+    assert small(missing="model").fit(numbers).sample(200, 0).isna().any().all()
+
+
+def test_rows_with_holes_are_dropped_where_it_is_asked_for() -> None:
+    with_holes = rows()
+    with_holes[3, 1] = np.nan
+    with pytest.raises(ValueError, match="contains NaN"):
+        small().fit(with_holes)
+    made = small(missing="drop").fit(with_holes)
+    same = small().fit(np.delete(with_holes, 3, axis=0))
+    np.testing.assert_array_equal(made.score_samples(rows()), same.score_samples(rows()))
+    with pytest.raises(ValueError, match="contains NaN"):
+        made.score_samples(with_holes)
+    with pytest.raises(ValueError, match="missing = 'model' is for data frames"):
+        small(missing="model").fit(rows())
+    with pytest.raises(ValueError, match="give refuse, drop, model"):
+        small(missing="fill").fit(rows())
+    assert [small(missing=word).__sklearn_tags__().input_tags.allow_nan for word in (None, "model")] == [
+        False, True,
+    ]  # fmt: skip

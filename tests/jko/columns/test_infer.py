@@ -92,6 +92,19 @@ CASES: dict[str, tuple[str, Any, str, str, str]] = {
     "id": ("PassengerId", 7 * RNG.permutation(N), "index", "", "its name says so"),
     "big ids": ("x", 2**60 + RNG.permutation(N), "text", "", "too many digits"),
     "unique whole numbers are no index": ("weight", RNG.permutation(3 * N)[:N], "integer", "", "whole"),
+    "ja": ("x", text(np.where(RNG.random(N) < 0.5, "Ja", "nein")), "boolean", "", "nein and Ja"),
+    "oui": ("x", text(np.where(RNG.random(N) < 0.5, "oui", "non")), "boolean", "", "non and oui"),
+    "sí": ("x", text(np.where(RNG.random(N) < 0.5, "Sí", "No")), "boolean", "", "No and Sí"),
+    "si": ("x", text(np.where(RNG.random(N) < 0.5, "SI", "NO")), "boolean", "", "NO and SI"),
+    "ja and no are no pair": ("x", text(np.where(RNG.random(N) < 0.5, "ja", "no")), "categorical", "", "2 "),
+    "Monate": ("Monat", RNG.integers(1, 13, N), "circular", "", "period 12"),
+    "heures": ("heure_du_jour", RNG.integers(0, 24, N), "circular", "", "period 24"),
+    "meses": ("mes", RNG.integers(1, 13, N), "circular", "", "period 12"),
+    "Wind": ("Windrichtung", RNG.uniform(0, 360, N), "circular", "", "period 360"),
+    "viento": ("dirección_viento", RNG.uniform(0, 360, N), "circular", "", "period 360"),
+    "Längengrade": ("Längengrad", RNG.uniform(-180, 180, N), "circular", "", "period 360"),
+    "hours at work are no circle": ("Stunden", RNG.integers(0, 24, N), "integer", "", "whole"),
+    "a year of months is no circle": ("mois", RNG.integers(1, 61, N), "integer", "", "whole"),
 }  # fmt: skip
 
 

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal, norm
 
-from jko.columns.aside import Constant
+from jko.columns.aside import Constant, Text
 from jko.columns.atoms import Atoms
 from jko.columns.cells import Cells, read_cells, with_holes
 from jko.columns.column import Column, Values
-from jko.columns.conditions import Condition
+from jko.columns.conditions import EMPTY, THERE, Condition, Op
 from jko.columns.discrete import Integer
 from jko.columns.infer import infer
 from jko.columns.levels import Categorical
@@ -24,10 +24,12 @@ from jko.columns.missing import Missing, Presence, missing_of
 from jko.columns.real import Continuous, Positive
 from jko.columns.schema import Schema, schema_of
 from jko.columns.written import described, from_yaml, read_schema, to_yaml
+from jko.conditional.kinds import Kinds, constraints_of
 from jko.core.errors import InputError
 from tests.jko.columns.test_kinds import EACH, KINDS, apart, log_volume, mass, noise_for
 
 ROWS = 64
+HOLES: tuple[Op, ...] = (EMPTY, THERE)
 
 
 def holed(name: str, rng: np.random.Generator, rows: int = ROWS) -> tuple[Missing, Values, np.ndarray]:
@@ -184,6 +186,45 @@ def modelled() -> Schema:
     schema = infer(table())
     cells = {name: read_cells(table()[name]) for name in schema.names}
     return schema_of([missing_of(one, cells[one.name].there) for one in schema.kept], schema.rows)
+
+
+@EACH
+def test_empty_cells_and_others_are_asked_for(name: str) -> None:
+    rng = np.random.default_rng(0)
+    column, cells, present = holed(name, rng)
+    z, _ = column.encode(cells, noise_for(column, ROWS, rng))
+    empty, there = (Condition(column.name, op, ()) for op in HOLES)
+    assert (column.constraint([empty, empty]).region.inside(z) == ~present).all()
+    assert (column.constraint([there]).region.inside(z) == present).all()
+    assert not column.constraint([empty]).thin
+    with pytest.raises(InputError, match=r"no cell can fulfil .* is empty and .* is not empty"):
+        column.constraint([empty, there])
+
+
+def test_of_cells_that_are_there_other_conditions_are_asked() -> None:
+    column = Missing(name="n", value=Integer(name="n"))
+    there, four = Condition("n", "is not empty", ()), Condition("n", "=", (4,))
+    assert column.constraint([there, four]) == column.constraint([four])
+    with pytest.raises(InputError, match="no cell can fulfil n is empty and n = 4"):
+        column.constraint([Condition("n", "is empty", ()), four])
+
+
+def test_a_column_without_holes_is_not_asked_for_some() -> None:
+    schema = schema_of([
+        Integer(name="n"), Missing(name="m", value=Integer(name="m")), Constant(name="none"),
+        Constant(name="one", value=1), Text(name="t"),
+    ])  # fmt: skip
+    kinds = Kinds(schema.kept, schema)
+    for name in ("n", "one"):
+        for op in HOLES:
+            with pytest.raises(InputError, match=rf"^{name} {op}: column '{name}' has no empty cells in"):
+                constraints_of(kinds, [Condition(name, op, ())])
+    for name in ("m", "none"):
+        assert constraints_of(kinds, [Condition(name, "is empty", ())])
+    with pytest.raises(InputError, match="every cell is empty"):
+        constraints_of(kinds, [Condition("none", "is not empty", ())])
+    with pytest.raises(InputError, match="is left out of the model"):
+        constraints_of(kinds, [Condition("t", "is empty", ())])
 
 
 def test_a_schema_with_holes_is_written_and_read(tmp_path: Path) -> None:

@@ -29,6 +29,9 @@ COLUMNS = ("age", "age of car", "income", "a<b", "city", "in")
         ('city in ["Rome, Italy", Paris]', [("city", "in", "Rome, Italy", "Paris")]),
         ("in = 3", [("in", "=", "3")]),
         ("city=in [x]", [("city", "=", "in [x]")]),
+        ("age is empty", [("age", "is empty")]),
+        (" age of car  is  not empty ", [("age of car", "is not empty")]),
+        ("city = is empty", [("city", "=", "is empty")]),
     ],
 )
 def test_a_text_is_read(word: str, found: list[tuple[str, ...]]) -> None:
@@ -40,6 +43,8 @@ def test_a_text_is_read(word: str, found: list[tuple[str, ...]]) -> None:
     [
         ("agee=40", "no column 'agee'; there are age, age of car"),
         ("weight in [1]", "no column 'weight'"),
+        ("weight is empty", "no column 'weight'; there are age"),
+        ("age is full", "or COLUMN is empty"),
         ("age", "the form is COLUMN=VALUE"),
         ("age=", "the form is COLUMN=VALUE"),
         ("", "the form is COLUMN=VALUE"),
@@ -61,6 +66,9 @@ def test_a_dict_has_cells_and_lists_of_cells() -> None:
     assert found == (Condition("age", "=", (40,)), Condition("city", "in", ("Rome", "Paris")))
     assert type(found[0].values[0]) is int
     assert str(found[1]) == "city in [Rome, Paris]"
+    for nothing in (None, float("nan"), np.nan):
+        (hole,) = conditions_of({"age": nothing}, COLUMNS)
+        assert (hole.op, str(hole)) == ("is empty", "age is empty")
 
 
 def test_several_texts_are_all_to_be_fulfilled() -> None:

@@ -17,6 +17,7 @@ from jko.columns.cells import Cells, cells_of, read_cells
 from jko.columns.column import Column, Values
 from jko.columns.known import as_known
 from jko.columns.missing import Missing
+from jko.columns.schema import Schema
 from jko.conditional.asked import Bounds, asked_of
 from jko.conditional.found import Worth
 from jko.conditional.imputing import STEPS, Filled, draw_missing
@@ -209,6 +210,7 @@ class FlowGiven(FlowRows):
             name: known_cells(column, cells[name])
             for name, column in zip(kinds.names, kinds.columns, strict=True)
         }
+        _refuse_broken(kinds.schema, known)
         places, y, filled = self._filled(kinds, known, draws, seed, steps)
         decoded = [kinds.schema.decode(one) for one in y]
         found: dict[str, Values] = {}
@@ -269,6 +271,19 @@ def known_cells(column: Column, own: Cells) -> Cells:
     values = np.empty(len(own.present), dtype=there.dtype)
     values[own.present] = there
     return Cells(values, own.present)
+
+
+def _refuse_broken(schema: Schema, cells: Mapping[str, Cells]) -> None:
+    """Refuse rows that break a rule by which one column tells another.
+
+    Raises:
+        InputError: names the first of them.
+    """
+    for told in schema.told:
+        levels, own = cells[told.by], cells[told.name]
+        both = levels.present & own.present
+        if broken := told.broken(levels.values[both], own.values[both]):
+            raise InputError(broken)
 
 
 def _with_holes_filled(own: Cells, places: NDArray[np.int64], drawn: Values) -> Values:

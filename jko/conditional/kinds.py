@@ -15,6 +15,7 @@ from jko.columns.noise import around
 from jko.columns.real import Continuous
 from jko.columns.regions import Constraint, Inside
 from jko.columns.schema import Schema
+from jko.columns.told import Told
 from jko.preparation.facts import DataFacts
 from jko.preparation.table import Array
 
@@ -118,7 +119,7 @@ def raw_kinds(facts: DataFacts) -> Kinds:
 
 
 def constraints_of(kinds: Kinds, conditions: Sequence[Condition]) -> dict[str, Constraint]:
-    """What conditions leave of the encoded numbers, by column.
+    """What conditions leave of the encoded numbers, by column; those on one that is told are on its teller.
 
     Raises:
         InputError: no row fulfils them.
@@ -126,6 +127,9 @@ def constraints_of(kinds: Kinds, conditions: Sequence[Condition]) -> dict[str, C
     by_column: dict[str, list[Condition]] = {}
     for condition in conditions:
         by_column.setdefault(condition.column, []).append(condition)
+    for column in kinds.known.values():
+        if isinstance(column, Told) and column.name in by_column:
+            by_column.setdefault(column.by, []).append(column.translated(by_column.pop(column.name)))
     return {name: kinds.known[name].constraint(own) for name, own in by_column.items()}
 
 

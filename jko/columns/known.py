@@ -28,8 +28,7 @@ def as_known(column: Column, cells: Values) -> Values:
         values = np.zeros(len(cells), dtype=there.dtype)
         values[own.present] = there
         return with_holes(values, own.present)
-    if isinstance(column, Told):
-        return as_known(column.value, cells)
+    column = column.value if isinstance(column, Told) else column
     if isinstance(column, Levels):
         return _levels(column.levels, cells)
     if isinstance(column, Constant) and column.value is not None:

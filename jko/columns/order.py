@@ -86,7 +86,7 @@ def first_axis(codes: Codes, count: int, others: Sequence[Codes]) -> Array:
 
 
 def _codes(column: Column, cells: Cells, rows: Codes) -> Codes:
-    """Cells of some rows as few numbers from 0: their level, or the group of their number; one more if empty."""
+    """Cells of some rows as numbers from 0: their level, or the group of their number; one more if empty."""
     values, present = cells.values[rows], cells.present[rows]
     if isinstance(column, Levels):
         known = {level: code for code, level in enumerate(column.levels)}

@@ -1,11 +1,11 @@
 r"""Which columns of a table others tell, and when that is no chance.
 
-Column B is told by column A where all rows with the same level of A have the same cell of B. With n rows and K
-levels of A that is believed where
+Column B is told by column A where all rows with the same level of A have the same cell of B. That is believed
+where
 
-- every level of A occurs, there are on average :data:`EACH` rows a level or more, and at least :data:`REPEATED`
-  rows beyond the first one of their level. Each of these could have broken the rule and none has, so fewer
-  than 3 of :data:`REPEATED` = one of a hundred rows do, at 95 % (the rule of three);
+- every level of A occurs, there are on average :data:`EACH` rows a level or more, and at least
+  :data:`REPEATED` rows beyond the first one of their level. Each of these could have broken the rule and none
+  has, so less than 3 / :data:`REPEATED` = 1 % of rows do, at 95 % (the rule of three);
 - it is no luck of a B that has nearly always the same cell. Were B independent of A with shares p_b, rows
   would agree within every level with a probability of about :math:`\prod_k \sum_b p_b^{n_k}`, which is to be
   below :data:`LUCK`.

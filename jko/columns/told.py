@@ -118,7 +118,7 @@ class Told(Aside):
         )
 
     def constraint(self, conditions: Sequence[Condition]) -> Constraint:
-        """See :meth:`Column.constraint`: what it says of the column that tells it, :meth:`translated` says."""
+        """See :meth:`Column.constraint`; what conditions say of the teller is in :meth:`translated`."""
         self.translated(conditions)
         return Constraint(Everywhere())
 
@@ -145,7 +145,7 @@ class Told(Aside):
 
 @dataclass(frozen=True)
 class OneOf:
-    """A level of which only is known which ones it can be, as where a column is empty beside one that it tells.
+    """A level of which only is known which ones it can be: its column is empty beside one that it tells.
 
     Drawn alike from them by noise. So q(z | cell) is their mean, and log_det that of the level and the log of
     how many there are.

@@ -92,8 +92,8 @@ def with_missing(schema: Schema, cells: Mapping[str, Cells], rows: NDArray[np.in
         if not column.kept or takes_holes(column) or own.present.all():
             columns.append(column)
             continue
-        column, there = column.alone if isinstance(column, Told) else column, own.there
-        columns.append(missing_of(column, there[fitting(column, there)]))
+        alone, there = column.alone if isinstance(column, Told) else column, own.there
+        columns.append(missing_of(alone, there[fitting(alone, there)]))
     return schema_of(columns, schema.rows)
 
 

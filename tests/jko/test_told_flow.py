@@ -59,7 +59,7 @@ def test_a_log_probability_is_that_of_the_other_columns(flow: jko.Flow) -> None:
     assert isinstance(back, pd.DataFrame)
     assert (back["code"] == rows["code"]).all()
     rows.loc[3, "code"] = 39 if rows.loc[3, "code"] != 39 else 47
-    with pytest.raises(InputError, match="in column 'city' .1 of 40 rows. breaks the rule"):
+    with pytest.raises(InputError, match=r"in column 'city' .1 of 40 rows. breaks the rule"):
         flow.log_prob(rows)
 
 

@@ -54,7 +54,7 @@ def test_the_order_is_one_of_the_same_levels_and_goes_by_the_rows_alone(seed: in
 
 
 def test_scores_are_a_fixed_point_of_reciprocal_averaging() -> None:
-    """A score is, up to a factor, the mean over a level's rows of the mean scores of what stands beside it."""
+    """A score is, up to a factor, the mean over a level's rows of the mean scores of what is beside it."""
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 5, 4000)
     other = np.clip(codes + rng.integers(-1, 3, 4000), 0, 6)

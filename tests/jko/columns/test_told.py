@@ -94,13 +94,15 @@ def test_a_row_that_breaks_the_rule_is_refused() -> None:
     table.loc[3, "city"], table.loc[3, "country"] = "Rome", "no"
     table.loc[3, "population"], table.loc[3, "coast"] = 2.8, True
     with pytest.raises(
-        InputError, match="'no' beside 'Rome' in column 'city' .1 of 1000 rows. breaks the rule"
+        InputError, match=r"'no' beside 'Rome' in column 'city' .1 of 1000 rows. breaks the rule"
     ):
         schema.encode(table)
     table.loc[3, "country"] = "fr"
-    with pytest.raises(InputError, match="'fr' .* does not fit its kind told"):
+    with pytest.raises(InputError, match=r"'fr' .* does not fit its kind told"):
         schema.encode(table)
-    assert any("breaks the rule" in said for one in infer(frame(seed=1).assign(country=table["country"].replace("fr", "no")), schema).columns if one.seen for said in one.seen.warnings)  # fmt: skip
+    table.loc[3, "country"] = "no"
+    warned = {one.name for one in infer(table, schema).columns if one.seen and one.seen.warnings}
+    assert warned == {"country"}
 
 
 def edited(**changes: Any) -> pd.DataFrame:
@@ -118,7 +120,7 @@ def edited(**changes: Any) -> pd.DataFrame:
         (edited(country=([5], None)), {"country"}),
         (edited(city=([5], None)), {"country", "population", "coast"}),
         (frame(rows=300), {"country", "population", "coast"}),
-        (frame().assign(city=lambda t: t["city"].astype("str") + (t.index // 80).astype(str)), {"population", "coast"}),
+        (frame().assign(city=lambda t: t["city"].astype("str") + (t.index // 80).astype(str)), {"coast"}),
     ],
     ids=["one row breaks it", "a hole", "a hole in the teller", "few rows", "many levels"],
 )  # fmt: skip
@@ -221,7 +223,7 @@ def test_files_that_tell_nothing_are_refused() -> None:
 def test_levels_that_a_row_can_have_by_what_they_tell() -> None:
     city = Categorical(name="city", levels=tuple(CITIES))
     population = told(Positive(name="v"), POPULATION.tolist(), dtype="float64")
-    coast = Told.model_validate({"name": "w", "by": "city", "value": {"kind": "boolean"}, "table": tuple(zip(CITIES, COAST.tolist(), strict=True)), "dtype": "bool"})  # fmt: skip
+    coast = told({"kind": "boolean"}, COAST.tolist(), dtype="bool").model_copy(update={"name": "w"})
     every = np.ones(3, dtype=bool)
     given_cells = [
         Known(population, np.array([0.7, 0.7, 9.9]), np.array([True, True, False])),

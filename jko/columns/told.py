@@ -19,7 +19,7 @@ from jko.columns.aside import Aside
 from jko.columns.atoms import Atoms
 from jko.columns.circular import Circular
 from jko.columns.column import Cell, Column, Meaning, Values, as_object, value_named
-from jko.columns.conditions import Condition, impossible
+from jko.columns.conditions import COMPARED, Condition, impossible, number_of
 from jko.columns.discrete import Gridded, Integer
 from jko.columns.levels import Boolean, Categorical, Levels, Ordinal
 from jko.columns.real import Bounded, Continuous, Positive
@@ -128,14 +128,24 @@ class Told(Aside):
         Raises:
             InputError: no cell fulfils them.
         """
-        region = self.value.constraint(conditions).region
-        cells = as_object([cell for _, cell in self.table])
-        encoded = self.value.encode(cells, np.full((len(cells), self.value.noise_width), WITHIN))[0]
-        inside = region.inside(encoded)
-        levels = tuple(level for (level, _), good in zip(self.table, inside.tolist(), strict=True) if good)
+        good = self._fulfilling(conditions).tolist()
+        levels = tuple(level for (level, _), right in zip(self.table, good, strict=True) if right)
         if not levels:
             raise impossible(conditions, f"column {shown(self.by)} tells it, and never tells this")
         return Condition(self.by, "in", levels)
+
+    def _fulfilling(self, conditions: Sequence[Condition]) -> NDArray[np.bool_]:
+        """Which cells of the table fulfil conditions: numbers as they are, others as their kind has it."""
+        cells = as_object([cell for _, cell in self.table])
+        if isinstance(self.value, Levels | Circular):
+            region = self.value.constraint(conditions).region
+            noise = np.full((len(cells), self.value.noise_width), WITHIN)
+            return region.inside(self.value.encode(cells, noise)[0])
+        found = np.ones(len(cells), dtype=bool)
+        for one in conditions:
+            values = [number_of(value, self.name) for value in one.values]
+            found &= np.array([COMPARED[one.op](cell, values) for cell in cells.tolist()])
+        return found
 
     @property
     def alone(self) -> Column:

@@ -87,9 +87,9 @@ def known_rows(whole: Whole, schema: Schema) -> Known:
         empty, infinite, strange = empty | holes, infinite | endless, strange | bad
     for told in schema.told:
         good = np.flatnonzero(~(empty | infinite | strange))
-        levels, own = cells[told.by], cells[told.name]
-        strange[good] |= ~told.obeyed(levels[good], own[good])
-        why = why or told.broken(levels[good], own[good])
+        levels, beside = cells[told.by], cells[told.name]
+        strange[good] |= ~told.obeyed(levels[good], beside[good])
+        why = why or told.broken(levels[good], beside[good])
         cells[told.name] = told.told(levels)
     if whole.context is not None:
         empty = empty | np.isnan(whole.context).any(axis=1)

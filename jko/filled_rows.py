@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from jko.columns.cells import Cells
 from jko.columns.column import Column, Values
 from jko.columns.known import as_known
+from jko.columns.schema import Schema
 from jko.core.errors import InputError
 from jko.given import Form, Rows
 from jko.preparation.table import Array
@@ -30,6 +31,19 @@ def known_cells(column: Column, own: Cells) -> Cells:
     values = np.empty(len(own.present), dtype=there.dtype)
     values[own.present] = there
     return Cells(values, own.present)
+
+
+def refuse_broken(schema: Schema, cells: Mapping[str, Cells]) -> None:
+    """Refuse rows that break a rule by which one column tells another.
+
+    Raises:
+        InputError: names the first of them.
+    """
+    for told in schema.told:
+        levels, own = cells[told.by], cells[told.name]
+        both = levels.present & own.present
+        if broken := told.broken(levels.values[both], own.values[both]):
+            raise InputError(broken)
 
 
 def with_draws(own: Cells, places: NDArray[np.int64], drawn: Values) -> Values:

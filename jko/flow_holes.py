@@ -19,7 +19,7 @@ from jko.conditional.imputing import STEPS, Filled, draw_missing
 from jko.conditional.kinds import Kinds, kinds_of, raw_kinds
 from jko.core.errors import InputError
 from jko.core.plain import shortened
-from jko.filled_rows import known_cells, shaped, with_draws
+from jko.filled_rows import known_cells, refuse_broken, shaped, with_draws
 from jko.flow_law import FlowLaw
 from jko.given import Context, Form, Rows, frame_of, is_frame, taken
 from jko.preparation.table import Array
@@ -168,6 +168,7 @@ class FlowHoles(FlowLaw):
             name: known_cells(column, cells[name])
             for name, column in zip(kinds.names, kinds.columns, strict=True)
         }
+        refuse_broken(kinds.schema, known)
         places, y, filled = self._filled(kinds, known, context, draws, seed=seed, steps=steps)
         decoded = [kinds.schema.decode(one) for one in y]
         found: dict[str, Values] = {}

@@ -19,7 +19,10 @@ from jko.columns.found import Found, plain_cell
 from jko.columns.infer_numbers import number_kind
 from jko.columns.infer_words import date_kind, word_kind
 from jko.columns.missing import bare
+from jko.columns.order import in_order
 from jko.columns.schema import Schema, schema_of
+from jko.columns.telling import with_told
+from jko.columns.told import Told
 from jko.core.errors import InputError
 from jko.preparation.grid import atoms
 from jko.preparation.names import shown
@@ -53,6 +56,7 @@ def infer_cells(cells: Mapping[str, Cells], given: Schema | None = None) -> Sche
     if not rows:
         raise InputError("the table has no rows")
     found = [_inferred(name, own, first=not i) for i, (name, own) in enumerate(cells.items())]
+    found = in_order(with_told(found, cells), cells)
     alike = _equal_to(cells)
     columns = [_with_warning(column, alike.get(column.name, "")) for column in found]
     return schema_of(columns, rows) if given is None else _refreshed(cells, given, schema_of(columns, rows))
@@ -144,7 +148,7 @@ def _refreshed(cells: Mapping[str, Cells], given: Schema, inferred: Schema) -> S
     columns = []
     for column in given.columns:
         own = cells[column.name]
-        warnings, problem = fresh[column.name].warnings, _problem(column, own)
+        warnings, problem = fresh[column.name].warnings, _problem(column, own) or _broken(column, cells)
         seen = seen_in(column, own, (*warnings, problem) if problem else warnings)
         columns.append(column.model_copy(update={"seen": seen}))
     return schema_of(columns, inferred.rows)
@@ -160,8 +164,16 @@ def _problem(column: Column, cells: Cells) -> str:
     return ""
 
 
+def _broken(column: Column, cells: Mapping[str, Cells]) -> str:
+    """Why a column does not obey the rule by which another one tells it; empty where it does."""
+    if not isinstance(column, Told):
+        return ""
+    both = cells[column.name].present & cells[column.by].present
+    return column.broken(cells[column.by].values[both], cells[column.name].values[both])
+
+
 def _with_warning(column: Column, warning: str) -> Column:
-    if not warning or column.seen is None:
+    if not warning or column.seen is None or isinstance(column, Told):  # that is no trouble there
         return column
     return column.model_copy(
         update={"seen": column.seen.model_copy(update={"warnings": (*column.seen.warnings, warning)})}

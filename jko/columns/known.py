@@ -10,6 +10,7 @@ from jko.columns.column import Cell, Column, Values
 from jko.columns.dates import Dates
 from jko.columns.levels import Levels
 from jko.columns.missing import Missing
+from jko.columns.told import Told
 
 
 def as_known(column: Column, cells: Values) -> Values:
@@ -27,6 +28,7 @@ def as_known(column: Column, cells: Values) -> Values:
         values = np.zeros(len(cells), dtype=there.dtype)
         values[own.present] = there
         return with_holes(values, own.present)
+    column = column.value if isinstance(column, Told) else column
     if isinstance(column, Levels):
         return _levels(column.levels, cells)
     if isinstance(column, Constant) and column.value is not None:

@@ -73,7 +73,8 @@ class Levels(Discrete):
 
     def constraint(self, conditions: Sequence[Condition]) -> Constraint:
         """See :meth:`Column.constraint`."""
-        codes = tuple(code for code in range(len(self.levels)) if self._fulfils(code, conditions))
+        fulfilled = [self._fulfilling(one) for one in conditions]
+        codes = tuple(code for code in range(len(self.levels)) if all(code in own for own in fulfilled))
         if not codes:
             raise impossible(conditions)
         return Constraint(self.region(codes), self.levels[codes[0]] if len(codes) == 1 else None)
@@ -106,14 +107,13 @@ class Levels(Discrete):
             f"{listed([shown(level) for level in self.levels])}"
         )
 
-    def _fulfils(self, code: int, conditions: Sequence[Condition]) -> bool:
-        """Whether a level fulfils all conditions."""
-        return all(
-            COMPARED[one.op](code, [self.place(value, one) for value in one.values])
-            if one.op in ("=", "!=", "in")
-            else self.compared(code, one)
-            for one in conditions
-        )
+    def _fulfilling(self, condition: Condition) -> set[int]:
+        """Numbers of the levels that fulfil a condition."""
+        codes = range(len(self.levels))
+        if condition.op not in ("=", "!=", "in"):
+            return {code for code in codes if self.compared(code, condition)}
+        named = [self.place(value, condition) for value in condition.values]
+        return {code for code in codes if COMPARED[condition.op](code, named)}
 
     def compared(self, code: int, condition: Condition) -> bool:
         """Whether a level fulfils ``<``, ``<=``, ``>`` or ``>=``.
@@ -159,7 +159,10 @@ class Ordinal(Levels):
 
 
 class Categorical(Levels):
-    """Levels without an order, text or numbers, the commonest first.
+    """Levels without an order, text or numbers.
+
+    On a line they stand in the order of the list, which :mod:`jko.columns.order` finds: levels that are alike
+    in the other columns stand beside each other.
 
     Args:
         spread: how they become real numbers. ``auto`` is ``simplex`` for up to :data:`FEW_CORNERS` levels,

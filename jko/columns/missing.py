@@ -36,6 +36,7 @@ from jko.columns.levels import Boolean, Categorical, Ordinal
 from jko.columns.noise import log_normal, nearest_corner, normal_of, on_simplex, simplex_log_det
 from jko.columns.real import Bounded, Continuous, Positive
 from jko.columns.regions import Constraint, Everywhere, WithAtoms
+from jko.columns.told import Told
 from jko.core.errors import InputError
 from jko.preparation.table import Array
 
@@ -161,8 +162,8 @@ class Presence:
 
 
 def bare(column: Column) -> Column:
-    """The kind of the cells that there are."""
-    return column.value if isinstance(column, Missing) else column
+    """The kind of the cells that there are, and of one that another column tells the kind of its own."""
+    return column.value if isinstance(column, Missing | Told) else column
 
 
 def takes_holes(column: Column) -> bool:

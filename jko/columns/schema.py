@@ -19,6 +19,7 @@ from jko.columns.discrete import Gridded, Integer
 from jko.columns.levels import Boolean, Categorical, Ordinal
 from jko.columns.missing import Missing, bare, takes_holes
 from jko.columns.real import Bounded, Continuous, Positive
+from jko.columns.told import Told, refuse_unknown, settled
 from jko.core.errors import InputError
 from jko.core.records import Record
 from jko.core.seeds import counter_seed
@@ -32,7 +33,7 @@ SMALLEST = 2.0**-53
 
 AnyColumn = Annotated[
     Continuous | Positive | Bounded | Integer | Gridded | Atoms | Categorical | Boolean | Ordinal | Circular
-    | Dates | Missing | Constant | Text | Index,
+    | Dates | Missing | Told | Constant | Text | Index,
     Field(discriminator="kind"),
 ]  # fmt: skip
 
@@ -73,12 +74,18 @@ class Schema(Record):
         twice = [name for i, name in enumerate(names) if name in names[:i]]
         if twice:
             raise ValueError(f"two columns are called {shown(twice[0])}")
+        refuse_unknown(self.columns)
         return self
 
     @property
     def kept(self) -> tuple[Column, ...]:
         """The columns that samples hold."""
         return tuple(column for column in self.columns if column.kept)
+
+    @property
+    def told(self) -> tuple[Told, ...]:
+        """The columns that others tell."""
+        return tuple(column for column in self.columns if isinstance(column, Told))
 
     @property
     def width(self) -> int:
@@ -156,7 +163,7 @@ class Schema(Record):
             noise: uniform on [0, 1), shape (rows, noise_width).
 
         Raises:
-            InputError: a cell that its kind does not allow.
+            InputError: a cell that its kind does not allow, or one that another column tells otherwise.
         """
         values, log_det, first = [np.empty((len(noise), 0))], np.zeros(len(noise)), 0
         noise = np.clip(noise, SMALLEST, 1 - SMALLEST)
@@ -166,6 +173,9 @@ class Schema(Record):
             values.append(z)
             log_det += change
             first += column.noise_width
+        for told in self.told:
+            if broken := told.broken(cells[told.by], cells[told.name]):
+                raise InputError(broken)
         return Encoded(np.concatenate(values, axis=1), log_det, self.encoded_names)
 
     def log_det(self, values: Array) -> Array:
@@ -187,11 +197,12 @@ class Schema(Record):
         """
         if values.ndim != 2 or values.shape[1] != self.width:
             raise InputError(f"rows of shape {values.shape} for a schema of {self.width} encoded columns")
-        found, first = {}, 0
+        found: dict[str, Values] = {}
+        first = 0
         for column in self.kept:
             found[column.name] = column.decode(values[:, first : first + column.width])
             first += column.width
-        return found
+        return found | {told.name: told.told(found[told.by]) for told in self.told}
 
     @property
     def content(self) -> dict[str, JsonValue]:
@@ -227,13 +238,13 @@ class Schema(Record):
 
 
 def schema_of(columns: Sequence[Column], rows: int = 0) -> Schema:
-    """A schema of columns.
+    """A schema of columns; of one that is told, while what tells it is not there, the kind of its own.
 
     Args:
         columns: in their order.
         rows: of the table that they are of.
     """
-    return Schema.model_validate({"rows": rows, "columns": tuple(columns)})
+    return Schema.model_validate({"rows": rows, "columns": settled(columns)})
 
 
 def parse_schema(value: object, place: str) -> Schema:

@@ -22,8 +22,8 @@ NAME, DIGITS = 24, 6
 HEADER = """\
 # The columns of a table. Edit kinds and their numbers, and use them with --columns.
 # Kinds: continuous, positive, bounded, integer, gridded, atoms, categorical, boolean, ordinal, circular,
-# date, constant; missing, with another kind as its value; text and index are left out. What stands in seen
-# is only told.
+# date, constant; missing, with another kind as its value; told, by another column and its table; text and
+# index are left out. What stands in seen is only told.
 """
 #: fields that come first
 FIRST = ("name", "kind", "why")

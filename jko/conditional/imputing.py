@@ -9,7 +9,9 @@ import numpy as np
 from scipy.special import logsumexp
 
 from jko.columns.cells import Cells
+from jko.columns.levels import Levels
 from jko.columns.missing import Missing, Presence
+from jko.columns.told import Known, OneOf, Told, can_be
 from jko.conditional.checks import weight_size
 from jko.conditional.held import Held, HeldColumn
 from jko.conditional.kinds import Kinds
@@ -199,5 +201,15 @@ def held_cells(kinds: Kinds, cells: Mapping[str, Cells], dim: int) -> Held:
             columns.append(HeldColumn(column.name, Presence(), first, own.values, ~own.present))
         if column.width and own.present.any():
             columns.append(HeldColumn(column.name, column, place, own.values, own.present))
+        if isinstance(column, Levels) and (told := _told_by(column, kinds, cells)):
+            some = ~own.present & np.any([one.present for one in told], axis=0)
+            levels = can_be(column, told, len(some))
+            columns.append(HeldColumn(column.name, OneOf(column), place, levels, some))
     rows = len(next(iter(cells.values())).present)
     return Held(columns, rows, dim)
+
+
+def _told_by(column: Levels, kinds: Kinds, cells: Mapping[str, Cells]) -> list[Known]:
+    """The columns that levels tell, with their cells."""
+    told = [one for one in kinds.columns if isinstance(one, Told) and one.by == column.name]
+    return [Known(one, cells[one.name].values, cells[one.name].present) for one in told]

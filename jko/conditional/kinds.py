@@ -16,6 +16,7 @@ from jko.columns.noise import around
 from jko.columns.real import Continuous
 from jko.columns.regions import Constraint, Inside
 from jko.columns.schema import Schema
+from jko.columns.told import Told
 from jko.core.errors import InputError
 from jko.preparation.facts import DataFacts
 from jko.preparation.names import shown
@@ -121,7 +122,7 @@ def raw_kinds(facts: DataFacts) -> Kinds:
 
 
 def constraints_of(kinds: Kinds, conditions: Sequence[Condition]) -> dict[str, Constraint]:
-    """What conditions leave of the encoded numbers, by column.
+    """What conditions leave of the encoded numbers, by column; those on one that is told are on its teller.
 
     Raises:
         InputError: no row fulfils them.
@@ -131,6 +132,9 @@ def constraints_of(kinds: Kinds, conditions: Sequence[Condition]) -> dict[str, C
         by_column.setdefault(condition.column, []).append(condition)
     for name, own in by_column.items():
         _refuse_holes(kinds.known[name], own)
+    for column in kinds.known.values():
+        if isinstance(column, Told) and column.name in by_column:
+            by_column.setdefault(column.by, []).append(column.translated(by_column.pop(column.name)))
     return {name: kinds.known[name].constraint(own) for name, own in by_column.items()}
 
 

@@ -1,11 +1,14 @@
-"""Which cells are of a kind, and why others are not."""
+"""Which cells are of a kind, and why others are not; and which obey the rule of a column that tells them."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jko.columns.column import Column, Values
+from jko.columns.told import Told
 from jko.core.errors import InputError
 
 
@@ -34,3 +37,21 @@ def fitting(column: Column, cells: Values) -> NDArray[np.bool_]:
             else:
                 parts += [(low, middle), (middle, high)]
     return found
+
+
+def fitting_beside(column: Column, cells: Mapping[str, Values]) -> NDArray[np.bool_]:
+    """Which cells of a column are of its kind, and are what another column tells, where one does, shape (n,).
+
+    Args:
+        column: the kind.
+        cells: of all columns that samples hold, by name.
+    """
+    found = fitting(column, cells[column.name])
+    return found & column.obeyed(cells[column.by], cells[column.name]) if isinstance(column, Told) else found
+
+
+def sentence_beside(column: Column, cells: Mapping[str, Values]) -> str:
+    """Why cells of a column are none of its kind, or not what another column tells; empty where they are."""
+    own = cells[column.name]
+    told = column.broken(cells[column.by], own) if isinstance(column, Told) else ""
+    return sentence(column, own) or told

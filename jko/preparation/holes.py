@@ -12,6 +12,7 @@ from jko.columns.cells import Cells
 from jko.columns.column import Values
 from jko.columns.missing import Missing, missing_of, takes_holes
 from jko.columns.schema import Schema, schema_of
+from jko.columns.told import Told
 from jko.config.data_section import Data
 from jko.core.errors import InputError
 from jko.preparation.fit import fitting
@@ -91,8 +92,8 @@ def with_missing(schema: Schema, cells: Mapping[str, Cells], rows: NDArray[np.in
         if not column.kept or takes_holes(column) or own.present.all():
             columns.append(column)
             continue
-        there = own.there
-        columns.append(missing_of(column, there[fitting(column, there)]))
+        alone, there = column.alone if isinstance(column, Told) else column, own.there
+        columns.append(missing_of(alone, there[fitting(alone, there)]))
     return schema_of(columns, schema.rows)
 
 

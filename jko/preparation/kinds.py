@@ -22,7 +22,7 @@ from jko.columns.schema import Schema, schema_of
 from jko.columns.written import read_schema
 from jko.config.data_section import KINDS, Data
 from jko.core.errors import InputError
-from jko.preparation.fit import fitting, sentence
+from jko.preparation.fit import fitting_beside, sentence_beside
 from jko.preparation.holes import MOST, filled, told_holes, with_missing, without_holes
 from jko.preparation.names import listed, shown
 from jko.preparation.split import split_rows
@@ -183,7 +183,7 @@ def _misfits(
         cells: of the columns.
         holes: rows with an empty cell that no training row could have, by column.
     """
-    found = {column.name: ~fitting(column, cells[column.name]) for column in schema.kept}
+    found = {column.name: ~fitting_beside(column, cells) for column in schema.kept}
     found.update({name: found[name] | bad for name, bad in holes.items()})
     return {name: bad for name, bad in found.items() if bad.any()}
 
@@ -194,7 +194,7 @@ def _refuse_misfits(
     """Refuse rows that do not fit, with the sentence of the first column that has one."""
     for column in schema.kept:
         if column.name in misfits:
-            raise InputError(f"{name}: {sentence(column, cells[column.name])}")
+            raise InputError(f"{name}: {sentence_beside(column, cells)}")
 
 
 def _left_out(schema: Schema) -> str:
@@ -208,6 +208,8 @@ def _notes(schema: Schema, misfits: Mapping[str, NDArray[np.bool_]]) -> tuple[st
     """What was left out, what looks wrong, and held-out rows that do not fit."""
     notes = [f"left out: {left}"] if (left := _left_out(schema)) else []
     notes += told_holes(schema)
+    if told := [f"{shown(one.name)} by {shown(one.by)}" for one in schema.told]:
+        notes.append(f"not modelled, since another column tells them: {listed(told, MOST)}")
     warned = [(one.name, said) for one in schema.columns if one.seen for said in one.seen.warnings]
     notes += [f"warning: column {shown(name)}: {said}" for name, said in warned]
     if misfits:

@@ -85,6 +85,12 @@ def known_rows(whole: Whole, schema: Schema) -> Known:
         bad[there] = ~fits
         cells[column.name] = _filled(values, holes | endless | bad, some[column.name])
         empty, infinite, strange = empty | holes, infinite | endless, strange | bad
+    for told in schema.told:
+        good = np.flatnonzero(~(empty | infinite | strange))
+        levels, beside = cells[told.by], cells[told.name]
+        strange[good] |= ~told.obeyed(levels[good], beside[good])
+        why = why or told.broken(levels[good], beside[good])
+        cells[told.name] = told.told(levels)
     if whole.context is not None:
         empty = empty | np.isnan(whole.context).any(axis=1)
         infinite = infinite | np.isinf(whole.context).any(axis=1)

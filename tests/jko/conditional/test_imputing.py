@@ -12,6 +12,7 @@ from jko.columns.cells import Cells
 from jko.columns.discrete import Integer
 from jko.columns.levels import Categorical
 from jko.columns.real import Continuous, Positive
+from jko.columns.told import Told
 from jko.conditional import imputing
 from jko.conditional.imputing import draw_missing
 from jko.conditional.kinds import Kinds
@@ -98,6 +99,33 @@ def test_counts_and_levels_are_held_and_filled() -> None:
     share = norm.cdf(0.5, mean[0], covariance[0, 0] ** 0.5)
     drawn_share = (levels.decode(last[:, [0]]) == "a").mean()
     assert abs(drawn_share - share) < 4.5 * math.sqrt(share * (1 - share) / len(last)) + 0.01
+
+
+def test_a_level_is_filled_by_what_it_tells() -> None:
+    """A level that is one of two by the column that it tells, given a count, by brute force."""
+    law = Gaussian([1.0, 4.0], np.array([[0.7, 0.5], [0.5, 3.0]]))
+    levels = Categorical(name="k", levels=("a", "b", "c"), spread="line")
+    table = (("a", 7), ("b", 7), ("c", 8))
+    told = Told.model_validate(
+        {"name": "t", "by": "k", "value": {"kind": "integer"}, "table": table, "dtype": "int64"}
+    )
+    columns = Kinds((told, levels, Integer(name="n")))
+    count = 120
+    cells = {
+        "t": Cells(np.array([7, 8, 7] * count), np.array([True, True, True] * count)),
+        "k": Cells(np.array([None] * 3 * count, dtype=object), np.zeros(3 * count, dtype=bool)),
+        "n": Cells(np.array([6, 6, 0] * count), np.array([True, True, False] * count)),
+    }
+    found = draw_missing(law.law, columns, cells, 8, seed=0)
+    assert (levels.decode(found.y[:, 1::3, 0].reshape(-1, 1)) == "c").all()
+    exact = np.random.default_rng(1).multivariate_normal(law.mean, law.covariance, size=1_000_000)
+    codes = np.rint(np.clip(exact[:, 0], -0.4, 2.4))
+    inside = (codes < 2) & (exact[:, 0] > -0.5)  # noise of a level goes half a step beyond the ends
+    for first, own in ((0, inside & (np.rint(exact[:, 1]) == 6)), (2, inside)):
+        drawn = levels.decode(found.y[:, first::3, 0].reshape(-1, 1))
+        share = (codes[own] == 0).mean()
+        assert set(drawn) == {"a", "b"}
+        assert abs((drawn == "a").mean() - share) < 4.5 * math.sqrt(share * (1 - share) / len(drawn)) + 0.01
 
 
 def test_rows_come_in_pieces_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:

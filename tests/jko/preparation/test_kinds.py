@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from jko.columns.cells import cells_of, dtypes_of
+from jko.columns.written import to_yaml
 from jko.config import Config, parse_config
 from jko.config.data_section import Data
 from jko.core.errors import InputError
@@ -231,3 +232,49 @@ def test_kinds_that_cannot_be_are_refused(data: dict[str, Any], says: str) -> No
 
 def test_a_bare_word_is_the_default() -> None:
     assert Data().kinds == "auto"
+
+
+def ruled() -> pd.DataFrame:
+    """A table in which the city tells the country."""
+    table = frame(600)
+    return table.assign(country=table["city"].map({"Rome": "it", "Oslo": "no", "Lima": "pe"}))
+
+
+def test_a_row_beyond_the_training_rows_that_breaks_a_rule_is_left_out_and_told() -> None:
+    table = ruled()
+    row = int(split_rows(600, config().data, SEED, "rows")["test"][0])
+    table.loc[row, "country"] = "no" if table.loc[row, "city"] != "Oslo" else "it"
+    found = made(table)
+    assert [one.name for one in found.schema.told] == ["country"]
+    assert "country" not in found.columns
+    assert np.flatnonzero(~found.fits).tolist() == [row]
+    assert any("1 held-out rows are left out" in note and "'country'" in note for note in found.notes)
+    assert any("'country' by 'city'" in note for note in found.notes)
+
+
+def test_rows_of_another_table_that_break_a_rule_cannot_be_used() -> None:
+    schema = made(ruled()).schema
+    table = ruled().head(30)
+    table.loc[4, "city"], table.loc[4, "country"] = "Rome", "no"
+    table.loc[5, "country"] = "fr"
+    table.loc[6, "country"] = None
+    known = known_rows(whole(table), schema)
+    assert np.flatnonzero(known.strange).tolist() == [4, 5]
+    assert np.flatnonzero(known.empty).tolist() == [6]
+    assert "does not fit its kind told" in known.why
+    assert np.isfinite(schema.encode(known.cells).values).all()
+    alone = known_rows(whole(table.drop(index=[5, 6])), schema)
+    assert "'no' beside 'Rome' in column 'city'" in alone.why
+
+
+def test_given_kinds_with_a_rule_that_a_row_breaks_are_refused(tmp_path: Any) -> None:
+    path = tmp_path / "kinds.yaml"
+    path.write_text(to_yaml(made(ruled()).schema), encoding="utf-8")
+    assert made(ruled(), kinds=str(path)).schema.told
+    table = ruled()
+    table.loc[7, "country"] = "no" if table.loc[7, "city"] != "Oslo" else "it"
+    with pytest.raises(InputError, match="breaks the rule of the training rows"):
+        made(table, kinds=str(path))
+    without = whole(ruled()[["x", "country"]])
+    settings = config(kinds=str(path), columns=["x", "country"]).data
+    assert not kinds_table(without, settings, SEED).schema.told

@@ -67,7 +67,7 @@ def summary(judged: Judged) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def run(name: str, method: str, seed: int, data: Path, samples: int = SAMPLES) -> Found:
+def run(name: str, method: str, seed: int, data: Path, samples: int) -> Found:
     """Train a model on a set, draw samples and judge them.
 
     Raises:
@@ -128,7 +128,7 @@ def main(
             path = path_of(results, name, method, seed)
             stored, mark = read_json(path), fingerprint(name, method, seed, data)
             if again or not stored or stored["fingerprint"] != mark:
-                found = run(name, method, seed, data)
+                found = run(name, method, seed, data, SAMPLES)
                 write_json(
                     path, {"fingerprint": mark, "versions": MODELS[method].versions, "found": found.plain()}
                 )

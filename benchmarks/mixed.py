@@ -1,4 +1,4 @@
-"""Samples of tables of many kinds of columns: ours beside copulas and trees, judged by ``jko.judge``.
+"""Samples of tables of many kinds of columns: ours beside a copula and trees, judged by ``jko.judge``.
 
 Every model has the same training rows and draws as many samples. The held-out rows are the same for all, and
 no model sees them. Tables become numbers in the same way for all (:class:`benchmarks.mixed_rows.Coding`).

@@ -1,4 +1,4 @@
-"""Models of tables of many kinds of columns: ours, two copulas, and trees that unmask cells one by one."""
+"""Models of tables of many kinds of columns: ours, a Gaussian copula, and trees that unmask cells."""
 
 from __future__ import annotations
 
@@ -96,40 +96,25 @@ def ours(train: pd.DataFrame, count: int, seed: int) -> Drawn:
 
 
 def gaussian_copula(train: pd.DataFrame, count: int, seed: int) -> Drawn:
-    """A vine of Gaussian pairs, which is a Gaussian copula, under the columns' own distributions."""
-    import pyvinecopulib as vine
-
-    return _copula(train, count, seed, [vine.gaussian])
-
-
-def vine_copula(train: pd.DataFrame, count: int, seed: int) -> Drawn:
-    """A vine whose pairs are of the family with the best AIC, all of the library's defaults."""
-    return _copula(train, count, seed, None)
-
-
-def _copula(train: pd.DataFrame, count: int, seed: int, families: list[Any] | None) -> Drawn:
-    """A vine copula of all columns; an empty cell lies below all others, and text is in order of frequency.
+    """A vine of Gaussian pairs, which is a Gaussian copula, under the columns' own distributions.
 
     A column with equal cells is discrete, as the library takes them: by the shares of rows up to it, and
-    below it.
+    below it. An empty cell lies below all others, and text is in the order of its frequency.
     """
     import pyvinecopulib as vine
 
     coding, begun = Coding(train), time.process_time()
     numbers = coding.numbers(train)
     names = [name for name in coding.names if numbers[name].nunique(dropna=False) > 1]
-    cells = np.sort(numbers[names].fillna(-np.inf).to_numpy(), axis=0)
-    ranks = [
-        _shares(ordered, numbers[name].fillna(-np.inf).to_numpy())
-        for ordered, name in zip(cells.T, names, strict=True)
-    ]
+    own = numbers[names].fillna(-np.inf).to_numpy()
+    cells = np.sort(own, axis=0)
+    ranks = [_shares(*both) for both in zip(cells.T, own.T, strict=True)]
     at_most, below = (np.stack([one[side] for one in ranks], axis=1) for side in (0, 1))
-    ties = [len(np.unique(ordered)) < len(ordered) for ordered in cells.T]
-    controls = {"num_threads": 1} if families is None else {"num_threads": 1, "family_set": families}
     model = vine.Vinecop.from_data(
-        np.concatenate([at_most, below], axis=1), vine.FitControlsVinecop(**controls),
-        var_types=["d" if tied else "c" for tied in ties],
-    )  # fmt: skip
+        np.concatenate([at_most, below], axis=1),
+        vine.FitControlsVinecop(family_set=[vine.gaussian], num_threads=1),
+        var_types=["d" if _tied(ordered) else "c" for ordered in cells.T],
+    )
     trained = time.process_time()
     uniform = model.sample(count, seeds=[counter_seed(seed, "copula") % 2**31])
     places = np.clip(np.ceil(uniform * len(cells)).astype(int) - 1, 0, len(cells) - 1)
@@ -140,10 +125,14 @@ def _copula(train: pd.DataFrame, count: int, seed: int, families: list[Any] | No
     return Drawn(coding.cells(found), trained - begun, time.process_time() - trained)
 
 
+def _tied(ordered: Array) -> bool:
+    return len(np.unique(ordered)) < len(ordered)
+
+
 def _shares(ordered: Array, cells: Array) -> tuple[Array, Array]:
     """Of every cell the share of rows up to it, and below it; within 0 and 1 where no cells are equal."""
     at_most, below = (np.searchsorted(ordered, cells, side) for side in ("right", "left"))
-    if len(np.unique(ordered)) == len(ordered):
+    if not _tied(ordered):
         return (at_most / (len(ordered) + 1),) * 2
     return at_most / len(ordered), below / len(ordered)
 
@@ -159,6 +148,7 @@ def trees(train: pd.DataFrame, count: int, seed: int) -> Drawn:
     os.environ["TQDM_DISABLE"] = "1"
     from utrees import UnmaskingTrees
 
+    _with_present_checks()
     coding, begun = Coding(train), time.process_time()
     numbers = coding.numbers(train)
     for name in coding.holed:
@@ -181,21 +171,33 @@ def trees(train: pd.DataFrame, count: int, seed: int) -> Drawn:
     return Drawn(coding.cells(found), trained - begun, time.process_time() - trained, ", ".join(said))
 
 
+def _with_present_checks() -> None:
+    """Give the trees' quantiser the method that scikit-learn had until version 1.6."""
+    from sklearn.utils.validation import validate_data
+    from utrees.kdi_quantizer import KDIQuantizer
+
+    if not hasattr(KDIQuantizer, "_validate_data"):
+        KDIQuantizer._validate_data = validate_data
+
+
 def _is_levels(name: str, coding: Coding, numbers: pd.DataFrame) -> bool:
     own = numbers[name].dropna()
     return name not in coding.names or name in coding.text or own.nunique() <= FEW
 
 
 def _on_values(drawn: Array, cells: Array) -> Array:
-    """Whole numbers rounded; numbers on the nearest training value where most of these are there twice."""
+    """Numbers on the nearest training value where most of these are there twice, else with their decimals."""
     values = np.unique(cells)
     if len(values) > len(cells) / 2:
-        return np.clip(np.rint(drawn), cells.min(), cells.max()) if (values % 1 == 0).all() else drawn
-    after = np.clip(np.searchsorted(values, drawn), 1, len(values) - 1) if len(values) > 1 else 0
-    if not np.ndim(after):
-        return np.where(np.isnan(drawn), np.nan, values[0])
-    lower, upper = values[after - 1], values[after]
+        return np.clip(np.round(drawn, _decimals(values)), values[0], values[-1])
+    after = np.clip(np.searchsorted(values, drawn), 1, max(1, len(values) - 1))
+    lower, upper = values[after - 1], values[np.minimum(after, len(values) - 1)]
     return np.where(np.isnan(drawn), np.nan, np.where(drawn - lower < upper - drawn, lower, upper))
+
+
+def _decimals(values: Array) -> int:
+    """Decimals that all values have at most; 17, which changes nothing, where that is more than 6."""
+    return next((one for one in range(7) if (np.round(values, one) == values).all()), 17)
 
 
 def unmasked(model: Any, count: int, seed: int) -> Array:
@@ -239,6 +241,5 @@ def _drawn(model: Any, column: int, rows: Array, rng: np.random.Generator) -> Ar
 MODELS: Mapping[str, Model] = {
     "ours": Model("ours", ours, ("torch", "numpy"), ours=True),
     "gaussian_copula": Model("Gaussian copula (pyvinecopulib)", gaussian_copula, ("pyvinecopulib",)),
-    "vine_copula": Model("vine copula, all families (pyvinecopulib)", vine_copula, ("pyvinecopulib",)),
     "trees": Model("unmasking trees (utrees)", trees, ("utrees", "kditransform", "xgboost-cpu")),
 }

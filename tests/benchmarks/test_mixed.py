@@ -103,7 +103,7 @@ def test_a_summary_of_pairs() -> None:
     assert wrong([*pairs, Projection(columns=("b",), bracket=(between(0, None),), least=0.0)], 0.2).plain()
 
 
-@pytest.mark.parametrize("name", [one for one, model in MODELS.items() if not model.ours])
+@pytest.mark.parametrize("name", ["gaussian_copula", pytest.param("trees", marks=pytest.mark.slow)])
 def test_peers_draw_rows_of_the_table_that_keep_what_goes_together(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -153,7 +153,7 @@ def trees(train: pd.DataFrame, count: int, seed: int) -> Drawn:
     numbers = coding.numbers(train)
     for name in coding.holed:
         numbers[f"{name} empty"] = numbers[name].isna().astype(float)
-    kinds = ["categorical" if _is_levels(name, coding, numbers) else "continuous" for name in numbers]
+    kinds = ["categorical" if _is_levels(str(name), coding, numbers) else "continuous" for name in numbers]
     rows = numbers.sample(frac=1, random_state=seed).to_numpy()
     copies = max(1, min(COPIES, UNMASKED // rows.size))
     kept = rows[: max(1, UNMASKED // rows.shape[1])]

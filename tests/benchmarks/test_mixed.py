@@ -39,7 +39,7 @@ def test_numbers_are_the_cells_again() -> None:
     coding = Coding(rows)
     numbers = coding.numbers(rows)
     assert (numbers["city"] == rows["city"].map({"Oslo": 0, "Rome": 1, "Lima": 2})).all()
-    back = coding.cells({name: numbers[name].to_numpy() for name in numbers})
+    back = coding.cells({str(name): numbers[name].to_numpy() for name in numbers})
     pd.testing.assert_frame_equal(back, rows)
 
 

@@ -44,7 +44,7 @@ benchmarks-install: $(READY)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 		--constraint benchmarks/constraints.txt --editable ".[dev,benchmarks]"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
-		--constraint benchmarks/constraints.txt torchcfm
+		--constraint benchmarks/constraints.txt torchcfm utrees kditransform
 
 lint: $(READY)
 	@$(BIN)/ruff format --check --quiet . || (echo "run: $(BIN)/ruff format ."; exit 1)

@@ -166,8 +166,10 @@ def keep(path: Path, figures: Mapping[str, Any], name: str, content: str, readme
     write_text(readme, between_marks(readme.read_text(), name, content))
 
 
-def contents(lookup: Lookup) -> dict[str, str]:
+def contents(lookup: Lookup, results: Path = RESULTS) -> dict[str, str]:
     """The tables by the name of their marks."""
+    from benchmarks import mixed_table  # here, since it takes its Markdown from this module
+
     plane, table = board("plane", lookup), board("table", lookup)
     long, short = (
         [n for n in names("table") if (SETS[n].seconds == SECONDS) is first] for first in (True, False)
@@ -179,6 +181,7 @@ def contents(lookup: Lookup) -> dict[str, str]:
         "plane": plane_table(plane, SECONDS, lookup),
         "tables": nll_table(table, long),
         "more-tables": nll_table(table, short),
+        "mixed": mixed_table.table(mixed_table.known(results)),
     }
 
 
@@ -204,7 +207,7 @@ def main(results: Path, readme: Path, data: Path | None) -> None:
     """Write the tables into the README and the pictures beside it."""
     lookup = stored(results)
     text = readme.read_text()
-    for name, content in contents(lookup).items():
+    for name, content in contents(lookup, results).items():
         text = between_marks(text, name, content)
     write_text(readme, text)
     write_pictures(lookup, readme.parent / "pictures")

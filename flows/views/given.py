@@ -9,7 +9,14 @@ import numpy as np
 import pandas as pd
 
 from flows.views.known_files import load_known
-from flows.views.models import check_numbers, check_output, open_chain, sampled_contexts, write_table
+from flows.views.models import (
+    check_numbers,
+    check_output,
+    open_chain,
+    sampled_contexts,
+    true_digits,
+    write_table,
+)
 from flows.views.scored import naming_no_settings
 from flows.views.scoring import read_scored
 from jko.conditional.found import Worth
@@ -132,8 +139,8 @@ def sample_complete(
     found, filled = flow.sample_complete(rows, context=given, seed=seed, steps=steps)
     assert isinstance(found, pd.DataFrame)  # the form of the flow
     check_numbers(found, output)
-    found = _beside(found, given, flow.facts)
-    write_table(found, output)
+    shown = given if given is None or context else true_digits(given, flow.facts)
+    write_table(_beside(found, shown, flow.facts), output)
     return filled
 
 

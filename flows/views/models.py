@@ -92,7 +92,8 @@ def draw_samples(
     frame = _as_numbers(values, facts, output, raw=raw) if plain else _as_cells(values, facts)
     said = "" if plain or facts.kinds is None else told_outside(facts.kinds, facts.kinds.decode(values))
     if context is not None:
-        frame = frame.join(context_table(context, facts.context_columns))
+        shown = context if given else true_digits(context, facts)
+        frame = frame.join(context_table(shown, facts.context_columns))
     write_table(frame, output)
     return said
 
@@ -144,6 +145,17 @@ def sampled_contexts(
     stored = read_some(layout, 0, fingerprint, "train", slice(0, count))[:, facts.dim :].astype(float)
     chosen = np.random.default_rng(counter_seed(seed, "contexts")).integers(count, size=rows)
     return stored[chosen] * np.array(facts.context_scale) + np.array(facts.context_shift)
+
+
+def true_digits(contexts: Array, facts: DataFacts) -> Array:
+    """Contexts of training rows without the digits that single precision made, data units, (rows, c).
+
+    They are stored standardised, so that a dose of 1 comes back as .99999999: six decimals of what a column
+    is measured by are true.
+    """
+    size = np.maximum(np.abs(facts.context_scale), np.abs(facts.context_shift))
+    unit = 10.0 ** (6 - np.floor(np.log10(size)))
+    return np.round(contexts * unit) / unit + 0.0  # no −0
 
 
 def columns_of(settings: Data, facts: DataFacts) -> Data:

@@ -102,7 +102,7 @@ def flow_runs(root: Path, chain: str) -> list[Any]:
     from prefect.client.schemas.sorting import FlowRunSort
 
     with get_client(sync_client=True) as client:
-        runs = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=30)
+        runs = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC)
     return [
         run
         for run in runs

@@ -20,7 +20,7 @@ APART = "::test_campaign_of_"
 #: files whose tests come one after the other: a worker of Prefect that one starts takes the other's runs
 IN_A_ROW = ("tests/flows/test_deploy.py", "tests/flows/test_schedule.py")
 #: the longer ones begin first, so that no worker is left with one at the end
-LONG = ("tests/campaign/", "tests/flows/", "tests/test_")
+LONG = ("tests/test_types.py", "tests/campaign/", "tests/flows/", "tests/test_")
 
 
 class Scheduling(LoadFileScheduling):
@@ -51,7 +51,12 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: (APART not in item.nodeid, not item.nodeid.startswith(LONG)))
+    items.sort(key=lambda item: (APART not in item.nodeid, rank(item.nodeid)))
+
+
+def rank(nodeid: str) -> int:
+    """The place in :data:`LONG` of what a name begins with; the last for all others."""
+    return next((place for place, begin in enumerate(LONG) if nodeid.startswith(begin)), len(LONG))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from jko.disk.sealed import read_json
 from tests.commands import Command, command
+from tests.flows.schedules import client_of
 from tests.projects import ROUGH
 
 #: blocks long enough (about a second each) to be killed in
@@ -79,13 +80,12 @@ def test_killed_in_the_middle_of_blocks_2_and_3(
     said = (folder / "log.txt").read_text()
     assert "kept: block 1, committed earlier" in said
     assert "took over the run" in said
-    assert_one_truthful_run(folder)
+    assert_one_truthful_run(folder, server)
 
 
-def assert_one_truthful_run(folder: Path) -> None:
+def assert_one_truthful_run(folder: Path, server: str) -> None:
     """MLflow's run was reopened, and the runs that were killed are Crashed in Prefect."""
     from mlflow.tracking import MlflowClient
-    from prefect.client.orchestration import get_client
     from prefect.client.schemas.sorting import FlowRunSort
 
     client = MlflowClient()
@@ -95,7 +95,7 @@ def assert_one_truthful_run(folder: Path) -> None:
     assert runs[0].data.tags["jko.crashed"] == "true"
     history = client.get_metric_history(runs[0].info.run_id, "step/nll")
     assert sorted(entry.step for entry in history) == [1, 2, 3]
-    with get_client(sync_client=True) as prefect:
+    with client_of(server) as prefect:
         newest = prefect.read_flow_runs(sort=FlowRunSort.START_TIME_DESC)
     states = [run.state.name for run in newest if run.parameters.get("root") == str(folder)]
     assert sorted(states) == ["Completed", "Crashed", "Crashed"]

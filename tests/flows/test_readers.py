@@ -6,14 +6,14 @@ import ctypes
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.commands import Command
-
+ROOT = Path(__file__).resolve().parents[2]
 #: Linux: PR_CAPBSET_DROP, and the rights of root to own, read, search and write what is not its own
 DROP, RIGHTS = 24, (0, 1, 2, 3)
 OWNER = 12345
@@ -47,8 +47,13 @@ def shared(smoke_project: Path) -> Iterator[Path]:
 
 
 def colleague(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    own = dict.fromkeys(("PREFECT_API_URL", "PREFECT_HOME", "MLFLOW_TRACKING_URI"))
-    return Command(folder, *words, environment=own, prepare=as_a_colleague).end()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for name in ("PREFECT_API_URL", "PREFECT_HOME", "MLFLOW_TRACKING_URI"):
+        environment.pop(name, None)
+    return subprocess.run(
+        [sys.executable, "-m", "flows.cli.main", *words], cwd=folder, env=environment,
+        preexec_fn=as_a_colleague, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
 
 
 def tree(folder: Path) -> list[tuple[str, int, int]]:

@@ -8,20 +8,23 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run test test-all campaigns mutants docs lint clean benchmarks benchmarks-install
+.PHONY: run test test-all campaigns mutants docs lint style clean benchmarks benchmarks-install
 
 run: $(READY)
 	@$(BIN)/jko train
 
-# compiled modules are kept, whatever the environment says: the tests start many processes
-test: $(READY) lint
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --no-loadscope-reorder -m "not slow"
+# compiled modules are kept, whatever the environment says: the tests start many processes, of a thread each;
+# types are checked by tests/test_types.py
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
-test-all: $(READY) lint
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --no-loadscope-reorder --require-outside
+test: $(READY) style
+	@$(PYTEST) -m "not slow"
+
+test-all: $(READY) style
+	@$(PYTEST) --require-outside
 
 campaigns: $(READY)
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --no-loadscope-reorder --require-outside --whole \
+	@$(PYTEST) --require-outside --whole \
 		-k "campaign_of or ends_with_the_same_digest" tests/campaign tests/flows/test_kills.py
 
 # results are kept in mutants/: what neither a statement nor a test has changed is not tried again
@@ -46,10 +49,12 @@ benchmarks-install: $(READY)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
 		--constraint benchmarks/constraints.txt torchcfm utrees kditransform
 
-lint: $(READY)
+lint: $(READY) style
+	@$(BIN)/mypy
+
+style: $(READY)
 	@$(BIN)/ruff format --check --quiet . || (echo "run: $(BIN)/ruff format ."; exit 1)
 	@$(BIN)/ruff check --quiet .
-	@$(BIN)/mypy
 
 $(READY): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import faulthandler
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -19,11 +18,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from tests.forks import FORKS
+
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 300.0
-#: one server of forks for this process; the campaign takes its processes from it, too
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["tests.imported"])
 
 
 class Command:

@@ -5,12 +5,16 @@ It must stay one thread: no import below may start another.
 
 from __future__ import annotations
 
+import gc
 from importlib import import_module
 from pathlib import Path
 from tempfile import gettempdir
 
 from tasks.adapters.system.environment import platform_environment
 from tasks.adapters.system.terminal import warn_on_stderr
+
+# nothing that is imported is garbage
+gc.disable()
 
 # as every command does before Prefect and MLflow are imported: they keep what they find
 platform_environment(Path(gettempdir()) / "jko-imported")
@@ -33,3 +37,6 @@ def draw() -> None:
 
 
 draw()
+# a collection in a fork would look at all of this, and so copy it
+gc.freeze()
+gc.enable()

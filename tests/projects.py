@@ -6,14 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
 from flows.cli.main import main
 from tests.commands import command
+from tests.together import made_once
 
 ROOT = Path(__file__).resolve().parents[1]
 PARAMS = """
@@ -86,20 +85,17 @@ def call(patch: pytest.MonkeyPatch, *words: str) -> int:
     return 0
 
 
-@cache
-def migrated_store() -> TemporaryDirectory[str]:
-    """A folder with an empty store of MLflow, whose tables take seconds to make; gone with this process."""
+def migrate(folder: Path) -> None:
+    """Make an empty store of MLflow, whose tables take seconds."""
     from mlflow.tracking import MlflowClient
 
-    folder = TemporaryDirectory(prefix="jko-store-")
-    MlflowClient(f"sqlite:///{folder.name}/mlflow.db").search_experiments()
-    return folder
+    MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
 
 
 def new_store(path: Path) -> str:
     """An empty store of MLflow in a file; its address."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(Path(migrated_store().name) / "mlflow.db", path)
+    shutil.copy(made_once("store", migrate) / "mlflow.db", path)
     return f"sqlite:///{path.resolve()}"
 
 

@@ -161,22 +161,37 @@ def test_the_site_is_built_without_a_warning_and_every_link_in_it_leads_somewher
     assert broken_links(tmp_path / "html") == []
 
 
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("[there](nowhere.md)", "nowhere.md"),
-        ("[there](#nowhere)", "nowhere"),
-        ("```{eval-rst}\n.. autofunction:: jko.laws.gaussian.nowhere\n```", "nowhere"),
-        ("$$\\nowhere{x}$$", "nowhere"),
-    ],
-)
-def test_the_build_fails_for(text: str, told: str, tmp_path: Path) -> None:
-    """A link to no page, to no heading, a name that is not there, a formula that cannot be set."""
-    (tmp_path / "pages").mkdir()
-    (tmp_path / "pages" / "index.md").write_text(f"# Page\n\n{text}\n")
-    done = built(tmp_path / "pages", tmp_path)
+#: a link to no page, to no heading, a name that is not there, a formula that cannot be set
+WRONG = {
+    "page": ("[there](nopage.md)", "nopage.md"),
+    "heading": ("[there](#noheading)", "noheading"),
+    "name": ("```{eval-rst}\n.. autofunction:: jko.laws.gaussian.noname\n```", "noname"),
+    "formula": ("$$\\noformula{x}$$", "noformula"),
+}
+
+
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What the build says of a site whose every page but the first is wrong in another way."""
+    folder = tmp_path_factory.mktemp("wrong")
+    (folder / "pages").mkdir()
+    for name, (text, _) in WRONG.items():
+        (folder / "pages" / f"{name}.md").write_text(f"# Page\n\n{text}\n")
+    pages = "\n".join(WRONG)
+    (folder / "pages" / "index.md").write_text(f"# Pages\n\n```{{toctree}}\n{pages}\n```\n")
+    done = built(folder / "pages", folder)
     assert done.returncode
-    assert told in done.stderr
+    return done.stderr.splitlines()
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_the_build_fails_for(name: str, failed: list[str]) -> None:
+    """By a warning, of which each one is an error."""
+    assert any("WARNING" in line and WRONG[name][1] in line for line in failed), failed
+
+
+def test_the_build_fails_for_nothing_else(failed: list[str]) -> None:
+    assert not [line for line in failed if "WARNING" in line and "index.md" in line]
 
 
 def test_a_broken_link_of_the_site_is_found(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from tests.commands import FORKS
+from tests.forks import FORKS
 
 SECONDS = 600.0
 

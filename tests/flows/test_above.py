@@ -85,7 +85,8 @@ def table(tmp_path_factory: pytest.TempPathFactory, server: str) -> Path:
     np.savetxt(place / "rows.csv", rows, delimiter=",", header="a,b", comments="")
     jko(place, "train", "--preset", "smoke", "--data", "rows.csv", "--set", "data.smoothing=0.15",
         "--set", "data.split={validation: 0.2, test: 0.4}", "--set", "steps.count=2",
-        "--set", "evaluation={samples: 500, mixture_components: [1]}", "--chain", "chain")  # fmt: skip
+        "--set", "evaluation={samples: 500, mixture_components: [1]}", *ROUGH,
+        "--chain", "chain")  # fmt: skip
     return place
 
 

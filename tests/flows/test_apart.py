@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tasks.adapters.mlflow.tracking_store import own_name, told_as
-from tests.projects import call
+from tests.projects import ROUGH, call
 
 FIELDS = (
     "resolution", "upper", "upper_se", "upper_95", "lower", "lower_se", "lower_95", "rows", "samples",
@@ -93,7 +93,7 @@ def test_a_chain_stops_where_its_bracket_is_small_and_the_test_rows_are_asked(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("train", "--preset", "smoke", "--chain", "b", "--set", "steps.count=2")
-    rule = ("--set", "stop.bracket=3", "--set", "stop.resolution=0.45")
+    rule = ("--set", "stop.bracket=3", "--set", "stop.resolution=0.45", *ROUGH)
     said(capsys, monkeypatch, *words, *rule)
     whole = json.loads(said(capsys, monkeypatch, "certify", "b", "--json"))
     assert whole["chain"]["steps"] == 1

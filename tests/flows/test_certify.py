@@ -23,7 +23,7 @@ from tests.projects import ROUGH, call, trained_project
 CHAIN = Path("chain")
 QUICK = (
     "--set", "training.flow_matching_iterations=60", "--set", "training.iterations=20",
-    "--set", "data.rows=4000", *ROUGH,
+    "--set", "data.rows=4000", "--set", "evaluation={samples: 100, mixture_components: [1]}", *ROUGH,
 )  # fmt: skip
 BLOCK = {
     "epsilon", "epsilon_squared", "epsilon_squared_se", "epsilon_class", "epsilon_ot", "kappa",

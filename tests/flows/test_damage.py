@@ -18,12 +18,12 @@ from jko.disk.manifest import required_manifest, stored_config
 from jko.disk.sealed import read_json, write_json
 from tasks.adapters.store.chain_store import ChainStore
 from tasks.measure import exact_scores
-from tests.projects import call, trained_project
+from tests.projects import ROUGH, call, trained_project
 
 CHAIN = Path("chain")
 WORDS = (
     "train", "--preset", "smoke", "--chain", str(CHAIN), "--set", "data.rows=600", "--set", "steps.count=2",
-    "--set", "training.flow_matching_iterations=20", "--set", "training.iterations=5",
+    "--set", "training.flow_matching_iterations=20", "--set", "training.iterations=5", *ROUGH,
 )  # fmt: skip
 
 

@@ -31,6 +31,7 @@ from tests.flows.test_partial import jko
 QUICK = ("residual", "corrected target")
 #: every operation counts, and none twice; the second block starts from the first, as every later one would
 SHORT = (
+    "--set", "data.rows=1000",
     "--set", "training.flow_matching_iterations=2", "--set", "training.iterations=2",
     "--set", "measure={rows: 60, reference_rows: 10, inversion_limit: 10, samples: 60, resolutions: [0.5]}",
     "--set", "evaluation={samples: 40, mixture_components: [1]}",

@@ -19,6 +19,7 @@ from tasks.adapters.store.arrays import read_samples
 from tasks.adapters.store.chains import load_chain, read_curve
 from tasks.adapters.store.parent_chain import tracked_run
 from tasks.headline import STEP
+from tests.flows.schedules import client_of
 from tests.projects import ROUGH, call, trained_project
 
 CHAIN = Path("chain")
@@ -232,12 +233,11 @@ def test_mlflow_has_one_run_with_steps_and_where_it_came_from(inside: Layout) ->
 
 def test_prefect_knows_every_block_as_a_task(inside: Layout, server: str) -> None:
     from mlflow.tracking import MlflowClient
-    from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter
 
     run = MlflowClient().get_run(str(tracked_run(inside))).data.tags["jko.prefect_run"]
     own = FlowRunFilter.model_validate({"id": {"any_": [run]}})
-    with get_client(sync_client=True) as client:
+    with client_of(server) as client:
         names = {run.name for run in client.read_task_runs(flow_run_filter=own)}
     assert {f"block-{k}-{verb}" for k in (1, 2, 3) for verb in ("train", "push", "measure")} <= names
 

@@ -28,6 +28,7 @@ from jko.disk.layout import Layout
 from jko.disk.manifest import required_manifest, stored_config
 from jko.disk.weights import load_block
 from jko.energies.objective import jko_objective
+from tasks.adapters.prefect.prefect_runs import settings_of_environment
 from tasks.adapters.store.arrays import read_particles
 from tasks.adapters.store.chains import read_curve
 from tasks.adapters.store.lock import chain_lock
@@ -195,7 +196,9 @@ def test_new_data_get_a_chain_of_their_own_that_knows_its_parent(root: Path) -> 
 
     append(root, law(100, 4))
     outer = flow(name="outer")(lambda: refresh(NAME, settings(root), root, "retrain"))
-    knows_its_parent(root, outer(), "retrain")
+    with settings_of_environment():
+        outcome = outer()
+    knows_its_parent(root, outcome, "retrain")
 
 
 def test_a_warm_start_begins_with_the_weights_of_the_parent(warmed: tuple[Path, Outcome]) -> None:

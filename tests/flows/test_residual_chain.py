@@ -26,7 +26,8 @@ QUICK = (
     "--set", "data.rows=3000", "--set", "data.mean=[1.0,-0.5]", "--set", "data.std=[1.6,0.7]",
     "--set", "steps.count=2",
     "--set", "training.iterations=120", "--set", "training.batch_size=256",
-    "--set", "training.learning_rate=0.01", "--set", "evaluation.samples=2000", *ROUGH,
+    "--set", "training.learning_rate=0.01", "--set", "evaluation={samples: 100, mixture_components: [1]}",
+    *ROUGH,
 )  # fmt: skip
 LAW = Gaussian.of([1.0, -0.5], [1.6, 0.7])
 

@@ -13,6 +13,7 @@ import pytest
 
 from jko.disk.sealed import read_json
 from tests.commands import Command, command
+from tests.flows.schedules import client_of
 from tests.projects import ROUGH
 
 #: blocks long enough (about a second each) to be killed in
@@ -20,6 +21,8 @@ SETTINGS = (
     "--preset", "smoke", "--set", "training.flow_matching_iterations=500",
     "--set", "training.iterations=60", "--set", "data.rows=2000", *ROUGH,
 )  # fmt: skip
+#: up to the last block: a digest needs no evaluation and no report
+BLOCKS = ("--stop-after", "3")
 PATIENCE = 120.0
 
 
@@ -51,7 +54,7 @@ def digest(folder: Path) -> str:
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory, server: str) -> str:
     """Digest of a run that nothing disturbed."""
     folder = new_project(tmp_path_factory.mktemp("whole"))
-    assert start(folder, "train", *SETTINGS, "--chain", "chain").wait(PATIENCE) == 0
+    assert start(folder, "train", *SETTINGS, "--chain", "chain", *BLOCKS).wait(PATIENCE) == 0
     return digest(folder)
 
 
@@ -77,13 +80,13 @@ def test_killed_in_the_middle_of_blocks_2_and_3(
     said = (folder / "log.txt").read_text()
     assert "kept: block 1, committed earlier" in said
     assert "took over the run" in said
-    assert_one_truthful_run(folder)
+    assert_one_truthful_run(folder, server)
 
 
-def assert_one_truthful_run(folder: Path) -> None:
+def assert_one_truthful_run(folder: Path, server: str) -> None:
     """MLflow's run was reopened, and the runs that were killed are Crashed in Prefect."""
     from mlflow.tracking import MlflowClient
-    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.sorting import FlowRunSort
 
     client = MlflowClient()
     query = f"tags.`jko.chain` = '{(folder / 'chain').resolve()}'"
@@ -92,10 +95,9 @@ def assert_one_truthful_run(folder: Path) -> None:
     assert runs[0].data.tags["jko.crashed"] == "true"
     history = client.get_metric_history(runs[0].info.run_id, "step/nll")
     assert sorted(entry.step for entry in history) == [1, 2, 3]
-    with get_client(sync_client=True) as prefect:
-        states = [
-            run.state.name for run in prefect.read_flow_runs() if run.parameters.get("root") == str(folder)
-        ]
+    with client_of(server) as prefect:
+        newest = prefect.read_flow_runs(sort=FlowRunSort.START_TIME_DESC)
+    states = [run.state.name for run in newest if run.parameters.get("root") == str(folder)]
     assert sorted(states) == ["Completed", "Crashed", "Crashed"]
 
 
@@ -109,7 +111,7 @@ def test_asked_to_stop_it_says_how_to_go_on(tmp_path: Path, server: str, uninter
         assert run.wait(PATIENCE) == 130
         assert (folder / "log.txt").read_text().strip().splitlines()[-1] == "to continue: jko resume chain"
         assert max(blocks(folder)) == k, "the signal came too late to be in the middle of the chain"
-    assert start(folder, "resume", "chain").wait(PATIENCE) == 0
+    assert start(folder, "resume", "chain", *BLOCKS).wait(PATIENCE) == 0
     assert digest(folder) == uninterrupted
 
 

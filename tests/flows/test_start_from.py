@@ -16,6 +16,7 @@ from jko.disk.layout import Layout
 from jko.disk.manifest import required_manifest, stored_config
 from tasks.adapters.store.lock import chain_lock
 from tasks.adapters.store.parent_chain import adopt_start, read_origin, tracked_run
+from tests.flows.schedules import client_of
 from tests.projects import ROUGH, call, trained_project
 
 TINY = (
@@ -97,12 +98,11 @@ def test_weights_that_are_gone_are_told(inside: Path, tmp_path: Path) -> None:
         adopt_start(config, Layout(tmp_path / "third"), Layout(Path("second")), tmp_path)
 
 
-def flow_runs(root: Path, chain: str) -> list[Any]:
-    from prefect.client.orchestration import get_client  # after the server is named
+def flow_runs(root: Path, chain: str, server: str) -> list[Any]:
     from prefect.client.schemas.sorting import FlowRunSort
 
-    with get_client(sync_client=True) as client:
-        runs = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=30)
+    with client_of(server) as client:
+        runs = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC)
     return [
         run
         for run in runs
@@ -110,24 +110,23 @@ def flow_runs(root: Path, chain: str) -> list[Any]:
     ]
 
 
-def artifacts(run: Any, layout: Layout) -> dict[str, Any]:
-    from prefect.client.orchestration import get_client
+def artifacts(run: Any, layout: Layout, server: str) -> dict[str, Any]:
     from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 
     from tasks.adapters.prefect.prefect_artifacts import key_of
 
     wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
-    with get_client(sync_client=True) as client:
+    with client_of(server) as client:
         found = client.read_artifacts(artifact_filter=wanted)
     names = [str(artifact.key).removeprefix(f"{key_of(layout)}-") for artifact in found]
     assert len(set(names)) == len(names), "an artifact was made again instead of renewed"
     return dict(zip(names, found, strict=True))
 
 
-def test_prefect_shows_progress_blocks_result_and_pictures(inside: Path) -> None:
+def test_prefect_shows_progress_blocks_result_and_pictures(inside: Path, server: str) -> None:
     layout = Layout(Path("second"))
-    (run,) = flow_runs(inside, "second")
-    shown = artifacts(run, layout)
+    (run,) = flow_runs(inside, "second", server)
+    shown = artifacts(run, layout, server)
     assert set(shown) == {"progress", "blocks", "result", "samples", "guarantee", "progress-picture"}
     assert shown["progress"].data == 100
     rows = json.loads(shown["blocks"].data)
@@ -140,7 +139,7 @@ def test_prefect_shows_progress_blocks_result_and_pictures(inside: Path) -> None
 
 
 def test_a_failure_shows_block_cause_and_the_command_that_goes_on(
-    inside: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    inside: Path, server: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Rows of another dimension are only known in the run; it fails before block 1 is trained."""
     other = ("--set", "data={source: gaussian, rows: 100, mean: [0, 0, 0], std: [1, 1, 1]}")
@@ -149,14 +148,14 @@ def test_a_failure_shows_block_cause_and_the_command_that_goes_on(
     sentence = "weights of another network (dimension 2, hidden [32, 32]), and this chain's is dimension 3"
     assert sentence in said
     assert said.strip().endswith("to continue: jko resume wide")
-    (run,) = flow_runs(inside, "wide")
+    (run,) = flow_runs(inside, "wide", server)
     assert run.state is not None
     assert run.state.name == "Failed"
     message = str(run.state.message)
     assert message.startswith("block 1: InputError: ")
     assert sentence in message
     assert message.endswith("to continue: jko resume wide")
-    shown = artifacts(run, Layout(Path("wide")))
+    shown = artifacts(run, Layout(Path("wide")), server)
     assert "# Failed: block 1\n" in shown["failure"].data
     assert sentence in shown["failure"].data
     assert "\njko resume wide\n" in shown["failure"].data

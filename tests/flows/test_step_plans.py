@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -36,12 +37,15 @@ OLD = (0.3, 0.3 * 1.5)
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, server: str) -> Path:
     """A project with a chain of two blocks, one refined and one reparametrised from it, and a partial one."""
+    folder = tmp_path_factory.mktemp("project")
+    trained_project(folder, ("train", *TINY, "--chain", "old", "--stop-after", "1"))
+    shutil.copytree(folder / "old", folder / "partial")
+    shutil.copytree(folder / "old.run", folder / "partial.run")
     return trained_project(
-        tmp_path_factory.mktemp("project"),
-        ("train", *TINY, "--chain", "old"),
+        folder,
+        ("resume", "old"),
         ("refine", "old", "--chain", "fine"),
         ("reparametrise", "old", "--chain", "even"),
-        ("train", *TINY, "--chain", "partial", "--stop-after", "1"),
     )
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from PIL import Image
 
 from jko.disk.sealed import write_json
 from tasks.adapters.system.processes import identity
-from tests.commands import Command, command
+from tests.cells import forked_cells
+from tests.commands import Command
 from tests.projects import ROUGH
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,9 +34,11 @@ def begin(folder: Path, *words: str, **environment: str) -> Command:
     return Command(folder, *words, environment=environment)
 
 
-def jko(folder: Path, *words: str, code: int = 0) -> tuple[str, str]:
+def jko(
+    folder: Path, *words: str, code: int = 0, prepare: Callable[[], None] | None = None
+) -> tuple[str, str]:
     """Run the command line; returns what it printed and what it said."""
-    done = command(folder, *words)
+    done = Command(folder, *words, prepare=prepare).end()
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout, done.stderr
 
@@ -80,7 +84,8 @@ def workshop(tmp_path_factory: pytest.TempPathFactory, server: str) -> Path:
 
 
 def test_shared_blocks_are_trained_once_and_a_finished_sweep_is_seen(workshop: Path) -> None:
-    printed, said = jko(workshop, "sweep", "one", *SMALL, "--grid", "blocks.3.iterations=4,7", "--json")
+    words = ("--grid", "blocks.3.iterations=4,7", "--json")
+    printed, said = jko(workshop, "sweep", "one", *SMALL, *words, prepare=forked_cells)
     assert "cell 2/2  blocks.3.iterations=7 seed=0: test/nll" in said
     assert trained(workshop, "one") == 3 + 1
     found = json.loads(printed)

@@ -22,7 +22,7 @@ from scipy.stats import rankdata
 from benchmarks.cell import RESULTS, ROOM
 from benchmarks.command import sentences
 from benchmarks.detectors import DETECTORS, OURS, Detector
-from benchmarks.tables import EMPTY, README, keep, markdown
+from benchmarks.page import EMPTY, README, keep, markdown
 from jko.config import NUMERICS
 from jko.core.digest import digest_of
 from jko.core.errors import InputError

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from benchmarks.budget import peak_memory_mb
 from benchmarks.command import sentences
-from benchmarks.tables import markdown
+from benchmarks.page import markdown
 from jko.certify.bracket import bracket
 from jko.certify.projections import pairs_of
 from jko.config.sections import RESOLUTIONS

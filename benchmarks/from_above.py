@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from benchmarks.command import sentences
-from benchmarks.tables import markdown
+from benchmarks.page import markdown
 from jko.config.sections import Training
 from jko.core.seeds import generator
 from jko.laws.densities import Estimate, IsotropicMixture

@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.cell import RESULTS
 from benchmarks.command import sentences
-from benchmarks.tables import keep, markdown
+from benchmarks.page import keep, markdown
 from benchmarks.watched import run
 
 FILE = "memory.json"

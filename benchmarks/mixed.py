@@ -21,7 +21,7 @@ from benchmarks.command import sentences
 from benchmarks.mixed_models import MODELS
 from benchmarks.mixed_rows import SETS, Coding, divided, faults, file_of, read_set
 from benchmarks.mixed_table import OF_COLUMNS, OF_PAIRS, OF_ROWS, Found, Wrong, known, path_of, table, told
-from benchmarks.tables import README, between_marks
+from benchmarks.page import README, between_marks
 from jko.certify.resolution import Projection
 from jko.config import NUMERICS
 from jko.core.digest import digest_of

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.mixed_models import MODELS
 from benchmarks.mixed_rows import SETS
-from benchmarks.tables import EMPTY, markdown
+from benchmarks.page import EMPTY, markdown
 from jko.certify.resolution import Bracket
 from jko.core.records import Count, Figure, Number, Record
 from jko.disk.sealed import read_json

@@ -17,7 +17,7 @@ import click
 
 from benchmarks.cell import RESULTS
 from benchmarks.command import sentences
-from benchmarks.tables import keep, markdown
+from benchmarks.page import keep, markdown
 from benchmarks.watched import jko, seconds_of_children
 
 FILE = "sampling.json"

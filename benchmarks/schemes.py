@@ -17,7 +17,7 @@ from torch import Tensor
 
 from benchmarks.cell import RESULTS, ROOM
 from benchmarks.command import sentences
-from benchmarks.tables import keep, markdown
+from benchmarks.page import keep, markdown
 from jko.chain.chain import push_in_batches, reference_log_prob
 from jko.config import Config, Training, parse_config
 from jko.core.seeds import generator

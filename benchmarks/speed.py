@@ -16,8 +16,8 @@ from torch import Tensor
 from benchmarks.cell import RESULTS
 from benchmarks.command import sentences
 from benchmarks.compare import compare
+from benchmarks.page import keep, markdown
 from benchmarks.solving import ROWS, solving, trained_chain
-from benchmarks.tables import keep, markdown
 from jko.core.seeds import generator
 from jko.energies.objective import jko_objective
 from jko.maps.ode_block import Block, Solver

@@ -18,7 +18,7 @@ from matplotlib.ticker import NullFormatter
 
 from benchmarks.cell import RESULTS, ROOM
 from benchmarks.command import sentences
-from benchmarks.tables import EMPTY, keep, markdown
+from benchmarks.page import EMPTY, keep, markdown
 from benchmarks.watched import jko, seconds_of_children
 from jko.disk.durable import write_bytes
 from jko.disk.sealed import write_json

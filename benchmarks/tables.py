@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import math
-import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 
-from benchmarks.cell import RESULTS, ROOM, Cell, result_of
+from benchmarks import mixed_table
+from benchmarks.cell import RESULTS, Cell, result_of
 from benchmarks.chosen import RECORD
 from benchmarks.command import DATA, sentences
 from benchmarks.drawing import write_pictures
 from benchmarks.figures import Row, published, rows, stored
+from benchmarks.page import EMPTY, README, between_marks, markdown
 from benchmarks.plan import PART, Lookup, budget, ours_setting, plan
 from benchmarks.sets import SECONDS, SETS, names
 from jko.core.errors import InputError
 from jko.disk.durable import write_text
-from jko.disk.sealed import write_json
 
-README = ROOM / "README.md"
-#: what a table says while it has no figures
-EMPTY = "No figures yet."
 #: last columns of a table
 COSTS = ("median core-s", "peak MiB")
 #: outdated cells that are named
@@ -141,35 +137,8 @@ def _name(row: Row) -> str:
     return f"**{row.label}**" if row.ours else row.label
 
 
-def markdown(heading: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown, the first column to the left and the others to the right."""
-    rule = ["---", *["---:"] * (len(heading) - 1)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (heading, rule, *body))
-
-
-def between_marks(text: str, name: str, content: str) -> str:
-    """A text with the part between the marks of a name replaced.
-
-    Raises:
-        InputError: the marks are not there.
-    """
-    start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-    pattern = re.compile(f"{re.escape(start)}.*?{re.escape(end)}", re.DOTALL)
-    if not pattern.search(text):
-        raise InputError(f"no marks {start} and {end} in the page")
-    return pattern.sub(lambda _: f"{start}\n\n{content}\n\n{end}", text)
-
-
-def keep(path: Path, figures: Mapping[str, Any], name: str, content: str, readme: Path = README) -> None:
-    """Write figures to a file of their own, and their table between the marks of the README."""
-    write_json(path, figures)
-    write_text(readme, between_marks(readme.read_text(), name, content))
-
-
 def contents(lookup: Lookup, results: Path = RESULTS) -> dict[str, str]:
     """The tables by the name of their marks."""
-    from benchmarks import mixed_table  # here, since it takes its Markdown from this module
-
     plane, table = board("plane", lookup), board("table", lookup)
     long, short = (
         [n for n in names("table") if (SETS[n].seconds == SECONDS) is first] for first in (True, False)

@@ -16,7 +16,7 @@ from benchmarks.mixed import main, wrong
 from benchmarks.mixed_models import MODELS, Drawn, Model, unmasked
 from benchmarks.mixed_rows import SETS, Coding, MixedSet, divided, faults
 from benchmarks.mixed_table import known, table
-from benchmarks.tables import EMPTY
+from benchmarks.page import EMPTY
 from jko.certify.resolution import Bracket, Projection
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cell import Cell
+from benchmarks.page import EMPTY, between_marks
 from benchmarks.plan import PART, budget
 from benchmarks.sets import SECONDS, names
-from benchmarks.tables import EMPTY, between_marks, board, nll_table, plane_table, steps_table
+from benchmarks.tables import board, nll_table, plane_table, steps_table
 from tests.benchmarks.recorded import write_record
 
 

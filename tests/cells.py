@@ -1,4 +1,4 @@
-"""The processes of a sweep's cells, forked as the commands of the tests are."""
+"""The processes of a sweep's cells: the first is forked, as the commands of the tests are."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from tests.forks import nested
 
 #: how a sweep starts a cell; what follows are the words of the command
 START = [sys.executable, "-P", "-m", "flows.cli.main"]
+#: commands that were forked in this process
+forked: list[list[str]] = []
 
 
 def forked_cells() -> None:
-    """In the process of a sweep: fork its cells from what it was forked from itself.
+    """In the process of a sweep: fork its first cell from what it was forked from itself.
 
     Only how a process begins is another: its command, its folder, environment, session and output are those
-    that the sweep asks for.
+    that the sweep asks for. The others start as ever, so that this is seen, too.
     """
     from flows.sweeps import sweep_cells
 
@@ -30,7 +32,10 @@ def forked_cells() -> None:
 
 def _cell(
     words: list[str], *, stdin: int, stdout: BinaryIO, stderr: BinaryIO, env: dict[str, str], **session: Any
-) -> Command:
+) -> Command | subprocess.Popen[bytes]:
+    if forked:
+        return subprocess.Popen(words, stdin=stdin, stdout=stdout, stderr=stderr, env=env, **session)
+    forked.append(words)
     assert words[: len(START)] == START
     assert (stdin, stderr, session) == (subprocess.DEVNULL, stdout, {"start_new_session": True})
     exactly = {**dict.fromkeys(os.environ), **env}

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from jko.columns.cells import read_cells
 from jko.columns.column import Column
 from jko.columns.infer import infer
+from jko.columns.missing import bare
+from jko.columns.told import Told
 from jko.core.errors import InputError
 from jko.core.seeds import counter_seed
 
@@ -142,8 +144,12 @@ def _faults(train: pd.DataFrame, samples: pd.DataFrame) -> Iterator[str]:
             yield f"{column.name}: type {drawn.dtype} for {own.dtype}"
         if drawn.isna().any() and not own.isna().any():
             yield f"{column.name}: empty cells"
-        if column.kept and (problem := _problem(column, drawn)):
+        if column.kept and (problem := _problem(bare(column), drawn)):
             yield problem
+        if isinstance(column, Told):
+            levels = read_cells(samples[column.by]).there
+            if share := (~column.obeyed(levels, read_cells(drawn).there)).mean():
+                yield f"{column.name}: {share:.2%} of the cells are not those that {column.by} tells"
 
 
 def _problem(column: Column, drawn: pd.Series) -> str:

@@ -11,8 +11,8 @@ where
   below :data:`LUCK`.
 
 Neither column has an empty cell. A is one of levels: a sample of a count may be a number that no row has, of
-which nothing is told. Of two columns that tell each other the one with
-text stays, else the first; one that tells others is told by none.
+which nothing is told. Of two columns that tell each other the one with text stays, else the first; one that
+tells others is told by none.
 """
 
 from __future__ import annotations

@@ -84,6 +84,15 @@ def test_faults_are_named(change: dict[str, Any], said: str) -> None:
     assert faults(rows, drawn.drop(columns="year"))[0].startswith("columns city, visits")
 
 
+def test_a_rule_between_columns_that_samples_break_is_a_fault() -> None:
+    rows = frame(400)
+    rows["land"] = rows["city"].map({"Oslo": "Norway", "Rome": "Italy", "Lima": "Peru"})
+    assert faults(rows, rows) == ()
+    drawn = rows.copy()
+    drawn.loc[:3, "land"] = rows["land"][:4].map({"Norway": "Italy", "Italy": "Peru", "Peru": "Norway"})
+    assert faults(rows, drawn) == ("land: 1.00% of the cells are not those that city tells",)
+
+
 def between(lower: float, upper: float | None, resolution: float = 0.2) -> Bracket:
     return Bracket(
         resolution=resolution, upper=upper, upper_se=0.0, upper_95=upper, lower=lower, lower_se=0.0,

@@ -74,9 +74,7 @@ def empty_shares(holes: Holes, called: str = "data") -> Figure:
     figure.set_layout_engine("constrained", rect=(0, 0, 1, 1 - 0.22 / figure.get_figheight()))
     axes = figure.add_subplot()
     _pairs(axes, shares, (len(holes.data), len(holes.samples)))
-    axes.set_yticks(
-        range(len(shares[0])), [short_name(name, 22) for name in holes.names[:MOST]], fontsize=8
-    )
+    axes.set_yticks(range(len(shares[0])), [short_name(name, 22) for name in holes.names[:MOST]], fontsize=8)
     axes.set(xlabel="% of cells that are empty", ylabel="column")
     _legend(figure, called)
     return figure

@@ -11,7 +11,7 @@ from jko.core.errors import InputError
 #: CPU seconds of a cell, where a set does not say otherwise
 SECONDS = 120
 #: of the tables that joined the first four, so that the whole stays below nine hours
-SHORT = 80
+SHORT = 60
 #: of a picture, twenty minutes of one core for every method
 LONG = 1200
 #: kinds for which settings are chosen apart from each other

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from jko.core.errors import InputError
 from jko.maps.start_map import Marginals, StartMap, Whiten
+from jko.maps.tree_map import TreeMap
 from jko.maps.triangular import MixtureMap
 
-START_MAPS: dict[str, type[StartMap]] = {cls.kind: cls for cls in (Whiten, Marginals, MixtureMap)}
+START_MAPS: dict[str, type[StartMap]] = {cls.kind: cls for cls in (Whiten, Marginals, TreeMap, MixtureMap)}
 
 
 def start_map(kind: str, tensors: Mapping[str, Tensor]) -> StartMap:

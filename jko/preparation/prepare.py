@@ -16,10 +16,10 @@ from jko.core.errors import InputError
 from jko.core.rows import at_most
 from jko.core.seeds import counter_seed
 from jko.laws.smoothing import ornstein_uhlenbeck, smoothing_w2_bound
+from jko.maps.conditionals import Conditionals
+from jko.maps.conditionals_fit import fit_conditionals
 from jko.maps.start_fit import FITTED_ROWS, fit_start
 from jko.maps.start_map import StartMap, start_log_det
-from jko.maps.tree_fit import fit_tree
-from jko.maps.tree_map import TreeMap
 from jko.preparation.checks import (
     check_distinct,
     check_reach,
@@ -260,10 +260,7 @@ def start_of_rows(
         more: copies of them.
         units: shift and scale of d columns.
         config: the settings.
-        lines: how the cells of lists lie in each column.
-
-    Raises:
-        InputError: a tree is asked for, and no column holds cells of a list.
+        lines: how the cells of lists lie in each column; none hold any where nothing is said.
     """
     kind = config.data.standardise
     if kind in ("on", "off"):
@@ -271,13 +268,8 @@ def start_of_rows(
     shift, scale = units
     own, more = at_most(own, FITTED_ROWS), at_most(more, FITTED_ROWS)
     rows = (np.concatenate([own, more]) - shift) / scale
-    if kind == TreeMap.kind:
-        if not any(lines):
-            raise InputError(
-                "data.standardise=tree is for tables with columns of levels, and this one has none; "
-                "marginals does the same without a tree"
-            )
-        return fit_tree(rows, len(own), lines, units)
+    if kind == Conditionals.kind:
+        return fit_conditionals(rows, len(own), lines or [None] * rows.shape[1], units)
     return fit_start("marginals" if kind == "auto" else kind, rows, len(own))
 
 

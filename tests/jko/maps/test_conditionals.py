@@ -1,4 +1,4 @@
-"""The start map along a tree of columns: exact masses, exact inverse, its own log-determinant."""
+"""The start map of columns given others: exact masses, exact inverse, its own log-determinant."""
 
 import numpy as np
 import pytest
@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from jko.core.cell_line import HALVES, CellLine
 from jko.core.errors import InputError
+from jko.maps.conditionals import Conditionals
+from jko.maps.conditionals_fit import SMALLEST, Listed, conditional_masses, fit_conditionals
 from jko.maps.start_kinds import start_map
 from jko.maps.start_map import log_normal_density
-from jko.maps.tree_fit import SMALLEST, conditional_masses, fit_tree
-from jko.maps.tree_map import TreeMap
 
 ROWS = 4000
 #: three levels on a line, two halves, real numbers, four levels that know nothing of the others
@@ -41,40 +41,40 @@ def standard(rows: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray
 
 
 @pytest.fixture(scope="module")
-def tree() -> TreeMap:
+def fitted() -> Conditionals:
     u, units = standard(table())
-    return fit_tree(u, len(u), LINES, units)
+    return fit_conditionals(u, len(u), LINES, units)
 
 
-def test_columns_that_know_of_each_other_are_joined(tree: TreeMap) -> None:
-    assert sorted(tree.parent(j) for j in (0, 1)) in ([-1, 0], [-1, 1])
-    assert tree.parent(2) == 1
-    assert tree.parent(3) == -1
+def test_columns_that_know_of_each_other_are_joined(fitted: Conditionals) -> None:
+    assert sorted(fitted.parents_of(j) for j in (0, 1)) in ([(), (0,)], [(), (1,)])
+    assert fitted.parents_of(2) == (1,)
+    assert fitted.parents_of(3) == ()
 
 
-def test_the_inverse_is_exact_also_far_out(tree: TreeMap) -> None:
+def test_the_inverse_is_exact_also_far_out(fitted: Conditionals) -> None:
     u, _ = standard(
         np.concatenate([table(seed=3), [[-40, -9, -1e3, 90], [40, 9, 1e3, -90], [1.5, 0, 0, 0.5]]])
     )
-    z, log_det = tree(torch.from_numpy(u))
+    z, log_det = fitted(torch.from_numpy(u))
     assert z.isfinite().all()
     assert log_det.isfinite().all()
-    np.testing.assert_allclose(tree.inverse(z), u, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(fitted.inverse(z), u, rtol=1e-9, atol=1e-9)
     wide = torch.randn(ROWS, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 4
-    torch.testing.assert_close(tree(tree.inverse(wide))[0], wide, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(fitted(fitted.inverse(wide))[0], wide, rtol=1e-6, atol=1e-6)
 
 
-def test_the_log_determinant_is_that_of_the_map(tree: TreeMap) -> None:
+def test_the_log_determinant_is_that_of_the_map(fitted: Conditionals) -> None:
     u = torch.from_numpy(standard(table(40, seed=5))[0])
-    jacobian = torch.stack([torch.func.jacrev(lambda row: tree(row[None])[0][0])(row) for row in u])
-    torch.testing.assert_close(tree(u)[1], torch.linalg.slogdet(jacobian)[1])
-    z = tree(u)[0]
-    torch.testing.assert_close(tree.log_det_at(z), tree(u)[1], rtol=1e-9, atol=1e-9)
+    jacobian = torch.stack([torch.func.jacrev(lambda row: fitted(row[None])[0][0])(row) for row in u])
+    torch.testing.assert_close(fitted(u)[1], torch.linalg.slogdet(jacobian)[1])
+    z = fitted(u)[0]
+    torch.testing.assert_close(fitted.log_det_at(z), fitted(u)[1], rtol=1e-9, atol=1e-9)
 
 
-def test_masses_are_the_shares_of_the_rows(tree: TreeMap) -> None:
+def test_masses_are_the_shares_of_the_rows(fitted: Conditionals) -> None:
     """P(second above 0 | level of the first) by the map's density, against the law."""
-    drawn = tree.inverse(
+    drawn = fitted.inverse(
         torch.randn(200_000, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     )
     _, units = standard(table())
@@ -90,7 +90,7 @@ def test_masses_are_the_shares_of_the_rows(tree: TreeMap) -> None:
 
 def test_the_density_of_two_columns_integrates_to_one() -> None:
     u, units = standard(table())
-    both = fit_tree(u[:, :2], len(u), LINES[:2], (units[0][:2], units[1][:2]))
+    both = fit_conditionals(u[:, :2], len(u), LINES[:2], (units[0][:2], units[1][:2]))
     draw = torch.randn(400_000, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(2)) * 2
     z, log_det = both(draw)
     weight = (
@@ -99,21 +99,21 @@ def test_the_density_of_two_columns_integrates_to_one() -> None:
     assert weight.mean().item() == pytest.approx(1, abs=4 * weight.std().item() / 400_000**0.5)
 
 
-def test_it_is_nearer_to_the_law_than_marginals(tree: TreeMap) -> None:
+def test_it_is_nearer_to_the_law_than_marginals(fitted: Conditionals) -> None:
     from jko.maps.start_fit import fit_marginals
 
     u, fresh = standard(table())[0], torch.from_numpy(standard(table(seed=9))[0])
     found = []
-    for start in (tree, fit_marginals(u, len(u))):
+    for start in (fitted, fit_marginals(u, len(u))):
         z, log_det = start(fresh)
         found.append(float((log_normal_density(z).sum(1) + log_det).mean()))
     assert found[0] > found[1] + 0.6
 
 
-def test_it_is_stored_and_read_with_the_same_bits(tree: TreeMap) -> None:
-    again = start_map("tree", tree.state_dict())
+def test_it_is_stored_and_read_with_the_same_bits(fitted: Conditionals) -> None:
+    again = start_map("conditionals", fitted.state_dict())
     u = torch.from_numpy(standard(table(seed=7))[0])
-    assert torch.equal(again(u)[0], tree(u)[0])
+    assert torch.equal(again(u)[0], fitted(u)[0])
 
 
 @pytest.mark.parametrize(
@@ -121,11 +121,11 @@ def test_it_is_stored_and_read_with_the_same_bits(tree: TreeMap) -> None:
     [("parents", 0.0), ("parents", 9.0), ("masses", -1.0), ("scale", 0.0), ("first", 99.0), ("cells", 1.0),
      ("masses", float("nan")), ("halves", 1.0), ("parents", 0.5)],
 )  # fmt: skip
-def test_damaged_tables_are_refused(tree: TreeMap, name: str, wrong: float) -> None:
-    tables = {key: value.clone() for key, value in tree.state_dict().items()}
+def test_damaged_tables_are_refused(fitted: Conditionals, name: str, wrong: float) -> None:
+    tables = {key: value.clone() for key, value in fitted.state_dict().items()}
     tables[name].view(-1)[0] = wrong
     with pytest.raises(InputError, match="damaged"):
-        start_map("tree", tables)
+        start_map("conditionals", tables)
 
 
 @given(st.integers(2, 6), st.integers(1, 5), st.integers(0, 2**31))
@@ -133,6 +133,8 @@ def test_damaged_tables_are_refused(tree: TreeMap, name: str, wrong: float) -> N
 def test_masses_add_up_and_none_is_lost(count: int, groups: int, seed: int) -> None:
     draw = np.random.default_rng(seed)
     given_codes = draw.integers(groups, size=50)
-    found = conditional_masses(np.minimum(given_codes, count - 1), count, given_codes, groups)
+    own = Listed(np.minimum(given_codes, count - 1), count)
+    found = conditional_masses(own, [Listed(given_codes, groups), Listed(draw.integers(3, size=50), 3)])
+    assert found.shape == (3 * groups, count)
     np.testing.assert_allclose(found.sum(1), 1)
     assert (found > SMALLEST / 2).all()

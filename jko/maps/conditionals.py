@@ -1,4 +1,4 @@
-"""A start map along a tree of columns: each given the cell of the one before it."""
+"""A start map of each column given the cells of up to two others."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ from torch import Tensor
 
 from jko.core.cell_line import HALVES
 from jko.core.errors import InputError
-from jko.maps.spline import check_increasing, spline, spline_inverse
+from jko.maps.spline import Tables, check_increasing, spline, spline_inverse
 from jko.maps.start_map import StartMap, log_normal_density
 
+#: stands for no parent
+NONE = -1
+#: how sentences on tables that fit no map begin
+DAMAGED = "the start map's conditionals are damaged"
 #: normal scores beyond which the map goes on in a straight line
 FAR = 5.0
 #: names of its tables
@@ -22,30 +26,32 @@ NAMES = (
 ROUNDING = 1e-9
 
 
-class TreeMap(StartMap):
-    r"""The increasing map of each column to a standard normal one, given the cell of its parent.
+class Conditionals(StartMap):
+    r"""The increasing map of each column to a standard normal one, given the cells of its parents.
 
-    With c the cell of column p(j), its parent on a tree, and F the distribution function given c,
+    With c the cells of at most two other columns, the parents of column j, and F the distribution function
+    given c,
 
     .. math:: z_j = \Phi^{-1}(F_j(u_j \mid c)), \quad
         \log\left|\det \frac{dz}{du}\right| = \sum_j \log \frac{\partial z_j}{\partial u_j}
 
     A column of cells has a mass for each of them, and in a cell the law of the noise that was added: uniform
-    on the unit interval around the cell's number, or half-normal on a half of the line. So P(cell | parent's
-    cell) is exact. A column of real numbers has a spline (:mod:`jko.maps.spline`). Where |z| > 5 the map goes
-    on in a straight line. The map is triangular, and smooth but where a cell ends.
+    on the unit interval around the cell's number, or half-normal on a half of the line. So P(cell | parents'
+    cells) is exact. A column of real numbers has a spline (:mod:`jko.maps.spline`). Where |z| > 5 the map
+    goes on in a straight line. The map is triangular, and smooth but where a cell ends.
 
-    Source: the tree is that of Chow, Liu, IEEE Trans. Inf. Theory 14 (1968) 462–467; a map of each column
-    given those before it is the Knothe–Rosenblatt map.
+    Source: a map of each column given those before it is the Knothe–Rosenblatt map (Villani, Topics in
+    Optimal Transportation, 2003); with one parent the masses are those of the tree of Chow, Liu, IEEE Trans.
+    Inf. Theory 14 (1968) 462–467.
 
     Args:
-        parents: number of each column's parent, a column of cells; −1 for none, shape (d,).
+        parents: numbers of each column's parents, columns of cells; −1 for none, shape (d, 2).
         cells: K ≥ 2 for a column of K cells, 0 for real numbers, shape (d,).
         halves: 1 where the two cells are the halves of the line, else 0, shape (d,).
         shift: of the cells' units x = shift + scale · u, shape (d,).
         scale: of the same, positive, shape (d,).
         first: where a column's tables begin: rows of ``masses`` for cells, else of ``knots``; one table for
-            each cell of the parent, shape (d,).
+            each pair of the parents' cells, the second parent's in turn, shape (d,).
         masses: of the cells, positive, each row adding up to 1, 0 behind the last cell, shape (R, K).
         knots: of the splines, shape (S, L), as those of :class:`jko.maps.start_map.Marginals`.
         values: of the same.
@@ -55,7 +61,7 @@ class TreeMap(StartMap):
         InputError: numbers that make no such map.
     """
 
-    kind = "tree"
+    kind = "conditionals"
     parents: Tensor
     cells: Tensor
     halves: Tensor
@@ -70,14 +76,15 @@ class TreeMap(StartMap):
     def __init__(self, **tables: Tensor) -> None:
         super().__init__()
         if set(tables) != set(NAMES):
-            raise InputError(f"a start map of a tree needs {', '.join(NAMES)}")
+            raise InputError(f"a start map of conditionals needs {', '.join(NAMES)}")
         for name in NAMES:
             self.register_buffer(name, tables[name].double())
         self._check_shapes()
         #: of every column as plain numbers, which a device need not be asked for
-        self._parents, self._cells, self._halves, self._first = (
-            [int(one) for one in tables[name]] for name in ("parents", "cells", "halves", "first")
+        self._cells, self._halves, self._first = (
+            [int(one) for one in tables[name]] for name in ("cells", "halves", "first")
         )
+        self._parents = [tuple(int(one) for one in pair if one != NONE) for pair in tables["parents"]]
         self.order = self._order()
         for j in self.order:
             self._check_column(j)
@@ -103,22 +110,23 @@ class TreeMap(StartMap):
         return z, log_slopes.sum(1)
 
     def inverse(self, z: Tensor) -> Tensor:
-        """Rows u, a column's parent before the column."""
+        """Rows u, a column's parents before the column."""
         z = z.double()
         u = torch.empty_like(z)
         for j in self.order:
             u[:, j] = self._inverse(j, z[:, j], self._groups(j, u))
         return u
 
-    def parent(self, j: int) -> int:
-        """The number of a column's parent, −1 for none."""
+    def parents_of(self, j: int) -> tuple[int, ...]:
+        """Numbers of a column's parents."""
         return self._parents[j]
 
     def _groups(self, j: int, u: Tensor) -> Tensor:
         """The row of column j's tables for each row of u, shape (n,)."""
-        parent = self._parents[j]
-        own = u.new_zeros(len(u), dtype=torch.long) if parent < 0 else self._cell(parent, u[:, parent])
-        return own + self._first[j]
+        group = u.new_zeros(len(u), dtype=torch.long)
+        for parent in self._parents[j]:
+            group = group * self._cells[parent] + self._cell(parent, u[:, parent])
+        return group + self._first[j]
 
     def _cell(self, j: int, u: Tensor) -> Tensor:
         """The number of the cell that each number of column j lies in."""
@@ -133,8 +141,9 @@ class TreeMap(StartMap):
     def _column(self, j: int, u: Tensor, group: Tensor) -> tuple[Tensor, Tensor]:
         """Images of one column, and the logarithms of their slopes."""
         if not self._cells[j]:
-            z, log_slope = spline(self._splines(group), u[:, None].contiguous())
-            return z[:, 0], log_slope[:, 0]
+            tables, layout = self._splines(j, group)
+            z, log_slope = spline(tables, u.reshape(layout).contiguous())
+            return z.flatten(), log_slope.flatten()
         low, high = (self._near(j, torch.full_like(u, end), group) for end in (-FAR, FAR))
         near = torch.minimum(torch.maximum(u, low), high)
         cell = self._cell(j, near)
@@ -144,14 +153,20 @@ class TreeMap(StartMap):
     def _inverse(self, j: int, z: Tensor, group: Tensor) -> Tensor:
         """What one column's images come from."""
         if not self._cells[j]:
-            return spline_inverse(self._splines(group), z[:, None].contiguous())[:, 0]
+            tables, layout = self._splines(j, group)
+            return spline_inverse(tables, z.reshape(layout).contiguous()).flatten()
         near = z.clamp(-FAR, FAR)
         u = self._near(j, near, group)
         log_slope = self._score(j, u, self._cell(j, u), group)[1]
         return u + (z - near) * torch.exp(-log_slope)
 
-    def _splines(self, group: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return self.knots[group], self.values[group], self.slopes[group]
+    def _splines(self, j: int, group: Tensor) -> tuple[Tables, tuple[int, int]]:
+        """The splines of rows, and the shape in which numbers go through them."""
+        if not self._parents[j]:  # the same for all rows
+            group, layout = group.new_tensor([self._first[j]]), (1, -1)
+        else:
+            layout = (-1, 1)
+        return (self.knots[group], self.values[group], self.slopes[group]), layout
 
     def _score(self, j: int, u: Tensor, cell: Tensor, group: Tensor) -> tuple[Tensor, Tensor]:
         """Normal scores of numbers in given cells, and the logarithms of their slopes."""
@@ -197,41 +212,40 @@ class TreeMap(StartMap):
         return (x - self.shift[j]) / self.scale[j]
 
     def _check_shapes(self) -> None:
-        named = [tensor for name, tensor in self.named_buffers() if name in NAMES[:6]]
-        right = self.parents.ndim == 1 and all(one.shape == self.parents.shape for one in named)
-        if not (
-            right and self.masses.ndim == 2 and all(bool(one.isfinite().all()) for one in self.buffers())
-        ):
-            raise InputError("the start map's tree is damaged: it needs finite tables of one length")
+        count = self.parents.shape[:1]
+        right = all(getattr(self, name).shape == count for name in NAMES[1:6])
+        right = right and self.parents.shape == (*count, 2) and self.masses.ndim == self.knots.ndim
+        if not (right and all(bool(tensor.isfinite().all()) for tensor in self.buffers())):
+            raise InputError(f"{DAMAGED}: they need finite tables of one length")
         whole = (self.parents, self.cells, self.halves, self.first)
         if not all(bool((one == one.round()).all()) for one in whole) or bool((self.scale <= 0).any()):
-            raise InputError(
-                "the start map's tree is damaged: counts are no whole numbers, or scales below 0"
-            )
+            raise InputError(f"{DAMAGED}: they need whole counts and positive scales")
         if len(self.knots):
             check_increasing(self.knots, self.values, self.slopes)
 
     def _order(self) -> tuple[int, ...]:
-        """Columns, each behind its parent."""
-        parents, left, found = self._parents, set(range(self.dim)), list[int]()
+        """Columns, each behind its parents."""
+        left, found = set(range(self.dim)), list[int]()
         while left:
-            ready = [j for j in sorted(left) if parents[j] == -1 or parents[j] in found]
+            ready = [j for j in sorted(left) if set(self._parents[j]) <= set(found)]
             if not ready:
-                raise InputError("the start map's tree is damaged: its columns have no order")
+                raise InputError(f"{DAMAGED}: their columns have no order")
             found += ready
             left -= set(ready)
         return tuple(found)
 
     def _check_column(self, j: int) -> None:
-        count, parent, first = self._cells[j], self._parents[j], self._first[j]
-        groups = 1 if parent < 0 else self._cells[parent]
+        count, first = self._cells[j], self._first[j]
+        of_parents = [self._cells[parent] for parent in self._parents[j]]
+        groups = math.prod(of_parents)
         tables = self.masses if count else self.knots
-        if count == 1 or count < 0 or groups < 2 - (parent < 0) or not 0 <= first <= len(tables) - groups:
-            raise InputError(f"the start map's tree is damaged: column {j} has no tables of its own")
+        right = count >= 0 and count != 1 and all(one > 1 for one in of_parents)
+        if not (right and 0 <= first <= len(tables) - groups):
+            raise InputError(f"{DAMAGED}: column {j} has no tables of its own")
         if not count:
             return
         own = tables[first : first + groups]
         right = count <= own.shape[1] and bool((own[:, :count] > 0).all() and (own[:, count:] == 0).all())
         right = right and bool(((own.sum(1) - 1).abs() < ROUNDING).all())
         if not right or (self._halves[j] and count != HALVES.count):
-            raise InputError(f"the start map's tree is damaged: column {j} has no masses that add up to 1")
+            raise InputError(f"{DAMAGED}: column {j} has no masses that add up to 1")

@@ -72,6 +72,9 @@ class Conditionals(StartMap):
     knots: Tensor
     values: Tensor
     slopes: Tensor
+    # what follows from the masses
+    _below: Tensor
+    _above: Tensor
 
     def __init__(self, **tables: Tensor) -> None:
         super().__init__()

@@ -106,11 +106,12 @@ def conditional_masses(own: Listed, given: Sequence[Listed]) -> Array:
         given: its parents, in turn.
     """
     if not given:
-        return _floored(np.bincount(own.codes, minlength=own.count) + 1.0)[None]
+        return _floored(1.0 + np.bincount(own.codes, minlength=own.count).astype(np.float64))[None]
     before = np.repeat(conditional_masses(own, given[:-1]), given[-1].count, axis=0)
     group, groups = _groups(given)
     counted = np.bincount(group * own.count + own.codes, minlength=groups * own.count)
-    return np.stack([_floored(one) for one in counted.reshape(groups, own.count) + SHRINK * before])
+    tables: Array = counted.reshape(groups, own.count) + SHRINK * before
+    return np.stack([_floored(one) for one in tables])
 
 
 def _groups(given: Sequence[Listed]) -> tuple[Codes, int]:

@@ -24,9 +24,18 @@ from jko.columns.column import (
 )
 from jko.columns.conditions import COMPARED, Condition, number_of
 from jko.columns.discrete import Gridded, Integer
-from jko.columns.noise import log_normal, nearest_corner, normal_of, on_simplex, simplex_log_det
+from jko.columns.noise import (
+    around,
+    log_normal,
+    nearest_corner,
+    normal_of,
+    on_line,
+    on_simplex,
+    simplex_log_det,
+)
 from jko.columns.real import Bounded, Continuous, Positive
-from jko.columns.regions import Constraint, WithAtoms
+from jko.columns.regions import Constraint, Region, WithAtoms
+from jko.core.cell_line import HALVES, CellLine
 from jko.core.errors import InputError
 from jko.preparation.table import Array
 
@@ -38,7 +47,8 @@ class Atoms(Column):
     """Numbers of which some are atoms: which of them, or none, on a simplex; and the value.
 
     With K atoms the first K columns are the region of the atom, or of *no atom*
-    (:func:`jko.columns.noise.on_simplex`), the others those of the value. Where a cell is an atom, the value
+    (:func:`jko.columns.noise.on_simplex`), or with ``line`` the first one is a line on which each has an
+    interval. The others are those of the value. Where a cell is an atom, the value
     is normal noise around ``centre``, of density q. log_det is the sum of those of its parts, −log q for such
     noise. The probability of an atom is a mass, that of another cell what its kind has: the mass of *no atom*
     times its density.
@@ -48,6 +58,8 @@ class Atoms(Column):
         value: the kind of the others.
         centre: of the noise in place of a value, of each of its encoded columns.
         spread: the standard deviation of this noise.
+        line: whether atoms lie on a line: the K-th interval from 0 is *no atom*. Chains made before there was
+            a choice have the simplex.
     """
 
     exactness: ClassVar[Exactness] = "bound"
@@ -57,6 +69,7 @@ class Atoms(Column):
     value: Value
     centre: tuple[Finite, ...] = (0.0, 0.0)
     spread: tuple[Above0, ...] = (1.0, 1.0)
+    line: Literal[True] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -79,42 +92,66 @@ class Atoms(Column):
     @property
     def parts(self) -> tuple[str, ...]:
         """Of the atoms, then of the value."""
-        count = len(self.atoms)
+        count = self.places
         which = ("/atom",) if count == 1 else tuple(f"/atom{i}" for i in range(1, count + 1))
         return (*which, *self.value.parts)
 
     @property
+    def places(self) -> int:
+        """How many columns say which atom it is."""
+        return 1 if self.line else len(self.atoms)
+
+    @property
+    def steps(self) -> tuple[float, ...]:
+        """Of the atoms on a line."""
+        return (1.0 if self.line else 0.0,) + (0.0,) * (self.width - 1)
+
+    @property
     def noise_width(self) -> int:
         """For the atoms, for what stands in place of a value, and that of the value."""
-        return len(self.atoms) + self.value.width + self.value.noise_width
+        return self.places + self.value.width + self.value.noise_width
+
+    @property
+    def cell_lines(self) -> tuple[CellLine | None, ...]:
+        """Which atom it is, or none; in place of a value there can be noise."""
+        count = len(self.atoms)
+        line = CellLine(count + 1) if self.line else HALVES if count == 1 else None
+        which = (line,) * self.places
+        return (*which, *(None,) * self.value.width)
 
     @property
     def sheets(self) -> int:
-        """As on a simplex."""
-        return len(self.atoms) + 1
+        """On a simplex one point for each atom, and for none, goes to the same."""
+        return 1 if self.line else len(self.atoms) + 1
 
     def encode(self, cells: Values, noise: Array) -> tuple[Array, Array]:
         """See :meth:`Column.encode`."""
-        numbers, count = as_numbers(cells, self.name), len(self.atoms)
-        codes = self.codes(numbers)
-        which, log_det = on_simplex(codes, count + 1, noise[:, :count])
+        codes, count = self.codes(as_numbers(cells, self.name)), self.places
+        if self.line:
+            line, log_det = around(codes.astype(float), 1.0, noise[:, 0])
+            which = line[:, None]
+        else:
+            which, log_det = on_simplex(codes, len(self.atoms) + 1, noise[:, :count])
         width = self.value.width
         filler = normal_of(noise[:, count : count + width])
         spread = np.array(self.spread[:width])
         values = np.array(self.centre[:width]) + spread * filler
         own = -log_normal(filler) + float(np.log(spread).sum())
-        others = codes == count
+        others = codes == len(self.atoms)
         if others.any():
             values[others], own[others] = self.value.encode(cells[others], noise[others, count + width :])
         return np.concatenate([which, values], axis=1), log_det + own
 
     def decode(self, encoded: Array) -> Values:
         """See :meth:`Column.decode`."""
-        count = len(self.atoms)
-        codes = nearest_corner(encoded[:, :count])
-        found = self.value.decode(encoded[:, count:])
+        codes, count = self.which(encoded[:, : self.places]), len(self.atoms)
+        found = self.value.decode(encoded[:, self.places :])
         known = np.r_[np.array(self.atoms), math.nan][codes]
         return np.where(codes == count, found, typed(np.where(codes == count, 0.0, known), str(found.dtype)))
+
+    def which(self, encoded: Array) -> NDArray[np.int64]:
+        """The number of the atom that the first encoded numbers belong to, K for none of them, shape (n,)."""
+        return on_line(encoded[:, 0], len(self.atoms)) if self.line else nearest_corner(encoded)
 
     def constraint(self, conditions: Sequence[Condition]) -> Constraint:
         """See :meth:`Column.constraint`; beside an atom, a single real number has no mass."""
@@ -127,10 +164,13 @@ class Atoms(Column):
             value = None
         if value is None or (codes and value.thin):
             cell = self.atoms[codes[0]] if len(codes) == 1 else None
-            return Constraint(WithAtoms(codes, len(self.atoms), None), cell)
+            return Constraint(self._region(codes, None), cell)
         alone = not codes or (len(codes) == 1 and self.atoms[codes[0]] == value.cell)
-        region = WithAtoms(codes, len(self.atoms), value.region)
+        region = self._region(codes, value.region)
         return Constraint(region, value.cell if alone else None, thin=value.thin)
+
+    def _region(self, codes: tuple[int, ...], value: Region | None) -> Region:
+        return WithAtoms(codes, len(self.atoms), value, line=bool(self.line))
 
     def _fulfils(self, atom: float, conditions: Sequence[Condition]) -> bool:
         """Whether an atom fulfils all conditions."""
@@ -141,12 +181,13 @@ class Atoms(Column):
 
     def log_det(self, encoded: Array) -> Array:
         """See :meth:`Column.log_det`."""
-        count, width = len(self.atoms), self.value.width
+        count, width = self.places, self.value.width
         which, values = encoded[:, :count], encoded[:, count:]
         spread = np.array(self.spread[:width])
         filler = -log_normal((values - np.array(self.centre[:width])) / spread) + float(np.log(spread).sum())
-        others = nearest_corner(which) == count
-        return simplex_log_det(which) + np.where(others, self.value.log_det(values), filler)
+        others = self.which(which) == len(self.atoms)
+        own = 0.0 if self.line else simplex_log_det(which)
+        return own + np.where(others, self.value.log_det(values), filler)
 
     def codes(self, numbers: Array) -> NDArray[np.int64]:
         """The number of every cell's atom, K for none of them, shape (n,)."""

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, StrictBool, StrictFloat, StrictInt, Stri
 
 from jko.columns.conditions import Condition
 from jko.columns.regions import Constraint
+from jko.core.cell_line import CellLine
 from jko.core.errors import InputError
 from jko.core.records import Record
 from jko.preparation.names import shown
@@ -122,6 +123,11 @@ class Column(Record):
     def steps(self) -> tuple[float, ...]:
         """Distances of neighbouring cells in each encoded column, 0 where there are none."""
         return (0.0,) * self.width
+
+    @property
+    def cell_lines(self) -> tuple[CellLine | None, ...]:
+        """How the cells of a list lie in each encoded column, ``None`` where it holds real numbers."""
+        return (None,) * self.width
 
     @property
     def encoded_names(self) -> tuple[str, ...]:

@@ -108,7 +108,7 @@ def with_atoms(cells: Values, special: Sequence[float], value: Value) -> Atoms:
     spread = encoded.std(axis=0)
     return Atoms(
         name=value.name, atoms=tuple(special), value=value, centre=tuple(encoded.mean(axis=0).tolist()),
-        spread=tuple(np.where(spread > 0, spread, 1.0).tolist()),
+        spread=tuple(np.where(spread > 0, spread, 1.0).tolist()), line=True if len(special) > 1 else None,
     )  # fmt: skip
 
 

@@ -38,8 +38,9 @@ from pydantic import Field, model_validator
 from jko.columns.column import Cell, Values, as_object
 from jko.columns.conditions import COMPARED, Condition, impossible, no_order, number_of, same_cell
 from jko.columns.discrete import Discrete
-from jko.columns.noise import around, nearest_corner, on_simplex, simplex_log_det
+from jko.columns.noise import around, nearest_corner, on_line, on_simplex, simplex_log_det
 from jko.columns.regions import Constraint, Corners, Intervals, Region
+from jko.core.cell_line import HALVES, CellLine
 from jko.core.errors import InputError
 from jko.preparation.names import listed, shown
 from jko.preparation.table import Array
@@ -63,6 +64,11 @@ class Levels(Discrete):
         if twice:
             raise ValueError(f"the level {twice[0]!r} is there twice")
         return self
+
+    @property
+    def cell_lines(self) -> tuple[CellLine | None, ...]:
+        """Intervals of a line."""
+        return (CellLine(len(self.levels)),)
 
     def codes(self, cells: Values) -> NDArray[np.int64]:
         """The number of every cell in the list, shape (n,)."""
@@ -155,7 +161,7 @@ class Ordinal(Levels):
 
     def decode(self, encoded: Array) -> Values:
         """See :meth:`Column.decode`."""
-        return self.of_codes(np.rint(np.clip(encoded[:, 0], 0, len(self.levels) - 1)).astype(np.int64))
+        return self.of_codes(on_line(encoded[:, 0], len(self.levels) - 1))
 
 
 class Categorical(Levels):
@@ -194,6 +200,13 @@ class Categorical(Levels):
         return (0.0,) * self.width if self.by_simplex else (1.0,)
 
     @property
+    def cell_lines(self) -> tuple[CellLine | None, ...]:
+        """Intervals of a line, or the halves of one; on other simplices no column has cells of its own."""
+        if not self.by_simplex:
+            return super().cell_lines
+        return (HALVES,) if self.width == 1 else (None,) * self.width
+
+    @property
     def sheets(self) -> int:
         """On a simplex one point for each level goes to the same."""
         return len(self.levels) if self.by_simplex else 1
@@ -214,7 +227,7 @@ class Categorical(Levels):
         """See :meth:`Column.decode`."""
         if self.by_simplex:
             return self.of_codes(nearest_corner(encoded))
-        return self.of_codes(np.rint(np.clip(encoded[:, 0], 0, len(self.levels) - 1)).astype(np.int64))
+        return self.of_codes(on_line(encoded[:, 0], len(self.levels) - 1))
 
     def log_det(self, encoded: Array) -> Array:
         """See :meth:`Column.log_det`."""
@@ -226,6 +239,11 @@ class Boolean(Levels):
 
     kind: Literal["boolean"] = "boolean"
     levels: Annotated[tuple[Cell, ...], Field(min_length=2, max_length=2)] = (False, True)
+
+    @property
+    def cell_lines(self) -> tuple[CellLine | None, ...]:
+        """The halves of a line."""
+        return (HALVES,)
 
     @property
     def sheets(self) -> int:

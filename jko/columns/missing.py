@@ -37,6 +37,7 @@ from jko.columns.noise import log_normal, nearest_corner, normal_of, on_simplex,
 from jko.columns.real import Bounded, Continuous, Positive
 from jko.columns.regions import Constraint, Everywhere, WithAtoms
 from jko.columns.told import Told
+from jko.core.cell_line import HALVES, CellLine
 from jko.core.errors import InputError
 from jko.preparation.table import Array
 
@@ -95,6 +96,11 @@ class Missing(Column):
     def noise_width(self) -> int:
         """For whether it is empty, for what stands in place of a value, and that of the value."""
         return 1 + self.value.width + self.value.noise_width
+
+    @property
+    def cell_lines(self) -> tuple[CellLine | None, ...]:
+        """Whether there is a cell, on the halves of a line; in place of its value there can be noise."""
+        return (HALVES, *(None,) * self.value.width)
 
     @property
     def sheets(self) -> int:

@@ -46,6 +46,11 @@ def around(points: Array, step: float, uniform: Array) -> tuple[Array, Array]:
     return np.where(over, points, moved), np.full(len(points), math.log(step))
 
 
+def on_line(z: Array, last: int) -> NDArray[np.int64]:
+    """The whole number from 0 to the last one that numbers are nearest to, of any shape."""
+    return np.rint(np.clip(z, 0, last)).astype(np.int64)
+
+
 @cache
 def corners(count: int) -> Array:
     """Directions of the corners of a regular simplex, shape (count, count − 1), with CᵀC = I.

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from jko.columns.noise import nearest_corner, turns_of
+from jko.columns.noise import nearest_corner, on_line, turns_of
 from jko.preparation.table import Array
 
 #: closed intervals
@@ -76,18 +76,21 @@ class WithAtoms:
         codes: of the atoms.
         count: K of them; the code K is that of no atom.
         value: where the value lies then; ``None`` where it cannot be.
+        line: whether the codes are intervals of a line, and no regions around corners.
     """
 
     codes: tuple[int, ...]
     count: int
     value: Region | None
+    line: bool = False
 
     def inside(self, z: Array) -> Inside:
         """See :class:`Region`."""
-        which = nearest_corner(z[:, : self.count])
+        places = 1 if self.line else self.count
+        which = on_line(z[:, 0], self.count) if self.line else nearest_corner(z[:, :places])
         found: Inside = np.isin(which, self.codes)
         if self.value is not None:
-            found |= (which == self.count) & self.value.inside(z[:, self.count :])
+            found |= (which == self.count) & self.value.inside(z[:, places:])
         return found
 
 

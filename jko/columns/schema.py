@@ -20,6 +20,7 @@ from jko.columns.levels import Boolean, Categorical, Ordinal
 from jko.columns.missing import Missing, bare, takes_holes
 from jko.columns.real import Bounded, Continuous, Positive
 from jko.columns.told import Told, refuse_unknown, settled
+from jko.core.cell_line import CellLine
 from jko.core.errors import InputError
 from jko.core.records import Record
 from jko.core.seeds import counter_seed
@@ -101,6 +102,11 @@ class Schema(Record):
     def steps(self) -> tuple[float, ...]:
         """Distances of neighbouring cells in each real column, 0 where there are none."""
         return tuple(step for column in self.columns for step in column.steps)
+
+    @property
+    def cell_lines(self) -> tuple[CellLine | None, ...]:
+        """How the cells of a list lie in each real column (:attr:`jko.columns.column.Column.cell_lines`)."""
+        return tuple(one for column in self.columns for one in column.cell_lines)
 
     @property
     def ordered(self) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ KINDS, SCHEMAS = ("auto", "off"), (".yaml", ".yml", ".json")
 #: copies that ``auto`` tries where a table has fewer rows than that
 AUTO_COPIES, FEW_ROWS = 16, 10_000
 #: starts that ``auto`` tries; the first one stays where two are equal
-STARTS = ("marginals", "on", "whiten")
+STARTS = ("marginals", "conditionals", "on", "whiten")
 #: sources that can have a context, and those whose rows can have a class
 CONTEXT_SOURCES, CLASS_SOURCES = (
     ("file", "digits", "breast_cancer", "rows"),
@@ -72,7 +72,9 @@ def _kinds(value: object) -> object:
     return found
 
 
-Start = Annotated[Literal["on", "off", "whiten", "marginals", "mixture", "auto"], BeforeValidator(switch)]
+Start = Annotated[
+    Literal["on", "off", "whiten", "marginals", "conditionals", "mixture", "auto"], BeforeValidator(switch)
+]
 
 
 class Split(Section):
@@ -112,9 +114,10 @@ class Data(Section):
 
     ``standardise`` is how rows get into the coordinates in which the chain starts (block 0): ``on`` by mean
     and deviation of every column, ``whiten`` to covariance I, ``marginals`` by a monotone spline of every
-    column to a standard normal one (:mod:`jko.maps.start_map`), ``mixture`` by the triangular map of a
-    Gaussian mixture (:mod:`jko.maps.triangular`), ``off`` not at all; ``auto`` takes the best of the
-    first three on validation rows, by short trials.
+    column to a standard normal one (:mod:`jko.maps.start_map`), ``conditionals`` by such a map of every
+    column given the cells of others (:mod:`jko.maps.conditionals`), where columns hold levels, ``mixture`` by
+    the triangular map of a Gaussian mixture (:mod:`jko.maps.triangular`), ``off`` not at all; ``auto`` takes
+    the best of the first four on validation rows, by short trials.
 
     ``missing_values`` are numbers that stand for an empty cell, such as −999; ``missing`` says what is then
     done: ``refuse`` the table, ``drop`` the rows, or ``model`` the holes with the cells

@@ -11,7 +11,8 @@ from scipy.special import ndtr, ndtri
 from torch import Tensor
 
 from jko.core.rows import at_most, drawn
-from jko.maps.start_map import Marginals, StartMap, Whiten, log_normal_density, smooth_slopes
+from jko.maps.spline import smooth_slopes
+from jko.maps.start_map import Marginals, StartMap, Whiten, log_normal_density
 from jko.maps.triangular import MixtureMap
 
 Array = NDArray[np.float64]

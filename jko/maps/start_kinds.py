@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from jko.core.errors import InputError
+from jko.maps.conditionals import Conditionals
 from jko.maps.start_map import Marginals, StartMap, Whiten
 from jko.maps.triangular import MixtureMap
 
-START_MAPS: dict[str, type[StartMap]] = {cls.kind: cls for cls in (Whiten, Marginals, MixtureMap)}
+START_MAPS: dict[str, type[StartMap]] = {
+    cls.kind: cls for cls in (Whiten, Marginals, Conditionals, MixtureMap)
+}
 
 
 def start_map(kind: str, tensors: Mapping[str, Tensor]) -> StartMap:

@@ -19,8 +19,9 @@ from jko.config.data_section import AUTO_COPIES, FEW_ROWS, STARTS
 from jko.core.display import with_error
 from jko.core.errors import NumericalError
 from jko.core.rows import at_most
+from jko.maps.conditionals import Conditionals
 from jko.preparation.kinds import KindTable
-from jko.preparation.prepare import Prepared, parts_of, prepare
+from jko.preparation.prepare import Prepared, cell_lines, parts_of, prepare
 from jko.preparation.table import Array, Table
 from jko.statistics.robust import robust
 from jko.training.trial import trial_log_density
@@ -70,7 +71,8 @@ def choose(table: Table, config: Config) -> Choice:
         table: all rows; test rows are not looked at.
         config: the settings.
     """
-    starts = STARTS if config.data.standardise == "auto" else (config.data.standardise,)
+    usable = tuple(name for name in STARTS if name != Conditionals.kind or any(cell_lines(table)))
+    starts = usable if config.data.standardise == "auto" else (config.data.standardise,)
     counts = _counts(len(table.rows), config)
     if len(starts) == len(counts) == 1:
         return Choice(_settled(config, starts[0], counts[0]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,10 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from jko.config import Config, parse_config
+from jko.core.cell_line import CellLine
 from jko.core.errors import InputError
 from jko.core.rows import at_most
 from jko.core.seeds import counter_seed
 from jko.laws.smoothing import ornstein_uhlenbeck, smoothing_w2_bound
+from jko.maps.conditionals import Conditionals
+from jko.maps.conditionals_fit import fit_conditionals
 from jko.maps.start_fit import FITTED_ROWS, fit_start
 from jko.maps.start_map import StartMap, start_log_det
 from jko.preparation.checks import (
@@ -105,7 +108,8 @@ def prepare(table: Table, config: Config, parts: Mapping[str, NDArray[np.int64]]
     bound = None
     joined = all_copies(table, parts["train"], grid, config)
     dim = table.rows.shape[1]
-    start = start_of_rows(rows[parts["train"], :dim], joined[:, :dim], (shift[:dim], scale[:dim]), config)
+    units = (shift[:dim], scale[:dim])
+    start = start_of_rows(rows[parts["train"], :dim], joined[:, :dim], units, config, cell_lines(table))
     for name, index in parts.items():
         more = joined if name == "train" else np.empty((0, rows.shape[1]))
         if config.data.smoothing == 0:
@@ -242,7 +246,13 @@ def started(standard: Array, start: StartMap | None) -> Array:
     return np.concatenate([z, standard[:, start.dim :]], axis=1)
 
 
-def start_of_rows(own: Array, more: Array, units: tuple[Array, Array], config: Config) -> StartMap | None:
+def start_of_rows(
+    own: Array,
+    more: Array,
+    units: tuple[Array, Array],
+    config: Config,
+    lines: Sequence[CellLine | None] = (),
+) -> StartMap | None:
     """The start map that the settings ask for, fitted to the state of training rows.
 
     Args:
@@ -250,6 +260,7 @@ def start_of_rows(own: Array, more: Array, units: tuple[Array, Array], config: C
         more: copies of them.
         units: shift and scale of d columns.
         config: the settings.
+        lines: how the cells of lists lie in each column; none hold any where nothing is said.
     """
     kind = config.data.standardise
     if kind in ("on", "off"):
@@ -257,7 +268,14 @@ def start_of_rows(own: Array, more: Array, units: tuple[Array, Array], config: C
     shift, scale = units
     own, more = at_most(own, FITTED_ROWS), at_most(more, FITTED_ROWS)
     rows = (np.concatenate([own, more]) - shift) / scale
+    if kind == Conditionals.kind:
+        return fit_conditionals(rows, len(own), lines or [None] * rows.shape[1], units)
     return fit_start("marginals" if kind == "auto" else kind, rows, len(own))
+
+
+def cell_lines(table: Table) -> tuple[CellLine | None, ...]:
+    """How the cells of lists lie in each column; nothing of a table without kinds."""
+    return table.schema.cell_lines if isinstance(table, KindTable) else ()
 
 
 def grid_steps(table: Table, config: Config) -> Array:

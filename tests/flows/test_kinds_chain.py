@@ -145,7 +145,7 @@ def test_a_chain_is_described(folder: Path) -> None:
     assert lines[1].split()[:2] == ["age", "integer"]
     assert any(line.startswith("c: start ") for line in lines)
     told = json.loads(called(folder, "describe", "c", "--json"))
-    assert told["start"] in ("marginals", "on", "whiten")
+    assert told["start"] in ("marginals", "conditionals", "on", "whiten")
     assert told["log_probability"] == {"of": "mixed", "one_draw": "bound"}
 
 

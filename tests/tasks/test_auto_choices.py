@@ -129,7 +129,7 @@ def test_what_is_settled_is_left_alone() -> None:
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        ({"standardise": "auto"}, "the start (marginals, on, whiten): chosen by short trials"),
+        ({"standardise": "auto"}, "the start (marginals, conditionals, on, whiten): chosen by short trials"),
         ({"augment": {"copies": "auto"}}, "copies of few rows or none: chosen"),
         ({}, ""),
     ],

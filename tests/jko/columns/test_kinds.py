@@ -89,6 +89,10 @@ KINDS: dict[str, tuple[Column, Callable[[np.random.Generator, int], Values]]] = 
         Atoms(name="x", atoms=(0.0, 1.0), value=Bounded(name="x")),
         lambda rng, n: np.clip(rng.uniform(-0.5, 1.5, n), 0, 1),
     ),
+    "two ends on a line": (
+        Atoms(name="x", atoms=(0.0, 1.0), value=Bounded(name="x"), line=True),
+        lambda rng, n: np.clip(rng.uniform(-0.5, 1.5, n), 0, 1),
+    ),
     "a mark among counts": (
         Atoms(name="x", atoms=(-999.0,), value=Integer(name="x", low=0), centre=(20.0,), spread=(9.0,)),
         lambda rng, n: np.where(rng.random(n) < 0.1, -999, rng.poisson(20, n)),

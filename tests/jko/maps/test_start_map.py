@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from jko.chain.chain import Chain
 from jko.core.errors import InputError
 from jko.maps.ode_block import Block, Solver
+from jko.maps.spline import smooth_slopes
 from jko.maps.start_fit import fit_marginals, fit_start, fit_whiten
 from jko.maps.start_kinds import start_map
-from jko.maps.start_map import Marginals, log_normal_density, smooth_slopes
+from jko.maps.start_map import Marginals, log_normal_density
 from jko.maps.velocity import VelocityField
 
 ROWS = 2000

@@ -16,6 +16,7 @@ from tests.jko.faces import FEW, options, weights
 
 SETTINGS: dict[str, Any] = {
     **FEW, "data.standardise": "auto", "measure.critic_centres": 3, "measure.reference_rows": 20,
+    "measure.samples": 200, "measure.resolutions": [0.5],
     "evaluation.samples": 50, "evaluation.mixture_components": [1, 2],
 }  # fmt: skip
 

@@ -239,7 +239,7 @@ def _drawn(model: Any, column: int, rows: Array, rng: np.random.Generator) -> Ar
 
 
 MODELS: Mapping[str, Model] = {
-    "ours": Model("ours", ours, ("torch", "numpy"), ours=True),
+    "ours": Model("ours", ours, ("torch", "numpy"), ours=True, edition=2),
     "gaussian_copula": Model("Gaussian copula (pyvinecopulib)", gaussian_copula, ("pyvinecopulib",)),
     "trees": Model("unmasking trees (utrees)", trees, ("utrees", "kditransform", "xgboost-cpu")),
 }

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from jko.columns.aside import Index, Text
-from jko.columns.circular import Circular
-from jko.columns.column import Column, Values, typed
+from jko.columns.column import Values, typed
 from jko.columns.discrete import Gridded, Integer
-from jko.columns.found import ANGLES, CYCLES, PERCENT, Found, plain_cell, words_of
+from jko.columns.ends import ends_seen
+from jko.columns.found import PERCENT, Found, Numbers, plain_cell, words_of
 from jko.columns.indices import index_why
+from jko.columns.infer_circles import circle_kind
 from jko.columns.infer_reals import mark_warning, real_kind, with_atoms
 from jko.columns.levels import Boolean, Categorical, Ordinal
 from jko.preparation.checks import far_out, is_marker
-from jko.preparation.grid import EXACT, FEW, MOST_PLACES, STANDS_OUT, grid_origin, grid_step, on_grid
+from jko.preparation.grid import FEW, STANDS_OUT, grid_origin, grid_step, neat, on_grid
 from jko.preparation.table import Array
 
 #: whole numbers below it keep their noise as float64
@@ -25,38 +24,6 @@ LARGEST = 2.0**45
 #: discrete columns of more values than that can have atoms, of at least this share, and so many; numbers of
 #: fewer values, each with so many rows, are levels
 MANY_VALUES, SHARE, MOST_ATOMS = 20, 0.05, 3
-#: share of a turn that numbers of a circle cover
-COVERED = 0.75
-
-
-@dataclass(frozen=True)
-class Numbers:
-    """A column of numbers that is looked at.
-
-    Args:
-        name: its name.
-        some: cells that kinds are told from, float64.
-        cells: all finite ones, in the type of the table.
-        unique: the different ones, ascending.
-        dtype: that the column should come back with.
-        warnings: sentences.
-    """
-
-    name: str
-    some: Array
-    cells: Values
-    unique: Values
-    dtype: str
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def numbers(self) -> Array:
-        """All cells as float64."""
-        return np.asarray(self.cells, dtype=float)
-
-    def found(self, column: Column, why: str, *more: str) -> Found:
-        """A kind for it."""
-        return Found(column, why, (*self.warnings, *more))
 
 
 def number_kind(name: str, some: Values, cells: Values, unique: Values, *, holes: bool, first: bool) -> Found:
@@ -90,7 +57,9 @@ def number_kind(name: str, some: Values, cells: Values, unique: Values, *, holes
         return _far_integers(column)
     if len(unique) == 2:
         return _two(column, unique, whole=whole)
-    return _circle(column) or (_whole(column) if whole and np.abs(numbers).max() < LARGEST else _fine(column))
+    return circle_kind(column) or (
+        _whole(column) if whole and np.abs(numbers).max() < LARGEST else _fine(column)
+    )
 
 
 def _far_integers(column: Numbers) -> Found:
@@ -114,50 +83,10 @@ def _two(column: Numbers, few: Values, *, whole: bool) -> Found:
     )
 
 
-def _circle(column: Numbers) -> Found | None:
-    """A circular column, where the name says so and the numbers fit."""
-    words, (low, high) = words_of(column.name), (column.numbers.min(), column.numbers.max())
-    turns = [CYCLES[word] for word in words if word in CYCLES]
-    if words & ANGLES:
-        turns += [(360, (0, -180)), (2 * math.pi, (0, -math.pi))]  # type: ignore[list-item]
-    for period, starts in turns:
-        for start in starts:
-            if start <= low and high <= start + period + 1e-9 and high - low >= COVERED * period:
-                return _turning(column, float(period), float(start))
-    return None
-
-
-def _turning(column: Numbers, period: float, start: float) -> Found:
-    """A column of a circle that begins at ``start``, or one step behind it where its other end is used."""
-    numbers, step = column.numbers, grid_step(column.some) or None
-    if (numbers == np.rint(numbers)).all() and step is None:
-        step = 1.0
-    if step is not None:
-        on = np.array_equal(typed(on_grid(numbers, start, step), column.dtype), column.cells)
-        whole = abs(period / step - round(period / step)) < 1e-9 and round(period / step) >= 2
-        step = step if on and whole else None
-    ends = f"{numbers.min():g} to {numbers.max():g}"
-    why = f"its name, and numbers from {ends}, say that it turns with period {period:g}"
-    turn = Circular(name=column.name, period=period, low=start, step=step, dtype=column.dtype)
-    last = numbers >= start + period
-    if not last.any():
-        return column.found(turn, why)
-    both = f"{start:g} and {start + period:g} are both there"
-    if step is None:
-        made = with_atoms(column.cells, tuple(np.unique(numbers[last]).tolist()), turn)
-        return column.found(made, why, f"{start + period:g} is taken for a value of its own")
-    turn = turn.model_copy(update={"low": start + step})
-    if not (numbers == start).any():
-        return column.found(turn, why)
-    made = with_atoms(column.cells, (start,), turn)
-    return column.found(made, f"{why}; {both}", f"{both}: {start:g} is taken for a value of its own")
-
-
 def _whole(column: Numbers) -> Found:
     """Whole numbers: counts, or a grid of coarser steps."""
     numbers, step = column.numbers, grid_step(column.some)
     distinct, low = len(column.unique), 0 if numbers.min() >= 0 else None
-    ends = "; never below 0" if low == 0 else ""
     origin = grid_origin(numbers, step) if step > 1 else None
     if origin is not None and step == round(step) and _exact(column, origin, step):
         first = 0.0 if low == 0 and origin % step == 0 else None
@@ -169,19 +98,19 @@ def _whole(column: Numbers) -> Found:
             high=_hundred(column, step),
             dtype=column.dtype,
         )
-        why = f"whole numbers in steps of {step:g}{ends}"
+        why = f"whole numbers in steps of {step:g}"
     else:
         high = _hundred(column, 1.0)
         kind = Integer(
             name=column.name, low=low, high=None if high is None else int(high), dtype=column.dtype
         )
-        why = f"whole numbers, {distinct} different ones{ends}"
+        why = f"whole numbers, {distinct} different ones"
     return _spiked(column, kind, why)
 
 
 def _fine(column: Numbers) -> Found:
     """Numbers with parts: on a grid, of few values, or real."""
-    numbers, step = column.numbers, _neat(grid_step(column.some))
+    numbers, step = column.numbers, neat(grid_step(column.some))
     unique = column.unique
     if not step and not (len(unique) <= MANY_VALUES and MANY_VALUES * len(unique) <= len(numbers)):
         return real_kind(column.name, column.some, column.cells, column.dtype, column.warnings)
@@ -192,9 +121,7 @@ def _fine(column: Numbers) -> Found:
             name=column.name, origin=origin, step=step, low=0.0 if on_zero else None,
             high=_hundred(column, step), dtype=column.dtype,
         )  # fmt: skip
-        return _spiked(
-            column, kind, f"values repeat on a grid of step {step:g}" + "; never below 0" * on_zero
-        )
+        return _spiked(column, kind, f"values repeat on a grid of step {step:g}")
     if len(unique) <= FEW:
         levels = tuple(plain_cell(cell) for cell in unique)
         marks = [mark_warning(column.some, value) for value, _ in far_out(column.some)]
@@ -202,12 +129,6 @@ def _fine(column: Numbers) -> Found:
         return column.found(Ordinal(name=column.name, levels=levels), why, *marks)
     off = f"most cells are on a grid of step {step:g}, and some are not: taken as real numbers"
     return real_kind(column.name, column.some, column.cells, column.dtype, (*column.warnings, off))
-
-
-def _neat(step: float) -> float:
-    """A step of decimals as it is written: 0.1, and not 0.09999999999999999."""
-    near = (round(step, places) for places in range(1, MOST_PLACES + 1))
-    return next((found for found in near if abs(found - step) <= EXACT * step), step)
 
 
 def _exact(column: Numbers, origin: float, step: float) -> bool:
@@ -227,9 +148,14 @@ def _spiked(column: Numbers, kind: Integer | Gridded, why: str) -> Found:
     marks = [value for value, count in far_out(column.some) if count > 1 or is_marker(value)]
     warnings = tuple(mark_warning(column.some, value) for value in marks)
     special = tuple(dict.fromkeys([*marks, *_spikes(column.some)]))
-    if not special or np.isin(column.numbers, special).all():
+    if np.isin(column.numbers, special).all():
         return column.found(kind, why, *warnings)
-    made = with_atoms(column.cells, special, _without(kind, column, special))
+    kind = _ended(kind, column, special, marks)
+    why += "" if kind.low is None else f"; never below {kind.low:g}"
+    why += "" if kind.high is None else f"; never above {kind.high:g}"
+    if not special:
+        return column.found(kind, why, *warnings)
+    made = with_atoms(column.cells, special, kind)
     shares = ", ".join(f"{value:g}" for value in special)
     return column.found(made, f"{why}; many rows hold {shares}", *warnings)
 
@@ -244,9 +170,22 @@ def _spikes(some: Array) -> list[float]:
     return [float(unique[i]) for i in many[np.argsort(-counts[many], kind="stable")][:MOST_ATOMS]]
 
 
-def _without(kind: Integer | Gridded, column: Numbers, special: Sequence[float]) -> Integer | Gridded:
-    """A kind whose lower end is that of the cells beside the atoms."""
+def _ended(
+    kind: Integer | Gridded, column: Numbers, special: Sequence[float], marks: Sequence[float]
+) -> Integer | Gridded:
+    """A kind with the lower end of the cells beside the atoms, and the ends at which rows stop at once.
+
+    What a law has beyond an end decodes to the end.
+    """
     others = column.numbers[~np.isin(column.numbers, special)]
+    ends = {"low": kind.low, "high": kind.high}
     if kind.low is None and others.min() >= 0 and isinstance(kind, Integer):
-        return kind.model_copy(update={"low": 0})
-    return kind
+        ends["low"] = 0
+    if kind.high is None or kind.high != _hundred(column, kind.grid()[1]):
+        few = len(column.unique) <= MANY_VALUES
+        seen = ends_seen(column.numbers[~np.isin(column.numbers, marks)], kind.grid()[1], few=few)
+        whole = isinstance(kind, Integer)
+        ends |= {
+            name: int(end) if whole else end for name, end in zip(ends, seen, strict=True) if end is not None
+        }
+    return kind.model_copy(update=ends)

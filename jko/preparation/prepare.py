@@ -131,6 +131,8 @@ def prepare(table: Table, config: Config, parts: Mapping[str, NDArray[np.int64]]
         *_notes(table, grid, parts, config),
         *_smoothing_notes(grid, bound, config),
     )
+    if isinstance(start, Conditionals):
+        notes = (*notes, *_note_on_parents(start, table.columns))
     with_atoms = columns_with_atoms(table, grid)
     return Prepared(arrays, shift, scale, grid, notes, config.data.smoothing, bound, with_atoms, start)
 
@@ -385,6 +387,16 @@ def _notes(
     elif table.rows.shape[1] == 1:
         notes.append("warning: one dimension only; a histogram may serve better")
     return tuple(notes)
+
+
+def _note_on_parents(start: Conditionals, columns: Sequence[str]) -> tuple[str, ...]:
+    """Which columns begin with what others say of them."""
+    said = [
+        f"{shown(name)} given {' and '.join(shown(columns[parent]) for parent in start.parents_of(j))}"
+        for j, name in enumerate(columns)
+        if start.parents_of(j)
+    ]
+    return (f"start conditionals: {listed(said)}",) if said else ()
 
 
 def _smoothing_notes(grid: Array, bound: float | None, config: Config) -> tuple[str, ...]:

@@ -15,9 +15,13 @@ from tests.jko.faces import FEW, options
 
 SETTINGS: dict[str, Any] = {
     **FEW, "data.standardise": "mixture", "data.context": ["dose"], "measure.critic_centres": 3,
-    "measure.reference_rows": 20, "evaluation.samples": 100, "evaluation.mixture_components": [1, 2],
+    "measure.reference_rows": 20, "measure.samples": 200, "measure.resolutions": [0.5],
+    "evaluation.samples": 100, "evaluation.mixture_components": [1, 2],
     "training.flow_matching_iterations": 300,
 }  # fmt: skip
+
+#: all blocks and no more: nothing of the evaluation and the report is asked for
+BLOCKS = ("--stop-after", "2")
 
 
 def table(rows: int = 900) -> pd.DataFrame:
@@ -37,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, server: str) -> Path:
     table().to_csv(place / "t.csv", index=False)
     called(place, "train", "--data", "t.csv", "--chain", "c", *options({**SETTINGS, "data.missing": "model"}))
     plain = {**SETTINGS, "data.missing": "drop", "data.kinds": "off"}
-    called(place, "train", "--data", "t.csv", "--chain", "plain", *options(plain))
+    called(place, "train", "--data", "t.csv", "--chain", "plain", *options(plain), *BLOCKS)
     return place
 
 
@@ -83,13 +87,14 @@ def test_a_context_has_no_holes(chain: str, folder: Path) -> None:
 
 
 def test_complete_samples_have_contexts(folder: Path) -> None:
-    called(folder, "sample", "c", "-n", "200", "--complete", "--given", "dose=1", "-o", "whole.csv")
+    words = ("sample", "c", "-n", "200", "--complete", "-o", "whole.csv")
+    called(folder, *words, "--given", "dose=1", "--steps", "50")
     whole = pd.read_csv(folder / "whole.csv")
     assert list(whole) == ["visits", "x", "dose"]
     assert not whole.isna().any().any()
     assert (whole["dose"] == 1).all()
     assert whole["visits"].mean() == pytest.approx(20, abs=3)
-    called(folder, "sample", "c", "-n", "200", "--complete", "-o", "whole.csv")
+    called(folder, *words, "--steps", "5")
     assert set(pd.read_csv(folder / "whole.csv")["dose"]) == {0.0, 1.0}
     said = called(
         folder, "sample", "c", "-n", "9", "--complete", "--given", "dose=1", "--given", "x>1", "-o", "w.csv",
@@ -100,11 +105,11 @@ def test_complete_samples_have_contexts(folder: Path) -> None:
 
 def test_python_takes_contexts_in_the_frame_or_apart(folder: Path) -> None:
     flow, rows = jko.load(folder / "c"), table().head(40)
-    inside, how = flow.impute(rows, seed=1)
+    inside, how = flow.impute(rows, seed=1, steps=10)
     assert list(inside) == ["visits", "x"]
     assert not inside.isna().any().any()
     assert how.with_holes == int(rows.isna().any(axis=1).sum())
-    beside, _ = flow.impute(rows[["visits", "x"]], context=rows[["dose"]].to_numpy(), seed=1)
+    beside, _ = flow.impute(rows[["visits", "x"]], context=rows[["dose"]].to_numpy(), seed=1, steps=10)
     pd.testing.assert_frame_equal(inside, beside)
     with pytest.raises(jko.InputError, match="has no column 'dose'"):
         flow.impute(rows[["visits", "x"]])
@@ -112,7 +117,7 @@ def test_python_takes_contexts_in_the_frame_or_apart(folder: Path) -> None:
         flow.impute(rows.assign(dose=np.nan))
     with pytest.raises(jko.InputError, match="the flow is conditional: give context"):
         flow.sample_complete(3)
-    whole, _ = flow.sample_complete(60, context=[1.0])
+    whole, _ = flow.sample_complete(60, context=[1.0], steps=50)
     assert whole["visits"].mean() == pytest.approx(20, abs=4)
     plain = jko.load(folder / "plain")
     holes = np.array([[np.nan, 6.0], [3.0, np.nan]])

@@ -18,8 +18,12 @@ from tests.jko.faces import FEW, options, weights
 
 SETTINGS: dict[str, Any] = {
     **FEW, "data.missing": "model", "measure.critic_centres": 3, "measure.reference_rows": 20,
+    "measure.samples": 200, "measure.resolutions": [0.5],
     "evaluation.samples": 100, "evaluation.mixture_components": [1, 2],
 }  # fmt: skip
+
+#: all blocks and no more, where nothing of the evaluation and the report is asked for
+BLOCKS = ("--stop-after", "2")
 
 
 def frame(rows: int = 600) -> pd.DataFrame:
@@ -130,7 +134,7 @@ def test_whole_numbers_with_holes_are_such_in_other_files(folder: Path, ending: 
     found = read(folder / f"s.{ending}")
     assert found.schema.field("age").type == pa.int64()
     assert found["age"].null_count > 0
-    called(folder, "train", "--data", f"s.{ending}", "--chain", f"c-{ending}", *words())
+    called(folder, "train", "--data", f"s.{ending}", "--chain", f"c-{ending}", *words(), *BLOCKS)
     assert jko.load(folder / f"c-{ending}").facts.dtypes == {}
     called(folder, "sample", f"c-{ending}", "-n", "200", "-o", f"t.{ending}")
     assert read(folder / f"t.{ending}").schema.field("age").type == pa.int64()
@@ -138,7 +142,7 @@ def test_whole_numbers_with_holes_are_such_in_other_files(folder: Path, ending: 
 
 def test_numbers_with_holes_are_an_array_with_nan(folder: Path) -> None:
     frame()[["age", "gain", "height"]].to_csv(folder / "numbers.csv", index=False)
-    called(folder, "train", "--data", "numbers.csv", "--chain", "numbers", *words())
+    called(folder, "train", "--data", "numbers.csv", "--chain", "numbers", *words(), *BLOCKS)
     called(folder, "sample", "numbers", "-n", "100", "-o", "s.npy")
     found = np.load(folder / "s.npy")
     assert (found.dtype, found.shape) == (np.float64, (100, 3))

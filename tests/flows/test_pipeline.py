@@ -23,7 +23,7 @@ from tests.flows.schedules import client_of
 from tests.projects import ROUGH, call, trained_project
 
 CHAIN = Path("chain")
-QUICK = ("--set", "training.flow_matching_iterations=60", "--set", "training.iterations=20")
+QUICK = ("--set", "training.flow_matching_iterations=60", "--set", "training.iterations=20", *ROUGH)
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, server: str) -> Path:
     more = ("--set", "steps.count=3", "--seed", "1", "--start-from", "first", "--chain", "second")
     return trained_project(
         tmp_path_factory.mktemp("project"),
-        ("train", *TINY, "--chain", "first"),
+        ("train", *TINY, "--chain", "first", "--stop-after", "2"),
         ("train", *TINY, *more),
     )
 

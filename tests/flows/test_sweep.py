@@ -55,7 +55,7 @@ def trained(folder: Path, name: str) -> int:
 
 def alone(folder: Path, chain: str, *words: str) -> str:
     """The digest of a chain that is trained by itself."""
-    jko(folder, "train", *SMALL, *words, "--chain", chain)
+    jko(folder, "train", *SMALL, *words, "--chain", chain, "--stop-after", "3")
     return json.loads(jko(folder, "status", chain, "--json")[0])["digest"]
 
 

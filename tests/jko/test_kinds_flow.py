@@ -269,6 +269,8 @@ def test_what_one_column_says_of_another_is_kept() -> None:
     table = pd.DataFrame({"role": role, "woman": woman, "hours": hours})
     flow = jko.fit(table, settings=SETTINGS, seed=0, progress=False)
     assert flow.facts.start_kind == "conditionals"
+    (said,) = [note for note in flow.facts.notes if note.startswith("start conditionals: ")]
+    assert "'woman' given 'role'" in said or "'role' given 'woman'" in said
     drawn = flow.sample(4000, seed=1)
     assert isinstance(drawn, pd.DataFrame)
     assert drawn["woman"][drawn["role"] == "wife"].mean() > 0.95

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from flows.scheduling.schedule_state import ScheduleState, state_file
@@ -20,7 +24,7 @@ from tasks.adapters.scheduling.credential import credential, credential_file
 from tasks.adapters.scheduling.server import running_server
 from tasks.adapters.scheduling.up import take_down
 from tasks.adapters.scheduling.up_state import home_of, record_of
-from tasks.adapters.system.processes import ProcessRecord, identity, lives
+from tasks.adapters.system.processes import ProcessRecord, end_family, identity, lives
 from tasks.sweep.cells import Cell, Sweep, known_failure, read_sweep, remember_failure, write_sweep
 
 #: no record of ours: no object, other fields, other types, numbers no system has
@@ -43,6 +47,23 @@ def test_a_process_is_found_again_by_its_record(tmp_path: Path) -> None:
     assert record.pid == os.getpid()
     assert lives(record)
     assert not lives(record.model_copy(update={"started": record.started - 60}))
+
+
+def test_a_process_that_nobody_waited_for_is_not_waited_for_either() -> None:
+    """A keeper whose first user works on keeps its number when it has ended; another user stops at once."""
+    words = (
+        "import subprocess, time; print(subprocess.Popen(['sleep', '600']).pid, flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", words], stdout=subprocess.PIPE, text=True) as parent:
+        try:
+            assert parent.stdout is not None
+            sleeper = psutil.Process(int(parent.stdout.readline()))
+            record, begun = identity(sleeper.pid), time.monotonic()
+            assert end_family(record, 3)
+            assert time.monotonic() - begun < 2
+            assert sleeper.status() == psutil.STATUS_ZOMBIE
+        finally:
+            parent.kill()
 
 
 @pytest.mark.parametrize("text", OTHERS)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Iterable
 from typing import Annotated
 
 import psutil
@@ -13,6 +15,8 @@ from tasks.adapters.store.lock import is_alive
 
 #: for those that outlived the head of their family
 LEFT_SECONDS = 5.0
+#: between two looks at what shall end
+LOOK_SECONDS = 0.1
 
 
 class ProcessRecord(Record):
@@ -60,15 +64,37 @@ def end_family(record: ProcessRecord | None, patience: float) -> bool:
     if lives(record):
         head = found[0]
         _ask(head, "terminate")
-        psutil.wait_procs([head], timeout=patience)
+        _running([head], patience)
     # what the head left behind or started meanwhile gets the same request, and then no choice
     left = [*found, *_family(record)]
     for request in ("terminate", "kill"):
-        left = [process for process in left if process.is_running()]
+        left = _running(left)
         for process in left:
             _ask(process, request)
-        left = psutil.wait_procs(left, timeout=LEFT_SECONDS)[1]
+        left = _running(left, LEFT_SECONDS)
     return bool(found)
+
+
+def _running(processes: Iterable[psutil.Process], patience: float = 0.0) -> list[psutil.Process]:
+    """Those that still run after a patience.
+
+    One that has ended and is not waited for by the process that started it, such as a keeper whose first
+    user works on, keeps its number, and nothing else.
+    """
+    deadline = time.monotonic() + patience
+    while left := [process for process in processes if not _has_ended(process)]:
+        if time.monotonic() >= deadline:
+            break
+        # of a child of ours this also takes the exit code
+        psutil.wait_procs(left, timeout=min(LOOK_SECONDS, patience))
+    return left
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return True
 
 
 def _family(record: ProcessRecord | None) -> list[psutil.Process]:

@@ -11,7 +11,8 @@ from jko.chain.chain import Chain
 from jko.chain.defence import Defence, price, total_variation
 from jko.core.context import state_of
 from jko.laws.student_t import StudentT
-from jko.maps.start_map import Marginals, smooth_slopes
+from jko.maps.spline import smooth_slopes
+from jko.maps.start_map import Marginals
 from jko.maps.triangular import MixtureMap
 from tests.oracles import affine_block, grid, identity_block, normal, random_block, random_chain, stream
 

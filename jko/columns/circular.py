@@ -32,6 +32,8 @@ class Circular(Column):
     Args:
         period: length of a turn, data units.
         low: where the numbers of a turn begin; they lie in [low, low + period).
+        closed: that both ends of a turn are one angle: low + period is taken for low, and the point of the
+            grid before low for the last one.
         step: of the grid they lie on; ``None`` for none. A period is a whole number of steps.
         dtype: of the column.
     """
@@ -41,6 +43,7 @@ class Circular(Column):
     kind: Literal["circular"] = "circular"
     period: Above0
     low: Finite = 0.0
+    closed: Literal[True] | None = None
     step: Above0 | None = None
     dtype: str = "float64"
 
@@ -72,12 +75,17 @@ class Circular(Column):
     def encode(self, cells: Values, noise: Array) -> tuple[Array, Array]:
         """See :meth:`Column.encode`."""
         numbers = as_numbers(cells, self.name)
-        right = (numbers >= self.low) & (numbers < self.low + self.period)
+        first, end = self.low, self.low + self.period
+        if self.closed:
+            first -= self.step or 0.0
+            right = (numbers >= first) & (numbers <= end + WHOLE * self.period)
+        else:
+            right = (numbers >= first) & (numbers < end)
         if self.step is not None:
             right &= np.abs(on_grid(numbers, self.low, self.step) - numbers) <= 1e-6 * self.step
         grid = "" if self.step is None else f" in steps of {self.step:g}"
-        end = self.low + self.period
-        self.outside(cells, right, f"numbers from {self.low:g} to below {end:g}{grid} are allowed")
+        below = "" if self.closed else "below "
+        self.outside(cells, right, f"numbers from {first:g} to {below}{end:g}{grid} are allowed")
         moved, own = numbers - self.low, -math.log(self.period)
         if self.step is not None:
             moved = moved + self.step * (noise[:, 1] - 0.5)

@@ -1,4 +1,4 @@
-"""A kind that was found, the words by which names tell kinds, and cells without a type of numpy."""
+"""A kind that was found, a column that is looked at, words by which names tell kinds, and plain cells."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from unicodedata import combining, normalize
 
 import numpy as np
 
-from jko.columns.column import Cell, Column
+from jko.columns.column import Cell, Column, Values
+from jko.preparation.table import Array
 
 #: words of names that tell numbers of rows or things; of other languages than English those that can hardly
 #: mean anything else, without accents: German, French, Spanish
@@ -46,6 +47,36 @@ class Found:
     column: Column
     why: str
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A column of numbers that is looked at.
+
+    Args:
+        name: its name.
+        some: cells that kinds are told from, float64.
+        cells: all finite ones, in the type of the table.
+        unique: the different ones, ascending.
+        dtype: that the column should come back with.
+        warnings: sentences.
+    """
+
+    name: str
+    some: Array
+    cells: Values
+    unique: Values
+    dtype: str
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def numbers(self) -> Array:
+        """All cells as float64."""
+        return np.asarray(self.cells, dtype=float)
+
+    def found(self, column: Column, why: str, *more: str) -> Found:
+        """A kind for it."""
+        return Found(column, why, (*self.warnings, *more))
 
 
 def words_of(name: str) -> frozenset[str]:

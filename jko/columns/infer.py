@@ -14,6 +14,7 @@ from jko.columns.aside import Constant, Text
 from jko.columns.atoms import Atoms
 from jko.columns.cells import Cells, Frame, cells_of
 from jko.columns.column import Cell, Column, Seen, Values
+from jko.columns.curves import told_by_curves
 from jko.columns.dates import Dates
 from jko.columns.found import Found, plain_cell
 from jko.columns.infer_numbers import number_kind
@@ -57,7 +58,7 @@ def infer_cells(cells: Mapping[str, Cells], given: Schema | None = None) -> Sche
         raise InputError("the table has no rows")
     found = [_inferred(name, own, first=not i) for i, (name, own) in enumerate(cells.items())]
     found = in_order(with_told(found, cells), cells)
-    alike = _equal_to(cells)
+    alike = told_by_curves(found, cells) | _equal_to(cells)
     columns = [_with_warning(column, alike.get(column.name, "")) for column in found]
     return schema_of(columns, rows) if given is None else _refreshed(cells, given, schema_of(columns, rows))
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from jko.columns.aside import Index, Text
-from jko.columns.circular import Circular
-from jko.columns.column import Column, Values, typed
+from jko.columns.column import Values, typed
 from jko.columns.discrete import Gridded, Integer
-from jko.columns.found import ANGLES, CYCLES, PERCENT, Found, plain_cell, words_of
+from jko.columns.found import PERCENT, Found, Numbers, plain_cell, words_of
 from jko.columns.indices import index_why
+from jko.columns.infer_circles import circle_kind
 from jko.columns.infer_reals import mark_warning, real_kind, with_atoms
 from jko.columns.levels import Boolean, Categorical, Ordinal
 from jko.preparation.checks import far_out, is_marker
-from jko.preparation.grid import EXACT, FEW, MOST_PLACES, STANDS_OUT, grid_origin, grid_step, on_grid
+from jko.preparation.grid import FEW, STANDS_OUT, grid_origin, grid_step, neat, on_grid
 from jko.preparation.table import Array
 
 #: whole numbers below it keep their noise as float64
@@ -25,38 +23,8 @@ LARGEST = 2.0**45
 #: discrete columns of more values than that can have atoms, of at least this share, and so many; numbers of
 #: fewer values, each with so many rows, are levels
 MANY_VALUES, SHARE, MOST_ATOMS = 20, 0.05, 3
-#: share of a turn that numbers of a circle cover
-COVERED = 0.75
-
-
-@dataclass(frozen=True)
-class Numbers:
-    """A column of numbers that is looked at.
-
-    Args:
-        name: its name.
-        some: cells that kinds are told from, float64.
-        cells: all finite ones, in the type of the table.
-        unique: the different ones, ascending.
-        dtype: that the column should come back with.
-        warnings: sentences.
-    """
-
-    name: str
-    some: Array
-    cells: Values
-    unique: Values
-    dtype: str
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def numbers(self) -> Array:
-        """All cells as float64."""
-        return np.asarray(self.cells, dtype=float)
-
-    def found(self, column: Column, why: str, *more: str) -> Found:
-        """A kind for it."""
-        return Found(column, why, (*self.warnings, *more))
+#: rows at the largest number, at least, where it is a cap, and how many numbers below it are looked at
+PILE, BELOW = 20, 10
 
 
 def number_kind(name: str, some: Values, cells: Values, unique: Values, *, holes: bool, first: bool) -> Found:
@@ -90,7 +58,9 @@ def number_kind(name: str, some: Values, cells: Values, unique: Values, *, holes
         return _far_integers(column)
     if len(unique) == 2:
         return _two(column, unique, whole=whole)
-    return _circle(column) or (_whole(column) if whole and np.abs(numbers).max() < LARGEST else _fine(column))
+    return circle_kind(column) or (
+        _whole(column) if whole and np.abs(numbers).max() < LARGEST else _fine(column)
+    )
 
 
 def _far_integers(column: Numbers) -> Found:
@@ -112,45 +82,6 @@ def _two(column: Numbers, few: Values, *, whole: bool) -> Found:
     return column.found(
         Categorical(name=column.name, levels=levels), f"two values, {few[0]:g} and {few[1]:g}"
     )
-
-
-def _circle(column: Numbers) -> Found | None:
-    """A circular column, where the name says so and the numbers fit."""
-    words, (low, high) = words_of(column.name), (column.numbers.min(), column.numbers.max())
-    turns = [CYCLES[word] for word in words if word in CYCLES]
-    if words & ANGLES:
-        turns += [(360, (0, -180)), (2 * math.pi, (0, -math.pi))]  # type: ignore[list-item]
-    for period, starts in turns:
-        for start in starts:
-            if start <= low and high <= start + period + 1e-9 and high - low >= COVERED * period:
-                return _turning(column, float(period), float(start))
-    return None
-
-
-def _turning(column: Numbers, period: float, start: float) -> Found:
-    """A column of a circle that begins at ``start``, or one step behind it where its other end is used."""
-    numbers, step = column.numbers, grid_step(column.some) or None
-    if (numbers == np.rint(numbers)).all() and step is None:
-        step = 1.0
-    if step is not None:
-        on = np.array_equal(typed(on_grid(numbers, start, step), column.dtype), column.cells)
-        whole = abs(period / step - round(period / step)) < 1e-9 and round(period / step) >= 2
-        step = step if on and whole else None
-    ends = f"{numbers.min():g} to {numbers.max():g}"
-    why = f"its name, and numbers from {ends}, say that it turns with period {period:g}"
-    turn = Circular(name=column.name, period=period, low=start, step=step, dtype=column.dtype)
-    last = numbers >= start + period
-    if not last.any():
-        return column.found(turn, why)
-    both = f"{start:g} and {start + period:g} are both there"
-    if step is None:
-        made = with_atoms(column.cells, tuple(np.unique(numbers[last]).tolist()), turn)
-        return column.found(made, why, f"{start + period:g} is taken for a value of its own")
-    turn = turn.model_copy(update={"low": start + step})
-    if not (numbers == start).any():
-        return column.found(turn, why)
-    made = with_atoms(column.cells, (start,), turn)
-    return column.found(made, f"{why}; {both}", f"{both}: {start:g} is taken for a value of its own")
 
 
 def _whole(column: Numbers) -> Found:
@@ -181,7 +112,7 @@ def _whole(column: Numbers) -> Found:
 
 def _fine(column: Numbers) -> Found:
     """Numbers with parts: on a grid, of few values, or real."""
-    numbers, step = column.numbers, _neat(grid_step(column.some))
+    numbers, step = column.numbers, neat(grid_step(column.some))
     unique = column.unique
     if not step and not (len(unique) <= MANY_VALUES and MANY_VALUES * len(unique) <= len(numbers)):
         return real_kind(column.name, column.some, column.cells, column.dtype, column.warnings)
@@ -204,12 +135,6 @@ def _fine(column: Numbers) -> Found:
     return real_kind(column.name, column.some, column.cells, column.dtype, (*column.warnings, off))
 
 
-def _neat(step: float) -> float:
-    """A step of decimals as it is written: 0.1, and not 0.09999999999999999."""
-    near = (round(step, places) for places in range(1, MOST_PLACES + 1))
-    return next((found for found in near if abs(found - step) <= EXACT * step), step)
-
-
 def _exact(column: Numbers, origin: float, step: float) -> bool:
     """Whether all cells are points of the grid, to the last bit."""
     return np.array_equal(typed(on_grid(column.numbers, origin, step), column.dtype), column.cells)
@@ -227,9 +152,14 @@ def _spiked(column: Numbers, kind: Integer | Gridded, why: str) -> Found:
     marks = [value for value, count in far_out(column.some) if count > 1 or is_marker(value)]
     warnings = tuple(mark_warning(column.some, value) for value in marks)
     special = tuple(dict.fromkeys([*marks, *_spikes(column.some)]))
-    if not special or np.isin(column.numbers, special).all():
+    if np.isin(column.numbers, special).all():
         return column.found(kind, why, *warnings)
-    made = with_atoms(column.cells, special, _without(kind, column, special))
+    kind = _ended(kind, column, special)
+    if kind.high is not None and "above" not in why:
+        why += f"; never above {kind.high:g}"
+    if not special:
+        return column.found(kind, why, *warnings)
+    made = with_atoms(column.cells, special, kind)
     shares = ", ".join(f"{value:g}" for value in special)
     return column.found(made, f"{why}; many rows hold {shares}", *warnings)
 
@@ -244,9 +174,23 @@ def _spikes(some: Array) -> list[float]:
     return [float(unique[i]) for i in many[np.argsort(-counts[many], kind="stable")][:MOST_ATOMS]]
 
 
-def _without(kind: Integer | Gridded, column: Numbers, special: Sequence[float]) -> Integer | Gridded:
-    """A kind whose lower end is that of the cells beside the atoms."""
+def _ended(kind: Integer | Gridded, column: Numbers, special: Sequence[float]) -> Integer | Gridded:
+    """A kind with the lower end of the cells beside the atoms, and the upper end where cells pile up there.
+
+    What a law has beyond a cap decodes to the cap.
+    """
     others = column.numbers[~np.isin(column.numbers, special)]
     if kind.low is None and others.min() >= 0 and isinstance(kind, Integer):
-        return kind.model_copy(update={"low": 0})
+        kind = kind.model_copy(update={"low": 0})
+    if kind.high is None and (high := _cap(column)) is not None:
+        kind = kind.model_copy(update={"high": int(high) if isinstance(kind, Integer) else high})
     return kind
+
+
+def _cap(column: Numbers) -> float | None:
+    """The largest number, where far more rows hold it than any of the numbers below it: a cap."""
+    unique, counts = np.unique(column.numbers, return_counts=True)
+    if len(unique) <= MANY_VALUES:
+        return None
+    below = counts[-1 - BELOW : -1].max()
+    return float(unique[-1]) if counts[-1] > max(PILE, STANDS_OUT * below) else None

@@ -132,6 +132,12 @@ def grid_origin(column: Array, step: float) -> float | None:
     return origin if (apart <= WHOLE * step).all() else None
 
 
+def neat(step: float) -> float:
+    """A step of decimals as it is written: 0.1, and not 0.09999999999999999."""
+    near = (round(step, places) for places in range(1, MOST_PLACES + 1))
+    return next((found for found in near if abs(found - step) <= EXACT * step), step)
+
+
 def _places(origin: float, step: float) -> int | None:
     """Decimals that the points of a grid are written with, ``None`` where these are too many."""
     for places in range(MOST_PLACES + 1):

@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 
 from jko.columns.atoms import Atoms
+from jko.columns.circular import Circular
 from jko.columns.column import Column, Seen
+from jko.columns.discrete import Integer
 from jko.columns.infer import infer
 from jko.columns.levels import Categorical
 from jko.columns.schema import Schema
@@ -22,6 +24,8 @@ NORMAL = RNG.normal(20, 3, N)
 AREA = np.exp(RNG.normal(2, 1, N))
 PERCENT = np.round(100 * RNG.beta(2, 6, N), 1)
 WORDS = np.array(["retail", "online", "wholesale"], dtype=object)[RNG.integers(0, 3, N)]
+NORTH, LONGITUDES = RNG.uniform(0, 360, N), np.r_[RNG.uniform(-180, 180, N), -180.0, 180.0]
+WIDE = RNG.integers(0, 900, N)
 COUNTS, SECONDS = RNG.poisson(9, N), RNG.integers(0, 10**6, N)
 DAYS = np.datetime64("2025-01-01") + RNG.integers(0, 365, N)
 
@@ -78,6 +82,9 @@ CASES: dict[str, tuple[str, Any, str, str, str]] = {
     "longitudes": ("lon", RNG.uniform(-180, 180, N), "circular", "", "period 360"),
     "radians": ("phi", RNG.uniform(-np.pi, np.pi, N), "circular", "", "period 6.28"),
     "north is 360": ("wind_dir", 10 * RNG.integers(1, 37, N), "circular", "", "from 10 to 360"),
+    "calm, tenths": ("dir", np.where(RNG.random(N) < 0.1, 0, NORTH), "atoms", "circular", "many rows hold 0"),
+    "full scale": ("x", np.minimum(WIDE, 865), "integer", "", "never above 865"),
+    "full scale, half of all": ("x", np.minimum(WIDE, 500), "atoms", "integer", "never above 500"),
     "calm": ("wind_dir", 10 * RNG.integers(0, 37, N), "atoms", "circular", "0 and 360 are both there"),
     "a working week is no circle": ("hours", RNG.integers(1, 99, N), "integer", "", "whole"),
     "one town has no circle of longitudes": ("lon", RNG.normal(-73, 0.3, N), "continuous", "", "few alike"),
@@ -203,6 +210,60 @@ def test_columns_of_other_tables_are_read_too() -> None:
         pytest.approx(1 / 9, abs=1e-6),
     )
     assert [column.name for column in infer({"a": [1, 2], "b": ["x", "x"]}).columns] == ["a", "b"]
+
+
+def test_both_ends_of_a_turn_are_one_angle() -> None:
+    """A cell of either end has the same probability, and comes back as the first one."""
+    for cells in (np.round(LONGITUDES / 5) * 5, LONGITUDES):
+        column = infer({"lon": cells}).columns[0]
+        assert isinstance(column, Circular)
+        assert column.closed
+        noise = np.full((2, column.noise_width), 0.4)
+        z, log_det = column.encode(np.array([-180.0, 180.0]), noise)
+        assert np.allclose(z[0], z[1], atol=1e-12)
+        assert log_det[0] == pytest.approx(log_det[1], abs=1e-9)
+        assert (np.abs(np.abs(column.decode(z)) - 180) < 1e-9).all()
+        assert column.seen is not None
+        assert column.seen.warnings == ("-180 and 180 are one angle, which samples have as -180",)
+        with pytest.raises(InputError, match="from -180 to 180"):
+            column.encode(np.array([181.0]), noise[:1])
+    (seldom,) = infer({"lon": np.clip(np.round(LONGITUDES), -179, 179)}).columns
+    assert seldom.encode(np.array([180, -180]), np.full((2, 2), 0.4))[0].std(axis=0).max() < 1e-9
+    (last,) = infer({"lon": np.clip(np.round(LONGITUDES), -179, 180)}).columns
+    assert last.decode(last.encode(np.array([180, -180]), np.full((2, 2), 0.4))[0]).tolist() == [180, 180]
+    (north,) = infer({"azimuth": np.round(NORTH / 20) * 20}).columns
+    assert isinstance(north, Circular)
+    assert (north.low, north.closed) == (0, True)
+
+
+def test_a_cap_is_an_end_and_a_heap_is_none() -> None:
+    """Numbers that end at a round one that many rows hold, as all round ones do, have no upper end."""
+    capped = infer({"x": np.minimum(WIDE, 865)}).columns[0]
+    assert isinstance(capped, Integer)
+    assert capped.decode(np.array([[999.0], [865.2], [401.0]])).tolist() == [865, 865, 401]
+    heaped = np.where(RNG.random(N) < 0.6, 5 * RNG.integers(10, 41, N), RNG.integers(50, 201, N))
+    (column,) = infer({"x": heaped}).columns
+    assert isinstance(column, Integer)
+    assert column.high is None
+    (counts,) = infer({"x": RNG.poisson(30, N)}).columns
+    assert isinstance(counts, Integer)
+    assert counts.high is None
+
+
+def test_a_column_that_another_tells_by_a_curve_is_warned_of() -> None:
+    """Also where some cells of one are empty; not where there is noise."""
+    brightness = RNG.normal(24, 1, N)
+    error = np.float32(0.005 + 10 ** (0.4 * (brightness - 27)))
+    faint = np.where(brightness > 25, np.nan, brightness)
+    noisy = error * RNG.lognormal(0, 0.01, N)
+    frame = {"m": brightness, "e": error, "faint": faint, "down": -(brightness**3), "noisy": noisy}
+    told = {column.name: column.seen.warnings for column in infer(frame).columns if column.seen}
+    assert told["e"] == ("in the order of column 'm' in all rows: a law on a curve; leave one out",)
+    assert told["down"] == (
+        "in the opposite order of column 'm' in all rows: a law on a curve; leave one out",
+    )
+    assert "the order of column" in told["faint"][0]
+    assert told["m"] == told["noisy"] == ()
 
 
 def test_equal_columns_and_careless_levels_are_warned_of() -> None:

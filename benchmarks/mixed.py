@@ -67,14 +67,14 @@ def summary(judged: Judged) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def run(name: str, method: str, seed: int, data: Path, samples: int) -> Found:
-    """Train a model on a set, draw samples and judge them.
+def run(name: str, method: str, seed: int, data: Path, samples: int, *, rows: int | None = None) -> Found:
+    """Train a model on a set, or on some of its rows, draw samples and judge them.
 
     Raises:
         InputError: the set's file is not there.
     """
     torch.set_num_threads(1)
-    train, held_out = divided(read_set(name, data), SETS[name].held_out, seed)
+    train, held_out = divided(read_set(name, data), SETS[name].held_out, seed, rows)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of values that stand alone: the sets are known
         drawn = MODELS[method].draw(train, samples, seed)
@@ -89,30 +89,43 @@ def run(name: str, method: str, seed: int, data: Path, samples: int) -> Found:
     )  # fmt: skip
 
 
-def fingerprint(name: str, method: str, seed: int, data: Path) -> str:
+def fingerprint(name: str, method: str, seed: int, data: Path, rows: int | None = None) -> str:
     """Identity of what the figures depend on.
 
     Raises:
         InputError: the set's file or the model's package is not there.
     """
-    model, rows = MODELS[method], SETS[name]
+    model, known_as = MODELS[method], SETS[name]
+    more = [[*known_as.empty]] if known_as.empty else []
     return digest_of(
         {
             "asked": [seed, SAMPLES, RULES, model.edition],
-            "rows": [file_digest(file_of(name, data)), [*rows.dropped], rows.held_out],
+            "rows": [file_digest(file_of(name, data)), [*known_as.dropped], known_as.held_out, *more],
             "versions": model.versions,
             "ours": [NUMERICS, read_preset("tabular")] if model.ours else None,
         }
+        | ({} if rows is None else {"train": rows})
     )
+
+
+def there(sets: Sequence[str], data: Path) -> Sequence[str]:
+    """The sets that are asked for, or all whose file is there.
+
+    Raises:
+        InputError: no set's file is there.
+    """
+    found = sets or [name for name in SETS if (data / SETS[name].file).is_file()]
+    return found or [name for name in SETS if file_of(name, data)]
 
 
 @click.command()
 @click.option(
     "--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True,
-    help="Folder of adult.csv, weather.csv and fires.csv.",
+    help="Folder of the files that the page names; what is not there is left out.",
 )  # fmt: skip
 @click.option("--set", "sets", type=click.Choice(list(SETS)), multiple=True, help="These only.")
 @click.option("--model", "models", type=click.Choice(list(MODELS)), multiple=True, help="These only.")
+@click.option("--rows", type=click.IntRange(min=20), help="Train every model on so many rows.")
 @click.option("--again", is_flag=True, help="Compute what was asked for, even if its figures are there.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--results", type=click.Path(path_type=Path), default=RESULTS, help="Folder of the JSON files.")
@@ -120,19 +133,19 @@ def fingerprint(name: str, method: str, seed: int, data: Path) -> str:
 @sentences
 def main(
     data: Path, sets: Sequence[str], models: Sequence[str], results: Path, readme: Path, *, again: bool,
-    seed: int,
+    seed: int, rows: int | None,
 ) -> None:  # fmt: skip
     """Train every model on every set and write the table; what is done stays done."""
-    for name in sets or SETS:
+    for name in there(sets, data):
         for method in models or MODELS:
-            path = path_of(results, name, method, seed)
-            stored, mark = read_json(path), fingerprint(name, method, seed, data)
+            path = path_of(results, name, method, seed, rows)
+            stored, mark = read_json(path), fingerprint(name, method, seed, data, rows)
             if again or not stored or stored["fingerprint"] != mark:
-                found = run(name, method, seed, data, SAMPLES)
+                found = run(name, method, seed, data, SAMPLES, rows=rows)
                 write_json(
                     path, {"fingerprint": mark, "versions": MODELS[method].versions, "found": found.plain()}
                 )
-            for said in told(name, method, Found.model_validate(read_json(path)["found"])):
+            for said in told(name, method, rows, Found.model_validate(read_json(path)["found"])):
                 click.echo(said)
             write_text(readme, between_marks(readme.read_text(), MARKS, table(known(results))))
 

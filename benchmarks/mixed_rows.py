@@ -1,4 +1,4 @@
-"""Tables of many kinds of columns: three sets, their rows as numbers and back, and what samples must keep."""
+"""Tables of many kinds of columns: the sets, their rows as numbers and back, and what samples must keep."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from benchmarks.mixed_files import read
 from jko.columns.cells import read_cells
 from jko.columns.column import Column
 from jko.columns.infer import infer
@@ -31,11 +32,13 @@ class MixedSet:
         file: its name.
         dropped: columns that are left out: numbers of rows, and what other columns determine.
         held_out: share of the rows that no model sees.
+        empty: numbers that stand for an empty cell.
     """
 
     file: str
     dropped: tuple[str, ...] = ()
     held_out: float = 0.2
+    empty: tuple[float, ...] = ()
 
 
 #: of few rows half are held out, or nothing could be told
@@ -43,6 +46,12 @@ SETS: Mapping[str, MixedSet] = {
     "adult": MixedSet("adult.csv", ("Unnamed: 0",)),
     "weather": MixedSet("weather.csv", ("time_hour",)),
     "fires": MixedSet("fires.csv", (), 0.5),
+    "heart": MixedSet("Heart.csv", ("Unnamed: 0",), 0.5),
+    "galaxies": MixedSet(
+        "test_dc2_training_9816.pq", ("id", *(f"mag_err_{band}_lsst" for band in "ugrizy")), empty=(99.0,)
+    ),
+    "torsion": MixedSet("pref_general.data"),
+    "cytometry": MixedSet("Data001.fcs"),
 }
 
 
@@ -64,14 +73,25 @@ def read_set(name: str, data: Path) -> pd.DataFrame:
     Raises:
         InputError: its file is not there.
     """
-    frame = pd.read_csv(file_of(name, data), skipinitialspace=True)
-    return frame.drop(columns=[column for column in SETS[name].dropped if column in frame.columns])
+    frame = read(file_of(name, data))
+    frame = frame.drop(columns=[column for column in SETS[name].dropped if column in frame.columns])
+    return frame.mask(frame.isin(SETS[name].empty)) if SETS[name].empty else frame
 
 
-def divided(frame: pd.DataFrame, share: float, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Training rows and held-out rows, drawn at random."""
+def divided(
+    frame: pd.DataFrame, share: float, seed: int, rows: int | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Training rows and held-out rows, drawn at random.
+
+    Args:
+        frame: all rows.
+        share: of them that is held out.
+        seed: of the draw.
+        rows: training rows at most; the held-out rows are the same for any number.
+    """
     order = np.random.default_rng(counter_seed(seed, "mixed")).permutation(len(frame))
     held, train = np.split(order, [round(share * len(frame))])
+    train = train[:rows]
     return frame.iloc[train].reset_index(drop=True), frame.iloc[held].reset_index(drop=True)
 
 

@@ -70,18 +70,27 @@ class Found(Record):
     faults: tuple[str, ...]
 
 
-def path_of(results: Path, name: str, method: str, seed: int) -> Path:
+def path_of(results: Path, name: str, method: str, seed: int, rows: int | None = None) -> Path:
     """Where the figures of a cell are kept."""
-    return results / f"mixed-{name}-{method}-{seed}.json"
+    few = "" if rows is None else f"-{rows}_rows"
+    return results / f"mixed-{name}{few}-{method}-{seed}.json"
 
 
-def known(results: Path, seed: int = 0) -> dict[tuple[str, str], Found]:
-    """All figures that are kept, by set and model, in the order of the table."""
-    stored = {(of, one): read_json(path_of(results, of, one, seed)) for of in SETS for one in MODELS}
+def known(results: Path, seed: int = 0) -> dict[tuple[str, str, int | None], Found]:
+    """All figures that are kept, by set, model and rows, in the order of the table."""
+    asked = [(of, one, rows) for of in SETS for rows in _rows_of(results, of, seed) for one in MODELS]
+    stored = {(of, one, rows): read_json(path_of(results, of, one, seed, rows)) for of, one, rows in asked}
     return {key: Found.model_validate(record["found"]) for key, record in stored.items() if record}
 
 
-def table(found: Mapping[tuple[str, str], Found]) -> str:
+def _rows_of(results: Path, name: str, seed: int) -> list[int | None]:
+    """All rows, and the numbers of rows that models were given in place of them, the largest first."""
+    paths = results.glob(f"mixed-{name}-*_rows-*-{seed}.json")
+    few = {int(path.name.removeprefix(f"mixed-{name}-").split("_rows-")[0]) for path in paths}
+    return [None, *sorted(few, reverse=True)]
+
+
+def table(found: Mapping[tuple[str, str, int | None], Found]) -> str:
     """One row a set and model."""
     if not found:
         return EMPTY
@@ -93,8 +102,9 @@ def table(found: Mapping[tuple[str, str], Found]) -> str:
     return markdown(heading, [line(*key, one) for key, one in found.items()])
 
 
-def line(name: str, method: str, found: Found) -> tuple[str, ...]:
-    """The cells of a row."""
+def line(name: str, method: str, rows: int | None, found: Found) -> tuple[str, ...]:
+    """The cells of a row; how many rows there were to train on where not all of them were given."""
+    name += "" if rows is None else f", {rows} rows"
     label = f"**{MODELS[method].label}**" if MODELS[method].ours else MODELS[method].label
     return (
         f"{name}: {label}" + (f", {found.note}" if found.note else ""),
@@ -113,7 +123,8 @@ def _cells(of: Wrong) -> tuple[str, str, str]:
     return f"{of.lower:.3f} … {upper}", worst, f"{of.known} of {of.of}"
 
 
-def told(name: str, method: str, found: Found) -> Iterator[str]:
+def told(name: str, method: str, rows: int | None, found: Found) -> Iterator[str]:
     """What the command prints of a cell."""
-    yield f"{name}, {MODELS[method].label}: {', '.join(line(name, method, found)[1:])}"
+    few = "" if rows is None else f", {rows} rows"
+    yield f"{name}{few}, {MODELS[method].label}: {', '.join(line(name, method, rows, found)[1:])}"
     yield f"  types, levels, grids and ends: {'; '.join(found.faults) or 'as in the training table'}"

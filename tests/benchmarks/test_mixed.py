@@ -12,12 +12,14 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import mixed, mixed_models, mixed_rows
-from benchmarks.mixed import main, wrong
+from benchmarks.mixed import main, there, wrong
+from benchmarks.mixed_files import read
 from benchmarks.mixed_models import MODELS, Drawn, Model, unmasked
 from benchmarks.mixed_rows import SETS, Coding, MixedSet, divided, faults
 from benchmarks.mixed_table import known, table
 from benchmarks.page import EMPTY
 from jko.certify.resolution import Bracket, Projection
+from jko.core.errors import InputError
 
 
 def frame(rows: int = 400, seed: int = 0) -> pd.DataFrame:
@@ -60,6 +62,58 @@ def test_rows_are_divided_once() -> None:
     assert (len(train), len(held_out)) == (320, 80)
     assert sorted([*train["index"], *held_out["index"]]) == list(range(400))
     assert not divided(rows, 0.2, 1)[1].equals(held_out)
+
+
+def test_fewer_rows_are_some_of_the_same() -> None:
+    rows = frame().reset_index()
+    few, held_out = divided(rows, 0.2, 0, 50)
+    train, same = divided(rows, 0.2, 0)
+    pd.testing.assert_frame_equal(few, train.head(50))
+    pd.testing.assert_frame_equal(held_out, same)
+
+
+def test_a_density_on_a_grid_becomes_rows(tmp_path: Path) -> None:
+    """As many in a cell as its value says, and anywhere in it; the same rows each time."""
+    path = tmp_path / "a.data"
+    path.write_text("# a title\n-90 -90 3\n-90 90 1\n90 -90 0\n90 90 4\n")
+    rows = read(path)
+    assert list(rows.columns) == ["phi", "psi"]
+    assert rows.abs().max().between(179, 180).all()
+    corners = rows.gt(0).value_counts(normalize=True)
+    assert corners[True, True] == pytest.approx(0.5, abs=0.02)
+    assert corners[False, False] == pytest.approx(0.375, abs=0.02)
+    assert (True, False) not in corners
+    pd.testing.assert_frame_equal(rows, read(path))
+
+
+def test_a_list_of_cytometry_is_read(tmp_path: Path) -> None:
+    words = {
+        "$BYTEORD": "4,3,2,1", "$DATATYPE": "I", "$MODE": "L", "$TOT": "2 ", "$PAR": "3", "$P1N": "FSC-H",
+        "$P2N": "FL1-H", "$P3N": "Time", "$P1B": "16", "$P2B": "16", "$P3B": "16",
+    }  # fmt: skip
+    text = "/" + "".join(f"{key}/{value}/" for key, value in words.items())
+    numbers = np.array([[1, 1023, 3], [300, 5, 6]], dtype=">u2").tobytes()
+    where = (256, 255 + len(text), 1000, 999 + len(numbers), 0, 0)
+    head = "FCS2.0    " + "".join(f"{place:8d}" for place in where)
+    path = tmp_path / "a.fcs"
+    path.write_bytes((head.ljust(256) + text).encode().ljust(1000) + numbers + b"more")
+    rows = read(path)
+    assert rows.to_dict("list") == {"FSC-H": [1, 300], "FL1-H": [1023, 5], "Time": [3, 6]}
+    path.write_bytes(path.read_bytes().replace(b"/$DATATYPE/I/", b"/$DATATYPE/F/"))
+    with pytest.raises(InputError, match=r"a\.fcs: is not read as \.fcs \(no list of whole numbers"):
+        read(path)
+
+
+def test_numbers_that_stand_for_nothing_are_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mixed_rows, "SETS", {"one": MixedSet("one.pq", ("id",), empty=(99.0,))})
+    pd.DataFrame({"id": [1, 2], "u": [99.0, 21.5]}).to_parquet(tmp_path / "one.pq")
+    assert mixed_rows.read_set("one", tmp_path)["u"].isna().tolist() == [True, False]
+
+
+def test_sets_whose_file_is_missing_are_left_out(tmp_path: Path) -> None:
+    frame(10).to_csv(tmp_path / SETS["fires"].file)
+    assert list(there((), tmp_path)) == ["fires"]
+    assert list(there(["adult"], tmp_path)) == ["adult"]
 
 
 @pytest.mark.parametrize(
@@ -191,8 +245,11 @@ def test_the_program_keeps_its_figures(tmp_path: Path, monkeypatch: pytest.Monke
         done = CliRunner().invoke(main, [*words, *more], catch_exceptions=False)
         assert done.exit_code == 0
         assert "types, levels, grids and ends: as in the training table" in done.output
-    assert asked == [500, 500]
-    (found,) = known(tmp_path).values()
+    few = CliRunner().invoke(main, [*words, "--rows", "100"], catch_exceptions=False)
+    assert few.output.startswith("one, 100 rows, rows again: ")
+    assert asked == [500, 500, 500]
+    found, of_few = known(tmp_path).values()
+    assert (of_few.train, of_few.held_out) == (100, 60)
     assert (found.train, found.held_out, found.samples) == (240, 60, 500)
     assert (found.columns.of, found.pairs.of) == (5, 10)
     assert found.columns.known == 0  # the law is that of the rows
@@ -200,6 +257,7 @@ def test_the_program_keeps_its_figures(tmp_path: Path, monkeypatch: pytest.Monke
     lines = readme.read_text().splitlines()
     assert lines[4].startswith("| one: rows again, a note | ")
     assert lines[4].endswith("| 2 | 1 |")
+    assert lines[5].startswith("| one, 100 rows: rows again, a note | ")
     record = json.loads((tmp_path / "mixed-one-again-0.json").read_text())
     assert record["found"]["note"] == "a note"
 

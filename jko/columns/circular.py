@@ -32,8 +32,8 @@ class Circular(Column):
     Args:
         period: length of a turn, data units.
         low: where the numbers of a turn begin; they lie in [low, low + period).
-        closed: that both ends of a turn are one angle: low + period is taken for low, and the point of the
-            grid before low for the last one.
+        closed: which of two more cells there can be, each the angle of one that comes back in its place:
+            ``high``, low + period for low; ``low``, on a grid the point before low for the last one.
         step: of the grid they lie on; ``None`` for none. A period is a whole number of steps.
         dtype: of the column.
     """
@@ -43,7 +43,7 @@ class Circular(Column):
     kind: Literal["circular"] = "circular"
     period: Above0
     low: Finite = 0.0
-    closed: Literal[True] | None = None
+    closed: Literal["low", "high"] | None = None
     step: Above0 | None = None
     dtype: str = "float64"
 
@@ -76,15 +76,14 @@ class Circular(Column):
         """See :meth:`Column.encode`."""
         numbers = as_numbers(cells, self.name)
         first, end = self.low, self.low + self.period
-        if self.closed:
-            first -= self.step or 0.0
-            right = (numbers >= first) & (numbers <= end + WHOLE * self.period)
-        else:
-            right = (numbers >= first) & (numbers < end)
+        first -= (self.step or 0.0) if self.closed == "low" else 0.0
+        right = (numbers >= first) & (numbers < end)
+        if self.closed == "high":
+            right |= np.abs(numbers - end) <= WHOLE * self.period
         if self.step is not None:
             right &= np.abs(on_grid(numbers, self.low, self.step) - numbers) <= 1e-6 * self.step
         grid = "" if self.step is None else f" in steps of {self.step:g}"
-        below = "" if self.closed else "below "
+        below = "" if self.closed == "high" else "below "
         self.outside(cells, right, f"numbers from {first:g} to {below}{end:g}{grid} are allowed")
         moved, own = numbers - self.low, -math.log(self.period)
         if self.step is not None:

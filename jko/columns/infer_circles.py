@@ -44,7 +44,7 @@ def _turning(column: Numbers, period: float, start: float) -> Found:
         name=column.name,
         period=period,
         low=start,
-        closed=True if one else None,
+        closed="high" if one else None,
         step=step,
         dtype=column.dtype,
     )
@@ -53,7 +53,7 @@ def _turning(column: Numbers, period: float, start: float) -> Found:
     both = f"{start:g} and {start + period:g} are"
     if step is None or (first and one):
         return _with_spikes(column, turn, why, f"{both} one angle, which samples have as {start:g}")
-    turn = turn.model_copy(update={"low": start + step})
+    turn = turn.model_copy(update={"low": start + step, "closed": "low" if one else None})
     if not first:
         return column.found(turn, why)
     made = with_atoms(column.cells, (start,), turn)

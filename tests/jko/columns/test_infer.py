@@ -83,7 +83,7 @@ CASES: dict[str, tuple[str, Any, str, str, str]] = {
     "radians": ("phi", RNG.uniform(-np.pi, np.pi, N), "circular", "", "period 6.28"),
     "north is 360": ("wind_dir", 10 * RNG.integers(1, 37, N), "circular", "", "from 10 to 360"),
     "calm, tenths": ("dir", np.where(RNG.random(N) < 0.1, 0, NORTH), "atoms", "circular", "many rows hold 0"),
-    "full scale": ("x", np.minimum(WIDE, 865), "integer", "", "never above 865"),
+    "full scale": ("x", np.minimum(WIDE, 880), "integer", "", "never above 880"),
     "full scale, half of all": ("x", np.minimum(WIDE, 500), "atoms", "integer", "never above 500"),
     "calm": ("wind_dir", 10 * RNG.integers(0, 37, N), "atoms", "circular", "0 and 360 are both there"),
     "a working week is no circle": ("hours", RNG.integers(1, 99, N), "integer", "", "whole"),
@@ -217,7 +217,7 @@ def test_both_ends_of_a_turn_are_one_angle() -> None:
     for cells in (np.round(LONGITUDES / 5) * 5, LONGITUDES):
         column = infer({"lon": cells}).columns[0]
         assert isinstance(column, Circular)
-        assert column.closed
+        assert column.closed == "high"
         noise = np.full((2, column.noise_width), 0.4)
         z, log_det = column.encode(np.array([-180.0, 180.0]), noise)
         assert np.allclose(z[0], z[1], atol=1e-12)
@@ -231,16 +231,18 @@ def test_both_ends_of_a_turn_are_one_angle() -> None:
     assert seldom.encode(np.array([180, -180]), np.full((2, 2), 0.4))[0].std(axis=0).max() < 1e-9
     (last,) = infer({"lon": np.clip(np.round(LONGITUDES), -179, 180)}).columns
     assert last.decode(last.encode(np.array([180, -180]), np.full((2, 2), 0.4))[0]).tolist() == [180, 180]
+    with pytest.raises(InputError, match="from -180 to below 181"):
+        last.encode(np.array([181]), np.full((1, 2), 0.4))
     (north,) = infer({"azimuth": np.round(NORTH / 20) * 20}).columns
     assert isinstance(north, Circular)
-    assert (north.low, north.closed) == (0, True)
+    assert (north.low, north.closed) == (0, "high")
 
 
 def test_a_cap_is_an_end_and_a_heap_is_none() -> None:
     """Numbers that end at a round one that many rows hold, as all round ones do, have no upper end."""
-    capped = infer({"x": np.minimum(WIDE, 865)}).columns[0]
+    capped = infer({"x": np.minimum(WIDE, 880)}).columns[0]
     assert isinstance(capped, Integer)
-    assert capped.decode(np.array([[999.0], [865.2], [401.0]])).tolist() == [865, 865, 401]
+    assert capped.decode(np.array([[999.0], [880.2], [401.0]])).tolist() == [880, 880, 401]
     heaped = np.where(RNG.random(N) < 0.6, 5 * RNG.integers(10, 41, N), RNG.integers(50, 201, N))
     (column,) = infer({"x": heaped}).columns
     assert isinstance(column, Integer)

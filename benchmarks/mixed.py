@@ -97,14 +97,14 @@ def fingerprint(name: str, method: str, seed: int, data: Path, rows: int | None 
     """
     model, known_as = MODELS[method], SETS[name]
     more = [[*known_as.empty]] if known_as.empty else []
+    fewer = [] if rows is None else [rows]
     return digest_of(
         {
-            "asked": [seed, SAMPLES, RULES, model.edition],
+            "asked": [seed, SAMPLES, RULES, model.edition, *fewer],
             "rows": [file_digest(file_of(name, data)), [*known_as.dropped], known_as.held_out, *more],
             "versions": model.versions,
             "ours": [NUMERICS, read_preset("tabular")] if model.ours else None,
         }
-        | ({} if rows is None else {"train": rows})
     )
 
 

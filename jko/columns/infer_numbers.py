@@ -9,6 +9,7 @@ import numpy as np
 from jko.columns.aside import Index, Text
 from jko.columns.column import Values, typed
 from jko.columns.discrete import Gridded, Integer
+from jko.columns.ends import ends_seen
 from jko.columns.found import PERCENT, Found, Numbers, plain_cell, words_of
 from jko.columns.indices import index_why
 from jko.columns.infer_circles import circle_kind
@@ -23,8 +24,6 @@ LARGEST = 2.0**45
 #: discrete columns of more values than that can have atoms, of at least this share, and so many; numbers of
 #: fewer values, each with so many rows, are levels
 MANY_VALUES, SHARE, MOST_ATOMS = 20, 0.05, 3
-#: rows at the largest number, at least, where it is a cap, and how many numbers below it are looked at
-PILE, BELOW = 20, 10
 
 
 def number_kind(name: str, some: Values, cells: Values, unique: Values, *, holes: bool, first: bool) -> Found:
@@ -88,7 +87,6 @@ def _whole(column: Numbers) -> Found:
     """Whole numbers: counts, or a grid of coarser steps."""
     numbers, step = column.numbers, grid_step(column.some)
     distinct, low = len(column.unique), 0 if numbers.min() >= 0 else None
-    ends = "; never below 0" if low == 0 else ""
     origin = grid_origin(numbers, step) if step > 1 else None
     if origin is not None and step == round(step) and _exact(column, origin, step):
         first = 0.0 if low == 0 and origin % step == 0 else None
@@ -100,13 +98,13 @@ def _whole(column: Numbers) -> Found:
             high=_hundred(column, step),
             dtype=column.dtype,
         )
-        why = f"whole numbers in steps of {step:g}{ends}"
+        why = f"whole numbers in steps of {step:g}"
     else:
         high = _hundred(column, 1.0)
         kind = Integer(
             name=column.name, low=low, high=None if high is None else int(high), dtype=column.dtype
         )
-        why = f"whole numbers, {distinct} different ones{ends}"
+        why = f"whole numbers, {distinct} different ones"
     return _spiked(column, kind, why)
 
 
@@ -123,9 +121,7 @@ def _fine(column: Numbers) -> Found:
             name=column.name, origin=origin, step=step, low=0.0 if on_zero else None,
             high=_hundred(column, step), dtype=column.dtype,
         )  # fmt: skip
-        return _spiked(
-            column, kind, f"values repeat on a grid of step {step:g}" + "; never below 0" * on_zero
-        )
+        return _spiked(column, kind, f"values repeat on a grid of step {step:g}")
     if len(unique) <= FEW:
         levels = tuple(plain_cell(cell) for cell in unique)
         marks = [mark_warning(column.some, value) for value, _ in far_out(column.some)]
@@ -154,9 +150,9 @@ def _spiked(column: Numbers, kind: Integer | Gridded, why: str) -> Found:
     special = tuple(dict.fromkeys([*marks, *_spikes(column.some)]))
     if np.isin(column.numbers, special).all():
         return column.found(kind, why, *warnings)
-    kind = _ended(kind, column, special)
-    if kind.high is not None and "above" not in why:
-        why += f"; never above {kind.high:g}"
+    kind = _ended(kind, column, special, marks)
+    why += "" if kind.low is None else f"; never below {kind.low:g}"
+    why += "" if kind.high is None else f"; never above {kind.high:g}"
     if not special:
         return column.found(kind, why, *warnings)
     made = with_atoms(column.cells, special, kind)
@@ -174,23 +170,22 @@ def _spikes(some: Array) -> list[float]:
     return [float(unique[i]) for i in many[np.argsort(-counts[many], kind="stable")][:MOST_ATOMS]]
 
 
-def _ended(kind: Integer | Gridded, column: Numbers, special: Sequence[float]) -> Integer | Gridded:
-    """A kind with the lower end of the cells beside the atoms, and the upper end where cells pile up there.
+def _ended(
+    kind: Integer | Gridded, column: Numbers, special: Sequence[float], marks: Sequence[float]
+) -> Integer | Gridded:
+    """A kind with the lower end of the cells beside the atoms, and the ends at which rows stop at once.
 
-    What a law has beyond a cap decodes to the cap.
+    What a law has beyond an end decodes to the end.
     """
     others = column.numbers[~np.isin(column.numbers, special)]
+    ends = {"low": kind.low, "high": kind.high}
     if kind.low is None and others.min() >= 0 and isinstance(kind, Integer):
-        kind = kind.model_copy(update={"low": 0})
-    if kind.high is None and (high := _cap(column)) is not None:
-        kind = kind.model_copy(update={"high": int(high) if isinstance(kind, Integer) else high})
-    return kind
-
-
-def _cap(column: Numbers) -> float | None:
-    """The largest number, where far more rows hold it than any of the numbers below it: a cap."""
-    unique, counts = np.unique(column.numbers, return_counts=True)
-    if len(unique) <= MANY_VALUES:
-        return None
-    below = counts[-1 - BELOW : -1].max()
-    return float(unique[-1]) if counts[-1] > max(PILE, STANDS_OUT * below) else None
+        ends["low"] = 0
+    if kind.high is None or kind.high != _hundred(column, kind.grid()[1]):
+        few = len(column.unique) <= MANY_VALUES
+        seen = ends_seen(column.numbers[~np.isin(column.numbers, marks)], kind.grid()[1], few=few)
+        whole = isinstance(kind, Integer)
+        ends |= {
+            name: int(end) if whole else end for name, end in zip(ends, seen, strict=True) if end is not None
+        }
+    return kind.model_copy(update=ends)

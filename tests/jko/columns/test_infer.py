@@ -12,7 +12,7 @@ import pytest
 from jko.columns.atoms import Atoms
 from jko.columns.circular import Circular
 from jko.columns.column import Column, Seen
-from jko.columns.discrete import Integer
+from jko.columns.discrete import Gridded, Integer
 from jko.columns.infer import infer
 from jko.columns.levels import Categorical
 from jko.columns.schema import Schema
@@ -238,18 +238,37 @@ def test_both_ends_of_a_turn_are_one_angle() -> None:
     assert (north.low, north.closed) == (0, "high")
 
 
-def test_a_cap_is_an_end_and_a_heap_is_none() -> None:
-    """Numbers that end at a round one that many rows hold, as all round ones do, have no upper end."""
-    capped = infer({"x": np.minimum(WIDE, 880)}).columns[0]
+def ends(cells: Any) -> tuple[float | None, float | None]:
+    (column,) = infer({"x": cells}).columns
+    assert isinstance(column, Integer | Gridded)
+    return column.low, column.high
+
+
+def test_numbers_that_stop_at_once_have_ends() -> None:
+    """Codes, days of a month, a full scale, a grid; what a law has beyond an end decodes to it."""
+    (capped,) = infer({"x": np.minimum(WIDE, 880)}).columns
     assert isinstance(capped, Integer)
     assert capped.decode(np.array([[999.0], [880.2], [401.0]])).tolist() == [880, 880, 401]
+    assert ends(RNG.choice([0, 1, 2], N, p=[0.5, 0.02, 0.48])) == (0, 2)
+    assert ends(RNG.choice([1, 2, 3], N, p=[0.3, 0.6, 0.1])) == (1, None)  # of 4 there might be few
+    assert ends(np.repeat(np.arange(1, 32), 40)) == (1, 31)
+    assert ends(np.repeat(np.arange(5, 30) / 10, 40)) == (0.5, 2.9)
+
+
+def test_a_tail_and_a_heap_are_no_ends() -> None:
+    """Of laws whose tails go on hardly a column has an upper end, nor one of numbers that people round."""
     heaped = np.where(RNG.random(N) < 0.6, 5 * RNG.integers(10, 41, N), RNG.integers(50, 201, N))
-    (column,) = infer({"x": heaped}).columns
-    assert isinstance(column, Integer)
-    assert column.high is None
-    (counts,) = infer({"x": RNG.poisson(30, N)}).columns
-    assert isinstance(counts, Integer)
-    assert counts.high is None
+    tens = np.where(RNG.random(N) < 0.5, 10 * RNG.integers(1, 31, N), RNG.poisson(150, N))
+    assert ends(heaped)[1] is ends(tens)[1] is None
+    draw = np.random.default_rng(1)
+    laws = (
+        [draw.poisson(mean, rows) for mean in (0.7, 3, 40) for rows in (200, 5000)] * 10
+        + [draw.geometric(share, 1000) for share in (0.2, 0.5, 0.9)] * 10
+        + [np.rint(draw.normal(0, 9, 2000)).astype(int) for _ in range(20)]
+    )
+    found = [ends(cells) for cells in laws]
+    assert sum(high is not None for _, high in found) <= 2
+    assert sum(low is not None for low, _ in found[-20:]) == 0
 
 
 def test_a_column_that_another_tells_by_a_curve_is_warned_of() -> None:

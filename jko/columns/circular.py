@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import model_validator
 
 from jko.columns.column import Above0, Column, Exactness, Finite, Meaning, Values, as_numbers, typed
-from jko.columns.conditions import Condition, ends_of, impossible, single
+from jko.columns.conditions import Condition, ends_of, impossible, number_of, single
 from jko.columns.noise import LOG_2PI, on_circle, turns_of
 from jko.columns.regions import Constraint, Ends, Sectors
 from jko.core.errors import InputError
@@ -96,17 +97,18 @@ class Circular(Column):
         """See :meth:`Column.constraint`; a direction has mass zero where there is no grid."""
         end = self.low + self.period
         grid = None if self.step is None else (self.low, self.step)
+        asked, conditions = conditions, [self._meant(one) for one in conditions]
         first = np.nextafter(self.low, -np.inf)  # low itself is a number of the circle
         domain = (first, end) if self.step is None else (self.low, end - self.step)
         ends = ends_of(conditions, self.name, grid=grid, domain=domain)
         if not ends:
-            raise impossible(conditions, f"numbers from {self.low:g} to below {end:g} are there")
+            raise impossible(asked, f"numbers from {self.low:g} to below {end:g} are there")
         half = 0.0 if self.step is None else self.step / 2
         ends = tuple((max(a, self.low - half), min(b, end - half)) for a, b in ends)
         alone = single(ends)
         if self.step is None and alone is None and any(a == b for a, b in ends):
             raise InputError(
-                f"{conditions[0]}: single directions of column {shown(self.name)} have no mass beside each "
+                f"{asked[0]}: single directions of column {shown(self.name)} have no mass beside each "
                 "other; give one of them, or a range"
             )
         if self.step is not None and len(ends) == 1 and ends[0][1] - ends[0][0] < 1.5 * self.step:
@@ -114,6 +116,16 @@ class Circular(Column):
         turns = tuple(((a - self.low) / self.period, (b - self.low) / self.period) for a, b in ends)
         thin = self.step is None and alone is not None
         return Constraint(Sectors(_wrapped(turns)), alone, thin=thin)
+
+    def _meant(self, condition: Condition) -> Condition:
+        """A condition on single angles, those that come back in the place of others."""
+        if self.closed is None or condition.op not in {"=", "!=", "in"}:
+            return condition
+        end = self.low + self.period
+        step = self.step or 0.0
+        other, own = (end, self.low) if self.closed == "high" else (self.low - step, end - step)
+        numbers = [number_of(value, self.name) for value in condition.values]
+        return replace(condition, values=tuple(own if one == other else one for one in numbers))
 
     def decode(self, encoded: Array) -> Values:
         """See :meth:`Column.decode`."""

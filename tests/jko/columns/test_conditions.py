@@ -198,3 +198,16 @@ def test_two_directions_have_no_mass_beside_each_other() -> None:
     column = Circular(name="x", low=-180, period=360)
     with pytest.raises(InputError, match="no mass"):
         column.constraint([Condition("x", "!=", (49.3,)), Condition("x", "in", (-82.9, -165.2))])
+
+
+def test_either_end_of_a_turn_may_be_asked_for() -> None:
+    """Of both the one is given back that samples have; other numbers stay as they are."""
+    up = Circular(name="x", low=-180, period=360, closed="high", step=1)
+    down = Circular(name="x", low=-179, period=360, closed="low", step=1)
+    for end in (180, -180, "180"):
+        assert up.constraint([Condition("x", "=", (end,))]).cell == -180
+        assert down.constraint([Condition("x", "in", (end,))]).cell == 180
+    assert up.constraint([Condition("x", "=", (179,))]).cell == 179
+    plain = Circular(name="x", low=-180, period=360, step=1)
+    with pytest.raises(InputError, match="numbers from -180 to below 180 are there"):
+        plain.constraint([Condition("x", "=", (180,))])

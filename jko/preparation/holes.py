@@ -93,7 +93,8 @@ def with_missing(schema: Schema, cells: Mapping[str, Cells], rows: NDArray[np.in
             columns.append(column)
             continue
         alone, there = column.alone if isinstance(column, Told) else column, own.there
-        columns.append(missing_of(alone, there[fitting(alone, there)]))
+        share = float(1 - own.present.mean())
+        columns.append(missing_of(alone, there[fitting(alone, there)], share if 0 < share < 1 else None))
     return schema_of(columns, schema.rows)
 
 

@@ -110,8 +110,8 @@ class Missing(Column):
 
     @property
     def sheets(self) -> int:
-        """Those of the halves of a line times those of the value, where there is one."""
-        return 2 * self.value.sheets
+        """Those of the value, where there is one, times two where the halves of the line are alike."""
+        return (2 if self.share is None else 1) * self.value.sheets
 
     def encode(self, cells: Values, noise: Array) -> tuple[Array, Array]:
         """See :meth:`Column.encode`; empty cells are NaN, NaT or ``None``."""

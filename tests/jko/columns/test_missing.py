@@ -86,14 +86,17 @@ def test_the_log_determinant_is_that_of_finite_differences(name: str) -> None:
         found = column.encode(cell, noise)[1][0]
         atoms = inner.atoms if isinstance(inner, Atoms) else ()
         moves = bool(present[i]) and inner.meaning in ("density", "mixed") and cell[0] not in atoms
-        sheets = column.sheets if present[i] else 2
+        halves = column.sheets // inner.sheets
+        sheets = column.sheets if present[i] else halves
         if moves:  # the cell itself is moved where it is a number, so the value is looked at alone
             part = noise[:, 1 + inner.width :]
             found -= column.encode(cell, noise)[1][0] - inner.encode(cell, part)[1][0]
             expected = log_volume(inner, cell, part, moves=True) - math.log(inner.sheets)
             half = column.encode(cell, noise)[1][0] - inner.encode(cell, part)[1][0]
             z = column.encode(cell, noise)[0][0, 0]
-            assert half == pytest.approx(-math.log(2) - norm.logpdf(z))
+            share = column.share or 0.5
+            moved = norm.isf(share) if column.share else 0.0
+            assert half == pytest.approx(math.log(1 - share) - norm.logpdf(z + moved))
         else:
             expected = log_volume(column, cell, noise, moves=False) - math.log(sheets)
         assert found == pytest.approx(expected, abs=2e-4), (name, cell)

@@ -315,11 +315,17 @@ def test_whether_cells_are_empty_is_normal_over_all_rows(share: float) -> None:
     assert density[grid[:, 0] < 0].sum() == pytest.approx(1, abs=2e-3)
 
 
-def test_holes_know_their_share_from_the_training_rows() -> None:
+def test_rare_holes_know_their_share_from_the_training_rows() -> None:
     rng = np.random.default_rng(0)
-    frame = {"x": np.where(rng.random(4000) < 0.1, np.nan, rng.normal(size=4000)), "y": rng.normal(size=4000)}
+    draw = rng.random(4000)
+    frame = {
+        name: np.where(draw < share, np.nan, rng.normal(size=4000))
+        for name, share in {"x": 0.05, "y": 0.0, "many": 0.3}.items()
+    }
     cells = {name: read_cells(own) for name, own in frame.items()}
-    first, second = with_missing(infer(frame), cells, np.arange(2000)).columns
+    first, second, many = with_missing(infer(frame), cells, np.arange(2000)).columns
+    assert isinstance(many, Missing)
+    assert many.share is None
     assert isinstance(first, Missing)
     assert first.share == pytest.approx(np.isnan(frame["x"][:2000]).mean())
     assert not isinstance(second, Missing)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
+from numpy.typing import NDArray
 
 from jko.preparation.grid import STANDS_OUT
 from jko.preparation.table import Array
@@ -31,11 +30,11 @@ def ends_seen(numbers: Array, step: float, *, few: bool) -> tuple[float | None, 
     return float(values[0]) if first else None, float(values[-1]) if last else None
 
 
-def _stops(places: Array, counts: Sequence[int] | Array, *, few: bool) -> bool:
+def _stops(places: Array, counts: NDArray[np.int64], *, few: bool) -> bool:
     """Whether rows stop at the last of the places."""
-    rows = dict(zip(places.tolist(), np.asarray(counts).tolist(), strict=True))
+    rows = dict(zip(places.tolist(), counts.tolist(), strict=True))
     last, beside, earlier = (rows.get(places[-1] - back, 0) for back in range(3))
-    if not few and last > max(PILE, STANDS_OUT * max(counts[-1 - BEFORE : -1])):
+    if not few and last > max(PILE, STANDS_OUT * counts[-1 - BEFORE : -1].max()):
         return True
     # the logs of the shares of a tail bend downwards: each ratio of neighbours is below the one before it
     now = last / max(beside, 0.5)

@@ -158,7 +158,8 @@ def test_kinds_of_a_file_are_another_chain_when_they_are_edited(folder: Path) ->
     text = (folder / "k.yaml").read_text()
     (folder / "k.yaml").write_text(text.replace("text, 2 different ones", "for another reason"))
     assert json.loads(called(folder, *job))["blocks"][1]["action"] == "done"
-    (folder / "k.yaml").write_text(text.replace("kind: integer\n", "kind: integer\n  high: 120\n", 1))
+    assert text.count("\n  high: 79\n") == 1  # ages are of all numbers up to it
+    (folder / "k.yaml").write_text(text.replace("\n  high: 79\n", "\n  high: 120\n"))
     plan = json.loads(called(folder, *job))
     assert plan["blocks"][0]["reason"] == "the data or their settings changed"
     assert plan["blocks"][1]["action"] == "retrain"

@@ -33,7 +33,15 @@ from jko.columns.conditions import EMPTY, THERE, Condition
 from jko.columns.dates import Dates
 from jko.columns.discrete import Gridded, Integer
 from jko.columns.levels import Boolean, Categorical, Ordinal
-from jko.columns.noise import log_normal, nearest_corner, normal_of, on_simplex, simplex_log_det
+from jko.columns.noise import (
+    halves_log_det,
+    log_normal,
+    nearest_corner,
+    normal_of,
+    on_halves,
+    on_simplex,
+    simplex_log_det,
+)
 from jko.columns.real import Bounded, Continuous, Positive
 from jko.columns.regions import Constraint, Everywhere, WithAtoms
 from jko.columns.told import Told
@@ -52,14 +60,17 @@ HOLE, PRESENT = 0, 1
 
 
 class Missing(Column):
-    """Cells of which some are empty: whether a cell is, as half-normal noise, and the value.
+    """Cells of which some are empty: whether a cell is, as a part of normal noise, and the value.
 
-    The first encoded number is above 0 where the cell is empty; the others are those of the value, or normal
-    noise around ``centre``, of density r (see the module). The probability of an empty cell is a mass, that
-    of another one the mass of *there is one* times what its kind has.
+    The first encoded number is above 0 where the cell is empty. It is normal over all rows, and moved so that
+    holes begin at 0. Were the two halves of the line alike, the density of rare holes would jump there, and a
+    flow, which smooths jumps, would draw too many. The others are those of the value, or normal noise around
+    ``centre``, of density r (see the module). The probability of an empty cell is a mass, that of another one
+    the mass of *there is one* times what its kind has.
 
     Args:
         value: the kind of the cells that there are.
+        share: of empty cells; a half where nothing is said.
         centre: of the noise in place of a value, of each of its encoded columns; zeros where nothing is said.
         spread: the standard deviation of this noise; ones where nothing is said.
     """
@@ -68,6 +79,7 @@ class Missing(Column):
 
     kind: Literal["missing"] = "missing"
     value: Value
+    share: Annotated[float, Field(gt=0, lt=1)] | None = None
     centre: tuple[Finite, ...] = ()
     spread: tuple[Above0, ...] = ()
 
@@ -99,18 +111,18 @@ class Missing(Column):
 
     @property
     def cell_lines(self) -> tuple[CellLine | None, ...]:
-        """Whether there is a cell, on the halves of a line; in place of its value there can be noise."""
-        return (HALVES, *(None,) * self.value.width)
+        """Whether there is a cell, on halves of a line that are alike; in place of its value can be noise."""
+        return (HALVES if self.share is None else None, *(None,) * self.value.width)
 
     @property
     def sheets(self) -> int:
-        """Those of the halves of a line times those of the value, where there is one."""
-        return 2 * self.value.sheets
+        """Those of the value, where there is one, times two where the halves of the line are alike."""
+        return (2 if self.share is None else 1) * self.value.sheets
 
     def encode(self, cells: Values, noise: Array) -> tuple[Array, Array]:
         """See :meth:`Column.encode`; empty cells are NaN, NaT or ``None``."""
         own, width = read_cells(cells), self.value.width
-        which, log_det = on_simplex(own.present.astype(np.int64), 2, noise[:, :1])
+        which, log_det = which_of(own.present, self.share, noise[:, :1])
         values = self._fill(normal_of(noise[:, 1 : 1 + width]))
         inner = self._fill_log_det(values)
         if own.present.any():
@@ -127,7 +139,7 @@ class Missing(Column):
         values, present = encoded[:, 1:], self.present(encoded)
         found = self._fill_log_det(values)
         found[present] = self.value.log_det(values[present])
-        return simplex_log_det(encoded[:, :1]) + found
+        return self._which_log_det(encoded[:, :1]) + found
 
     def constraint(self, conditions: Sequence[Condition]) -> Constraint:
         """See :meth:`Column.constraint`; an empty cell is empty, and fulfils no other condition."""
@@ -146,6 +158,10 @@ class Missing(Column):
         found: NDArray[np.bool_] = nearest_corner(encoded[:, :1]) == PRESENT
         return found
 
+    def _which_log_det(self, which: Array) -> Array:
+        """−log q of whether cells are empty, nats, of shape (n, 1) to (n,)."""
+        return simplex_log_det(which) if self.share is None else halves_log_det(which, self.share)
+
     def _fill(self, normal: Array) -> Array:
         """Standard normal noise as what stands in place of a value."""
         return normal * np.array(self.spread or 1.0) + np.array(self.centre or 0.0)
@@ -158,13 +174,33 @@ class Missing(Column):
 
 
 class Presence:
-    """That there is a cell, whatever it is: what :mod:`jko.conditional` holds where a hole is filled."""
+    """That there is a cell, whatever it is: what :mod:`jko.conditional` holds where a hole is filled.
+
+    Args:
+        share: of empty cells in the column.
+    """
 
     noise_width = 1
 
+    def __init__(self, share: float | None = None) -> None:
+        self.share = share
+
     def encode(self, cells: Values, noise: Array) -> tuple[Array, Array]:
         """The first number of :meth:`Missing.encode` for cells that there are."""
-        return on_simplex(np.full(len(cells), PRESENT), 2, noise)
+        return which_of(np.ones(len(cells), dtype=bool), self.share, noise)
+
+
+def which_of(present: NDArray[np.bool_], share: float | None, noise: Array) -> tuple[Array, Array]:
+    """Whether cells are empty, as numbers above 0 or below, and −log q.
+
+    Args:
+        present: where there is a cell, shape (n,).
+        share: of empty cells; ``None`` in chains that were made before it was known: two halves alike.
+        noise: uniform, shape (n, 1).
+    """
+    if share is None:
+        return on_simplex(present.astype(np.int64), 2, noise)
+    return on_halves(~present, share, noise)
 
 
 def bare(column: Column) -> Column:
@@ -177,12 +213,13 @@ def takes_holes(column: Column) -> bool:
     return isinstance(column, Missing) or (isinstance(column, Constant) and column.value is None)
 
 
-def missing_of(column: Column, cells: Values) -> Missing:
+def missing_of(column: Column, cells: Values, share: float | None = None) -> Missing:
     """A column with holes, whose noise is like the cells that there are.
 
     Args:
         column: their kind.
         cells: of this kind, none missing; without any the noise is standard normal.
+        share: of the cells that are empty.
     """
     why = "; ".join(word for word in (column.why, "empty cells are part of the law") if word)
     value = column.model_copy(update={"why": "", "seen": None})
@@ -196,5 +233,5 @@ def missing_of(column: Column, cells: Values) -> Missing:
         spread = np.where(wide > 1e-6 * np.abs(encoded).max(axis=0), wide, 1.0).tolist()
     return Missing.model_validate(
         {"name": column.name, "value": value, "why": why, "seen": column.seen, "centre": tuple(centre),
-         "spread": tuple(spread)}
+         "spread": tuple(spread), "share": share}
     )  # fmt: skip

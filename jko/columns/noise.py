@@ -96,6 +96,37 @@ def nearest_corner(z: Array) -> NDArray[np.int64]:
     return np.asarray((z @ corners(z.shape[1] + 1).T).argmax(axis=1), dtype=np.int64)
 
 
+def cut_of(share: float) -> float:
+    """Where a standard normal number is to be cut, so that this share of it lies above."""
+    return float(normal_of(np.array([1.0 - share]))[0])
+
+
+def on_halves(first: NDArray[np.bool_], share: float, uniform: Array) -> tuple[Array, Array]:
+    """Two cells as the halves of a line, so that both together are normal: their density has no jump at 0.
+
+    A normal number is cut where the share of the first cell lies above, and the cut is moved to 0. So
+    q = N(z + cut; 0, 1) / share of the cell. With shares of a half it is :func:`on_simplex`.
+
+    Args:
+        first: which are the first cell, above 0, shape (n,).
+        share: of the first cell.
+        uniform: noise, shape (n, 1).
+    """
+    from scipy.special import ndtri
+
+    cut, u = cut_of(share), uniform[:, 0]
+    z = np.where(first, -ndtri(share * u), ndtri((1 - share) * u)) - cut  # each tail from its own end
+    z = np.where(first, np.maximum(z, np.finfo(float).tiny), np.minimum(z, -np.finfo(float).tiny))
+    return z[:, None], halves_log_det(z[:, None], share)
+
+
+def halves_log_det(z: Array, share: float) -> Array:
+    """−log q of points on halves, nats, of shape (n, 1) to (n,)."""
+    own = np.where(z[:, 0] > 0, math.log(share), math.log1p(-share))
+    found: Array = own - log_normal(z + cut_of(share))
+    return found
+
+
 def on_circle(turns: Array, uniform: Array) -> tuple[Array, Array]:
     """Parts of a turn as points of the plane, the distance from the origin being Rayleigh noise.
 

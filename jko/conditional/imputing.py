@@ -198,7 +198,7 @@ def held_cells(kinds: Kinds, cells: Mapping[str, Cells], dim: int) -> Held:
         own, place = cells[column.name], kinds.places[column.name]
         if isinstance(column, Missing) and not own.present.all():
             first = slice(place.start, place.start + 1)
-            columns.append(HeldColumn(column.name, Presence(), first, own.values, ~own.present))
+            columns.append(HeldColumn(column.name, Presence(column.share), first, own.values, ~own.present))
         if column.width and own.present.any():
             columns.append(HeldColumn(column.name, column, place, own.values, own.present))
         if isinstance(column, Levels) and (told := _told_by(column, kinds, cells)):

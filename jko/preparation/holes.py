@@ -21,6 +21,9 @@ from jko.preparation.whole import Whole, part_of
 
 #: columns that a sentence names at most
 MOST = 10
+#: share of empty cells, or of others, below which the line is cut by it. A flow smooths a jump of a density:
+#: of halves alike the rarer one gets too much, and of a cut the share goes less with the other columns
+RARE = 0.1
 
 
 def without_holes(whole: Whole, schema: Schema, settings: Data) -> tuple[Whole, tuple[str, ...]]:
@@ -93,7 +96,9 @@ def with_missing(schema: Schema, cells: Mapping[str, Cells], rows: NDArray[np.in
             columns.append(column)
             continue
         alone, there = column.alone if isinstance(column, Told) else column, own.there
-        columns.append(missing_of(alone, there[fitting(alone, there)]))
+        share = float(1 - own.present.mean())
+        rare = 0 < min(share, 1 - share) < RARE
+        columns.append(missing_of(alone, there[fitting(alone, there)], share if rare else None))
     return schema_of(columns, schema.rows)
 
 

@@ -81,6 +81,15 @@ def test_samples_have_the_share_of_holes_that_the_data_have(known: tuple[str, jk
     assert drawn.loc[upper, "y"].isna().mean() == pytest.approx(expected, abs=0.1)
 
 
+def test_rare_holes_stay_rare() -> None:
+    """Of halves of the line that were alike, a flow gave the rarer one twice its share and more."""
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.normal(size=(5000, 2)), columns=["x", "y"])
+    table.loc[:14, "y"] = np.nan
+    flow = jko.fit(table, settings=LAW, progress=False)
+    assert flow.sample(20_000, seed=1)["y"].isna().mean() == pytest.approx(0.003, abs=0.0015)
+
+
 def test_complete_rows_are_those_of_the_whole_law(known: tuple[str, jko.Flow]) -> None:
     """Also where rows with holes are others: those that are whole by chance have another mean."""
     pattern, flow = known

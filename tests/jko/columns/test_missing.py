@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import multivariate_normal, norm
+from scipy.stats import kstest, multivariate_normal, norm
 
 from jko.columns.aside import Constant, Text
 from jko.columns.atoms import Atoms
@@ -26,6 +26,7 @@ from jko.columns.schema import Schema, schema_of
 from jko.columns.written import described, from_yaml, read_schema, to_yaml
 from jko.conditional.kinds import Kinds, constraints_of
 from jko.core.errors import InputError
+from jko.preparation.holes import with_missing
 from tests.jko.columns.test_kinds import EACH, KINDS, apart, log_volume, mass, noise_for
 
 ROWS = 64
@@ -37,7 +38,8 @@ def holed(name: str, rng: np.random.Generator, rows: int = ROWS) -> tuple[Missin
     inner, draw = KINDS[name]
     own = draw(rng, rows)
     present = rng.random(rows) > 0.3
-    return missing_of(inner, own[present]), with_holes(own, present), present
+    share = (None, 0.3, 0.002)[len(name) % 3]
+    return missing_of(inner, own[present], share), with_holes(own, present), present
 
 
 @EACH
@@ -84,14 +86,17 @@ def test_the_log_determinant_is_that_of_finite_differences(name: str) -> None:
         found = column.encode(cell, noise)[1][0]
         atoms = inner.atoms if isinstance(inner, Atoms) else ()
         moves = bool(present[i]) and inner.meaning in ("density", "mixed") and cell[0] not in atoms
-        sheets = column.sheets if present[i] else 2
+        halves = column.sheets // inner.sheets
+        sheets = column.sheets if present[i] else halves
         if moves:  # the cell itself is moved where it is a number, so the value is looked at alone
             part = noise[:, 1 + inner.width :]
             found -= column.encode(cell, noise)[1][0] - inner.encode(cell, part)[1][0]
             expected = log_volume(inner, cell, part, moves=True) - math.log(inner.sheets)
             half = column.encode(cell, noise)[1][0] - inner.encode(cell, part)[1][0]
             z = column.encode(cell, noise)[0][0, 0]
-            assert half == pytest.approx(-math.log(2) - norm.logpdf(z))
+            share = column.share or 0.5
+            moved = norm.isf(share) if column.share else 0.0
+            assert half == pytest.approx(math.log(1 - share) - norm.logpdf(z + moved))
         else:
             expected = log_volume(column, cell, noise, moves=False) - math.log(sheets)
         assert found == pytest.approx(expected, abs=2e-4), (name, cell)
@@ -166,6 +171,10 @@ def test_a_condition_is_fulfilled_by_cells_alone() -> None:
 
 
 def test_that_there_is_a_cell_can_be_held() -> None:
+    near, of_near = Presence(0.01).encode(np.zeros(500), np.random.default_rng(0).random((500, 1)))
+    assert (near < 0).all()
+    assert near.mean() == pytest.approx(-norm.isf(0.01), abs=0.2)
+    np.testing.assert_allclose(of_near, math.log(0.99) - norm.logpdf(near[:, 0] + norm.isf(0.01)), rtol=1e-9)
     z, log_det = Presence().encode(np.zeros(500), np.random.default_rng(0).random((500, 1)))
     assert (z < 0).all()
     np.testing.assert_allclose(log_det, -math.log(2) - norm.logpdf(z[:, 0]))
@@ -285,3 +294,39 @@ def test_cells_and_holes_of_every_type() -> None:
     none = missing_of(Constant(name="k", value=1), np.empty(0))
     assert (none.centre, none.width) == ((), 1)
     assert Cells(whole, present).there.tolist() == [3]
+
+
+@pytest.mark.parametrize("share", [0.0002, 0.05, 0.5, 0.97])
+def test_whether_cells_are_empty_is_normal_over_all_rows(share: float) -> None:
+    """So rare holes are a tail of it, and its density has no jump where they begin."""
+    rng = np.random.default_rng(0)
+    column = missing_of(Constant(name="k", value=1), np.empty(0), share)
+    present = rng.random(20_000) >= share
+    cells = with_holes(np.ones(20_000), present)
+    z, log_det = column.encode(cells, rng.random((20_000, 1)))
+    cut = norm.isf(share)
+    assert kstest(z[:, 0] + cut, "norm").pvalue > 1e-3
+    assert ((z[:, 0] > 0) == ~present).all()
+    np.testing.assert_allclose(column.log_det(z), log_det, atol=1e-12)
+    # −log q, integrated over its half, says a mass of one each
+    grid = np.linspace(-12, 12, 48_001)[:, None]
+    density = np.exp(-column.log_det(grid)) * 5e-4
+    assert density[grid[:, 0] > 0].sum() == pytest.approx(1, abs=2e-3)
+    assert density[grid[:, 0] < 0].sum() == pytest.approx(1, abs=2e-3)
+
+
+def test_rare_holes_know_their_share_from_the_training_rows() -> None:
+    rng = np.random.default_rng(0)
+    draw = rng.random(4000)
+    frame = {
+        name: np.where(draw < share, np.nan, rng.normal(size=4000))
+        for name, share in {"x": 0.05, "y": 0.0, "many": 0.3}.items()
+    }
+    cells = {name: read_cells(own) for name, own in frame.items()}
+    first, second, many = with_missing(infer(frame), cells, np.arange(2000)).columns
+    assert isinstance(many, Missing)
+    assert many.share is None
+    assert isinstance(first, Missing)
+    assert first.share == pytest.approx(np.isnan(frame["x"][:2000]).mean())
+    assert not isinstance(second, Missing)
+    assert missing_of(first.value, np.empty(0)).share is None

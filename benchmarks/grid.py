@@ -182,6 +182,12 @@ def go_on(
     unable_to = unable(todo)
     todo = [cell for cell in todo if cell.method not in unable_to]
     failures = run_round(todo, jobs, data, results, console) if todo else []
+    failed = {failure.cell for failure in failures}
+    failures += [
+        Failure(cell, "the machine did much else meanwhile: run it again when it is quiet", refused=False)
+        for cell in todo
+        if cell not in failed and result_of(cell, data, results) is None
+    ]
     for sentence in unable_to.values():
         console.print(f"left out: {sentence}")
     return failures

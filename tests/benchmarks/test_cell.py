@@ -20,6 +20,7 @@ from benchmarks.methods import METHODS
 from benchmarks.plan import PEERS, plan, trials
 from benchmarks.sets import GROUPS, SETS, names, tuning_sets
 from benchmarks.settings import SETTINGS
+from jko.disk.sealed import write_json
 from tests.benchmarks.recorded import write_record
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,6 +34,15 @@ def test_a_finished_cell_is_not_run_again(tmp_path: Path, monkeypatch: pytest.Mo
     assert first["measure"] == "nll"
     monkeypatch.setattr(cells, "_outcome", lambda *_, **__: pytest.fail("run again"))
     assert run_cell(GAUSSIAN, None, tmp_path) == first
+
+
+def test_figures_of_a_busy_machine_do_not_count(tmp_path: Path) -> None:
+    known = {**run_cell(GAUSSIAN, None, tmp_path), "core_s": 120.0, "evaluation_s": 1.0, "wall_s": 150.0}
+    write_json(GAUSSIAN.path(tmp_path), known)
+    assert result_of(GAUSSIAN, None, tmp_path) == known
+    write_json(GAUSSIAN.path(tmp_path), {**known, "wall_s": 954.0})
+    assert result_of(GAUSSIAN, None, tmp_path) is None
+    assert run_cell(GAUSSIAN, None, tmp_path)["wall_s"] < 100
 
 
 def test_a_changed_setting_makes_a_cell_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

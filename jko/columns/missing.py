@@ -62,15 +62,15 @@ HOLE, PRESENT = 0, 1
 class Missing(Column):
     """Cells of which some are empty: whether a cell is, as a part of normal noise, and the value.
 
-    The first encoded number is above 0 where the cell is empty. It is normal over all rows, and moved so that
-    holes begin at 0. Were the two halves of the line alike, the density of rare holes would jump there, and a
-    flow, which smooths jumps, would draw too many. The others are those of the value, or normal noise around
-    ``centre``, of density r (see the module). The probability of an empty cell is a mass, that of another one
-    the mass of *there is one* times what its kind has.
+    The first encoded number is above 0 where the cell is empty. With ``share`` it is normal over all rows,
+    and moved so that holes begin at 0. Were the two halves of the line alike, the density of rare holes would
+    jump there, and a flow, which smooths jumps, would draw too many. The others are those of the value, or
+    normal noise around ``centre``, of density r (see the module). The probability of an empty cell is a mass,
+    that of another one the mass of *there is one* times what its kind has.
 
     Args:
         value: the kind of the cells that there are.
-        share: of empty cells; a half where nothing is said.
+        share: of empty cells, where these or the others are rare; else the two halves are alike.
         centre: of the noise in place of a value, of each of its encoded columns; zeros where nothing is said.
         spread: the standard deviation of this noise; ones where nothing is said.
     """
@@ -195,7 +195,7 @@ def which_of(present: NDArray[np.bool_], share: float | None, noise: Array) -> t
 
     Args:
         present: where there is a cell, shape (n,).
-        share: of empty cells; ``None`` in chains that were made before it was known: two halves alike.
+        share: of empty cells; ``None`` for two halves that are alike.
         noise: uniform, shape (n, 1).
     """
     if share is None:
